@@ -1,0 +1,197 @@
+//! Names of things: nodes, origins, lanes, events, players, rows.
+//!
+//! Every identifier that a node makes up is random and never reused; order among identifiers is
+//! used only as the last tie-break, never as a meaning.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Elapsed time on one node's own monotonic clock, counted from that node's start.
+///
+/// Never compared across nodes. Resolution is at least a millisecond.
+pub type Mono = Duration;
+
+/// What has been seen: the newest sequence number of every lane (a version vector).
+pub type Heads = crdts::VClock<LaneId>;
+
+/// One entry's name: its lane and its number, contiguous from 1.
+pub type Dot = crdts::Dot<LaneId>;
+
+/// The text is not an identifier of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {wanted}: expected {digits} hexadecimal digits")]
+pub struct ParseIdError {
+    /// What was given.
+    pub text: String,
+    /// The kind of identifier that was expected.
+    pub wanted: &'static str,
+    /// How many hexadecimal digits it has.
+    pub digits: usize,
+}
+
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident, $repr:ty, $digits:literal, $wanted:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub $repr);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!("{:0", $digits, "x}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let wrong = || ParseIdError { text: text.into(), wanted: $wanted, digits: $digits };
+                if text.len() != $digits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return Err(wrong());
+                }
+                <$repr>::from_str_radix(text, 16).map(Self).map_err(|_| wrong())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                if from.is_human_readable() {
+                    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+                } else {
+                    <$repr>::deserialize(from).map(Self)
+                }
+            }
+        }
+    };
+}
+
+hex_id!(
+    /// A node: one data directory, however often its process is started.
+    NodeId, u64, 16, "a node id"
+);
+hex_id!(
+    /// One incarnation of a node: a single writer. Random, new on every start without exception,
+    /// so that no dot is ever used twice.
+    Origin, u64, 16, "an origin"
+);
+hex_id!(
+    /// A live show.
+    EventId, u64, 16, "an event id"
+);
+hex_id!(
+    /// A player. In an open show it is the client's own random number, which nobody can guess;
+    /// it therefore also names the player's private inbox.
+    PlayerId, u128, 32, "a player id"
+);
+
+/// How many slots the players of an event are spread over.
+pub const SLOTS: u16 = 256;
+
+impl PlayerId {
+    /// The slot of this player: `hash(player id) mod SLOTS`, written as two hexadecimal digits in
+    /// topics. A player id is itself uniformly random, so its first byte is that hash, and any
+    /// client can name its own topics without knowing a hash function.
+    #[must_use]
+    pub fn slot(self) -> u16 {
+        (self.0 >> 120) as u16
+    }
+}
+
+/// An order hint: larger than everything its writer had seen. Ties are broken by origin.
+pub type Lamport = u64;
+
+/// The two lanes that every origin writes per event. Neither needs the other to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Lane {
+    /// Stages, flags, host commands, seals, enrolment.
+    Control,
+    /// Joins and answers.
+    Bulk,
+}
+
+impl Lane {
+    /// Both lanes, in the order in which they are sent.
+    pub const ALL: [Lane; 2] = [Lane::Control, Lane::Bulk];
+}
+
+/// A lane of one origin: the unit of strict order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LaneId {
+    /// Its only writer.
+    pub origin: Origin,
+    /// Which of the two.
+    pub lane: Lane,
+}
+
+impl LaneId {
+    /// The control lane of `origin`.
+    #[must_use]
+    pub fn control(origin: Origin) -> Self {
+        LaneId { origin, lane: Lane::Control }
+    }
+
+    /// The bulk lane of `origin`.
+    #[must_use]
+    pub fn bulk(origin: Origin) -> Self {
+        LaneId { origin, lane: Lane::Bulk }
+    }
+}
+
+impl fmt::Debug for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = match self.lane {
+            Lane::Control => "control",
+            Lane::Bulk => "bulk",
+        };
+        write!(f, "{}/{lane}", self.origin)
+    }
+}
+
+/// A player's dense place: given by the origin that first took the player.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Row {
+    /// The origin that numbered it.
+    pub origin: Origin,
+    /// Its index among that origin's rows, contiguous from 0.
+    pub number: u32,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.origin, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_its_text() {
+        let id = PlayerId(0x2a00_0000_0000_0000_0000_0000_0000_0001);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.slot(), 0x2a);
+        assert_eq!(id.to_string().len(), 32);
+    }
+
+    #[test]
+    fn a_malformed_id_is_refused_with_what_was_expected() {
+        let error = "12zz".parse::<EventId>().unwrap_err();
+        assert!(error.to_string().contains("16 hexadecimal digits"), "{error}");
+        assert!("+123456789abcdef".parse::<EventId>().is_err());
+    }
+}
