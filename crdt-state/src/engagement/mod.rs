@@ -1,0 +1,3 @@
+//! Engagement kinds: one folder each, holding its script types, rules and views.
+
+pub mod quiz;

@@ -1,0 +1,147 @@
+//! What the edges ask of a node: one trait for players, one for hosts and operators.
+//!
+//! The MQTT edge and the HTTP API know nothing of engines, lanes or peers; the engine knows nothing
+//! of sockets. Between them stand these two traits and the payload types of [`view`].
+
+mod frame;
+pub mod view;
+
+pub use frame::Frame;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use crdt_state::{EventId, PlayerId};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use view::{
+    CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView, MemberView, PinView,
+    Refusal, StatusView,
+};
+
+/// The outcome of a player's publish, as MQTT tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The reason that an MQTT 5 PUBACK carries.
+    pub reason: Reason,
+    /// Compact JSON for the user property `receipt`: the exact word, level and held answer.
+    pub receipt: String,
+}
+
+/// The PUBACK reasons that Starling uses (MQTT 5.0, section 3.4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// 0x00: accepted, or a repetition of what was accepted.
+    Success,
+    /// 0x83: the round is closed, in any of its shades.
+    ImplementationSpecific,
+    /// 0x87: this player may not do that.
+    NotAuthorized,
+    /// 0x90: no such topic to publish to.
+    TopicNameInvalid,
+    /// 0x97: more than a player may send.
+    QuotaExceeded,
+    /// 0x99: the payload is not what the topic takes.
+    PayloadFormatInvalid,
+}
+
+/// What a subscription delivers.
+#[derive(Debug)]
+pub enum Feed {
+    /// The newest state only: what was not yet sent when a newer one comes is skipped. `None` until
+    /// there is a first one. A frame is encoded once per node; a late subscriber gets one anew.
+    Live(watch::Receiver<Option<Arc<Frame>>>),
+    /// Every message in order. The sender drops the queue when it is full, which ends the
+    /// subscription: the connection is closed and the player comes back to a projected inbox.
+    Inbox(mpsc::Receiver<Arc<Frame>>),
+}
+
+/// The node as its players' connections see it.
+#[async_trait]
+pub trait Players: Send + Sync + 'static {
+    /// Takes what a player published. Returns when the receipt has its level or has waited long
+    /// enough; never fails, a refusal is a verdict.
+    async fn publish(&self, topic: &str, payload: Bytes) -> Verdict;
+
+    /// Opens the feed behind a topic filter. Filters are exact topics, no wildcards.
+    ///
+    /// # Errors
+    /// A refusal when there is nothing behind that filter.
+    async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal>;
+}
+
+/// The node as its hosts, screens and operators see it. Who may ask is checked before the call.
+#[async_trait]
+pub trait Hosts: Send + Sync + 'static {
+    /// Creates an event from a show file's text and returns where it can be found.
+    ///
+    /// # Errors
+    /// `show_invalid` with every problem of the file, or what kept the event from being created.
+    async fn import(&self, show: &str) -> Result<Imported, Refusal>;
+
+    /// The events that this node knows.
+    async fn events(&self) -> Vec<EventSummary>;
+
+    /// The event behind a PIN.
+    ///
+    /// # Errors
+    /// `pin_unknown`.
+    async fn pin(&self, pin: &str) -> Result<PinView, Refusal>;
+
+    /// What the host sees, now and whenever it changes.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal>;
+
+    /// What the big screen sees, now and whenever it changes.
+    ///
+    /// # Errors
+    /// `pin_unknown`.
+    async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal>;
+
+    /// Drives the event one step.
+    ///
+    /// # Errors
+    /// `stage_moved`, `not_possible`, `event_unknown`.
+    async fn command(
+        &self,
+        event: EventId,
+        request: CommandRequest,
+    ) -> Result<CommandReply, Refusal>;
+
+    /// The whole event as JSON lines, identical to the byte on nodes with equal heads.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn export(&self, event: EventId) -> Result<Bytes, Refusal>;
+
+    /// This node in one page.
+    async fn status(&self) -> StatusView;
+
+    /// The members that this node sees, itself included.
+    async fn members(&self) -> Vec<MemberView>;
+
+    /// The token for a host of `event`.
+    fn host_token(&self, event: EventId) -> String;
+
+    /// Whether `token` gives the operator's role.
+    fn is_ops(&self, token: &str) -> bool;
+
+    /// Whether `token` gives the host's role for `event`.
+    fn is_host(&self, token: &str, event: EventId) -> bool;
+
+    /// Whether this node should be sent new players.
+    fn ready(&self) -> bool;
+}
+
+/// The topic of a player's private inbox.
+#[must_use]
+pub fn inbox_topic(player: PlayerId) -> String {
+    format!("inbox/{player}")
+}
+
+/// The topic of an event's live state.
+#[must_use]
+pub fn live_topic(pin: &str) -> String {
+    format!("live/{pin}")
+}

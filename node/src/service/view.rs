@@ -1,0 +1,450 @@
+//! What travels to players, hosts, screens and operators, as JSON.
+//!
+//! Secrecy is a matter of types here: [`QuestionView`] has no field for the correct answer; only
+//! [`RevealView`] and the host's [`HostQuestion`] do.
+
+use crdt_state::{EventId, NodeId, Origin, PlayerId};
+use serde::{Deserialize, Serialize};
+
+/// Where an event stands, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StageView {
+    /// Which run of which question; 0 before the first.
+    pub instance: u32,
+    /// How far that run is.
+    pub phase: PhaseView,
+}
+
+/// The phases, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseView {
+    /// Imported; players cannot join yet.
+    Draft,
+    /// Players join.
+    Lobby,
+    /// The question's text is shown, its options are not.
+    Intro,
+    /// Answers are taken.
+    Open,
+    /// No more answers are taken; nothing is shown.
+    Closed,
+    /// How many chose what is shown.
+    Tallies,
+    /// The correct answer is shown.
+    Reveal,
+    /// The leaderboard is shown.
+    Board,
+    /// The show is over.
+    Ended,
+    /// The show was broken off.
+    Aborted,
+}
+
+/// A question as players and screens see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// Counted from 1.
+    pub number: u32,
+    /// How many questions the show has.
+    pub of: u32,
+    /// What is asked.
+    pub text: String,
+    /// What can be chosen; empty during the intro.
+    pub options: Vec<String>,
+    /// Whether several may be chosen.
+    pub multiple: bool,
+    /// What an immediate correct answer gives.
+    pub points: u32,
+    /// How long it is open, in milliseconds, extensions included.
+    pub open_ms: u32,
+}
+
+/// The correct answer, from the reveal on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevealView {
+    /// Indexes of the correct options.
+    pub correct: Vec<u8>,
+    /// Why.
+    pub explanation: Option<String>,
+}
+
+/// A line of the leaderboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardLine {
+    /// Competition rank: 1, 2, 2, 4.
+    pub rank: u32,
+    /// The name as shown.
+    pub name: String,
+    /// The total.
+    pub points: u64,
+}
+
+/// How complete a result is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultView {
+    /// `final`, `settled` or `partial`.
+    pub status: String,
+    /// The nodes whose seal is missing.
+    pub missing: Vec<MissingNode>,
+}
+
+/// A node that has not sealed a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingNode {
+    /// Its name, or its id where the name is unknown.
+    pub node: String,
+    /// For how long it has been unreachable, in milliseconds, as seen from the node that tells.
+    pub since_ms: u64,
+}
+
+/// The live state of an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveView {
+    /// Its id.
+    pub event: EventId,
+    /// Its PIN.
+    pub pin: String,
+    /// Its title.
+    pub title: String,
+    /// Grows with every change, per node.
+    pub revision: u64,
+    /// How many players have joined.
+    pub players: u64,
+    /// Whether joining is locked.
+    pub locked: bool,
+    /// Where it stands.
+    pub stage: StageView,
+    /// The current question, from its intro to its board.
+    pub question: Option<QuestionView>,
+    /// For how long the question has been open, at the moment of encoding; only while open.
+    pub age_ms: Option<u64>,
+    /// For how long it will still be open; only while open.
+    pub remaining_ms: Option<u64>,
+    /// Answers counted; players get it from the close on.
+    pub answered: Option<u64>,
+    /// How many chose each option, from the tallies on.
+    pub tallies: Option<Vec<u64>>,
+    /// The correct answer, from the reveal on.
+    pub reveal: Option<RevealView>,
+    /// The ten best, with the board and at the end.
+    pub board: Option<Vec<BoardLine>>,
+    /// How complete all that is, from the close on.
+    pub result: Option<ResultView>,
+}
+
+/// A question as its host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostQuestion {
+    /// Counted from 1.
+    pub number: u32,
+    /// What is asked.
+    pub text: String,
+    /// What can be chosen.
+    pub options: Vec<String>,
+    /// Indexes of the correct options.
+    pub correct: Vec<u8>,
+}
+
+/// A node that carries the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarrierView {
+    /// Its name, or its id where the name is unknown.
+    pub node: String,
+    /// Its current origin.
+    pub origin: Origin,
+    /// Whether it has sealed the current round.
+    pub sealed: bool,
+    /// Whether it is connected to the node that tells.
+    pub reachable: bool,
+}
+
+/// What the host sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// All that the screen sees.
+    #[serde(flatten)]
+    pub live: LiveView,
+    /// The node that tells.
+    pub node: String,
+    /// The commands that are possible now.
+    pub next: Vec<Command>,
+    /// The whole script.
+    pub questions: Vec<HostQuestion>,
+    /// The nodes that carry the event.
+    pub enrolled: Vec<CarrierView>,
+}
+
+/// What a host can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Command {
+    /// Let players join.
+    Lobby,
+    /// Show the next question's text, or end after the last one.
+    Next,
+    /// Open the question for answers.
+    Open,
+    /// Close it before its time.
+    Close,
+    /// Show how many chose what.
+    Tallies,
+    /// Show the correct answer.
+    Reveal,
+    /// Show the leaderboard.
+    Leaderboard,
+    /// End the show.
+    End,
+    /// Break the show off.
+    Abort,
+    /// Let nobody new in.
+    Lock,
+    /// Let players in again.
+    Unlock,
+    /// Keep the question open for longer.
+    Extend,
+}
+
+/// A host's command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// What to do.
+    pub command: Command,
+    /// The stage that the host's page showed: two hosts pressing one button make one step.
+    pub expected: StageView,
+    /// By how much to extend, in milliseconds; only for `extend`.
+    #[serde(default)]
+    pub ms: Option<u32>,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandReply {
+    /// `applied`, or `already` when somebody had done the same.
+    pub outcome: String,
+    /// Where the event stands now.
+    pub stage: StageView,
+    /// `firm` or `provisional`.
+    pub level: String,
+}
+
+/// Where a newly imported event can be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its id.
+    pub event: EventId,
+    /// What players type.
+    pub pin: String,
+    /// What its host needs.
+    pub host_token: String,
+}
+
+/// An event in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventSummary {
+    /// Its id.
+    pub event: EventId,
+    /// Its PIN.
+    pub pin: String,
+    /// Its title.
+    pub title: String,
+    /// Where it stands.
+    pub stage: StageView,
+    /// How many players have joined.
+    pub players: u64,
+}
+
+/// Where a node can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLinks {
+    /// Its name.
+    pub name: String,
+    /// Base URL of its pages and API.
+    pub http: String,
+    /// URL of MQTT over WebSocket.
+    pub ws: String,
+    /// `host:port` of MQTT over TCP.
+    pub mqtt: String,
+}
+
+/// What a PIN means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinView {
+    /// The event.
+    pub event: EventId,
+    /// The PIN itself.
+    pub pin: String,
+    /// The event's title.
+    pub title: String,
+    /// Every node that takes its players.
+    pub nodes: Vec<NodeLinks>,
+}
+
+/// A member of the cluster as one node sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its id.
+    pub node: NodeId,
+    /// Its current origin.
+    pub origin: Origin,
+    /// Its name.
+    pub name: String,
+    /// `alive` or `dead`.
+    pub state: String,
+    /// `host:port` of its peer plane.
+    pub addr: String,
+    /// Whether replication flows on a direct link; always true for the node itself.
+    pub linked: bool,
+    /// Round trip on that link, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Its version.
+    pub version: String,
+    /// Where players and hosts reach it.
+    pub links: NodeLinks,
+}
+
+/// A node in one page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// `healthy`, `degraded` or `isolated`.
+    pub verdict: String,
+    /// Its id.
+    pub node: NodeId,
+    /// Its current origin.
+    pub origin: Origin,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Since its start, in seconds.
+    pub uptime_s: u64,
+    /// Fingerprint of the cluster's key.
+    pub cluster: String,
+    /// Members alive in its view, itself included.
+    pub members_alive: usize,
+    /// Members known in its view.
+    pub members_known: usize,
+    /// Players connected to it.
+    pub sessions: u64,
+    /// Events that it carries.
+    pub events: Vec<EventSummary>,
+}
+
+/// A clear no, with a way out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Stable word for programs.
+    pub code: String,
+    /// What is wrong, naming the values.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hint: Option<String>,
+    /// Where the event stands, when it stood in the way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stage: Option<StageView>,
+    /// Every problem of a show file.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<Problem>,
+}
+
+impl Refusal {
+    /// A refusal without details.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        let (code, message) = (code.to_owned(), message.into());
+        Refusal { code, message, hint: None, stage: None, problems: Vec::new() }
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// One problem of a show file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// Path of the field, such as `questions[2].correct`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// A private message to one player.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum InboxMessage {
+    /// The player is in.
+    Joined {
+        /// The event.
+        event: EventId,
+        /// Its PIN.
+        pin: String,
+        /// The player.
+        player: PlayerId,
+        /// The name as shown.
+        name: String,
+        /// Proves the join to any node.
+        token: String,
+        /// `firm` or `provisional`.
+        level: String,
+        /// Every node that takes this event's players.
+        nodes: Vec<NodeLinks>,
+        /// The total so far.
+        points: u64,
+        /// The rank so far, once there is one.
+        rank: Option<u32>,
+        /// How many have joined.
+        players: u64,
+    },
+    /// An answer was taken.
+    Receipt {
+        /// Of which run.
+        instance: u32,
+        /// `accepted`, `duplicate` or `superseded`.
+        status: String,
+        /// `firm` or `provisional`.
+        level: String,
+        /// The answer that is held.
+        choices: Vec<u8>,
+        /// When it was given, counted from the opening.
+        elapsed_ms: u32,
+    },
+    /// A question was revealed.
+    Result {
+        /// Of which run.
+        instance: u32,
+        /// Whether the held answer was correct.
+        correct: bool,
+        /// The answer that was held; empty if there was none.
+        choices: Vec<u8>,
+        /// What it gave.
+        points: u32,
+        /// The total.
+        total: u64,
+        /// The rank.
+        rank: u32,
+        /// Among how many.
+        players: u64,
+    },
+    /// Something was not taken.
+    Refused {
+        /// The topic it was published to.
+        topic: String,
+        /// Stable word for programs.
+        code: String,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
