@@ -1,8 +1,40 @@
 //! What Starling replicates and how it merges.
 //!
-//! This crate is a pure function of its arguments: no clock, no randomness, no IO, no async.
+//! One live show is one lattice, [`EventState`]: a product of small lattices that is dropped as a whole when
+//! the show is archived. Nodes change it by writing [`delta::Delta`]s to lanes that only they write; applying
+//! the lanes of all origins, each in order, gives the same state everywhere, whatever the order between
+//! lanes. The same state is reached by joining snapshots. Everything that people see of a show (scores,
+//! ranks, tallies) is a fold over this state and is never replicated itself.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`id`] | names: nodes, origins, lanes, events, players, rows |
+//! | [`lattice`] | maximum, minimum, pointwise maps, in the traits of the `crdts` crate |
+//! | [`named`] | flags, counters, sets and settings by name, on the types of the `crdts` crate |
+//! | [`mod@column`] | dense columns of answer cells |
+//! | [`players`] | rows, aliases, names |
+//! | [`stage`] | where a show stands |
+//! | [`event`] | the product of all these |
+//! | [`delta`] | what an entry says, in versioned frames |
+//! | [`engagement`] | the rules of each kind of engagement |
+//! | [`catalogue`] | what every node knows of every event |
+//!
+//! This crate is a pure function of its arguments. It has no clock, no randomness, no IO, no async and
+//! no notion of peers; elapsed time, order hints and origins come in as values.
 
+pub mod caps;
+pub mod catalogue;
+pub mod column;
+pub mod delta;
 pub mod engagement;
+pub mod event;
 pub mod id;
+pub mod lattice;
+pub mod named;
+pub mod players;
+pub mod stage;
 
+pub use column::Cell;
+pub use event::EventState;
 pub use id::{Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
+pub use stage::{Phase, Stage};

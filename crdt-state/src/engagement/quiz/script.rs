@@ -24,7 +24,7 @@ pub mod caps {
 }
 
 /// A show: a title and its questions in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Script {
     /// Shown on every page.
     pub title: String,
@@ -36,7 +36,7 @@ pub struct Script {
 }
 
 /// One question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Question {
     /// What is asked.
     pub text: String,

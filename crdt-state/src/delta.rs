@@ -1,0 +1,372 @@
+//! Deltas: what an entry of a lane says, in versioned frames.
+//!
+//! An entry is a sequence of frames `kind version length payload` (the first three as postcard
+//! varints, the payload in postcard). A reader that meets a kind or version that it does not know
+//! refuses the entry as a whole and says which it was; it never skips. A relay forwards the origin's
+//! own bytes. Every cap is checked here, before anything reaches the state.
+
+use crate::caps;
+use crate::engagement::quiz::Script;
+use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
+use crate::named::FlagOp;
+use crate::stage::Stage;
+use crdts::orswot;
+use serde::{Deserialize, Serialize};
+
+/// One change of an event's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Delta {
+    /// The event exists and follows this script.
+    Create(Create),
+    /// The writing origin takes part.
+    Enrol(Enrol),
+    /// The show moves on.
+    Advance(Advance),
+    /// The round stays open for longer.
+    Extend(Extend),
+    /// An origin takes no more answers for a round.
+    Seal(Seal),
+    /// A flag changes.
+    Flag(FlagChange),
+    /// A counter changes.
+    Count(CountChange),
+    /// A set changes.
+    Member(SetChange),
+    /// A setting is written.
+    Setting(SettingChange),
+    /// Players are taken.
+    Joins(Vec<Join>),
+    /// Answers are taken.
+    Answers(Answers),
+}
+
+/// See [`Delta::Create`]. Of several, the smallest (Lamport, origin) holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Create {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// What will be played.
+    pub script: Script,
+}
+
+/// See [`Delta::Enrol`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrol {
+    /// The node that the writing origin is an incarnation of.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// See [`Delta::Advance`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advance {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// Where to.
+    pub to: Stage,
+    /// Which question the instance runs; of several, the smallest (Lamport, origin, question) holds.
+    pub question: Option<u16>,
+    /// How long the round is open, in milliseconds; the largest holds.
+    pub open_ms: Option<u32>,
+}
+
+/// See [`Delta::Extend`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extend {
+    /// Which run.
+    pub instance: u32,
+    /// The whole length that is wanted, in milliseconds; the largest holds.
+    pub open_ms: u32,
+}
+
+/// See [`Delta::Seal`]. It says: below and at `instance`, the bulk lane of `origin` holds no answer
+/// beyond `head`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// Whose bulk lane: the writer's own, or that of a former incarnation of its node.
+    pub origin: Origin,
+    /// The newest run that is sealed; all before it are too.
+    pub instance: u32,
+    /// The bulk head; the seal holds only where that head has been applied.
+    pub head: u64,
+}
+
+/// See [`Delta::Flag`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlagChange {
+    /// Which flag.
+    pub name: String,
+    /// What happens to it.
+    pub op: FlagOp,
+}
+
+/// See [`Delta::Count`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountChange {
+    /// Which counter.
+    pub name: String,
+    /// The writer's running total in that direction, so that a repetition counts once.
+    pub total: u64,
+    /// Whether it counts up.
+    pub up: bool,
+}
+
+/// See [`Delta::Member`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetChange {
+    /// Which set.
+    pub name: String,
+    /// What happens to it.
+    pub op: orswot::Op<String, Origin>,
+}
+
+/// See [`Delta::Setting`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingChange {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// Which setting.
+    pub name: String,
+    /// What it is set to.
+    pub value: String,
+}
+
+/// A player is taken, or a join that was proven by a token is written down again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// The player's row.
+    pub row: Row,
+    /// Who it is.
+    pub player: PlayerId,
+    /// The name.
+    pub name: String,
+}
+
+/// Answers that one origin took, for rows that another may have numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Which run.
+    pub instance: u32,
+    /// Which question was shown where the answers were taken.
+    pub question: u16,
+    /// Who numbered the rows.
+    pub rows_of: Origin,
+    /// Row number, elapsed milliseconds, choice mask.
+    pub rows: Vec<(u32, u32, u16)>,
+}
+
+/// An entry that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It needs a newer node.
+    #[error("delta kind {kind} version {version} is unknown here: a newer version is needed")]
+    Unsupported {
+        /// The frame's kind.
+        kind: u32,
+        /// The frame's version.
+        version: u32,
+    },
+    /// It is not what it says to be.
+    #[error("malformed entry: {what}")]
+    Malformed {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+fn malformed(what: &'static str) -> DecodeError {
+    DecodeError::Malformed { what }
+}
+
+/// Every delta so far is of the first version of its kind.
+const VERSION: u32 = 1;
+
+impl Delta {
+    /// The frame's kind; below 64 belongs to the control lane.
+    fn kind(&self) -> u32 {
+        match self {
+            Delta::Create(_) => 1,
+            Delta::Enrol(_) => 2,
+            Delta::Advance(_) => 3,
+            Delta::Extend(_) => 4,
+            Delta::Seal(_) => 5,
+            Delta::Flag(_) => 6,
+            Delta::Count(_) => 7,
+            Delta::Member(_) => 8,
+            Delta::Setting(_) => 9,
+            Delta::Joins(_) => 64,
+            Delta::Answers(_) => 65,
+        }
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        let encoded = match self {
+            Delta::Create(x) => postcard::to_stdvec(x),
+            Delta::Enrol(x) => postcard::to_stdvec(x),
+            Delta::Advance(x) => postcard::to_stdvec(x),
+            Delta::Extend(x) => postcard::to_stdvec(x),
+            Delta::Seal(x) => postcard::to_stdvec(x),
+            Delta::Flag(x) => postcard::to_stdvec(x),
+            Delta::Count(x) => postcard::to_stdvec(x),
+            Delta::Member(x) => postcard::to_stdvec(x),
+            Delta::Setting(x) => postcard::to_stdvec(x),
+            Delta::Joins(x) => postcard::to_stdvec(x),
+            Delta::Answers(x) => postcard::to_stdvec(x),
+        };
+        encoded.expect("our own types always encode into memory")
+    }
+
+    fn read(kind: u32, payload: &[u8]) -> Result<Delta, DecodeError> {
+        fn of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+            match postcard::take_from_bytes(bytes) {
+                Ok((value, [])) => Ok(value),
+                Ok(_) => Err(malformed("a payload is longer than its content")),
+                Err(_) => Err(malformed("a payload does not decode")),
+            }
+        }
+        Ok(match kind {
+            1 => Delta::Create(of(payload)?),
+            2 => Delta::Enrol(of(payload)?),
+            3 => Delta::Advance(of(payload)?),
+            4 => Delta::Extend(of(payload)?),
+            5 => Delta::Seal(of(payload)?),
+            6 => Delta::Flag(of(payload)?),
+            7 => Delta::Count(of(payload)?),
+            8 => Delta::Member(of(payload)?),
+            9 => Delta::Setting(of(payload)?),
+            64 => Delta::Joins(of(payload)?),
+            65 => Delta::Answers(of(payload)?),
+            _ => return Err(DecodeError::Unsupported { kind, version: VERSION }),
+        })
+    }
+
+    /// What a delta must keep, whoever wrote it.
+    fn check(&self) -> Result<(), DecodeError> {
+        let fits = |name: &str| !name.is_empty() && name.len() <= caps::KEY_BYTES_MAX;
+        let ok = match self {
+            Delta::Create(create) => !create.script.questions.is_empty(),
+            Delta::Enrol(enrol) => enrol.name.len() <= caps::KEY_BYTES_MAX,
+            Delta::Advance(advance) => {
+                let instance = advance.to.instance;
+                advance.to.is_valid() && (advance.to.is_over() || instance <= caps::INSTANCES_MAX)
+            }
+            Delta::Extend(extend) => extend.instance <= caps::INSTANCES_MAX,
+            Delta::Seal(seal) => seal.instance <= caps::INSTANCES_MAX,
+            Delta::Flag(change) => fits(&change.name),
+            Delta::Count(change) => fits(&change.name),
+            Delta::Member(change) => fits(&change.name),
+            Delta::Setting(change) => {
+                fits(&change.name) && change.value.len() <= caps::ENTRY_BYTES_MAX / 16
+            }
+            Delta::Joins(joins) => {
+                joins.len() <= caps::DELTA_ROWS_MAX && joins.iter().all(is_possible_join)
+            }
+            Delta::Answers(answers) => {
+                answers.instance <= caps::INSTANCES_MAX
+                    && answers.rows.len() <= caps::DELTA_ROWS_MAX
+                    && answers
+                        .rows
+                        .iter()
+                        .all(|(row, _, choice)| *row < caps::ROWS_MAX && *choice != 0)
+            }
+        };
+        if ok { Ok(()) } else { Err(malformed("a value is beyond its cap")) }
+    }
+}
+
+fn is_possible_join(join: &Join) -> bool {
+    join.row.number < caps::ROWS_MAX
+        && !join.name.is_empty()
+        && join.name.len() <= caps::NAME_BYTES_MAX
+}
+
+/// Writes an entry.
+///
+/// # Panics
+/// If a delta breaks a cap: what a node writes it has checked before.
+#[must_use]
+pub fn encode(deltas: &[Delta]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for delta in deltas {
+        delta.check().expect("a node writes only what every node can read");
+        let payload = delta.payload();
+        for number in [delta.kind(), VERSION, payload.len() as u32] {
+            out.extend(postcard::to_stdvec(&number).expect("an integer encodes into memory"));
+        }
+        out.extend(payload);
+    }
+    out
+}
+
+/// Reads an entry whole, or not at all.
+///
+/// # Errors
+/// When a frame is unknown here, malformed or beyond a cap.
+pub fn decode(entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
+    if entry.len() > caps::ENTRY_BYTES_MAX {
+        return Err(malformed("an entry is longer than the cap"));
+    }
+    let mut deltas = Vec::new();
+    let mut rest = entry;
+    while !rest.is_empty() {
+        let (kind, version, length);
+        (kind, rest) = number(rest)?;
+        (version, rest) = number(rest)?;
+        (length, rest) = number(rest)?;
+        let (payload, after) =
+            rest.split_at_checked(length as usize).ok_or(malformed("a frame is cut short"))?;
+        if version != VERSION {
+            return Err(DecodeError::Unsupported { kind, version });
+        }
+        let delta = Delta::read(kind, payload)?;
+        delta.check()?;
+        deltas.push(delta);
+        rest = after;
+    }
+    Ok(deltas)
+}
+
+fn number(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
+    postcard::take_from_bytes(bytes).map_err(|_| malformed("a frame's head is cut short"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn answers() -> Delta {
+        let rows = vec![(3, 1_200, 0b10), (4, 900, 0b1)];
+        Delta::Answers(Answers { instance: 2, question: 1, rows_of: Origin(7), rows })
+    }
+
+    #[test]
+    fn an_entry_survives_its_bytes() {
+        let deltas = vec![answers(), Delta::Extend(Extend { instance: 1, open_ms: 9_000 })];
+        assert_eq!(decode(&encode(&deltas)), Ok(deltas));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named_and_never_skipped() {
+        let mut entry = encode(&[answers()]);
+        entry.extend([40, 1, 0]);
+        assert_eq!(decode(&entry), Err(DecodeError::Unsupported { kind: 40, version: 1 }));
+        assert_eq!(decode(&[3, 2, 0]), Err(DecodeError::Unsupported { kind: 3, version: 2 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_entry_never_panics(at in 0usize..60, with in any::<u8>()) {
+            let mut entry = encode(&[answers(), answers()]);
+            let at = at % entry.len();
+            entry[at] = with;
+            let _ = decode(&entry);
+        }
+    }
+}

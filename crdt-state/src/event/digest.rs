@@ -1,0 +1,82 @@
+//! A canonical digest of an event's state: equal states give equal digests on every node.
+//!
+//! It walks the state in its own order and never hashes an encoding: two equal `Orswot`s may encode to
+//! different bytes, since `crdts` keeps their members in hash maps.
+
+use super::EventState;
+use crdts::{Orswot, VClock};
+use std::hash::{Hash, Hasher};
+use xxhash_rust::xxh3::Xxh3;
+
+impl EventState {
+    /// The digest; 64 bits of xxh3, good against accidents, not against forgery by a peer.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        self.hash_program(&mut hash);
+        self.hash_named(&mut hash);
+        for (row, player) in self.players.rows() {
+            (row, player.id, &player.name).hash(&mut hash);
+        }
+        self.hash_answers(&mut hash);
+        hash.finish()
+    }
+
+    fn hash_program(&self, hash: &mut Xxh3) {
+        if let Some((lamport, origin, script)) = &self.script.0 {
+            (lamport, origin, &script.title).hash(hash);
+            for question in &script.questions {
+                (&question.text, &question.options, question.correct).hash(hash);
+            }
+        }
+        (self.stage.0, self.lamport.0).hash(hash);
+        for (instance, round) in self.rounds.iter() {
+            (instance, round.question(), round.open_ms.0).hash(hash);
+        }
+        for seal in self.rounds.seals() {
+            seal.hash(hash);
+        }
+        self.enrolled.hash(hash);
+    }
+
+    fn hash_named(&self, hash: &mut Xxh3) {
+        for (name, flag) in &self.named.flags.0 {
+            (name, flag.is_on()).hash(hash);
+        }
+        for (name, counter) in &self.named.counters.0 {
+            (name, counter.read().to_string()).hash(hash);
+        }
+        for (name, set) in &self.named.sets.0 {
+            name.hash(hash);
+            hash_set(set, hash);
+        }
+        for (name, register) in &self.named.settings.0 {
+            (name, register.value()).hash(hash);
+        }
+    }
+
+    fn hash_answers(&self, hash: &mut Xxh3) {
+        for (key, sheet) in &self.sheets.0 {
+            for (origin, column) in &sheet.0 {
+                (key, origin).hash(hash);
+                for (row, cell) in column.iter() {
+                    hash.write_u32(row);
+                    hash.write_u64(cell.bits());
+                }
+            }
+        }
+    }
+}
+
+fn hash_set<A: Ord + Hash + Clone>(set: &Orswot<String, A>, hash: &mut Xxh3) {
+    let mut members: Vec<&String> = set.iter().map(|member| member.val).collect();
+    members.sort_unstable();
+    members.hash(hash);
+    hash_clock(&set.clock(), hash);
+}
+
+fn hash_clock<A: Ord + Hash>(clock: &VClock<A>, hash: &mut Xxh3) {
+    for dot in clock.iter() {
+        (dot.actor, dot.counter).hash(hash);
+    }
+}
