@@ -1,0 +1,179 @@
+//! What can be asked of a replica, and what must always hold of it.
+
+use super::replica::Replica;
+use super::replicated::Replicated;
+use crdt_state::{Dot, Heads, LaneId, Mono, NodeId, Origin};
+use std::time::Duration;
+
+/// Counts since this replica began; each only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Remote entries applied.
+    pub applied: u64,
+    /// Entries received that had been applied before.
+    pub duplicates: u64,
+    /// Entries ahead of their turn that found no room and will be pulled.
+    pub stash_full: u64,
+    /// Ranges asked for.
+    pub pulls: u64,
+    /// Ranges asked for and not received in time.
+    pub pulls_late: u64,
+    /// Ranges given.
+    pub pulls_served: u64,
+    /// Snapshots asked for.
+    pub snapshots_asked: u64,
+    /// Snapshots joined.
+    pub snapshots_joined: u64,
+    /// Snapshots given up.
+    pub snapshots_failed: u64,
+    /// Snapshots given to their end.
+    pub snapshots_served: u64,
+    /// Digests compared at equal heads.
+    pub audits: u64,
+    /// Alarms raised.
+    pub alarms: u64,
+    /// Receipts that found no room to wait.
+    pub receipts_full: u64,
+    /// Messages whose values were out of bounds.
+    pub malformed: u64,
+    /// Messages from whoever is not a connected peer.
+    pub strangers: u64,
+}
+
+/// How far a connected peer and this replica are apart, in entries over all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// The peer.
+    pub peer: Origin,
+    /// The node that it is an incarnation of.
+    pub node: NodeId,
+    /// The link's round trip.
+    pub rtt: Duration,
+    /// What the peer is not known to have of ours.
+    pub behind: u64,
+    /// What the peer has and we lack.
+    pub ahead: u64,
+}
+
+impl Replica {
+    /// Who we write as.
+    #[must_use]
+    pub fn me(&self) -> Origin {
+        self.me
+    }
+
+    /// What is here: exactly what the state's content is.
+    #[must_use]
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Counts since this replica began.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether something newer than this program was met, so that nothing more is applied.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// The lanes from which nothing more is applied.
+    pub fn quarantined(&self) -> impl Iterator<Item = LaneId> {
+        self.quarantined.iter().copied()
+    }
+
+    /// The connected peers, each with the node that it is an incarnation of.
+    pub fn peers(&self) -> impl Iterator<Item = (Origin, NodeId)> {
+        self.peers.iter().map(|(origin, peer)| (*origin, peer.node))
+    }
+
+    /// What a connected peer is known to have.
+    #[must_use]
+    pub fn peer_heads(&self, peer: Origin) -> Option<&Heads> {
+        self.peers.get(&peer).map(|peer| &peer.heads)
+    }
+
+    /// Whether a connected peer is known to hold an entry.
+    #[must_use]
+    pub fn peer_holds(&self, peer: Origin, dot: &Dot) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.heads.get(&dot.actor) >= dot.counter)
+    }
+
+    /// The connected peers known to hold an entry.
+    pub fn holders(&self, dot: &Dot) -> impl Iterator<Item = Origin> {
+        self.peers.keys().copied().filter(|peer| self.peer_holds(*peer, dot))
+    }
+
+    /// How far each connected peer and this replica are apart.
+    pub fn lags(&self) -> impl Iterator<Item = Lag> {
+        self.peers.iter().map(|(&origin, peer)| Lag {
+            peer: origin,
+            node: peer.node,
+            rtt: peer.rtt,
+            behind: beyond(&self.heads, &peer.heads),
+            ahead: beyond(&peer.heads, &self.heads),
+        })
+    }
+
+    /// The bytes of entries kept for others.
+    #[must_use]
+    pub fn tail_bytes(&self) -> usize {
+        self.tails.bytes()
+    }
+
+    /// The receipts that wait for their level or their upgrade.
+    #[must_use]
+    pub fn receipts_waiting(&self) -> usize {
+        self.receipts.count()
+    }
+
+    /// Everything that must hold between any two inputs.
+    ///
+    /// # Panics
+    /// If it does not: a bug of this crate or of the state.
+    pub fn check_invariants(&self, state: &impl Replicated) {
+        if let Some(content) = state.content() {
+            assert!(
+                content == self.heads,
+                "content is exactly what the heads say: {content:?} under {:?}",
+                self.heads
+            );
+        }
+        assert!(self.heads.dots.len() == self.tails.len(), "each lane has a head and a tail");
+        for (id, tail) in self.tails.iter() {
+            assert!(tail.head() == self.heads.get(&id), "the tail of {id:?} ends at its head");
+        }
+        for (id, first) in self.stash.lanes() {
+            assert!(first > self.heads.get(&id) + 1, "nothing waits in {id:?} that has its turn");
+        }
+        for peer in self.peers.values() {
+            for (lane, push) in peer.pushes() {
+                let head = self.heads.get(&LaneId { origin: self.me, lane });
+                push.check(head);
+                let theirs = peer.heads.get(&LaneId { origin: self.me, lane });
+                assert!(theirs <= head, "no peer has more of our lane than we wrote");
+            }
+        }
+        assert!(self.serving.len() <= self.config.snapshots_served_max, "cuts held are bounded");
+        self.tails.check();
+        self.stash.check();
+        self.receipts.check();
+        self.repair.check(&self.config);
+    }
+
+    /// # Panics
+    /// If a timeout would come at once again: the replica would spin.
+    pub fn check_rests(&self, now: Mono) {
+        let at = self.poll_timeout();
+        assert!(at.is_none_or(|at| at > now), "woken at {now:?} and again at {at:?}");
+    }
+}
+
+/// How many entries `a` has that `b` lacks.
+pub(super) fn beyond(a: &Heads, b: &Heads) -> u64 {
+    let lacks = |(id, head): (&LaneId, &u64)| head.saturating_sub(b.get(id));
+    a.dots.iter().map(lacks).fold(0, u64::saturating_add)
+}

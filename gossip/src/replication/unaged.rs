@@ -1,0 +1,108 @@
+//! Ages that a restart forgot.
+//!
+//! An entry read from a store has no age: nobody knows how long the node was away. For control
+//! entries that matters (an open round counts from its age), so they are pulled once more from a
+//! peer that was there; the bytes are known already, the age is what is wanted. A peer that does
+//! not know either is not asked again.
+
+use super::config::Config;
+use super::replica::Replica;
+use crdt_state::{Lane, LaneId, Mono, Origin};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// A control lane with entries of unknown age.
+#[derive(Debug)]
+struct Lacking {
+    next: u64,
+    until: u64,
+    /// Who does not know, or did not answer.
+    asked: BTreeSet<Origin>,
+    asking: Option<(Origin, Mono)>,
+}
+
+/// The control lanes with entries of unknown age.
+#[derive(Debug, Default)]
+pub(super) struct Unaged {
+    lanes: BTreeMap<LaneId, Lacking>,
+}
+
+impl Unaged {
+    /// The entries of a lane up to `head` were read from a store.
+    pub(super) fn expect(&mut self, id: LaneId, first: u64, head: u64) {
+        if id.lane == Lane::Control && first <= head {
+            let asked = BTreeSet::new();
+            self.lanes.insert(id, Lacking { next: first, until: head, asked, asking: None });
+        }
+    }
+
+    /// Entries came, with their ages or without.
+    pub(super) fn on_entries(&mut self, from: Origin, id: LaneId, seqs: Range<u64>, aged: bool) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if !seqs.contains(&lane.next) {
+            return;
+        }
+        lane.asking.take_if(|(peer, _)| *peer == from);
+        if aged {
+            lane.next = seqs.end;
+        } else {
+            lane.asked.insert(from);
+        }
+        if lane.next > lane.until {
+            self.lanes.remove(&id);
+        }
+    }
+
+    /// A peer does not keep these entries one by one.
+    pub(super) fn on_gone(&mut self, from: Origin, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if lane.asking.take_if(|(peer, _)| *peer == from).is_some() {
+            lane.asked.insert(from);
+        }
+    }
+
+    pub(super) fn on_peer_down(&mut self, peer: Origin) {
+        for lane in self.lanes.values_mut() {
+            lane.asking.take_if(|(asked, _)| *asked == peer);
+            lane.asked.remove(&peer);
+        }
+    }
+
+    pub(super) fn due(&self, config: &Config) -> Option<Mono> {
+        let asking = self.lanes.values().filter_map(|lane| lane.asking);
+        asking.map(|(_, at)| at + config.pull_timeout).min()
+    }
+
+    fn expire(&mut self, now: Mono, config: &Config) {
+        for lane in self.lanes.values_mut() {
+            let late = lane.asking.take_if(|(_, at)| *at + config.pull_timeout <= now);
+            lane.asked.extend(late.map(|(peer, _)| peer));
+        }
+    }
+}
+
+impl Replica {
+    /// Asks for ages that are not known, a few lanes at a time.
+    pub(super) fn pull_ages(&mut self, now: Mono) {
+        self.unaged.expire(now, &self.config);
+        let mut asking = self.unaged.lanes.values().filter(|lane| lane.asking.is_some()).count();
+        let mut pulls = Vec::new();
+        for (id, lane) in self.unaged.lanes.iter_mut().filter(|(_, lane)| lane.asking.is_none()) {
+            if asking >= self.config.pulls_max {
+                break;
+            }
+            let knows = |(origin, peer): &(&Origin, &super::peer::Peer)| {
+                peer.serves(*id, lane.next) && !lane.asked.contains(origin)
+            };
+            let nearest = self.peers.iter().filter(knows).min_by_key(|(o, peer)| (peer.rtt, **o));
+            if let Some((&peer, _)) = nearest {
+                lane.asking = Some((peer, now));
+                pulls.push((peer, *id, lane.next));
+                asking += 1;
+            }
+        }
+        for (peer, id, from) in pulls {
+            self.send_pull(peer, id, from);
+        }
+    }
+}

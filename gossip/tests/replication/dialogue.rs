@@ -1,0 +1,79 @@
+//! Golden dialogues: who hears what, and what everybody says and does then.
+//!
+//! Each file in `tests/dialogues` is a list of cases: commands, a line `----`, what they caused, a
+//! blank line. They teach the protocol, and they fail when it changes; `UPDATE=1` writes them
+//! anew, to be read before they are believed.
+
+use crate::script::Script;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues")
+}
+
+fn replay(text: &str) -> String {
+    let mut script = Script::new();
+    let mut replayed = String::new();
+    for case in text.split("\n\n").filter(|case| !case.trim().is_empty()) {
+        let commands = case.split("----").next().unwrap_or_default().trim();
+        let mut caused = String::new();
+        for line in commands.lines().filter(|line| !line.starts_with('#')) {
+            caused += &script.run(line);
+        }
+        let caused = caused.replace("000000000000000", "");
+        writeln!(replayed, "{commands}\n----\n{caused}").unwrap();
+    }
+    replayed.trim_end().to_string() + "\n"
+}
+
+fn check(name: &str) {
+    let path = folder().join(format!("{name}.txt"));
+    let golden = fs::read_to_string(&path).unwrap();
+    let replayed = replay(&golden);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, replayed).unwrap();
+        return;
+    }
+    let differs = golden.lines().zip(replayed.lines()).position(|(old, new)| old != new);
+    let line = differs.unwrap_or(golden.lines().count().min(replayed.lines().count())) + 1;
+    assert!(golden == replayed, "{name}.txt differs from line {line}; it is now:\n{replayed}");
+}
+
+macro_rules! dialogues {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                check(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_dialogue_is_replayed() {
+            let files = fs::read_dir(folder()).unwrap();
+            let mut names: Vec<String> = files
+                .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into())
+                .collect();
+            names.sort();
+            assert_eq!(names, [$(stringify!($name)),*]);
+        }
+    };
+}
+
+dialogues! {
+    ages_are_asked_for_after_a_restart,
+    dead_origin_is_served_by_another,
+    divergence_is_an_alarm_and_a_repair,
+    equivocation_is_quarantined,
+    gap_is_pulled,
+    newcomer_takes_a_snapshot,
+    push_and_ack,
+    receipts_wait_for_their_level,
+    slow_peer_becomes_a_puller,
+    snapshot_source_dies,
+    trimmed_range_takes_a_snapshot,
+    unknown_kind_stops_the_event,
+    what_somebody_lacks_is_kept_longest,
+}

@@ -1,0 +1,12 @@
+//! The replication core from outside: seed sweeps against a toy state under faults, golden
+//! dialogues, and hostile bytes. Nothing here sleeps: time is an argument.
+
+#![allow(clippy::unwrap_used)] // a test panics on purpose
+
+mod cluster;
+mod dialogue;
+mod script;
+mod sweep;
+mod toy;
+mod weather;
+mod wire;

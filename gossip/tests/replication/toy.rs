@@ -1,0 +1,87 @@
+//! The smallest state that can tell whether it was treated correctly: it keeps every entry under
+//! its lane and number, so a hole, a repeat or a stranger shows.
+
+use bytes::Bytes;
+use crdt_state::{Dot, Heads, LaneId, Mono};
+use crdts::CmRDT;
+use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// All entries, by lane and number.
+#[derive(Debug, Clone)]
+pub struct Toy {
+    pub lanes: BTreeMap<LaneId, BTreeMap<u64, Bytes>>,
+    /// How old each entry was when it was applied or when its age was told.
+    pub ages: BTreeMap<(LaneId, u64), Duration>,
+    /// The size of a snapshot's parts.
+    pub part_bytes: usize,
+}
+
+impl Toy {
+    pub fn new(part_bytes: usize) -> Self {
+        Toy { lanes: BTreeMap::new(), ages: BTreeMap::new(), part_bytes }
+    }
+
+    /// Puts an entry into its place, whatever is around it.
+    pub fn put(&mut self, id: LaneId, seq: u64, entry: &[u8]) {
+        self.lanes.entry(id).or_default().insert(seq, Bytes::copy_from_slice(entry));
+    }
+}
+
+impl Replicated for Toy {
+    fn apply(
+        &mut self,
+        from: LaneId,
+        seq: u64,
+        age: Duration,
+        _now: Mono,
+        entry: &[u8],
+    ) -> Result<(), ApplyError> {
+        match entry {
+            b"future!" => Err(ApplyError::Unsupported { kind: 7, version: 2 }),
+            b"garbage" => Err(ApplyError::Malformed { reason: "it is garbage".into() }),
+            _ => {
+                self.put(from, seq, entry);
+                self.ages.insert((from, seq), age);
+                Ok(())
+            }
+        }
+    }
+
+    fn cut(&self, _now: Mono) -> Vec<Bytes> {
+        let whole = postcard::to_allocvec(&self.lanes).unwrap();
+        whole.chunks(self.part_bytes).map(Bytes::copy_from_slice).collect()
+    }
+
+    fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
+        let lanes: BTreeMap<LaneId, BTreeMap<u64, Bytes>> =
+            postcard::from_bytes(&parts.concat())
+                .map_err(|error| ApplyError::Malformed { reason: error.to_string() })?;
+        for (id, entries) in lanes {
+            self.lanes.entry(id).or_default().extend(entries);
+        }
+        Ok(())
+    }
+
+    fn digest(&self) -> u64 {
+        let whole = postcard::to_allocvec(&self.lanes).unwrap();
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        whole.iter().fold(0xcbf2_9ce4_8422_2325, fnv)
+    }
+
+    fn aged(&mut self, from: LaneId, seq: u64, age: Duration, _now: Mono) {
+        let known = self.ages.insert((from, seq), age);
+        assert!(known.is_none_or(|known| known == AGE_UNKNOWN), "an age is told once");
+    }
+
+    fn content(&self) -> Option<Heads> {
+        let mut heads = Heads::new();
+        for (id, entries) in self.lanes.iter().filter(|(_, entries)| !entries.is_empty()) {
+            let count = entries.len() as u64;
+            let whole = entries.last_key_value().is_some_and(|(last, _)| *last == count);
+            heads.apply(Dot::new(*id, if whole { count } else { u64::MAX }));
+        }
+        Some(heads)
+    }
+}
