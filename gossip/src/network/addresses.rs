@@ -1,0 +1,281 @@
+//! The address book: where nodes were ever seen, and when to dial them next.
+//!
+//! An address stays until its member left, was forgotten, or moved; seeds stay for ever. Whatever
+//! no link covers is dialled, with a wait that doubles from failure to failure, so that a
+//! partition of any length heals by itself. A pure state machine: time and jitter are arguments.
+
+use crdt_state::{NodeId, Origin};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Addresses remembered at most. Arbitrary: thirty times the nodes that replicate one event.
+const ADDRESSES_MAX: usize = 1_024;
+
+/// What is known of one address.
+#[derive(Debug)]
+struct Address {
+    /// Seeds are never dropped.
+    seed: bool,
+    /// The member that advertises it.
+    node: Option<NodeId>,
+    /// Who answered there last, whatever address that node advertises.
+    answered: Option<Origin>,
+    /// Ours: never dialled.
+    own: bool,
+    dialling: bool,
+    due: Instant,
+    wait: Duration,
+}
+
+impl Address {
+    /// Waits, and will wait twice as long the next time.
+    fn put_off(&mut self, now: Instant, jitter: f64, wait_max: Duration) {
+        self.due = now + self.wait.mul_f64(1.0 - jitter / 4.0);
+        self.wait = (self.wait * 2).min(wait_max);
+    }
+}
+
+/// A link that ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LostLink {
+    /// What its peer advertises.
+    pub(super) address: SocketAddr,
+    pub(super) origin: Origin,
+    pub(super) lived: Duration,
+}
+
+/// All addresses that might be a node's.
+#[derive(Debug)]
+pub(super) struct AddressBook {
+    own: SocketAddr,
+    wait_min: Duration,
+    wait_max: Duration,
+    addresses: BTreeMap<SocketAddr, Address>,
+}
+
+impl AddressBook {
+    /// An empty book of the node that advertises `own`.
+    pub(super) fn new(own: SocketAddr, wait_min: Duration, wait_max: Duration) -> Self {
+        AddressBook { own, wait_min, wait_max, addresses: BTreeMap::new() }
+    }
+
+    /// Adds an address to be tried for ever; `false` when the book is full.
+    pub(super) fn add_seed(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let entry = self.entry(address, now);
+        entry.map(|entry| entry.seed = true).is_some() || address == self.own
+    }
+
+    /// Learns where a member is; its former address is dropped. `false` when the book is full.
+    pub(super) fn learn(&mut self, address: SocketAddr, node: NodeId, now: Instant) -> bool {
+        self.drop_where(|held, entry| entry.node == Some(node) && *held != address);
+        let entry = self.entry(address, now);
+        entry.map(|entry| entry.node = Some(node)).is_some() || address == self.own
+    }
+
+    /// Stops dialling a node that left or was forgotten.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.drop_where(|_, entry| entry.node == Some(node));
+    }
+
+    /// The addresses to dial now: due, and not covered by a link to whoever is there. Each counts
+    /// as being dialled until [`answered`](Self::answered) or [`failed`](Self::failed) says more.
+    pub(super) fn take_due(
+        &mut self,
+        now: Instant,
+        covered: impl Fn(SocketAddr, Option<Origin>) -> bool,
+    ) -> Vec<SocketAddr> {
+        let mut due = Vec::new();
+        for (address, entry) in &mut self.addresses {
+            let waiting = entry.own || entry.dialling || entry.due > now;
+            if !waiting && !covered(*address, entry.answered) {
+                entry.dialling = true;
+                due.push(*address);
+            }
+        }
+        due
+    }
+
+    /// When to look again, if no link ends before: the earliest future due time.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let idle = self.addresses.values().filter(|entry| !entry.own && !entry.dialling);
+        idle.map(|entry| entry.due).filter(|due| *due > now).min()
+    }
+
+    /// A node answered at `address`. The waits start anew only once a link has lasted.
+    pub(super) fn answered(&mut self, address: SocketAddr, origin: Origin, now: Instant) {
+        if let Some(entry) = self.addresses.get_mut(&address) {
+            (entry.answered, entry.dialling) = (Some(origin), false);
+            entry.due = now + self.wait_min;
+        }
+    }
+
+    /// It was this node itself that answered at `address`.
+    pub(super) fn is_own(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.addresses.get_mut(&address) {
+            (entry.own, entry.dialling) = (true, false);
+        }
+    }
+
+    /// Nobody answered at `address`, or somebody unwanted. `jitter` in 0..1 spreads the redials
+    /// of all nodes over a quarter of the wait.
+    pub(super) fn failed(&mut self, address: SocketAddr, now: Instant, jitter: f64) {
+        let wait_max = self.wait_max;
+        if let Some(entry) = self.addresses.get_mut(&address) {
+            entry.dialling = false;
+            entry.put_off(now, jitter, wait_max);
+        }
+    }
+
+    /// A link ended: whatever led to it is dialled soon if the link had lasted, and like a failed
+    /// dial if it had not, so that two nodes that cannot get along do not do so ever faster.
+    /// `jitter` in 0..1 keeps the two ends from dialling each other at the same instant.
+    pub(super) fn lost(&mut self, link: LostLink, now: Instant, jitter: f64) {
+        let lasted = link.lived >= self.wait_max;
+        for (held, entry) in &mut self.addresses {
+            if *held != link.address && entry.answered != Some(link.origin) {
+                continue;
+            }
+            if lasted {
+                (entry.wait, entry.due) = (self.wait_min, now + self.wait_min.mul_f64(jitter));
+            } else {
+                entry.put_off(now, jitter, self.wait_max);
+            }
+        }
+    }
+
+    /// Every address in the book, but one's own.
+    pub(super) fn iter(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.iter().filter(|(_, entry)| !entry.own).map(|(address, _)| *address)
+    }
+
+    fn entry(&mut self, address: SocketAddr, now: Instant) -> Option<&mut Address> {
+        let full = self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address);
+        if full || address == self.own {
+            return None;
+        }
+        let wait = self.wait_min;
+        Some(self.addresses.entry(address).or_insert_with(|| Address {
+            seed: false,
+            node: None,
+            answered: None,
+            own: false,
+            dialling: false,
+            due: now,
+            wait,
+        }))
+    }
+
+    fn drop_where(&mut self, unwanted: impl Fn(&SocketAddr, &Address) -> bool) {
+        for (address, entry) in &mut self.addresses {
+            if entry.seed && unwanted(address, entry) {
+                entry.node = None;
+            }
+        }
+        self.addresses.retain(|address, entry| !unwanted(address, entry));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIN: Duration = Duration::from_millis(250);
+    const MAX: Duration = Duration::from_secs(5);
+
+    fn at(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    fn book() -> (AddressBook, Instant) {
+        (AddressBook::new(at(1), MIN, MAX), Instant::now())
+    }
+
+    fn due(book: &mut AddressBook, now: Instant) -> Vec<SocketAddr> {
+        book.take_due(now, |_, _| false)
+    }
+
+    #[test]
+    fn an_address_is_dialled_once_at_a_time_and_ever_less_often() {
+        let (mut book, mut now) = book();
+        assert!(book.add_seed(at(2), now));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(due(&mut book, now), [at(2)]);
+            assert_eq!(due(&mut book, now + MAX), [], "a dial is in progress");
+            book.failed(at(2), now, 0.0);
+            let next = book.next_due(now).unwrap();
+            waits.push((next - now).as_millis());
+            now = next;
+        }
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+    }
+
+    #[test]
+    fn a_covered_address_rests_until_its_link_is_lost() {
+        let (mut book, now) = book();
+        book.add_seed(at(2), now);
+        assert_eq!(due(&mut book, now), [at(2)]);
+        book.answered(at(2), Origin(7), now);
+        let later = now + MAX;
+        assert_eq!(book.take_due(later, |_, origin| origin == Some(Origin(7))), []);
+        book.lost(lost(MAX), later, 0.5);
+        assert_eq!(due(&mut book, later), []);
+        assert_eq!(due(&mut book, later + MIN / 2), [at(2)]);
+    }
+
+    fn lost(lived: Duration) -> LostLink {
+        LostLink { address: at(20), origin: Origin(7), lived }
+    }
+
+    #[test]
+    fn links_that_break_at_once_are_tried_ever_less_often() {
+        let (mut book, mut now) = book();
+        book.add_seed(at(2), now);
+        let mut waits = Vec::new();
+        for lived in [MIN, MIN, MIN, MAX, MIN] {
+            assert_eq!(due(&mut book, now), [at(2)]);
+            book.answered(at(2), Origin(7), now);
+            book.lost(lost(lived), now, 0.0);
+            let wait = book.next_due(now).map_or(Duration::ZERO, |next| next - now);
+            waits.push(wait.as_millis());
+            now += wait;
+        }
+        assert_eq!(waits, [250, 500, 1_000, 0, 250]);
+    }
+
+    #[test]
+    fn the_own_address_is_never_dialled() {
+        let (mut book, now) = book();
+        assert!(book.add_seed(at(1), now));
+        book.add_seed(at(2), now);
+        assert_eq!(due(&mut book, now), [at(2)]);
+        book.is_own(at(2));
+        assert_eq!(due(&mut book, now + MAX), []);
+        assert_eq!(book.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_member_that_left_or_moved_is_dropped_and_a_seed_never_is() {
+        let (mut book, now) = book();
+        book.learn(at(2), NodeId(2), now);
+        book.learn(at(3), NodeId(2), now);
+        assert_eq!(book.iter().collect::<Vec<_>>(), [at(3)]);
+        book.add_seed(at(4), now);
+        book.learn(at(4), NodeId(4), now);
+        book.forget(NodeId(2));
+        book.forget(NodeId(4));
+        assert_eq!(book.iter().collect::<Vec<_>>(), [at(4)]);
+    }
+
+    #[test]
+    fn a_full_book_refuses_strangers_and_keeps_what_it_knows() {
+        let (mut book, now) = book();
+        for port in 2..2 + ADDRESSES_MAX as u16 {
+            assert!(book.add_seed(at(port), now));
+        }
+        assert!(!book.learn(at(60_000), NodeId(1), now));
+        assert!(book.add_seed(at(2), now));
+    }
+}

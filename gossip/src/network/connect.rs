@@ -1,0 +1,230 @@
+//! How connections come about: dialled or accepted, greeted within a time limit, then linked.
+
+use super::addresses::LostLink;
+use super::handshake::{Greeting, Hello, Verdict};
+use super::identity::SERVER_NAME;
+use super::link::{Link, NewLink, run_link};
+use super::links::Duplicates;
+use super::reason::Reason;
+use super::{Shared, lock};
+use quinn::{Connecting, Connection, Incoming};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Dials whatever address no link covers, for as long as the node stays.
+pub(super) async fn dial_addresses(shared: Arc<Shared>) {
+    loop {
+        let (due, next) = shared.take_due_addresses();
+        for address in due {
+            shared.spawn("dial", dial(shared.clone(), address));
+        }
+        tokio::select! {
+            biased;
+            () = shared.closing() => return,
+            () = shared.redial.notified() => {}
+            () = sleep_until(next) => {}
+        }
+    }
+}
+
+/// Takes in connections until the node leaves; beyond the limit of handshakes they are refused.
+pub(super) async fn accept_connections(shared: Arc<Shared>) {
+    let handshakes = Arc::new(Semaphore::new(shared.config.tuning.handshakes_max));
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = shared.closing() => return,
+            incoming = shared.endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+            shared.counters.count_end(Reason::Overloaded);
+            incoming.refuse();
+            continue;
+        };
+        let accepting = accept(shared.clone(), incoming);
+        shared.spawn("handshake", async move {
+            accepting.await;
+            drop(permit);
+        });
+    }
+}
+
+async fn dial(shared: Arc<Shared>, address: SocketAddr) {
+    shared.counters.dials.count();
+    let dialled = async {
+        let connecting =
+            shared.endpoint.connect(address, SERVER_NAME).map_err(|_| Reason::Broken)?;
+        let connection = connect(&shared, connecting).await?;
+        within_limit(&shared, &connection, greet_as_dialler(&shared, &connection, address)).await
+    };
+    if let Err(reason) = dialled.await {
+        if needs_an_operator(reason) {
+            tracing::warn!(%address, %reason, "the dial gave no link: this will not mend itself");
+        } else {
+            tracing::debug!(%address, %reason, "the dial gave no link");
+        }
+        shared.counters.count_end(reason);
+        shared.counters.dials_failed.count();
+        let jitter = shared.jitter();
+        lock(&shared.addresses).failed(address, Instant::now(), jitter);
+    }
+    shared.redial.notify_one();
+}
+
+async fn accept(shared: Arc<Shared>, incoming: Incoming) {
+    let from = incoming.remote_address();
+    shared.counters.accepted.count();
+    let accepted = async {
+        let connecting = incoming.accept().map_err(|error| Reason::of(&error))?;
+        let connection = connect(&shared, connecting).await?;
+        within_limit(&shared, &connection, greet_as_acceptor(&shared, &connection)).await
+    };
+    if let Err(reason) = accepted.await {
+        if reason != Reason::Duplicate {
+            tracing::warn!(%from, %reason, "a connection was refused");
+        }
+        shared.counters.count_end(reason);
+    }
+}
+
+async fn connect(shared: &Shared, connecting: Connecting) -> Result<Connection, Reason> {
+    timeout(shared.config.tuning.handshake_timeout, connecting)
+        .await
+        .map_err(|_| Reason::Silent)?
+        .map_err(|error| Reason::of(&error))
+}
+
+/// Bounds a greeting in time; a failed one closes its connection and tells the peer why.
+async fn within_limit(
+    shared: &Shared,
+    connection: &Connection,
+    greeting: impl Future<Output = Result<(), Reason>>,
+) -> Result<(), Reason> {
+    let greeted = timeout(shared.config.tuning.handshake_timeout, greeting).await;
+    let greeted = greeted.unwrap_or(Err(Reason::HandshakeTimeout));
+    if let Err(reason) = greeted {
+        connection.close(reason.code(), reason.to_string().as_bytes());
+    }
+    greeted
+}
+
+async fn greet_as_dialler(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    address: SocketAddr,
+) -> Result<(), Reason> {
+    let mut greeting = Greeting::open(connection).await?;
+    greeting.send_hello(&shared.hello).await?;
+    let theirs = greeting.receive_hello(&shared.hello).await?;
+    shared.on_answer(address, &theirs)?;
+    if greeting.receive_verdict().await? == Verdict::LinkedAlready {
+        return Err(Reason::Duplicate);
+    }
+    if shared.hello.decides_over(&theirs) {
+        shared.admit(connection, theirs, Duplicates::KeepOlder)?;
+        greeting.send_go().await
+    } else {
+        shared.admit(connection, theirs, Duplicates::TakeNewer)
+    }
+}
+
+async fn greet_as_acceptor(shared: &Arc<Shared>, connection: &Connection) -> Result<(), Reason> {
+    let mut greeting = Greeting::accept(connection).await?;
+    let theirs = greeting.receive_hello(&shared.hello).await?;
+    greeting.send_hello(&shared.hello).await?;
+    if !shared.hello.decides_over(&theirs) {
+        greeting.send_verdict(Verdict::Welcome).await?;
+        greeting.receive_go().await?;
+        return shared.admit(connection, theirs, Duplicates::TakeNewer);
+    }
+    match shared.admit(connection, theirs, Duplicates::KeepOlder) {
+        Ok(()) => greeting.send_verdict(Verdict::Welcome).await,
+        Err(Reason::Duplicate) => {
+            greeting.send_verdict(Verdict::LinkedAlready).await?;
+            connection.closed().await;
+            Err(Reason::Duplicate)
+        }
+        Err(reason) => Err(reason),
+    }
+}
+
+impl Shared {
+    /// The addresses to dial now, and when to look again at the latest.
+    fn take_due_addresses(&self) -> (Vec<SocketAddr>, Instant) {
+        let now = Instant::now();
+        let mut addresses = lock(&self.addresses);
+        let links = lock(&self.links);
+        let due = addresses.take_due(now, |address, answered| {
+            links.at_address(address).is_some()
+                || answered.is_some_and(|origin| links.with_origin(origin).is_some())
+        });
+        let idle = now + self.config.tuning.redial_max;
+        (due, addresses.next_due(now).unwrap_or(idle).min(idle))
+    }
+
+    /// A node answered at a dialled address; it may be this one.
+    fn on_answer(&self, address: SocketAddr, theirs: &Hello) -> Result<(), Reason> {
+        let mut addresses = lock(&self.addresses);
+        if theirs.origin == self.hello.origin {
+            addresses.is_own(address);
+            return Err(Reason::OwnAddress);
+        }
+        addresses.answered(address, theirs.origin, Instant::now());
+        Ok(())
+    }
+
+    /// Makes a greeted connection a link, perhaps in the place of an older one.
+    fn admit(
+        self: &Arc<Self>,
+        connection: &Connection,
+        peer: Hello,
+        duplicates: Duplicates,
+    ) -> Result<(), Reason> {
+        if *self.closing.borrow() {
+            return Err(Reason::Left);
+        }
+        let (advertise, node, origin) = (peer.advertise, peer.node, peer.origin);
+        let (link, outgoing) = Link::new(self, peer, connection.clone());
+        let predecessor = lock(&self.links).admit(&link, duplicates)?;
+        if let Some(old) = &predecessor {
+            old.close(Reason::Superseded);
+        }
+        self.counters.links_made.count();
+        self.remember(advertise, node);
+        self.membership.note_back(origin);
+        self.spawn("link", run_link(self.clone(), NewLink { link, outgoing, predecessor }));
+        Ok(())
+    }
+
+    /// Keeps a peer's address in the book, or drops it if the peer said goodbye.
+    pub(super) fn on_link_end(&self, peer: &Hello, lived: Duration, reason: Reason) {
+        if reason == Reason::Left {
+            self.membership.note_left(peer.origin);
+            lock(&self.addresses).forget(peer.node);
+        } else {
+            let lost = LostLink { address: peer.advertise, origin: peer.origin, lived };
+            let jitter = self.jitter();
+            lock(&self.addresses).lost(lost, Instant::now(), jitter);
+        }
+        self.membership.refresh_soon();
+        self.redial.notify_one();
+    }
+}
+
+/// Whether an end means that two nodes are set up to differ, so that dialling again is of no use.
+fn needs_an_operator(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Untrusted
+            | Reason::Cluster
+            | Reason::Config
+            | Reason::WireVersion
+            | Reason::OtherProtocol
+            | Reason::NodeIdTaken
+    )
+}

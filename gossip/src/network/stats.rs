@@ -1,0 +1,110 @@
+//! Plain counters of the network, for metrics and tests.
+
+use super::lock;
+use super::reason::Reason;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Relaxed);
+    }
+
+    pub(super) fn count(&self) {
+        self.add(1);
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What the network has counted since its start, at one moment.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct NetworkStats {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Links now.
+            pub links: u64,
+            /// Addresses that are dialled whenever no link covers them.
+            pub addresses: u64,
+            /// Connections refused or ended, by reason, whichever side said so.
+            pub ended: BTreeMap<Reason, u64>,
+        }
+
+        /// The counters behind [`NetworkStats`].
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: Counter,)*
+            ended: Mutex<BTreeMap<Reason, u64>>,
+        }
+
+        impl Counters {
+            /// What has been counted so far; links and addresses are the caller's to fill in.
+            pub(super) fn snapshot(&self) -> NetworkStats {
+                NetworkStats {
+                    $($name: self.$name.0.load(Relaxed),)*
+                    links: 0,
+                    addresses: 0,
+                    ended: lock(&self.ended).clone(),
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections tried.
+    dials,
+    /// Of those, how many gave no new link.
+    dials_failed,
+    /// Connections that came in.
+    accepted,
+    /// Links made.
+    links_made,
+    /// Frames handed to QUIC.
+    frames_sent,
+    /// Their payload.
+    frame_bytes_sent,
+    /// Frames handed to the owner.
+    frames_received,
+    /// Their payload.
+    frame_bytes_received,
+    /// Frames refused because the queue of their peer and lane was full.
+    frames_refused,
+    /// Gossip messages sent as datagrams.
+    gossip_datagrams,
+    /// Gossip messages sent as streams.
+    gossip_streams,
+    /// Gossip messages taken in.
+    gossip_received,
+    /// Gossip messages that could not be read.
+    gossip_malformed,
+    /// Gossip messages dropped, going out: no link to the address.
+    gossip_unlinked,
+    /// Gossip messages dropped, going out: the peer's queue was full, or its stream too slow.
+    gossip_overflow,
+    /// Gossip messages dropped, coming in: chitchat was too slow.
+    gossip_inbox_overflow,
+    /// Times that chitchat's loop ended and was started again.
+    gossip_restarts,
+    /// Addresses not remembered because the book was full.
+    addresses_refused,
+}
+
+impl Counters {
+    /// Counts a connection that was refused or ended.
+    pub(super) fn count_end(&self, reason: Reason) {
+        *lock(&self.ended).entry(reason).or_default() += 1;
+    }
+}
+
+impl NetworkStats {
+    /// How many connections were refused or ended for `reason`.
+    #[must_use]
+    pub fn ended_for(&self, reason: Reason) -> u64 {
+        self.ended.get(&reason).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,213 @@
+//! A peer that holds the cluster key and breaks the rules, and gossip that dies.
+
+use super::frames::FRAME_BYTES_MAX;
+use super::handshake::{Greeting, Hello, Verdict};
+use super::identity::{SERVER_NAME, tls_configs};
+use super::*;
+use quinn::{ClientConfig, Connection, EndpointConfig, Runtime, TokioRuntime};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn config(number: u64, advertise: SocketAddr) -> NetworkConfig {
+    NetworkConfig {
+        key: ClusterKey::from_bytes([1; 32]),
+        node: NodeId(number),
+        origin: Origin(number),
+        generation: 1,
+        name: format!("node-{number}"),
+        advertise,
+        seeds: Vec::new(),
+        kvs: BTreeMap::new(),
+        config_hash: 7,
+        tuning: Tuning { handshake_timeout: Duration::from_millis(500), ..Tuning::default() },
+    }
+}
+
+struct Victim {
+    network: Network,
+    events: mpsc::Receiver<NetworkEvent>,
+    addr: SocketAddr,
+}
+
+impl Victim {
+    async fn start() -> Self {
+        let (socket, addr) = open_socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        let ports = Ports {
+            socket,
+            runtime: Arc::new(TokioRuntime),
+            spawn: Arc::new(TokioSpawn),
+            seed: [5; 32],
+        };
+        let (network, events) = Network::start(config(1, addr), ports).await.unwrap();
+        Victim { network, events, addr }
+    }
+
+    async fn event(&mut self) -> NetworkEvent {
+        timeout(LIMIT, self.events.recv()).await.expect("an event in time").expect("it runs")
+    }
+}
+
+/// A process with the cluster's key and no manners.
+struct Rogue {
+    _endpoint: Endpoint,
+    connection: Connection,
+    hello: Hello,
+}
+
+impl Rogue {
+    async fn connect(victim: &Victim) -> Self {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        let config = config(2, addr);
+        let tls = tls_configs(&config.key).unwrap();
+        let socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = EndpointConfig::default();
+        let mut endpoint =
+            Endpoint::new_with_abstract_socket(endpoint, None, socket, runtime).unwrap();
+        endpoint.set_default_client_config(ClientConfig::new(tls.client));
+        let connection = endpoint.connect(victim.addr, SERVER_NAME).unwrap().await.unwrap();
+        Rogue { _endpoint: endpoint, connection, hello: Hello::of(&config) }
+    }
+
+    /// Greets as any peer would, and is believed.
+    async fn linked(victim: &mut Victim) -> Self {
+        let rogue = Self::connect(victim).await;
+        let mut greeting = Greeting::open(&rogue.connection).await.unwrap();
+        greeting.send_hello(&rogue.hello).await.unwrap();
+        let theirs = greeting.receive_hello(&rogue.hello).await.unwrap();
+        assert_eq!(greeting.receive_verdict().await, Ok(Verdict::Welcome));
+        assert!(rogue.hello.decides_over(&theirs));
+        greeting.send_go().await.unwrap();
+        assert!(matches!(victim.event().await, NetworkEvent::PeerUp(_)));
+        rogue
+    }
+
+    async fn greet_with(&self, bytes: &[u8]) {
+        let (mut to, from) = self.connection.open_bi().await.unwrap();
+        to.write_all(bytes).await.unwrap();
+        let _kept = (to, from);
+        self.connection.closed().await;
+    }
+
+    async fn send_stream(&self, bytes: &[u8]) -> quinn::SendStream {
+        let mut stream = self.connection.open_uni().await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
+    /// Waits for the victim to end the connection and returns the reason that it gave.
+    async fn refusal(&self) -> Reason {
+        let end = timeout(LIMIT, self.connection.closed()).await.expect("an end in time");
+        Reason::of(&end)
+    }
+}
+
+async fn assert_link_ends(victim: &mut Victim, rogue: &Rogue, reason: Reason) {
+    assert_eq!(rogue.refusal().await, reason);
+    let down = NetworkEvent::PeerDown {
+        origin: rogue.hello.origin,
+        node: rogue.hello.node,
+        reason: reason.to_string(),
+    };
+    assert_eq!(victim.event().await, down);
+    assert_eq!(victim.network.stats().ended_for(reason), 1);
+    assert_eq!(victim.network.peers(), []);
+}
+
+#[tokio::test]
+async fn another_wire_version_is_refused_by_name() {
+    let victim = Victim::start().await;
+    let rogue = Rogue::connect(&victim).await;
+    rogue.greet_with(&[0, 3, 0, 99, 0]).await;
+    assert_eq!(rogue.refusal().await, Reason::WireVersion);
+    assert_eq!(victim.network.stats().ended_for(Reason::WireVersion), 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_or_endless_greeting_is_refused() {
+    let victim = Victim::start().await;
+    for greeting in [&[0, 4, 0, 1, 0xff, 0xff][..], &[0xff, 0xff]] {
+        let rogue = Rogue::connect(&victim).await;
+        rogue.greet_with(greeting).await;
+        assert_eq!(rogue.refusal().await, Reason::MalformedHello);
+    }
+    assert_eq!(victim.network.stats().ended_for(Reason::MalformedHello), 2);
+}
+
+#[tokio::test]
+async fn a_silent_caller_is_given_up() {
+    let victim = Victim::start().await;
+    let rogue = Rogue::connect(&victim).await;
+    assert_eq!(rogue.refusal().await, Reason::HandshakeTimeout);
+    assert_eq!(victim.network.stats().ended_for(Reason::HandshakeTimeout), 1);
+}
+
+#[tokio::test]
+async fn an_oversized_frame_ends_the_link() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    let length = (FRAME_BYTES_MAX as u32 + 1).to_be_bytes();
+    let _lane = rogue.send_stream(&[&[2], &length[..]].concat()).await;
+    assert_link_ends(&mut victim, &rogue, Reason::FrameTooBig).await;
+}
+
+#[tokio::test]
+async fn a_truncated_frame_ends_the_link() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    let mut lane = rogue.send_stream(&[1, 0, 0, 0, 9, 1, 2, 3]).await;
+    lane.finish().unwrap();
+    assert_link_ends(&mut victim, &rogue, Reason::FrameTruncated).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_ends_or_begins_twice_and_an_unknown_stream_end_the_link() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    rogue.send_stream(&[1]).await.finish().unwrap();
+    assert_link_ends(&mut victim, &rogue, Reason::LaneEnded).await;
+
+    let rogue = Rogue::linked(&mut victim).await;
+    let _lanes = (rogue.send_stream(&[2]).await, rogue.send_stream(&[2]).await);
+    assert_link_ends(&mut victim, &rogue, Reason::LaneTwice).await;
+
+    let rogue = Rogue::linked(&mut victim).await;
+    let _unknown = rogue.send_stream(&[77]).await;
+    assert_link_ends(&mut victim, &rogue, Reason::UnknownStream).await;
+}
+
+#[tokio::test]
+async fn unreadable_gossip_is_counted_and_harmless() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    rogue.connection.send_datagram(Bytes::from_static(b"noise")).unwrap();
+    let frame = [2, 0, 0, 0, 1, 42];
+    let _lane = rogue.send_stream(&frame).await;
+    let origin = rogue.hello.origin;
+    let bytes = Bytes::from_static(&[42]);
+    assert_eq!(victim.event().await, NetworkEvent::Frame { from: origin, lane: Lane::Bulk, bytes });
+    until(|| victim.network.stats().gossip_malformed == 1).await;
+    assert_eq!(victim.network.peers().len(), 1);
+}
+
+#[tokio::test]
+async fn gossip_that_dies_is_started_again_under_a_new_generation() {
+    let victim = Victim::start().await;
+    until(|| victim.network.shared.membership.handle().is_some()).await;
+    victim.network.shared.membership.handle().unwrap().abort();
+    let mut members = victim.network.members();
+    let again = members.wait_for(|members| members[0].generation == 2);
+    timeout(LIMIT, again).await.expect("a second life in time").unwrap();
+    assert_eq!(victim.network.stats().gossip_restarts, 1);
+}
+
+/// Waits for what tells nobody of its changes.
+async fn until(satisfied: impl Fn() -> bool) {
+    let waiting = async {
+        while !satisfied() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, waiting).await.expect("it happens in time");
+}
