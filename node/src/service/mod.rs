@@ -47,9 +47,15 @@ pub enum Reason {
 /// What a subscription delivers.
 #[derive(Debug)]
 pub enum Feed {
-    /// The newest state only: what was not yet sent when a newer one comes is skipped. `None` until
-    /// there is a first one. A frame is encoded once per node; a late subscriber gets one anew.
-    Live(watch::Receiver<Option<Arc<Frame>>>),
+    /// The newest state only: what was not yet sent when a newer one comes is skipped. A frame is
+    /// encoded once per node.
+    Live {
+        /// The state as it is now, encoded anew for this subscriber, so that its age is right; nothing
+        /// if there is none yet.
+        first: Option<Arc<Frame>>,
+        /// What comes after it; the value at the time of subscribing counts as seen.
+        changes: watch::Receiver<Option<Arc<Frame>>>,
+    },
     /// Every message in order. The sender drops the queue when it is full, which ends the
     /// subscription: the connection is closed and the player comes back to a projected inbox.
     Inbox(mpsc::Receiver<Arc<Frame>>),

@@ -1,0 +1,275 @@
+//! What authors get back for their files, right and wrong.
+
+use super::*;
+use crdt_state::engagement::quiz::script::{Question, caps};
+use proptest::prelude::*;
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = parse(text).expect_err("the file is wrong");
+    let lines = problems.iter();
+    lines.map(|p| format!("{}:{} {}: {}", p.line, p.column, p.field, p.message)).collect()
+}
+
+/// A show of one question whose lines from the fifth on are `fields`.
+fn with_question(fields: &str) -> String {
+    format!(
+        "{{\n\"format\": \"{FORMAT}\",\n\"title\": \"T\",\n\"questions\": [{{\n{fields}\n}}]\n}}\n"
+    )
+}
+
+const GOOD: &str = r#""text": "Q", "options": ["a", "b", "c"], "correct": 1"#;
+
+#[test]
+fn the_sample_is_a_show_of_twelve_questions() {
+    let script = parse(SAMPLE).unwrap_or_else(|found| panic!("{}", describe(&found, "sample")));
+    assert_eq!(script.questions.len(), 12);
+    assert!(script.questions.iter().all(|question| question.explanation.is_some()));
+    assert_eq!(script.questions.iter().filter(|question| question.multiple).count(), 1);
+    assert_eq!(script.questions[3].correct, 0b10101);
+}
+
+#[test]
+fn absent_fields_have_their_defaults() {
+    let script = parse(&with_question(GOOD)).expect("the file is right");
+    let question = &script.questions[0];
+    assert_eq!(question.open_ms, OPEN_MS_DEFAULT);
+    assert_eq!(question.points, POINTS_DEFAULT);
+    assert_eq!((question.correct, question.multiple), (0b010, false));
+    assert_eq!((question.explanation.clone(), script.autopilot_ms), (None, None));
+}
+
+#[test]
+fn correct_is_a_number_from_zero_or_the_words_of_an_option() {
+    for (correct, mask) in [("0", 0b001), ("2", 0b100), (r#""c""#, 0b100), (r#"["a", 2]"#, 0b101)] {
+        let fields = format!(
+            r#""text": "Q", "options": ["a", "b", "c"], "multiple": true, "correct": {correct}"#
+        );
+        let script = parse(&with_question(&fields)).expect("the file is right");
+        assert_eq!(script.questions[0].correct, mask, "{correct}");
+    }
+}
+
+#[test]
+fn seconds_may_have_decimals() {
+    let fields = format!("{GOOD}, \"seconds\": 3.25");
+    assert_eq!(parse(&with_question(&fields)).unwrap().questions[0].open_ms, 3_250);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_problem() {
+    assert!(parse(&format!("\u{feff}{SAMPLE}")).is_ok());
+}
+
+#[test]
+fn all_problems_are_listed_by_their_places() {
+    let text = r#"{
+  "format": "starling-show/2",
+  "titel": "Ä",
+  "questions": [
+    {"text": " ", "options": ["a", "b", "a"], "correct": 3, "points": -1},
+    {"text": "é", "options": ["only"], "correct": [], "seconds": 0.5, "multiple": "no"},
+    7
+  ]
+}"#;
+    let expected = [
+        r#"1:1 title: the field "title" is missing"#,
+        r#"2:13 format: "starling-show/2" cannot be read, expected "starling-show/1""#,
+        r#"3:3 titel: unknown field "titel", did you mean "title"?"#,
+        r#"5:14 questions[0].text: the text is empty"#,
+        r#"5:41 questions[0].options[2]: "a" is already option 0"#,
+        r#"5:58 questions[0].correct: 3 is no option: they count from 0 to 2"#,
+        r#"5:71 questions[0].points: -1 is out of range, expected a whole number from 0 to 100000"#,
+        r#"6:30 questions[1].options: 1 options, expected 2 to 16"#,
+        r#"6:51 questions[1].correct: no option is correct, expected at least one"#,
+        r#"6:66 questions[1].seconds: 0.5 seconds, expected 1 to 600"#,
+        r#"6:83 questions[1].multiple: expected true or false, found a string"#,
+        r#"7:5 questions[2]: expected an object, found a number"#,
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn every_wrong_field_is_named_with_what_would_be_right() {
+    let long = "x".repeat(caps::TEXT_BYTES_MAX + 1);
+    let long_option = "x".repeat(caps::OPTION_BYTES_MAX + 1);
+    let cases = [
+        (r#""seconds": "20""#.to_owned(), "expected a number, found a string"),
+        (r#""seconds": 601"#.into(), "601 seconds, expected 1 to 600"),
+        (r#""seconds": 1.0005"#.into(), "1.0005 seconds is finer than a millisecond"),
+        (r#""seconds": 1e999"#.into(), "1e999 is not a JSON number"),
+        (r#""points": 100001"#.into(), "expected a whole number from 0 to 100000"),
+        (r#""points": 1.5"#.into(), "1.5 is out of range"),
+        (r#""points": 1e9"#.into(), "1000000000.0 is out of range"),
+        (r#""explanation": """#.into(), "the text is empty"),
+        (r#""explanation": "a\u0007b""#.into(), "the control character U+0007 cannot be shown"),
+        (format!(r#""explanation": "{long}""#), "the text has 1001 bytes, at most 1000 fit"),
+        (r#""correct": 0"#.into(), "the field stands here a second time"),
+        (r#""anwser": 0"#.into(), "unknown field \"anwser\", known are text, options, correct"),
+        (r#""option": []"#.into(), "unknown field \"option\", did you mean \"options\"?"),
+    ];
+    for (field, message) in cases {
+        let found = problems(&with_question(&format!("{GOOD},\n{field}"))).join("\n");
+        assert!(found.contains(message) && found.starts_with("6:"), "{field} gave {found}");
+    }
+    let options = format!(r#""text": "Q", "options": ["{long_option}", 1, null], "correct": "b""#);
+    let found = problems(&with_question(&options)).join("\n");
+    for message in [
+        "questions[0].options[0]: the text has 201 bytes, at most 200 fit",
+        "questions[0].options[1]: expected a string, found a number",
+        "questions[0].options[2]: expected a string, found null",
+        "questions[0].correct: \"b\" is none of the options",
+    ] {
+        assert!(found.contains(message), "{found}");
+    }
+}
+
+#[test]
+fn several_correct_options_need_multiple() {
+    let fields = r#""text": "Q", "options": ["a", "b"], "correct": [0, 1, 1]"#;
+    let expected = [
+        "5:48 questions[0].correct: 3 options are correct: \
+         add \"multiple\": true to let players choose several",
+        "5:55 questions[0].correct[2]: option 1 is named a second time",
+    ];
+    assert_eq!(problems(&with_question(fields)), expected);
+}
+
+#[test]
+fn a_syntax_error_has_its_place_and_advice() {
+    for (text, expected) in [
+        ("", "1:1 : the file is empty, expected a show: {\"format\": ...}"),
+        ("{\n  \"a\": 1,\n}", "2:9 : a comma after the last entry: remove it"),
+        ("{\"a\": 1 \"b\": 2}", "1:8 : a comma is missing here"),
+        ("{\"a\": 1} // x", "1:10 : JSON has no comments: remove it"),
+        ("{'a': 1}", "1:2 : JSON strings have double quotes"),
+        ("{a: 1}", "1:2 : a field's name needs double quotes"),
+        ("{\"a\"; 1}", "1:5 : unexpected text: strings need double quotes"),
+        ("{\"a\" 1}", "1:6 : a colon is missing after the field's name"),
+        ("{\"a\": ", "1:7 : a value is missing after the colon"),
+        ("[\n[", "2:1 : this [ is never closed by a ]"),
+        ("{\"a\": 1", "1:1 : this { is never closed by a }"),
+        ("{}\n{}", "2:1 : the show has ended: remove what follows"),
+        ("[yes]", "1:2 : unexpected text: strings need double quotes"),
+        ("[\"a\nb", "1:2 : not JSON: unterminated string literal"),
+    ] {
+        assert_eq!(problems(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn too_many_questions_are_refused() {
+    let question = format!("{{{GOOD}}}");
+    let questions = vec![question; caps::QUESTIONS_MAX + 1].join(",");
+    let text = format!(r#"{{"format":"{FORMAT}","title":"T","questions":[{questions}]}}"#);
+    assert_eq!(problems(&text), ["1:53 questions: 501 questions, expected 1 to 500"]);
+}
+
+#[test]
+fn too_many_options_are_refused_even_when_the_correct_one_is_beyond_the_mask() {
+    let options: Vec<String> = (0..17).map(|n| format!("\"{n}\"")).collect();
+    let options = options.join(",");
+    let fields = format!("\"text\": \"Q\", \"correct\": 16,\n\"options\": [{options}]");
+    let found = problems(&with_question(&fields));
+    assert!(found[0].contains("16 is no option: they count from 0 to 15"), "{found:?}");
+    assert!(found[1].contains("17 options, expected 2 to 16"), "{found:?}");
+}
+
+#[test]
+fn a_file_beyond_the_size_cap_is_not_read() {
+    let found = problems(&" ".repeat(FILE_BYTES_MAX + 1));
+    assert_eq!(found, ["1:1 : the file has 4194305 bytes, at most 4194304 are read"]);
+}
+
+#[test]
+fn the_list_of_problems_is_bounded() {
+    let fields: Vec<String> = (0..PROBLEMS_MAX + 10).map(|n| format!("\"x{n}\": 0")).collect();
+    let found = problems(&format!("{{{}}}", fields.join(",\n")));
+    assert_eq!(found.len(), PROBLEMS_MAX + 1);
+    // Beside the unknown fields three are missing: the format, the title and the questions.
+    assert!(found[PROBLEMS_MAX].ends_with("13 more problems are not listed"), "{found:?}");
+}
+
+#[test]
+fn problems_are_printed_as_a_compiler_does() {
+    let found = parse("{\"format\": \"x\"}").unwrap_err();
+    let text = describe(&found, "show.json");
+    assert_eq!(text.lines().last(), Some("3 problems in show.json"));
+    assert!(text.contains("show.json:1:12: format: \"x\" cannot be read, expected"), "{text}");
+}
+
+#[test]
+fn deep_nesting_is_a_problem_and_not_a_crash() {
+    let found = problems(&"[".repeat(1_000_000));
+    assert!(found[0].contains("nesting depth"), "{found:?}");
+}
+
+fn label() -> impl Strategy<Value = String> {
+    "[ -~äß„“🐦]{0,20}[a-z🐦]"
+}
+
+prop_compose! {
+    fn question()(
+        options in prop::collection::btree_map("[a-z\"\\\\]{1,8}", Just(()), 2..=16),
+        multiple: bool,
+        mask: u16,
+        text in label(),
+        open_ms in caps::OPEN_MS,
+        points in 0..=caps::POINTS_MAX,
+        explanation in prop::option::of(label()),
+    ) -> Question {
+        let options: Vec<String> = options.into_keys().collect();
+        let (count, any) = (options.len() as u32, u32::from(mask).max(1));
+        let several = (mask & ((1_u32 << count) - 1) as u16).max(1);
+        let correct = if multiple { several } else { 1 << (any % count) };
+        Question { text, options, correct, open_ms, points, explanation, multiple }
+    }
+}
+
+prop_compose! {
+    fn script()(
+        title in label(),
+        questions in prop::collection::vec(question(), 1..8),
+        autopilot_ms in prop::option::of(AUTOPILOT_MS),
+    ) -> Script {
+        Script { title, questions, autopilot_ms }
+    }
+}
+
+/// Pieces of shows in any order, so that the reader gets beyond the syntax.
+fn piece() -> impl Strategy<Value = String> {
+    let known =
+        r#"[\[\]{},:]|"[a-z]{0,4}"|"(format|title|questions|text|options|correct|seconds)":"#;
+    prop_oneof![known, "[0-9.eE+-]{1,6}", r#"\\PC{0,3}"#, Just("\"starling-show/1\"".to_owned())]
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered(text: String) {
+        if let Err(found) = parse(&text) {
+            prop_assert!(!found.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_show_like_text_is_answered(pieces in prop::collection::vec(piece(), 0..40)) {
+        if let Err(found) = parse(&pieces.concat()) {
+            prop_assert!(!found.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_damaged_show_is_answered(at in 0..SAMPLE.len(), length in 0..40_usize, insert: char) {
+        let mut text: Vec<char> = SAMPLE.chars().collect();
+        let at = at.min(text.len());
+        let end = (at + length).min(text.len());
+        text.splice(at..end, [insert]);
+        if let Err(found) = parse(&text.into_iter().collect::<String>()) {
+            prop_assert!(!found.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_script_survives_its_file(script in script()) {
+        prop_assert_eq!(parse(&to_json(&script)), Ok(script));
+    }
+}
