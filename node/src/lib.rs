@@ -20,5 +20,6 @@
 //!
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
 
+pub mod edge;
 pub mod service;
 pub mod show;

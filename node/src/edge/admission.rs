@@ -1,0 +1,71 @@
+//! The edge as its listeners share it, and the one cap on connections that holds for all of them.
+
+use super::connection::{Closed, serve};
+use super::{Counters, Limits};
+use crate::service::Players;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What every listener needs to serve a connection. Clones share everything.
+#[derive(Clone)]
+pub struct Edge {
+    players: Arc<dyn Players>,
+    limits: Arc<Limits>,
+    counters: Arc<Counters>,
+}
+
+impl Edge {
+    /// An edge in front of `players`.
+    #[must_use]
+    pub fn new(players: Arc<dyn Players>, limits: Limits) -> Self {
+        Edge { players, limits: Arc::new(limits), counters: Arc::default() }
+    }
+
+    /// What it has counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// What it grants.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A place for one more connection, or a counted no when all are taken.
+    #[must_use]
+    pub fn admit(&self) -> Option<Admission> {
+        let taken = self.counters.connection_opened();
+        let admission = Admission { counters: Arc::clone(&self.counters) };
+        if taken > self.limits.connections_max {
+            self.counters.connection_refused();
+            return None;
+        }
+        Some(admission)
+    }
+
+    /// Serves one admitted connection to its end.
+    pub async fn serve<IO>(&self, io: IO, remote: SocketAddr, admission: Admission) -> Closed
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let players = Arc::clone(&self.players);
+        let closed = serve(io, remote, players, &self.limits, &self.counters).await;
+        drop(admission);
+        closed
+    }
+}
+
+/// A taken place; given back when dropped.
+#[derive(Debug)]
+pub struct Admission {
+    counters: Arc<Counters>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.counters.connection_closed();
+    }
+}

@@ -1,0 +1,375 @@
+//! One client's connection, as one task: reads packets, asks the node, writes answers and feeds.
+//!
+//! Everything happens in one poll function, in a fixed order, woken by whatever moves next:
+//! time, the stream, a verdict, a feed. There is no `select!`, no spawned task and no clock but
+//! tokio's, so the simulator runs it unchanged and repeats it exactly.
+//!
+//! Memory and queues are bounded, and each bound has its consequence:
+//! - publishes waiting for their verdict: at `in_flight_max` no further packet is looked at, so the
+//!   client's own sending stalls;
+//! - bytes waiting to be sent: above 16 KiB no feed is asked, so live states are
+//!   skipped and an inbox fills until its sender gives it up; above `output_bytes_max` nothing more
+//!   is read; after `write_timeout` without any movement the connection is closed;
+//! - bytes not yet looked at: one packet and one read, see [`Guard`].
+//!
+//! An idle connection holds no buffer: reads land on the stack first.
+
+mod close;
+mod deadline;
+
+pub use close::Closed;
+
+use super::counters::{ActiveSession, ConnectResult};
+use super::feeds::{Feeds, Next};
+use super::guard::{Fault, Guard};
+use super::output::Output;
+use super::packet::{Acknowledge, Connect, Inbound, Outbound, Protocol, Publish, Refused, Wish};
+use super::{Counters, Limits};
+use crate::service::{Feed, Players, Verdict};
+use deadline::Alarm;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+use tracing::debug;
+
+/// Serves one client until its end, which it tells. Publishes that were taken are carried to their
+/// verdict even if the client has gone.
+pub async fn serve<IO>(
+    io: IO,
+    remote: SocketAddr,
+    players: Arc<dyn Players>,
+    limits: &Limits,
+    counters: &Counters,
+) -> Closed
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut connection = Connection::new(io, players, limits, counters);
+    let closed = poll_fn(|cx| connection.poll_serve(cx)).await;
+    debug!(%remote, %closed, "a player's connection ends");
+    counters.closed(closed);
+    // Boxed, so that a living connection does not carry the room for its end.
+    Box::pin(connection.finish(closed)).await;
+    closed
+}
+
+struct Connection<'a, IO> {
+    io: IO,
+    players: Arc<dyn Players>,
+    limits: &'a Limits,
+    counters: &'a Counters,
+    guard: Guard,
+    output: Output,
+    work: FuturesUnordered<Work>,
+    feeds: Feeds,
+    session: Option<ActiveSession<'a>>,
+    /// Whether a SUBSCRIBE is under way: nothing overtakes it.
+    subscribing: bool,
+    /// The largest packet that the client takes.
+    peer_bytes_max: usize,
+    /// One and a half times the client's keep-alive.
+    silence_max: Option<Duration>,
+    opened_at: Instant,
+    /// When the last packet came, or could not be read because of us.
+    heard_at: Instant,
+    /// When the client stopped sending for good.
+    ended_at: Option<Instant>,
+    alarm: Alarm,
+}
+
+/// A question to the node under way.
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// The node's answer.
+enum Done {
+    Published(Acknowledge, Verdict),
+    Subscribed(u16, Vec<(Wish, Result<Feed, Refused>)>),
+}
+
+impl<'a, IO> Connection<'a, IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    fn new(io: IO, players: Arc<dyn Players>, limits: &'a Limits, counters: &'a Counters) -> Self {
+        let now = Instant::now();
+        Connection {
+            io,
+            players,
+            limits,
+            counters,
+            guard: Guard::new(limits.packet_bytes_max.get()),
+            output: Output::default(),
+            work: FuturesUnordered::new(),
+            feeds: Feeds::default(),
+            session: None,
+            subscribing: false,
+            peer_bytes_max: usize::MAX,
+            silence_max: None,
+            opened_at: now,
+            heard_at: now,
+            ended_at: None,
+            alarm: Alarm::default(),
+        }
+    }
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        loop {
+            match self.poll_step(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(closed) => return Poll::Ready(closed),
+            }
+        }
+    }
+
+    /// Moves everything that can move. `Ok(false)` means that nothing did, and that whatever may
+    /// move next has been told to wake this task.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        self.poll_deadlines(cx)?;
+        let mut moved = self.poll_work(cx)?;
+        moved |= self.poll_feeds(cx)?;
+        moved |= self.read_packets()?;
+        moved |= self.poll_input(cx)?;
+        moved |= self.poll_output(cx)?;
+        let quiet = !moved && self.work.is_empty() && self.output.is_idle();
+        if quiet && self.ended_at.is_some() {
+            return Err(Closed::Gone);
+        }
+        Ok(moved)
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut moved = false;
+        while let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) {
+            self.on_done(done)?;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn poll_feeds(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut moved = false;
+        while self.ended_at.is_none() && self.output.bytes() < FEEDS_MARK_BYTES {
+            match self.feeds.poll_next(cx) {
+                Poll::Ready(Next::Frame(frame)) => {
+                    let v5 = self.guard.protocol() == Some(Protocol::V5);
+                    let bytes = if v5 { &frame.v5 } else { &frame.v3 };
+                    if bytes.len() <= self.peer_bytes_max {
+                        self.output.push(bytes.clone(), self.counters);
+                    } else {
+                        self.counters.frame_too_large();
+                    }
+                }
+                Poll::Ready(Next::InboxEnded) => return Err(Closed::InboxOverflowed),
+                Poll::Ready(Next::LiveEnded) => return Err(Closed::LiveEnded),
+                Poll::Pending => break,
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Reads once, onto the stack.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if self.ended_at.is_some() {
+            return Ok(false);
+        }
+        if !self.may_read() {
+            self.heard_at = Instant::now();
+            return Ok(false);
+        }
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                self.ended_at = Some(Instant::now());
+                Ok(true)
+            }
+            Poll::Ready(Ok(())) => {
+                self.guard.feed(buffer.filled());
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(Closed::Transport(error.kind())),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if self.output.is_idle() {
+            return Ok(false);
+        }
+        match self.output.poll_drain(&mut self.io, cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(error)) => Err(Closed::Transport(error.kind())),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Whether the client's next packet has to wait for the node.
+    fn is_held(&self) -> bool {
+        self.subscribing || self.work.len() >= usize::from(self.limits.in_flight_max.get())
+    }
+
+    fn may_read(&self) -> bool {
+        let read_ahead = !self.is_held() || self.guard.buffered() < READ_BYTES;
+        read_ahead && self.output.bytes() < self.limits.output_bytes_max
+    }
+
+    fn read_packets(&mut self) -> Result<bool, Closed> {
+        let mut moved = false;
+        while !self.is_held() {
+            let Some(packet) = self.guard.poll_packet().map_err(Closed::Faulty)? else { break };
+            self.counters.packet_in();
+            self.heard_at = Instant::now();
+            self.on_packet(packet)?;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn on_packet(&mut self, packet: Inbound) -> Result<(), Closed> {
+        match packet {
+            Inbound::Connect(connect) => self.on_connect(&connect),
+            Inbound::Publish(publish) => {
+                self.on_publish(publish);
+                Ok(())
+            }
+            Inbound::Subscribe { packet_id, wishes } => {
+                self.on_subscribe(packet_id, wishes);
+                Ok(())
+            }
+            Inbound::Unsubscribe { packet_id, filters } => {
+                let existed: Vec<_> = filters.iter().map(|f| self.feeds.remove(f)).collect();
+                self.send(&Outbound::Unsuback(packet_id, &existed))
+            }
+            Inbound::Release { packet_id } => self.send(&Outbound::Pubcomp(packet_id)),
+            Inbound::Repeated(answer) => {
+                self.output.push(answer, self.counters);
+                Ok(())
+            }
+            Inbound::Ping => self.send(&Outbound::Pingresp),
+            Inbound::Disconnect => Err(Closed::Disconnected),
+        }
+    }
+
+    fn on_connect(&mut self, connect: &Connect) -> Result<(), Closed> {
+        let protocol = self.guard.protocol();
+        let v5 = protocol == Some(Protocol::V5);
+        let given = v5 && connect.keep_alive_s == 0;
+        let keep_alive_s = given.then_some(self.limits.keep_alive_default_s.get());
+        let seconds = keep_alive_s.unwrap_or(connect.keep_alive_s);
+        let silence_ms = u64::from(seconds) * 1500;
+        self.silence_max = (seconds > 0).then_some(Duration::from_millis(silence_ms));
+        if let Some(bytes) = connect.packet_bytes_max {
+            self.peer_bytes_max = bytes as usize;
+        }
+        let number = self.counters.next_client_number();
+        let client_id = (v5 && connect.client_id.is_empty()).then(|| format!("player-{number}"));
+        let receive_maximum = self.limits.in_flight_max.get();
+        self.send(&Outbound::Connack { client_id, keep_alive_s, receive_maximum })?;
+        self.counters.connect(protocol, ConnectResult::Accepted);
+        self.session = Some(ActiveSession::begin(self.counters));
+        Ok(())
+    }
+
+    fn on_publish(&mut self, publish: Publish) {
+        let players = Arc::clone(&self.players);
+        let Publish { topic, payload, acknowledge } = publish;
+        self.work.push(Box::pin(async move {
+            let verdict = players.publish(&topic, payload).await;
+            Done::Published(acknowledge, verdict)
+        }));
+    }
+
+    fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
+        self.subscribing = true;
+        let players = Arc::clone(&self.players);
+        let wishes = self.with_room(wishes);
+        self.work.push(Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(wishes.len());
+            for (wish, has_room) in wishes {
+                let outcome = match check_wish(&wish, has_room) {
+                    Ok(()) => players.subscribe(&wish.filter).await.map_err(Refused::from),
+                    Err(refused) => Err(refused),
+                };
+                outcomes.push((wish, outcome));
+            }
+            Done::Subscribed(packet_id, outcomes)
+        }));
+    }
+
+    /// Tells for each wish whether the client may hold one more. One packet may not ask the node
+    /// more often than that either.
+    fn with_room(&self, wishes: Vec<Wish>) -> Vec<(Wish, bool)> {
+        let most = self.limits.subscriptions_max;
+        let mut room = most.saturating_sub(self.feeds.len());
+        let wishes = wishes.into_iter().enumerate().map(|(index, wish)| {
+            let known = self.feeds.holds(&wish.filter);
+            let has_room = index < most && (known || room > 0);
+            room -= usize::from(has_room && !known);
+            (wish, has_room)
+        });
+        wishes.collect()
+    }
+
+    fn on_done(&mut self, done: Done) -> Result<(), Closed> {
+        match done {
+            Done::Published(Acknowledge::Not, _) => Ok(()),
+            Done::Published(Acknowledge::Once(id), verdict) => {
+                self.send(&Outbound::Puback(id, &verdict))
+            }
+            Done::Published(Acknowledge::Twice(id), _) => self.send(&Outbound::Pubrec(id)),
+            Done::Subscribed(id, outcomes) => self.on_subscribed(id, outcomes),
+        }
+    }
+
+    fn on_subscribed(
+        &mut self,
+        packet_id: u16,
+        outcomes: Vec<(Wish, Result<Feed, Refused>)>,
+    ) -> Result<(), Closed> {
+        self.subscribing = false;
+        let mut granted = Vec::with_capacity(outcomes.len());
+        for (wish, outcome) in outcomes {
+            granted.push(outcome.map(|feed| self.feeds.add(wish.filter, feed, wish.replay)));
+        }
+        self.send(&Outbound::Suback(packet_id, &granted))
+    }
+
+    fn send(&mut self, outbound: &Outbound<'_>) -> Result<(), Closed> {
+        let bytes = self.guard.encode(outbound).map_err(Closed::Faulty)?;
+        self.output.push(bytes, self.counters);
+        Ok(())
+    }
+}
+
+fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
+    let refused = |reason, message: &str| Err(Refused { reason, message: message.to_owned() });
+    if wish.filter.starts_with("$share/") {
+        let reason = SubackReasonCode::SharedSubscriptionsNotSupported;
+        return refused(reason, "shared subscriptions are not supported");
+    }
+    if wish.filter.contains(['+', '#']) {
+        let reason = SubackReasonCode::WildcardSubscriptionsNotSupported;
+        return refused(reason, "wildcards are not supported; subscribe to exact topics");
+    }
+    if !has_room {
+        let message = "too many subscriptions; give up one first";
+        return refused(SubackReasonCode::QuotaExceeded, message);
+    }
+    Ok(())
+}
+
+/// On the stack while reading; at once the read-ahead of a held connection.
+const READ_BYTES: usize = 4096;
+/// Enough for a write to be worth its system call; what waits here is no longer the newest.
+const FEEDS_MARK_BYTES: usize = 16 * 1024;

@@ -1,0 +1,137 @@
+//! How a connection ends, and what is still said and waited for then.
+
+use super::{Connection, Fault, Output, Work};
+use crate::edge::Limits;
+use crate::edge::counters::ConnectResult;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use std::future::poll_fn;
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// The client said goodbye.
+    #[error("the client disconnected")]
+    Disconnected,
+    /// The client ended the stream.
+    #[error("the client went away")]
+    Gone,
+    /// The stream failed.
+    #[error("the stream failed: {0}")]
+    Transport(io::ErrorKind),
+    /// No CONNECT came in time.
+    #[error("no CONNECT came in time")]
+    ConnectTimedOut,
+    /// Nothing came for one and a half times the keep-alive.
+    #[error("nothing came within one and a half times the keep-alive")]
+    KeepAliveExpired,
+    /// The client read nothing for too long.
+    #[error("the client reads nothing")]
+    Stuck,
+    /// More private messages than the client took.
+    #[error("the client's inbox overflowed")]
+    InboxOverflowed,
+    /// What it was subscribed to is no longer served here.
+    #[error("a live state that it was subscribed to is no longer served")]
+    LiveEnded,
+    /// It broke the protocol.
+    #[error("{0}")]
+    Faulty(Fault),
+}
+
+impl Closed {
+    /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
+    pub(in crate::edge) const LABELS: [&'static str; 9] = [
+        "disconnected",
+        "gone",
+        "transport",
+        "connect_timed_out",
+        "keep_alive_expired",
+        "stuck",
+        "inbox_overflowed",
+        "live_ended",
+        "faulty",
+    ];
+
+    pub(in crate::edge) fn index(self) -> usize {
+        match self {
+            Closed::Disconnected => 0,
+            Closed::Gone => 1,
+            Closed::Transport(_) => 2,
+            Closed::ConnectTimedOut => 3,
+            Closed::KeepAliveExpired => 4,
+            Closed::Stuck => 5,
+            Closed::InboxOverflowed => 6,
+            Closed::LiveEnded => 7,
+            Closed::Faulty(_) => 8,
+        }
+    }
+
+    /// The reason that MQTT 5 gives to the client; `None` if it is past listening.
+    fn reason(self) -> Option<u8> {
+        match self {
+            Closed::Disconnected | Closed::Gone | Closed::Transport(_) | Closed::Stuck => None,
+            // No version is known yet, so no words are either.
+            Closed::ConnectTimedOut => None,
+            Closed::KeepAliveExpired => Some(0x8d),
+            Closed::InboxOverflowed => Some(0x97),
+            Closed::LiveEnded => Some(0x8b),
+            Closed::Faulty(fault) => Some(fault.reason()),
+        }
+    }
+
+    fn connect_result(self) -> ConnectResult {
+        match self {
+            Closed::ConnectTimedOut => ConnectResult::TimedOut,
+            Closed::Faulty(_) | Closed::Disconnected => ConnectResult::Refused,
+            _ => ConnectResult::Gone,
+        }
+    }
+}
+
+impl<IO> Connection<'_, IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    /// Says the last words and waits for the verdicts that are still to come, both for a bounded
+    /// time.
+    pub(super) async fn finish(mut self, closed: Closed) {
+        if self.session.is_none() {
+            self.counters.connect(self.guard.protocol(), closed.connect_result());
+        }
+        let reason = closed.reason();
+        if let Some(farewell) = reason.and_then(|reason| self.guard.farewell(reason)) {
+            self.output.push(farewell, self.counters);
+        }
+        let Connection { io, output, work, feeds, session, limits, .. } = self;
+        drop((feeds, session));
+        let output = reason.map(|_| output);
+        tokio::join!(part(io, output, limits), settle(work, limits));
+    }
+}
+
+/// Writes what is left, then lets the client read it: closing a socket that still receives would
+/// discard it on the way.
+async fn part<IO>(mut io: IO, output: Option<Output>, limits: &Limits)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let words = async {
+        let Some(mut output) = output else { return io.shutdown().await };
+        poll_fn(|cx| output.poll_drain(&mut io, cx)).await?;
+        io.shutdown().await?;
+        let mut space = [0; 512];
+        while io.read(&mut space).await? > 0 {}
+        Ok(())
+    };
+    // Neither a failure nor running out of time changes anything: the stream is dropped next.
+    let _ = timeout(limits.farewell_timeout, words).await;
+}
+
+async fn settle(mut work: FuturesUnordered<Work>, limits: &Limits) {
+    let verdicts = async { while work.next().await.is_some() {} };
+    let _ = timeout(limits.settle_timeout, verdicts).await;
+}

@@ -1,0 +1,206 @@
+//! Everything that one client has subscribed to, merged.
+//!
+//! Feeds take turns, so that none starves another; which one comes next depends on nothing but the
+//! order of subscriptions and what is ready, so the simulator sees the same merge every time.
+
+use super::packet::Replay;
+use crate::service::{Feed, Frame};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::ReusableBoxFuture;
+
+/// What comes out of the feeds.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A message.
+    Frame(Arc<Frame>),
+    /// An inbox was given up by its sender, because it was full.
+    InboxEnded,
+    /// There will be no newer state of a topic here.
+    LiveEnded,
+}
+
+#[derive(Default)]
+pub(super) struct Feeds {
+    subscriptions: Vec<Subscription>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+struct Subscription {
+    filter: String,
+    source: Source,
+}
+
+enum Source {
+    /// What is still to be replayed, and the wait for something newer.
+    Live(Option<Arc<Frame>>, ReusableBoxFuture<'static, Option<LiveReceiver>>),
+    Inbox(mpsc::Receiver<Arc<Frame>>),
+}
+
+type LiveReceiver = watch::Receiver<Option<Arc<Frame>>>;
+
+impl Feeds {
+    /// How many filters are subscribed to.
+    pub(super) fn len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether that filter is subscribed to.
+    pub(super) fn holds(&self, filter: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.filter == filter)
+    }
+
+    /// Adds a subscription, in place of one with the same filter.
+    pub(super) fn add(&mut self, filter: String, feed: Feed, replay: Replay) {
+        let known = self.subscriptions.iter().position(|other| other.filter == filter);
+        let replay = match replay {
+            Replay::Always => true,
+            Replay::IfNew => known.is_none(),
+            Replay::Never => false,
+        };
+        let source = Source::new(feed, replay);
+        match known {
+            Some(index) => self.subscriptions[index].source = source,
+            None => self.subscriptions.push(Subscription { filter, source }),
+        }
+    }
+
+    /// Ends a subscription; tells whether there was one.
+    pub(super) fn remove(&mut self, filter: &str) -> bool {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|subscription| subscription.filter != filter);
+        self.subscriptions.len() < before
+    }
+
+    /// The next message of whichever feed has one.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let count = self.subscriptions.len();
+        for offset in 0..count {
+            let index = (self.turn + offset) % count;
+            if let Poll::Ready(next) = self.subscriptions[index].source.poll_next(cx) {
+                self.turn = (index + 1) % count;
+                return Poll::Ready(next);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Source {
+    fn new(feed: Feed, replay: bool) -> Self {
+        match feed {
+            Feed::Live { first, changes } => {
+                let first = first.filter(|_| replay);
+                Source::Live(first, ReusableBoxFuture::new(changed(changes)))
+            }
+            Feed::Inbox(receiver) => Source::Inbox(receiver),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self {
+            Source::Live(first, waiting) => match first.take() {
+                Some(frame) => Poll::Ready(Next::Frame(frame)),
+                None => poll_live(waiting, cx),
+            },
+            Source::Inbox(receiver) => {
+                receiver.poll_recv(cx).map(|frame| frame.map_or(Next::InboxEnded, Next::Frame))
+            }
+        }
+    }
+}
+
+fn poll_live(
+    waiting: &mut ReusableBoxFuture<'static, Option<LiveReceiver>>,
+    cx: &mut Context<'_>,
+) -> Poll<Next> {
+    while let Poll::Ready(receiver) = waiting.poll(cx) {
+        let Some(mut receiver) = receiver else {
+            // Polled again this stays the answer.
+            waiting.set(async { None });
+            return Poll::Ready(Next::LiveEnded);
+        };
+        let newest = receiver.borrow_and_update().clone();
+        waiting.set(changed(receiver));
+        if let Some(frame) = newest {
+            return Poll::Ready(Next::Frame(frame));
+        }
+    }
+    Poll::Pending
+}
+
+/// The receiver once there is something newer, `None` if there never will be.
+async fn changed(mut receiver: LiveReceiver) -> Option<LiveReceiver> {
+    receiver.changed().await.ok().map(|()| receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn topics(feeds: &mut Feeds) -> Vec<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut topics = Vec::new();
+        while let Poll::Ready(next) = feeds.poll_next(&mut cx) {
+            let Next::Frame(frame) = next else { panic!("{next:?}") };
+            topics.push(frame.topic.clone());
+        }
+        topics
+    }
+
+    fn live(mut changes: LiveReceiver) -> Feed {
+        let first = changes.borrow_and_update().clone();
+        Feed::Live { first, changes }
+    }
+
+    fn frame(topic: &str) -> Arc<Frame> {
+        Arc::new(Frame::new(topic, "", false))
+    }
+
+    #[test]
+    fn feeds_take_turns() {
+        let (a, receiver_a) = mpsc::channel(4);
+        let (b, receiver_b) = mpsc::channel(4);
+        let mut feeds = Feeds::default();
+        feeds.add("a".to_owned(), Feed::Inbox(receiver_a), Replay::Always);
+        feeds.add("b".to_owned(), Feed::Inbox(receiver_b), Replay::Always);
+        for name in ["a1", "a2", "a3"] {
+            a.try_send(frame(name)).unwrap();
+        }
+        b.try_send(frame("b1")).unwrap();
+        assert_eq!(topics(&mut feeds), ["a1", "b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn a_live_feed_skips_to_the_newest() {
+        let (sender, receiver) = watch::channel(None);
+        let mut feeds = Feeds::default();
+        feeds.add("live".to_owned(), live(receiver), Replay::Always);
+        assert_eq!(topics(&mut feeds), [""; 0]);
+        for name in ["1", "2", "3"] {
+            sender.send_replace(Some(frame(name)));
+        }
+        assert_eq!(topics(&mut feeds), ["3"]);
+        assert_eq!(topics(&mut feeds), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_known_is_sent_as_the_client_wishes() {
+        let (sender, receiver) = watch::channel(Some(frame("now")));
+        let mut feeds = Feeds::default();
+        let mut subscribe = |replay| {
+            feeds.add("live".to_owned(), live(receiver.clone()), replay);
+            topics(&mut feeds)
+        };
+        assert_eq!(subscribe(Replay::Never), [""; 0]);
+        assert_eq!(subscribe(Replay::IfNew), [""; 0]);
+        assert_eq!(subscribe(Replay::Always), ["now"]);
+        sender.send_replace(Some(frame("later")));
+        assert_eq!(topics(&mut feeds), ["later"]);
+        assert!(feeds.remove("live"));
+        assert!(!feeds.remove("live"));
+    }
+}

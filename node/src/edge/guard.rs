@@ -1,0 +1,278 @@
+//! The guard between a client's bytes and the MQTT state machine.
+//!
+//! `mqtt-protocol-core` keeps the protocol's state (packet ids, receive maximum, packet sizes,
+//! version); this wrapper cuts the byte stream into packets and refuses beforehand what the state
+//! machine lets pass or stumbles over:
+//! - a CONNECT of MQTT 5 with Topic Alias Maximum 0 makes it panic, so the value is set to 1 in
+//!   place; no alias is ever used towards a client;
+//! - packet id 0, reserved flags, empty topics, wildcards in topics, malformed filters, an empty
+//!   client id without a clean session;
+//! - what it reports as an error without asking for the connection's end;
+//! - and, should it panic all the same, the panic stays in the one connection.
+//!
+//! Invariant: at most one incomplete packet, and thus at most `packet_bytes_max` bytes, are kept
+//! after [`Guard::poll_packet`] returned `None`. There is no socket, clock or task in here.
+
+mod fault;
+mod wire;
+
+pub use fault::Fault;
+
+use super::packet::{Acknowledge, Inbound, Outbound, Protocol};
+use bytes::{Bytes, BytesMut};
+use mqtt_protocol_core::mqtt::common::Cursor;
+use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event};
+use mqtt_protocol_core::mqtt::packet::prelude::GenericPacketTrait;
+use mqtt_protocol_core::mqtt::packet::{Packet, Property};
+use mqtt_protocol_core::mqtt::result_code::MqttError;
+use mqtt_protocol_core::mqtt::{Connection, Version, role};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The protocol's state of one connection.
+pub struct Guard {
+    machine: Connection<role::Server>,
+    input: BytesMut,
+    packet_bytes_max: u32,
+    protocol: Option<Protocol>,
+    /// From the CONNACK on.
+    welcomed: bool,
+    /// Whether the client takes words and user properties.
+    detail: bool,
+    /// QoS 2 publishes whose PUBREL has not come.
+    unreleased: BTreeSet<u16>,
+}
+
+impl Guard {
+    /// The state before the first byte.
+    #[must_use]
+    pub fn new(packet_bytes_max: u32) -> Self {
+        let options = ConnectionOptions::new().maximum_packet_size_recv(packet_bytes_max);
+        let mut machine = Connection::with_options(Version::Undetermined, options);
+        machine.set_auto_pub_response(false);
+        Guard {
+            machine,
+            input: BytesMut::new(),
+            packet_bytes_max,
+            protocol: None,
+            welcomed: false,
+            detail: false,
+            unreleased: BTreeSet::new(),
+        }
+    }
+
+    /// Which version the client speaks, once it has said so.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.protocol
+    }
+
+    /// Whether the client has been welcomed.
+    #[must_use]
+    pub fn is_welcomed(&self) -> bool {
+        self.welcomed
+    }
+
+    /// How many bytes wait to be read.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Takes what came from the client.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// The next complete packet among what was fed.
+    ///
+    /// # Errors
+    /// What the client did wrong; the connection has to be closed then.
+    pub fn poll_packet(&mut self) -> Result<Option<Inbound>, Fault> {
+        loop {
+            let Some(header) = wire::header(&self.input, self.packet_bytes_max)? else {
+                return Ok(None);
+            };
+            if self.protocol.is_none() {
+                wire::check_first(header)?;
+            }
+            if self.input.len() < header.packet_bytes {
+                return Ok(None);
+            }
+            let mut packet = self.input.split_to(header.packet_bytes);
+            if self.input.is_empty() {
+                // Gives the memory back: an idle connection holds no buffer.
+                self.input = BytesMut::new();
+            }
+            if let Some(inbound) = self.read(header, &mut packet)? {
+                return Ok(Some(inbound));
+            }
+        }
+    }
+
+    /// The bytes of an answer.
+    ///
+    /// # Errors
+    /// If the client takes no packet as large as even the shortest form of it.
+    pub fn encode(&mut self, outbound: &Outbound<'_>) -> Result<Bytes, Fault> {
+        let protocol = self.protocol.ok_or(Fault::ConnectExpected)?;
+        let detail = self.detail;
+        let mut encode = |detail| self.send(outbound.to_packet(protocol, detail)?);
+        // Words that do not fit the client's limit are left out.
+        let with_words = if detail { encode(true).ok() } else { None };
+        let bytes = with_words.map_or_else(|| encode(false), Ok)?;
+        self.welcomed |= matches!(outbound, Outbound::Connack { .. });
+        Ok(bytes)
+    }
+
+    /// The last words to a client, if its version and state have any: `reason` as MQTT 5 knows it.
+    #[must_use]
+    pub fn farewell(&self, reason: u8) -> Option<Bytes> {
+        wire::farewell(self.protocol, self.welcomed, reason)
+    }
+
+    fn read(
+        &mut self,
+        header: wire::Header,
+        packet: &mut BytesMut,
+    ) -> Result<Option<Inbound>, Fault> {
+        let body = &mut packet[header.header_bytes..];
+        match self.protocol {
+            None => {
+                let protocol = wire::protocol(body)?;
+                self.protocol = Some(protocol);
+                wire::check_connect(body, protocol)?;
+            }
+            Some(protocol) => wire::check(header.first, body, protocol)?,
+        }
+        let inbound = self.advance(packet)?;
+        if let Some(inbound) = &inbound {
+            self.check(inbound)?;
+        }
+        Ok(inbound)
+    }
+
+    /// Runs one packet through the state machine.
+    fn advance(&mut self, packet: &[u8]) -> Result<Option<Inbound>, Fault> {
+        let machine = &mut self.machine;
+        let receive = AssertUnwindSafe(|| machine.recv(&mut Cursor::new(packet)));
+        let events = catch_unwind(receive);
+        let (mut inbound, mut broken) = (None, None);
+        for event in events.map_err(|_| Fault::Panicked)? {
+            match event {
+                Event::NotifyPacketReceived(packet) => inbound = Some(self.take(packet)?),
+                Event::RequestSendPacket { packet, .. } if self.welcomed => {
+                    inbound = Some(Inbound::Repeated(packet.to_continuous_buffer().into()));
+                }
+                // The error that asks for the end may come after or without that request.
+                Event::NotifyError(error) => broken = Some(error.into()),
+                Event::RequestClose => {
+                    broken = broken.or(Some(Fault::Protocol(fault::PROTOCOL_ERROR)));
+                }
+                _ => {}
+            }
+        }
+        broken.map_or(Ok(inbound), Err)
+    }
+
+    fn take(&mut self, packet: Packet) -> Result<Inbound, Fault> {
+        if has_subscription_id(&packet) {
+            return Err(Fault::SubscriptionIdUnsupported);
+        }
+        Inbound::from_packet(packet).ok_or(Fault::Protocol(fault::PROTOCOL_ERROR))
+    }
+
+    /// What the state machine has let pass.
+    fn check(&mut self, inbound: &Inbound) -> Result<(), Fault> {
+        match inbound {
+            Inbound::Connect(connect) => {
+                let nameless = connect.client_id.is_empty() && !connect.clean;
+                if nameless && self.protocol == Some(Protocol::V3) {
+                    return Err(Fault::ClientIdMissing);
+                }
+                if connect.wants_authentication {
+                    return Err(Fault::AuthenticationUnsupported);
+                }
+                self.detail = connect.wants_detail;
+            }
+            Inbound::Publish(publish) => {
+                if let Acknowledge::Twice(id) = publish.acknowledge {
+                    self.unreleased.insert(id);
+                }
+                if self.unreleased.len() > RELEASES_PENDING_MAX {
+                    return Err(Fault::ReleasesPending);
+                }
+            }
+            Inbound::Subscribe { wishes, .. } => {
+                let reserved = self.protocol == Some(Protocol::V3);
+                for wish in wishes {
+                    check_filter(&wish.filter)?;
+                    if reserved && wish.has_options {
+                        return Err(Fault::FlagsReserved);
+                    }
+                }
+            }
+            Inbound::Unsubscribe { filters, .. } => {
+                filters.iter().try_for_each(|filter| check_filter(filter))?;
+            }
+            Inbound::Release { packet_id } => {
+                self.unreleased.remove(packet_id);
+            }
+            Inbound::Repeated(_) | Inbound::Ping | Inbound::Disconnect => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, packet: Packet) -> Result<Bytes, MqttError> {
+        let mut bytes = Err(MqttError::PacketNotAllowedToSend);
+        for event in self.machine.send(packet) {
+            match event {
+                Event::RequestSendPacket { packet, .. } => {
+                    bytes = Ok(packet.to_continuous_buffer().into());
+                }
+                Event::NotifyError(error) => return Err(error),
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
+fn has_subscription_id(packet: &Packet) -> bool {
+    let Packet::V5_0Subscribe(packet) = packet else { return false };
+    packet.props().iter().any(|property| matches!(property, Property::SubscriptionIdentifier(_)))
+}
+
+/// MQTT 5.0, section 4.7.1: `#` stands alone as the last level, `+` alone as any level.
+fn check_filter(filter: &str) -> Result<(), Fault> {
+    if filter.is_empty() || filter.contains('\0') {
+        return Err(Fault::FilterMalformed);
+    }
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let many = level.contains('#');
+        let wild = many || level.contains('+');
+        if wild && level.len() > 1 || many && levels.peek().is_some() {
+            return Err(Fault::FilterMalformed);
+        }
+    }
+    Ok(())
+}
+
+/// Above what usual clients have in flight (20); 4 times what they are told in MQTT 5.
+const RELEASES_PENDING_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_state_machine_is_a_fault_of_that_connection() {
+        // The packet that the guard makes harmless beforehand, past the guard.
+        let connect = b"\x10\x11\0\x04MQTT\x05\x02\0\x1e\x03\x22\0\0\0\x01c";
+        assert_eq!(Guard::new(1000).advance(connect), Err(Fault::Panicked));
+        let mut guard = Guard::new(1000);
+        guard.feed(connect);
+        assert!(matches!(guard.poll_packet(), Ok(Some(Inbound::Connect(_)))));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a client can do wrong.
+
+use mqtt_protocol_core::mqtt::result_code::MqttError;
+
+/// Why a client's bytes are not taken. Each ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing follows a length that cannot be read.
+    #[error("the packet's length takes more than four bytes")]
+    LengthMalformed,
+    /// Known from the header; such a packet is never buffered.
+    #[error("the packet is larger than the limit")]
+    Oversized,
+    /// The first packet has to be a CONNECT.
+    #[error("the first packet is no CONNECT")]
+    ConnectExpected,
+    /// Only 3.1.1 and 5 are spoken.
+    #[error("the protocol's version is neither 3.1.1 nor 5")]
+    VersionUnsupported,
+    /// MQTT 3.1.1, section 3.1.3.1.
+    #[error("an empty client id needs a clean session")]
+    ClientIdMissing,
+    /// MQTT 5.0, section 4.12.
+    #[error("extended authentication is not supported")]
+    AuthenticationUnsupported,
+    /// MQTT 5.0, section 2.1.3.
+    #[error("reserved flags are set")]
+    FlagsReserved,
+    /// MQTT 5.0, section 2.2.1.
+    #[error("the packet id is zero")]
+    PacketIdZero,
+    /// MQTT 5.0, section 4.7.3.
+    #[error("the topic is empty")]
+    TopicEmpty,
+    /// MQTT 5.0, section 3.3.2.1.
+    #[error("the topic of a publish has wildcards")]
+    TopicWildcard,
+    /// MQTT 5.0, section 4.7.1.
+    #[error("the topic filter is malformed")]
+    FilterMalformed,
+    /// The CONNACK said that QoS 1 is the best.
+    #[error("QoS 2 is not supported")]
+    QosUnsupported,
+    /// The CONNACK said that there are none.
+    #[error("subscription identifiers are not supported")]
+    SubscriptionIdUnsupported,
+    /// Too many QoS 2 publishes of one client wait for their PUBREL.
+    #[error("too many publishes wait for their release")]
+    ReleasesPending,
+    /// The state machine's verdict; the byte is MQTT 5's reason.
+    #[error("the packet breaks the protocol, reason {0:#04x}")]
+    Protocol(u8),
+    /// A defect of the state machine.
+    #[error("the protocol's state machine panicked")]
+    Panicked,
+}
+
+impl Fault {
+    /// One of each kind.
+    pub const ALL: [Fault; 16] = [
+        Fault::LengthMalformed,
+        Fault::Oversized,
+        Fault::ConnectExpected,
+        Fault::VersionUnsupported,
+        Fault::ClientIdMissing,
+        Fault::AuthenticationUnsupported,
+        Fault::FlagsReserved,
+        Fault::PacketIdZero,
+        Fault::TopicEmpty,
+        Fault::TopicWildcard,
+        Fault::FilterMalformed,
+        Fault::QosUnsupported,
+        Fault::SubscriptionIdUnsupported,
+        Fault::ReleasesPending,
+        Fault::Protocol(PROTOCOL_ERROR),
+        Fault::Panicked,
+    ];
+
+    /// Its kind in a word, for metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Fault::LengthMalformed => "length_malformed",
+            Fault::Oversized => "oversized",
+            Fault::ConnectExpected => "connect_expected",
+            Fault::VersionUnsupported => "version_unsupported",
+            Fault::ClientIdMissing => "client_id_missing",
+            Fault::AuthenticationUnsupported => "authentication_unsupported",
+            Fault::FlagsReserved => "flags_reserved",
+            Fault::PacketIdZero => "packet_id_zero",
+            Fault::TopicEmpty => "topic_empty",
+            Fault::TopicWildcard => "topic_wildcard",
+            Fault::FilterMalformed => "filter_malformed",
+            Fault::QosUnsupported => "qos_unsupported",
+            Fault::SubscriptionIdUnsupported => "subscription_id_unsupported",
+            Fault::ReleasesPending => "releases_pending",
+            Fault::Protocol(_) => "protocol",
+            Fault::Panicked => "panicked",
+        }
+    }
+
+    /// The reason that MQTT 5 gives for it.
+    #[must_use]
+    pub fn reason(self) -> u8 {
+        match self {
+            Fault::LengthMalformed
+            | Fault::FlagsReserved
+            | Fault::PacketIdZero
+            | Fault::FilterMalformed => 0x81,
+            Fault::ConnectExpected | Fault::TopicEmpty => PROTOCOL_ERROR,
+            Fault::VersionUnsupported => 0x84,
+            Fault::ClientIdMissing => 0x85,
+            Fault::AuthenticationUnsupported => 0x8c,
+            Fault::TopicWildcard => 0x90,
+            Fault::ReleasesPending => 0x93,
+            Fault::Oversized => 0x95,
+            Fault::QosUnsupported => 0x9b,
+            Fault::SubscriptionIdUnsupported => 0xa1,
+            Fault::Protocol(reason) => reason,
+            Fault::Panicked => 0x80,
+        }
+    }
+}
+
+impl From<MqttError> for Fault {
+    fn from(error: MqttError) -> Self {
+        match error {
+            MqttError::PacketTooLarge => Fault::Oversized,
+            MqttError::UnsupportedProtocolVersion => Fault::VersionUnsupported,
+            // Codes above one byte are the library's own; they all mean a broken packet.
+            other => Fault::Protocol(u8::try_from(other as u16).unwrap_or(0x81)),
+        }
+    }
+}
+
+/// MQTT 5.0, section 4.13.1.
+pub(super) const PROTOCOL_ERROR: u8 = 0x82;

@@ -1,0 +1,88 @@
+//! The players' edge: MQTT 3.1.1 and 5 over anything that carries bytes.
+//!
+//! [`listener`] and [`websocket`] yield byte streams, [`connection`] talks MQTT on each of them and
+//! asks the node through [`Players`]. Nothing in here knows engines, lanes or peers, and nothing
+//! but the two listeners knows sockets: a simulated player speaks to [`serve`] over a simulated
+//! stream.
+//!
+//! What the edge offers, and no more: QoS 0 towards players, QoS 0 and 1 from them (QoS 2 from
+//! MQTT 3.1.1, which has no way to be told no); exact topic filters; no session beyond the
+//! connection, since every node derives a player's session from state; wills are taken and never
+//! published; user names and passwords are not looked at, because each payload proves its sender.
+
+mod admission;
+pub mod connection;
+pub mod counters;
+mod feeds;
+pub mod guard;
+pub mod listener;
+mod output;
+pub mod packet;
+pub mod websocket;
+
+pub use admission::{Admission, Edge};
+pub use connection::{Closed, serve};
+pub use counters::{Counters, Reading};
+pub use listener::{Accept, BindError, Stream, TcpAccept, accept_players};
+pub use websocket::{WebSocketStream, mqtt_over_websocket};
+
+pub use gossip::network::Spawn;
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+#[cfg(doc)]
+use crate::service::Players;
+
+/// What one node grants its clients. A value per node: clusters may mix them.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Clients connected at once, over all listeners. Each costs a few KB here and about 5 KB in
+    /// the kernel.
+    pub connections_max: u64,
+    /// The largest packet that a client may send, in bytes, header included.
+    pub packet_bytes_max: NonZeroU32,
+    /// Publishes of one client that may wait for their verdict. MQTT 5 calls it receive maximum.
+    pub in_flight_max: NonZeroU16,
+    /// Topic filters that one client may hold.
+    pub subscriptions_max: usize,
+    /// Bytes that may wait for a client before nothing more is read from it.
+    pub output_bytes_max: usize,
+    /// From the first byte's opportunity to the CONNECT.
+    pub connect_timeout: Duration,
+    /// How long a client may leave everything unread.
+    pub write_timeout: Duration,
+    /// The keep-alive for a client of MQTT 5 that asks for none, in seconds.
+    pub keep_alive_default_s: NonZeroU16,
+    /// How long a closing connection may take over its last words.
+    pub farewell_timeout: Duration,
+    /// How long a closing connection waits for verdicts that are still to come.
+    pub settle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            // Arbitrary: about 1 GB of memory, kernel included.
+            connections_max: 100_000,
+            // Arbitrary: 100 times the largest payload that players send.
+            packet_bytes_max: NonZeroU32::new(64 * 1024).expect("it is not zero"),
+            // Arbitrary: a player has one answer under way, seldom two.
+            in_flight_max: NonZeroU16::new(16).expect("it is not zero"),
+            // Arbitrary: a player needs two.
+            subscriptions_max: 16,
+            // Arbitrary: a few live states.
+            output_bytes_max: 64 * 1024,
+            // Arbitrary: several round trips of the worst mobile network.
+            connect_timeout: Duration::from_secs(10),
+            // Arbitrary: longer than a phone's change of network.
+            write_timeout: Duration::from_secs(30),
+            // The usual default of MQTT clients.
+            keep_alive_default_s: NonZeroU16::new(60).expect("it is not zero"),
+            // Arbitrary: a round trip or two of a slow network.
+            farewell_timeout: Duration::from_secs(2),
+            // Twenty times the 250 ms after which a verdict comes whatever its level.
+            settle_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Packets without their version: what players send and what the edge answers, once for both
+//! MQTT 3.1.1 and MQTT 5.
+//!
+//! Only what Starling looks at is kept. What only one version can say (reasons, user properties)
+//! is said here in full and left out where the version or the client does not take it.
+
+mod inbound;
+mod outbound;
+
+pub use inbound::{Acknowledge, Connect, Inbound, Publish, Replay, Wish};
+pub use outbound::{Outbound, Refused};
+
+/// The two versions that the edge speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// MQTT 3.1.1.
+    V3,
+    /// MQTT 5.0.
+    V5,
+}

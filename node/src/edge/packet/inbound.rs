@@ -1,0 +1,191 @@
+//! What clients say.
+
+use bytes::Bytes;
+use mqtt_protocol_core::mqtt::packet::{
+    Packet, Property, Qos, RetainHandling, SubEntry, v3_1_1, v5_0,
+};
+
+/// What a client said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inbound {
+    /// It introduces itself.
+    Connect(Connect),
+    /// It publishes.
+    Publish(Publish),
+    /// It wants what is behind some filters.
+    Subscribe {
+        /// Names the packet in its answer.
+        packet_id: u16,
+        /// In the packet's order.
+        wishes: Vec<Wish>,
+    },
+    /// It no longer wants that.
+    Unsubscribe {
+        /// Names the packet in its answer.
+        packet_id: u16,
+        /// In the packet's order.
+        filters: Vec<String>,
+    },
+    /// The third step of QoS 2.
+    Release {
+        /// Of the publish.
+        packet_id: u16,
+    },
+    /// The client repeated a QoS 2 publish that is known; these bytes say so.
+    Repeated(Bytes),
+    /// It is alive.
+    Ping,
+    /// It goes.
+    Disconnect,
+}
+
+/// A client's introduction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// What it calls itself; may be empty.
+    pub client_id: String,
+    /// Whether it starts afresh.
+    pub clean: bool,
+    /// 0 for none.
+    pub keep_alive_s: u16,
+    /// The largest packet that it takes, if it said so.
+    pub packet_bytes_max: Option<u32>,
+    /// Whether it wants reasons in words and user properties.
+    pub wants_detail: bool,
+    /// Whether it asks for MQTT 5's extended authentication.
+    pub wants_authentication: bool,
+}
+
+/// A client's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Its topic, neither empty nor with wildcards.
+    pub topic: String,
+    /// What it carries.
+    pub payload: Bytes,
+    /// How it is to be acknowledged.
+    pub acknowledge: Acknowledge,
+}
+
+/// What a publish's quality of service asks of its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// QoS 0: nothing.
+    Not,
+    /// QoS 1: a PUBACK for this packet id.
+    Once(u16),
+    /// QoS 2: a PUBREC for this packet id, and a PUBCOMP after its PUBREL.
+    Twice(u16),
+}
+
+/// One line of a SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The topic filter.
+    pub filter: String,
+    /// Whether what is already known is to be sent.
+    pub replay: Replay,
+    /// Whether it carries flags that MQTT 3.1.1 reserves.
+    pub has_options: bool,
+}
+
+/// When a new subscription is answered with the current state (MQTT 5.0, section 3.8.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// Always; the only way of MQTT 3.1.1.
+    Always,
+    /// Unless the client held that filter before.
+    IfNew,
+    /// Not at all.
+    Never,
+}
+
+impl Inbound {
+    /// Reads a packet that a client may send; `None` for any other.
+    pub(in crate::edge) fn from_packet(packet: Packet) -> Option<Inbound> {
+        Some(match packet {
+            Packet::V3_1_1Connect(packet) => Inbound::Connect(connect_v3(&packet)),
+            Packet::V5_0Connect(packet) => Inbound::Connect(connect_v5(&packet)),
+            Packet::V3_1_1Publish(packet) => Inbound::Publish(Publish {
+                topic: packet.topic_name().to_owned(),
+                payload: Bytes::copy_from_slice(packet.payload().as_slice()),
+                acknowledge: acknowledge(packet.qos(), packet.packet_id()),
+            }),
+            Packet::V5_0Publish(packet) => Inbound::Publish(Publish {
+                topic: packet.topic_name().to_owned(),
+                payload: Bytes::copy_from_slice(packet.payload().as_slice()),
+                acknowledge: acknowledge(packet.qos(), packet.packet_id()),
+            }),
+            Packet::V3_1_1Subscribe(packet) => Inbound::Subscribe {
+                packet_id: packet.packet_id(),
+                wishes: packet.entries().iter().map(wish).collect(),
+            },
+            Packet::V5_0Subscribe(packet) => Inbound::Subscribe {
+                packet_id: packet.packet_id(),
+                wishes: packet.entries().iter().map(wish).collect(),
+            },
+            Packet::V3_1_1Unsubscribe(packet) => Inbound::Unsubscribe {
+                packet_id: packet.packet_id(),
+                filters: packet.entries().iter().map(|f| f.as_str().to_owned()).collect(),
+            },
+            Packet::V5_0Unsubscribe(packet) => Inbound::Unsubscribe {
+                packet_id: packet.packet_id(),
+                filters: packet.entries().iter().map(|f| f.as_str().to_owned()).collect(),
+            },
+            Packet::V3_1_1Pubrel(packet) => Inbound::Release { packet_id: packet.packet_id() },
+            Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => Inbound::Ping,
+            Packet::V3_1_1Disconnect(_) | Packet::V5_0Disconnect(_) => Inbound::Disconnect,
+            _ => return None,
+        })
+    }
+}
+
+fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
+    Connect {
+        client_id: packet.client_id().to_owned(),
+        clean: packet.clean_session(),
+        keep_alive_s: packet.keep_alive(),
+        packet_bytes_max: None,
+        wants_detail: false,
+        wants_authentication: false,
+    }
+}
+
+fn connect_v5(packet: &v5_0::Connect) -> Connect {
+    let mut connect = Connect {
+        client_id: packet.client_id().to_owned(),
+        clean: packet.clean_start(),
+        keep_alive_s: packet.keep_alive(),
+        packet_bytes_max: None,
+        wants_detail: true,
+        wants_authentication: false,
+    };
+    for property in packet.props() {
+        match property {
+            Property::MaximumPacketSize(bytes) => connect.packet_bytes_max = Some(bytes.val()),
+            Property::RequestProblemInformation(wanted) => connect.wants_detail = wanted.val() == 1,
+            Property::AuthenticationMethod(_) => connect.wants_authentication = true,
+            _ => {}
+        }
+    }
+    connect
+}
+
+fn acknowledge(qos: Qos, packet_id: Option<u16>) -> Acknowledge {
+    match (qos, packet_id) {
+        (Qos::AtLeastOnce, Some(id)) => Acknowledge::Once(id),
+        (Qos::ExactlyOnce, Some(id)) => Acknowledge::Twice(id),
+        _ => Acknowledge::Not,
+    }
+}
+
+fn wish(entry: &SubEntry) -> Wish {
+    let options = entry.sub_opts();
+    let replay = match options.rh() {
+        RetainHandling::SendRetained => Replay::Always,
+        RetainHandling::SendRetainedIfNotExists => Replay::IfNew,
+        RetainHandling::DoNotSendRetained => Replay::Never,
+    };
+    let has_options = options.nl() || options.rap() || replay != Replay::Always;
+    Wish { filter: entry.topic_filter().to_owned(), replay, has_options }
+}

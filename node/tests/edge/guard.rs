@@ -1,0 +1,320 @@
+//! What the guard refuses, and that nothing makes it panic or grow.
+
+use crate::client::{connect, packet, publish, string, subscribe, unsubscribe};
+use node::edge::guard::{Fault, Guard};
+use node::edge::packet::{Acknowledge, Inbound, Outbound, Protocol};
+use node::service::{Reason, Verdict};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+const PACKET_BYTES_MAX: u32 = 64 * 1024;
+
+/// A guard whose client was welcomed.
+fn welcomed(version: u8) -> Guard {
+    let mut guard = Guard::new(PACKET_BYTES_MAX);
+    guard.feed(&connect(version, "c", 30, &[]));
+    assert!(matches!(guard.poll_packet(), Ok(Some(Inbound::Connect(_)))));
+    guard.encode(&welcome()).unwrap();
+    guard
+}
+
+fn welcome() -> Outbound<'static> {
+    Outbound::Connack { client_id: None, keep_alive_s: None, receive_maximum: 16 }
+}
+
+fn fault(version: u8, bytes: &[u8]) -> Option<Fault> {
+    let mut guard = welcomed(version);
+    guard.feed(bytes);
+    guard.poll_packet().err()
+}
+
+fn first_fault(bytes: &[u8]) -> (Option<Fault>, Option<Vec<u8>>) {
+    let mut guard = Guard::new(PACKET_BYTES_MAX);
+    guard.feed(bytes);
+    let fault = guard.poll_packet().err();
+    let farewell = fault.and_then(|fault| guard.farewell(fault.reason()));
+    (fault, farewell.map(|bytes| bytes.to_vec()))
+}
+
+#[test]
+fn a_client_without_topic_aliases_does_not_panic_the_state_machine() {
+    let properties: [&[u8]; 3] =
+        [&[0x22, 0, 0], &[0x21, 0, 9, 0x22, 0, 0], b"\x26\0\x01k\0\x01v\x22\0\0"];
+    for properties in properties {
+        let mut guard = Guard::new(PACKET_BYTES_MAX);
+        guard.feed(&connect(5, "c", 30, properties));
+        assert!(matches!(guard.poll_packet(), Ok(Some(Inbound::Connect(_)))), "{properties:?}");
+    }
+}
+
+#[test]
+fn packet_id_zero_is_refused() {
+    for version in [4, 5] {
+        let publish = publish(version, 1, 0, "t", b"");
+        assert_eq!(fault(version, &publish), Some(Fault::PacketIdZero));
+        assert_eq!(fault(version, &subscribe(version, 0, &["t"])), Some(Fault::PacketIdZero));
+        assert_eq!(fault(version, &unsubscribe(version, 0, &["t"])), Some(Fault::PacketIdZero));
+    }
+    assert_eq!(fault(4, &[0x62, 2, 0, 0]), Some(Fault::PacketIdZero));
+}
+
+#[test]
+fn reserved_flags_are_refused() {
+    for version in [4, 5] {
+        for first in [0x80, 0x83, 0xa0, 0x60, 0xc1, 0xe1, 0x41, 0x36, 0x38] {
+            let mut bytes = subscribe(version, 1, &["t"]);
+            bytes[0] = first;
+            assert_eq!(fault(version, &bytes), Some(Fault::FlagsReserved), "{first:#x}");
+        }
+    }
+    let mut options = subscribe(4, 1, &["t"]);
+    *options.last_mut().unwrap() = 0x11;
+    assert_eq!(fault(4, &options), Some(Fault::FlagsReserved));
+    for flags in [0x03, 0x1e, 0x0a, 0x22] {
+        let mut bytes = connect(4, "c", 30, &[]);
+        bytes[9] = flags;
+        assert_eq!(first_fault(&bytes).0, Some(Fault::FlagsReserved), "{flags:#x}");
+    }
+}
+
+#[test]
+fn malformed_topics_and_filters_are_refused() {
+    for version in [4, 5] {
+        for topic in ["a/+", "#", "a/#", "+"] {
+            let publish = publish(version, 0, 0, topic, b"");
+            assert_eq!(fault(version, &publish), Some(Fault::TopicWildcard));
+        }
+        for filter in ["", "a#", "#/b", "a+", "+a/b", "a/#/b", "##"] {
+            let bytes = subscribe(version, 1, &[filter]);
+            assert_eq!(fault(version, &bytes), Some(Fault::FilterMalformed), "{filter}");
+            let bytes = unsubscribe(version, 1, &[filter]);
+            assert_eq!(fault(version, &bytes), Some(Fault::FilterMalformed), "{filter}");
+        }
+        for filter in ["#", "+", "a/+/b", "a/#", "/", "$share/g/a"] {
+            assert_eq!(fault(version, &subscribe(version, 1, &[filter])), None, "{filter}");
+        }
+    }
+    assert_eq!(fault(4, &publish(4, 0, 0, "", b"x")), Some(Fault::TopicEmpty));
+    // An alias that was never granted.
+    assert_eq!(fault(5, &publish(5, 0, 0, "", b"x")), Some(Fault::Protocol(0x94)));
+}
+
+#[test]
+fn what_a_server_sends_is_not_taken_from_a_client() {
+    for version in [4, 5] {
+        for bytes in [&[0x20, 2, 0, 0][..], &[0x90, 3, 0, 1, 0], &[0xd0, 0], &[0x00, 0]] {
+            assert!(matches!(fault(version, bytes), Some(Fault::Protocol(_))), "{bytes:?}");
+        }
+        let again = connect(version, "c", 30, &[]);
+        assert!(matches!(fault(version, &again), Some(Fault::Protocol(_))));
+    }
+    assert_eq!(fault(5, &[0xf0, 0]), Some(Fault::Protocol(0x82)), "AUTH");
+}
+
+#[test]
+fn what_the_connack_rules_out_is_refused_in_its_words() {
+    assert_eq!(fault(5, &publish(5, 2, 1, "t", b"")).unwrap().reason(), 0x9b);
+    let body = [&[0, 1, 2, 0x0b, 5][..], &string("t"), &[0]].concat();
+    assert_eq!(fault(5, &packet(0x82, &body)).unwrap().reason(), 0xa1);
+    let alias = [&string("t")[..], &[3, 0x23, 0, 1]].concat();
+    assert_eq!(fault(5, &packet(0x30, &alias)).unwrap().reason(), 0x94);
+    assert_eq!(fault(5, &[0x30, 0xff, 0xff, 0x7f]).unwrap().reason(), 0x95);
+}
+
+#[test]
+fn a_refused_introduction_is_told_why() {
+    let old = packet(0x10, b"\0\x06MQIsdp\x03\x02\0\x1e\0\x01c");
+    assert_eq!(first_fault(&old), (Some(Fault::VersionUnsupported), Some(vec![0x20, 2, 0, 1])));
+    let new = connect(6, "c", 30, &[]);
+    assert_eq!(first_fault(&new), (Some(Fault::VersionUnsupported), Some(vec![0x20, 2, 0, 1])));
+    let mut nameless = connect(4, "", 30, &[]);
+    nameless[9] = 0;
+    assert_eq!(first_fault(&nameless), (Some(Fault::ClientIdMissing), Some(vec![0x20, 2, 0, 2])));
+    let authentication = connect(5, "c", 30, b"\x15\0\x01x");
+    let told = Some(vec![0x20, 3, 0, 0x8c, 0]);
+    assert_eq!(first_fault(&authentication), (Some(Fault::AuthenticationUnsupported), told));
+    let mut will = connect(5, "c", 30, &[]);
+    will[9] = 0x16;
+    assert_eq!(first_fault(&will), (Some(Fault::QosUnsupported), Some(vec![0x20, 3, 0, 0x9b, 0])));
+}
+
+#[test]
+fn other_protocols_are_cut_off_at_their_first_bytes() {
+    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01\x02\x00", b"SSH-2.0-x"] {
+        assert_eq!(first_fault(bytes), (Some(Fault::ConnectExpected), None));
+    }
+    assert_eq!(first_fault(&[0x10, 0xff, 0xff, 0xff, 0xff]).0, Some(Fault::LengthMalformed));
+}
+
+#[test]
+fn a_packet_in_single_bytes_is_read_like_one_in_a_piece() {
+    let mut guard = welcomed(5);
+    let bytes = publish(5, 1, 9, "answer/2a", b"{}");
+    for byte in &bytes[..bytes.len() - 1] {
+        guard.feed(&[*byte]);
+        assert_eq!(guard.poll_packet(), Ok(None));
+    }
+    guard.feed(&bytes[bytes.len() - 1..]);
+    let Ok(Some(Inbound::Publish(publish))) = guard.poll_packet() else { panic!("no publish") };
+    assert_eq!(publish.acknowledge, Acknowledge::Once(9));
+    assert_eq!((publish.topic.as_str(), &publish.payload[..]), ("answer/2a", &b"{}"[..]));
+    assert_eq!(guard.buffered(), 0);
+}
+
+#[test]
+fn too_many_unreleased_publishes_are_cut_off() {
+    let mut guard = welcomed(4);
+    let taken = (1..=100).take_while(|id| {
+        guard.feed(&publish(4, 2, *id, "t", b""));
+        guard.poll_packet().is_ok() && guard.encode(&Outbound::Pubrec(*id)).is_ok()
+    });
+    assert_eq!(taken.count(), 64);
+    assert_eq!(guard.poll_packet(), Ok(None));
+}
+
+#[test]
+fn words_are_left_out_for_a_client_that_takes_none() {
+    let verdict = Verdict { reason: Reason::Success, receipt: "x".repeat(50) };
+    let puback = |properties: &[u8]| {
+        let mut guard = Guard::new(PACKET_BYTES_MAX);
+        guard.feed(&connect(5, "c", 30, properties));
+        guard.poll_packet().unwrap();
+        guard.encode(&welcome()).unwrap();
+        guard.encode(&Outbound::Puback(1, &verdict)).unwrap().len()
+    };
+    assert!(puback(&[]) > 50);
+    assert!(puback(&[0x17, 0]) < 10, "request problem information 0");
+    assert!(puback(&[0x27, 0, 0, 0, 40]) < 10, "maximum packet size 40");
+}
+
+#[test]
+fn twenty_thousand_mutated_dialogues_neither_panic_nor_grow() {
+    let mut rng = ChaCha8Rng::seed_from_u64(482_913);
+    let mut seen = Seen::default();
+    for case in 0..20_000 {
+        let bytes = mutated_dialogue(&mut rng);
+        run_dialogue(&bytes, &mut rng, &mut seen, case);
+    }
+    // The mutations are mild enough to get past the first packet, and wild enough to be refused.
+    assert!(seen.publishes > 5_000 && seen.subscribes > 2_000 && seen.repeated > 50, "{seen:?}");
+    assert!(seen.faults > 5_000, "{seen:?}");
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    publishes: u32,
+    subscribes: u32,
+    repeated: u32,
+    faults: u32,
+}
+
+fn run_dialogue(bytes: &[u8], rng: &mut ChaCha8Rng, seen: &mut Seen, case: u32) {
+    let mut guard = Guard::new(300);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(1 + below(rng, rest.len()));
+        rest = after;
+        guard.feed(chunk);
+        loop {
+            match guard.poll_packet() {
+                Ok(Some(inbound)) => answer(&mut guard, inbound, seen),
+                Ok(None) => break,
+                Err(fault) => {
+                    assert_ne!(fault, Fault::Panicked, "case {case}: {bytes:02x?}");
+                    seen.faults += 1;
+                    let _ = guard.farewell(fault.reason());
+                    return;
+                }
+            }
+        }
+        assert!(guard.buffered() < 300, "case {case} keeps {} bytes", guard.buffered());
+    }
+}
+
+/// Answers as the connection would. What the client does not take is no failure.
+fn answer(guard: &mut Guard, inbound: Inbound, seen: &mut Seen) {
+    let verdict = Verdict { reason: Reason::Success, receipt: "{}".to_owned() };
+    let outcomes = |count| vec![Ok(()); count];
+    let _ = match inbound {
+        Inbound::Connect(_) => guard.encode(&welcome()),
+        Inbound::Publish(publish) => {
+            seen.publishes += 1;
+            match publish.acknowledge {
+                Acknowledge::Not => return,
+                Acknowledge::Once(id) => guard.encode(&Outbound::Puback(id, &verdict)),
+                Acknowledge::Twice(id) => guard.encode(&Outbound::Pubrec(id)),
+            }
+        }
+        Inbound::Subscribe { packet_id, wishes } => {
+            seen.subscribes += 1;
+            guard.encode(&Outbound::Suback(packet_id, &outcomes(wishes.len())))
+        }
+        Inbound::Unsubscribe { packet_id, filters } => {
+            guard.encode(&Outbound::Unsuback(packet_id, &vec![true; filters.len()]))
+        }
+        Inbound::Release { packet_id } => guard.encode(&Outbound::Pubcomp(packet_id)),
+        Inbound::Ping => guard.encode(&Outbound::Pingresp),
+        Inbound::Repeated(_) => {
+            assert_eq!(guard.protocol(), Some(Protocol::V3));
+            seen.repeated += 1;
+            return;
+        }
+        Inbound::Disconnect => return,
+    };
+}
+
+/// A few packets of a client, some of them damaged.
+fn mutated_dialogue(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let version = 4 + u8::from(below(rng, 2) == 1);
+    let properties = b"\x11\0\0\0\x05\x21\0\x08\x22\0\0\x27\0\0\x01\0\x17\x01";
+    let mut bytes = connect(version, "c", 30, properties);
+    let mut damage = Vec::new();
+    for _ in 0..1 + below(rng, 6) {
+        let start = bytes.len();
+        bytes.extend(any_packet(version, rng));
+        damage.push(start..bytes.len());
+    }
+    // Half of the damage hits the CONNECT too.
+    let from = if below(rng, 2) == 0 { 0 } else { damage[0].start };
+    for _ in 0..below(rng, 3) {
+        damage_once(&mut bytes, from, rng);
+    }
+    bytes
+}
+
+fn any_packet(version: u8, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let id = 1 + u16::try_from(below(rng, 3)).unwrap();
+    match below(rng, 10) {
+        0 => publish(version, 0, 0, "connect/2a", b"{}"),
+        1 | 2 => publish(version, 1, id, "answer/2a", b"{\"choices\":[1]}"),
+        3 => publish(version, 2, id, "answer/2a", b"x"),
+        4 => subscribe(version, id, &["live/482913", "inbox/1"]),
+        5 => unsubscribe(version, id, &["live/482913"]),
+        6 => packet(0x62, &id.to_be_bytes()),
+        7 => packet(0x40, &id.to_be_bytes()),
+        8 if version == 5 => packet(0x30, b"\0\x01t\x08\x23\0\x01\x26\0\0\0\0payload"),
+        9 if version == 5 => packet(0xf0, &[0x18, 0]),
+        _ => vec![0xc0, 0],
+    }
+}
+
+fn damage_once(bytes: &mut Vec<u8>, from: usize, rng: &mut ChaCha8Rng) {
+    if from + 1 >= bytes.len() {
+        return;
+    }
+    let at = from + below(rng, bytes.len() - from);
+    match below(rng, 6) {
+        0 => bytes[at] ^= 1 << below(rng, 8),
+        1 => bytes[at] = below(rng, 256) as u8,
+        2 => bytes[at] = [0, 0x7f, 0x80, 0xff][below(rng, 4)],
+        3 => bytes.truncate(at),
+        4 => bytes.insert(at, below(rng, 256) as u8),
+        _ => {
+            bytes.remove(at);
+        }
+    }
+}
+
+fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
+    usize::try_from(rng.next_u32()).unwrap() % bound
+}

@@ -1,0 +1,12 @@
+//! The players' edge, seen from its clients: in memory, over TCP and WebSocket, and by the usual
+//! command line clients. Behind it stands a fake node, the other side of the port.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod connection;
+mod guard;
+mod mosquitto;
+mod players;
+mod tcp;
+mod websocket;

@@ -1,0 +1,98 @@
+//! A node made of a few maps: it answers what a payload asks for.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use node::service::view::Refusal;
+use node::service::{Feed, Frame, Players, Reason, Verdict};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+type LiveSender = watch::Sender<Option<Arc<Frame>>>;
+
+/// Verdicts by payload, feeds by topic.
+pub struct FakePlayers {
+    pub published: Mutex<Vec<(String, Bytes)>>,
+    /// How many were published.
+    pub taken: watch::Sender<usize>,
+    pub live: LiveSender,
+    pub inboxes: Mutex<BTreeMap<String, mpsc::Sender<Arc<Frame>>>>,
+    /// A publish of `wait` takes one permit.
+    pub gate: Semaphore,
+    /// How many publishes wait or waited at the gate.
+    pub waiting: watch::Sender<usize>,
+}
+
+impl FakePlayers {
+    pub fn new() -> Arc<Self> {
+        Arc::new(FakePlayers {
+            published: Mutex::default(),
+            taken: watch::Sender::new(0),
+            live: LiveSender::new(None),
+            inboxes: Mutex::default(),
+            gate: Semaphore::new(0),
+            waiting: watch::Sender::new(0),
+        })
+    }
+
+    pub fn show(&self, payload: impl Into<Bytes>) {
+        self.live.send_replace(Some(Arc::new(Frame::new("live/482913", payload, true))));
+    }
+
+    pub fn topics(&self) -> Vec<String> {
+        self.published.lock().unwrap().iter().map(|(topic, _)| topic.clone()).collect()
+    }
+
+    pub fn payloads(&self) -> Vec<Bytes> {
+        self.published.lock().unwrap().iter().map(|(_, payload)| payload.clone()).collect()
+    }
+
+    pub fn inbox(&self, topic: &str) -> mpsc::Sender<Arc<Frame>> {
+        self.inboxes.lock().unwrap()[topic].clone()
+    }
+}
+
+#[async_trait]
+impl Players for FakePlayers {
+    async fn publish(&self, topic: &str, payload: Bytes) -> Verdict {
+        if &payload[..] == b"wait" {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            self.gate.acquire().await.unwrap().forget();
+        }
+        self.published.lock().unwrap().push((topic.to_owned(), payload.clone()));
+        self.taken.send_modify(|taken| *taken += 1);
+        let (reason, receipt) = match &payload[..] {
+            b"late" => (Reason::ImplementationSpecific, refused("late")),
+            b"locked" => (Reason::NotAuthorized, refused("locked")),
+            b"flooded" => (Reason::QuotaExceeded, refused("flooded")),
+            b"{" => (Reason::PayloadFormatInvalid, refused("payload_malformed")),
+            _ if topic == "elsewhere" => (Reason::TopicNameInvalid, refused("topic_unknown")),
+            _ => (Reason::Success, RECEIPT.to_owned()),
+        };
+        Verdict { reason, receipt }
+    }
+
+    async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal> {
+        match filter {
+            "live/482913" => {
+                let mut changes = self.live.subscribe();
+                let first = changes.borrow_and_update().clone();
+                Ok(Feed::Live { first, changes })
+            }
+            "inbox/mallory" => Err(Refusal::new("locked", "this inbox is not yours")),
+            _ if filter.starts_with("inbox/") => {
+                let (sender, receiver) = mpsc::channel(4);
+                self.inboxes.lock().unwrap().insert(filter.to_owned(), sender);
+                Ok(Feed::Inbox(receiver))
+            }
+            _ => Err(Refusal::new("topic_unknown", format!("nothing behind {filter}"))
+                .hint("subscribe to live/<pin>")),
+        }
+    }
+}
+
+fn refused(code: &str) -> String {
+    format!(r#"{{"status":"refused","code":"{code}"}}"#)
+}
+
+pub const RECEIPT: &str = r#"{"status":"accepted","level":"firm","choices":[2]}"#;
