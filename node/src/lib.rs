@@ -20,6 +20,9 @@
 //!
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
 
+pub mod api;
+pub mod config;
 pub mod edge;
 pub mod service;
 pub mod show;
+pub mod token;

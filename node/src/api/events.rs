@@ -1,0 +1,120 @@
+//! The routes about events: PINs, shows, hosts, screens.
+
+use super::auth::Caller;
+use super::request::{Event, Payload, Segment};
+use super::{Api, ApiError, stream};
+use crate::service::view::{CommandReply, EventSummary, HostView, Imported, PinView};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+use std::sync::Arc;
+
+/// What a PIN means.
+pub(super) async fn pin(
+    State(api): State<Api>,
+    Segment(pin): Segment,
+) -> Result<Json<PinView>, ApiError> {
+    Ok(Json(api.hosts.pin(&pin).await?))
+}
+
+/// The way to join through this node, for cameras.
+pub(super) async fn qr(
+    State(api): State<Api>,
+    Segment(pin): Segment,
+) -> Result<Response, ApiError> {
+    let known = api.hosts.pin(&pin).await?;
+    let url = format!("{}/?pin={}", api.settings.http, known.pin);
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, draw(&url)).into_response())
+}
+
+/// A code that a camera reads across a hall: a quarter of it may be hidden.
+fn draw(url: &str) -> String {
+    let code = QrCode::with_error_correction_level(url, EcLevel::Q)
+        .or_else(|_| QrCode::with_error_correction_level(url, EcLevel::L))
+        .expect("a node's URL has less than the 2,953 bytes that a code holds");
+    code.render::<svg::Color<'_>>().min_dimensions(256, 256).quiet_zone(true).build()
+}
+
+/// What the big screen sees.
+pub(super) async fn screen_stream(
+    State(api): State<Api>,
+    Segment(pin): Segment,
+) -> Result<Response, ApiError> {
+    let feed = api.hosts.screen_feed(&pin).await?;
+    stream::serve(&api, "screen", feed)
+}
+
+/// Creates an event from a show file.
+pub(super) async fn import(
+    State(api): State<Api>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<(StatusCode, Json<Imported>), ApiError> {
+    caller.ops(&api)?;
+    let imported = api.hosts.import(payload.text()?).await?;
+    Ok((StatusCode::CREATED, Json(imported)))
+}
+
+/// The events that this node knows.
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<Vec<EventSummary>>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.hosts.events().await))
+}
+
+/// What the host sees, once.
+pub(super) async fn host_view(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Json<Arc<HostView>>, ApiError> {
+    caller.host_or_ops(&api, event)?;
+    let feed = api.hosts.host_feed(event).await?;
+    let view = feed.borrow().clone();
+    Ok(Json(view))
+}
+
+/// What the host sees, now and whenever it changes.
+pub(super) async fn host_stream(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Response, ApiError> {
+    caller.host_or_ops(&api, event)?;
+    let feed = api.hosts.host_feed(event).await?;
+    stream::serve(&api, "host", feed)
+}
+
+/// Drives the event one step.
+pub(super) async fn command(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    payload: Payload,
+) -> Result<Json<CommandReply>, ApiError> {
+    caller.host(&api, event)?;
+    Ok(Json(api.hosts.command(event, payload.json()?).await?))
+}
+
+/// The whole event as JSON lines.
+pub(super) async fn export(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Response, ApiError> {
+    caller.host_or_ops(&api, event)?;
+    let lines = api.hosts.export(event).await?;
+    let file = format!("attachment; filename=\"{event}.jsonl\"");
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+        (header::CONTENT_DISPOSITION, file),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    Ok((headers, lines).into_response())
+}

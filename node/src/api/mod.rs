@@ -1,0 +1,116 @@
+//! The HTTP API and the pages, as one axum router over [`Hosts`].
+//!
+//! It holds no state of an event and decides nothing about one: a handler finds out who asks, checks
+//! the role, asks the node and turns the answer into JSON. Whatever goes wrong is answered as
+//! `{"error":{"code","message","hint"}}` and counted by its code. MQTT over WebSocket is the edge's:
+//! its route is merged into this router by whoever serves it, and the limits here do not touch it.
+
+mod auth;
+mod cors;
+mod error;
+mod events;
+mod guard;
+pub mod metrics;
+mod ops;
+mod pages;
+mod request;
+mod stream;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use error::ApiError;
+
+use crate::service::Hosts;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use metrics::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Longest show file: the caps of a script, written with room to spare.
+pub const SHOW_BYTES_MAX: usize = 4 << 20;
+/// Longest body of any other request.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// Event streams that one node serves at once; hosts and screens are few. Arbitrary.
+const STREAMS_MAX: usize = 4_096;
+
+/// What the API is told beside the node that it speaks for.
+#[derive(Clone)]
+pub struct Settings {
+    /// Base URL of this node as others reach it, without a slash at the end.
+    pub http: String,
+    /// Where refusals are counted and what `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Ends the event streams, so that a node that stops is not held up by an open page.
+    pub stop: CancellationToken,
+    /// How long the head of an answer may take. Default 10 s: longer than any wait inside a node.
+    pub timeout: Duration,
+    /// How often a quiet event stream shows that it lives. Default 15 s: proxies cut off after a
+    /// minute or so.
+    pub keep_alive: Duration,
+}
+
+impl Settings {
+    /// Defaults for a node that is reached at `http`.
+    #[must_use]
+    pub fn new(http: impl Into<String>) -> Self {
+        Settings {
+            http: http.into(),
+            metrics: Arc::default(),
+            stop: CancellationToken::new(),
+            timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What every handler gets.
+#[derive(Clone)]
+struct Api {
+    hosts: Arc<dyn Hosts>,
+    settings: Arc<Settings>,
+    streams: Arc<Semaphore>,
+}
+
+/// Every route but `/mqtt`.
+pub fn router(hosts: Arc<dyn Hosts>, settings: Settings) -> Router {
+    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+    let api = Api { hosts, settings: Arc::new(settings), streams };
+    Router::new()
+        .merge(event_routes())
+        .merge(node_routes())
+        .merge(pages::routes())
+        .fallback(request::unknown_route)
+        .method_not_allowed_fallback(request::unknown_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), guard::time_out))
+        .layer(middleware::from_fn_with_state(api.clone(), cors::answer))
+        .layer(middleware::from_fn_with_state(api.clone(), guard::count_refusals))
+        .with_state(api)
+}
+
+fn event_routes() -> Router<Api> {
+    let import = post(events::import).layer(DefaultBodyLimit::max(SHOW_BYTES_MAX));
+    Router::new()
+        .route("/api/v1/pins/{pin}", get(events::pin))
+        .route("/api/v1/pins/{pin}/qr.svg", get(events::qr))
+        .route("/api/v1/pins/{pin}/screen/stream", get(events::screen_stream))
+        .route("/api/v1/events", import.get(events::list))
+        .route("/api/v1/events/{event}", get(events::host_view))
+        .route("/api/v1/events/{event}/host/stream", get(events::host_stream))
+        .route("/api/v1/events/{event}/commands", post(events::command))
+        .route("/api/v1/events/{event}/export", get(events::export))
+}
+
+fn node_routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/status", get(ops::status))
+        .route("/api/v1/members", get(ops::members))
+        .route("/metrics", get(ops::metrics))
+        .route("/livez", get(ops::live))
+        .route("/readyz", get(ops::ready))
+}

@@ -1,0 +1,192 @@
+//! A node with one event, whose every answer is known.
+
+use crate::service::Hosts;
+use crate::service::view::{
+    Command, CommandReply, CommandRequest, EventSummary, HostQuestion, HostView, Imported,
+    LiveView, MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, StageView, StatusView,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use crdt_state::{EventId, NodeId, Origin};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub const EVENT: EventId = EventId(0xe1);
+pub const PIN: &str = "482913";
+pub const HOST_TOKEN: &str = "slh_host";
+pub const OPS_TOKEN: &str = "slo_ops";
+const LOBBY: StageView = StageView { instance: 0, phase: PhaseView::Lobby };
+
+pub struct FakeNode {
+    host: watch::Sender<Arc<HostView>>,
+    screen: watch::Sender<Arc<LiveView>>,
+    stuck: bool,
+    ops: String,
+}
+
+impl FakeNode {
+    pub fn new() -> Self {
+        let host = watch::Sender::new(Arc::new(host_view(1)));
+        let screen = watch::Sender::new(Arc::new(live_view(1)));
+        FakeNode { host, screen, stuck: false, ops: OPS_TOKEN.into() }
+    }
+
+    /// One that never answers an import and is not ready.
+    pub fn stuck() -> Self {
+        FakeNode { stuck: true, ..FakeNode::new() }
+    }
+
+    /// One whose operator's token is `ops`.
+    pub fn trusting(ops: String) -> Self {
+        FakeNode { ops, ..FakeNode::new() }
+    }
+
+    pub fn show(&self, revision: u64) {
+        self.host.send_replace(Arc::new(host_view(revision)));
+    }
+}
+
+#[async_trait]
+impl Hosts for FakeNode {
+    async fn import(&self, show: &str) -> Result<Imported, Refusal> {
+        if self.stuck {
+            std::future::pending::<()>().await;
+        }
+        if show == "a bad show" {
+            let field = "questions[2].correct".to_owned();
+            let problem = Problem { line: 7, column: 3, field, message: "no such option".into() };
+            let refusal = Refusal::new("show_invalid", "the show file has a problem");
+            return Err(Refusal { problems: vec![problem], ..refusal });
+        }
+        Ok(Imported { event: EVENT, pin: PIN.into(), host_token: HOST_TOKEN.into() })
+    }
+
+    async fn events(&self) -> Vec<EventSummary> {
+        Vec::new()
+    }
+
+    async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
+        known(pin)?;
+        let nodes = vec![links("n1"), links("n2")];
+        Ok(PinView { event: EVENT, pin: PIN.into(), title: "Birds".into(), nodes })
+    }
+
+    async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
+        if event != EVENT {
+            return Err(Refusal::new("event_unknown", format!("no event {event}")));
+        }
+        Ok(self.host.subscribe())
+    }
+
+    async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
+        known(pin).map(|()| self.screen.subscribe())
+    }
+
+    async fn command(&self, _: EventId, request: CommandRequest) -> Result<CommandReply, Refusal> {
+        if request.expected != LOBBY {
+            let refusal = Refusal::new("stage_moved", "the event is elsewhere");
+            return Err(Refusal { stage: Some(LOBBY), ..refusal });
+        }
+        let stage = StageView { instance: 1, phase: PhaseView::Open };
+        Ok(CommandReply { outcome: "applied".into(), stage, level: "firm".into() })
+    }
+
+    async fn export(&self, _: EventId) -> Result<Bytes, Refusal> {
+        Ok(Bytes::from_static(b"{}\n{}\n"))
+    }
+
+    async fn status(&self) -> StatusView {
+        StatusView {
+            verdict: "healthy".into(),
+            node: NodeId(1),
+            origin: Origin(2),
+            name: "n1".into(),
+            version: "0.1.0".into(),
+            uptime_s: 3,
+            cluster: "00".into(),
+            members_alive: 2,
+            members_known: 3,
+            sessions: 4,
+            events: Vec::new(),
+        }
+    }
+
+    async fn members(&self) -> Vec<MemberView> {
+        vec![member("n1", None), member("n2", Some(2.0))]
+    }
+
+    fn host_token(&self, _: EventId) -> String {
+        HOST_TOKEN.into()
+    }
+
+    fn is_ops(&self, token: &str) -> bool {
+        token == self.ops
+    }
+
+    fn is_host(&self, token: &str, event: EventId) -> bool {
+        token == HOST_TOKEN && event == EVENT
+    }
+
+    fn ready(&self) -> bool {
+        !self.stuck
+    }
+}
+
+fn known(pin: &str) -> Result<(), Refusal> {
+    if pin == PIN { Ok(()) } else { Err(Refusal::new("pin_unknown", format!("no PIN {pin:?}"))) }
+}
+
+fn links(name: &str) -> NodeLinks {
+    NodeLinks {
+        name: name.into(),
+        http: format!("http://{name}.example:8080"),
+        ws: format!("ws://{name}.example:8080/mqtt"),
+        mqtt: format!("{name}.example:1883"),
+    }
+}
+
+fn member(name: &str, rtt_ms: Option<f64>) -> MemberView {
+    MemberView {
+        node: NodeId(1),
+        origin: Origin(2),
+        name: name.into(),
+        state: "alive".into(),
+        addr: format!("{name}.example:7946"),
+        linked: true,
+        rtt_ms,
+        version: "0.1.0".into(),
+        links: links(name),
+    }
+}
+
+fn live_view(revision: u64) -> LiveView {
+    LiveView {
+        event: EVENT,
+        pin: PIN.into(),
+        title: "Birds".into(),
+        revision,
+        players: 0,
+        locked: false,
+        stage: LOBBY,
+        question: None,
+        age_ms: None,
+        remaining_ms: None,
+        answered: None,
+        tallies: None,
+        reveal: None,
+        board: None,
+        result: None,
+    }
+}
+
+fn host_view(revision: u64) -> HostView {
+    let options = vec!["wren".into(), "starling".into()];
+    let question = HostQuestion { number: 1, text: "Who sings?".into(), options, correct: vec![1] };
+    HostView {
+        live: live_view(revision),
+        node: "n1".into(),
+        next: vec![Command::Open],
+        questions: vec![question],
+        enrolled: Vec::new(),
+    }
+}

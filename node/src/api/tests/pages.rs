@@ -1,0 +1,38 @@
+//! The pages: types, caching, policy.
+
+use super::*;
+
+#[tokio::test]
+async fn pages_and_assets_have_their_types() {
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/?pin=482913", "text/html; charset=utf-8"),
+        ("/host", "text/html; charset=utf-8"),
+        ("/screen", "text/html; charset=utf-8"),
+        ("/assets/app.css", "text/css; charset=utf-8"),
+        ("/assets/engagement/quiz.js", "text/javascript; charset=utf-8"),
+    ] {
+        let response = ask(get(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], content_type, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_the_browser_has_is_not_sent_again() {
+    let first = ask(get("/host")).await;
+    let etag = first.headers()[header::ETAG].clone();
+    let again = Request::get("/host").header(header::IF_NONE_MATCH, etag);
+    let again = ask(again.body(Body::empty()).unwrap()).await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(text(again).await, "");
+}
+
+#[tokio::test]
+async fn a_page_runs_own_scripts_and_tells_nobody_its_address() {
+    let response = ask(get("/host")).await;
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("script-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(response.headers()[header::REFERRER_POLICY], "no-referrer");
+}

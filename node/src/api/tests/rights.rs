@@ -1,0 +1,84 @@
+//! Who may ask what, and from where.
+
+use super::*;
+
+#[tokio::test]
+async fn without_a_token_nothing_of_an_event_is_told() {
+    for path in ["", "/host/stream", "/export"] {
+        let path = format!("/api/v1/events/{EVENT}{path}");
+        assert_refused(get(&path), StatusCode::UNAUTHORIZED, "token_missing").await;
+    }
+    for path in ["/api/v1/events", "/api/v1/status", "/api/v1/members"] {
+        assert_refused(get(path), StatusCode::UNAUTHORIZED, "token_missing").await;
+        let wrong = get(&format!("{path}?token=slo_wrong"));
+        let error = assert_refused(wrong, StatusCode::UNAUTHORIZED, "token_unknown").await;
+        assert!(error["hint"].as_str().unwrap().contains("starling token ops"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_unauthorized_answer_names_the_scheme() {
+    let response = ask(get("/api/v1/status")).await;
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+}
+
+#[tokio::test]
+async fn a_token_comes_by_header_or_by_query() {
+    let bearer = |scheme: &str| {
+        let value = format!("{scheme} {OPS_TOKEN}");
+        let request = Request::get("/api/v1/status").header(header::AUTHORIZATION, value);
+        request.body(Body::empty()).unwrap()
+    };
+    assert_eq!(ask(bearer("Bearer")).await.status(), StatusCode::OK);
+    assert_eq!(ask(bearer("bearer")).await.status(), StatusCode::OK);
+    assert_refused(bearer("Basic"), StatusCode::UNAUTHORIZED, "token_missing").await;
+    let query = format!("/api/v1/members?x=1&token={OPS_TOKEN}");
+    assert_eq!(ask(get(&query)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_operator_reads_an_event_and_does_not_drive_it() {
+    let path = format!("/api/v1/events/{EVENT}");
+    let response = ask(get(&format!("{path}?token={OPS_TOKEN}"))).await;
+    assert_eq!(json_of(response).await["questions"][0]["correct"], json!([1]));
+    let command = post(&format!("{path}/commands"), OPS_TOKEN, "{}");
+    assert_refused(command, StatusCode::FORBIDDEN, "not_permitted").await;
+}
+
+#[tokio::test]
+async fn a_host_is_host_of_one_event_only() {
+    let other = "/api/v1/events/00000000000000ff";
+    let request = get(&format!("{other}?token={HOST_TOKEN}"));
+    assert_refused(request, StatusCode::UNAUTHORIZED, "token_unknown").await;
+    let import = post("/api/v1/events", HOST_TOKEN, "a good show");
+    assert_refused(import, StatusCode::UNAUTHORIZED, "token_unknown").await;
+}
+
+fn from(origin: &str, method: Method, path: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header(header::ORIGIN, origin);
+    request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_of_any_member_may_read_answers() {
+    for member in ["http://n1.example:8080", "http://n2.example:8080"] {
+        let response = ask(from(member, Method::GET, "/nowhere")).await;
+        assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], member);
+        assert_eq!(response.headers()[header::VARY], "Origin");
+    }
+    let response = ask(from("http://evil.example", Method::GET, "/livez")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
+
+#[tokio::test]
+async fn a_preflight_allows_the_token_header() {
+    let path = format!("/api/v1/events/{EVENT}/commands");
+    let response = ask(from("http://n2.example:8080", Method::OPTIONS, &path)).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let headers = response.headers();
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization, content-type");
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "http://n2.example:8080");
+    let foreign = from("http://evil.example", Method::OPTIONS, &path);
+    assert_refused(foreign, StatusCode::FORBIDDEN, "origin_unknown").await;
+}

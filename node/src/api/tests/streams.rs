@@ -1,0 +1,74 @@
+//! Server-sent events: the newest state, in time, and an end.
+
+use super::*;
+use axum::body::BodyDataStream;
+use futures_util::StreamExt;
+
+async fn open(app: Router, path: &str) -> BodyDataStream {
+    let response = app.oneshot(get(path)).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    response.into_body().into_data_stream()
+}
+
+async fn next(stream: &mut BodyDataStream) -> String {
+    let chunk = stream.next().await.expect("the stream goes on").unwrap();
+    String::from_utf8(chunk.to_vec()).unwrap()
+}
+
+fn host_path() -> String {
+    format!("/api/v1/events/{EVENT}/host/stream?token={HOST_TOKEN}")
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_the_present_state() {
+    let mut stream = open(app(), &format!("/api/v1/pins/{PIN}/screen/stream")).await;
+    let first = next(&mut stream).await;
+    assert!(first.contains("event: screen\n") && first.contains("retry: 1000\n"), "{first}");
+    let data = first.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let view: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(view["pin"], PIN);
+    assert!(view.get("questions").is_none());
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_the_newest_state_only() {
+    let node = Arc::new(FakeNode::new());
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &host_path()).await;
+    assert!(next(&mut stream).await.contains("\"revision\":1,"));
+    for revision in 2..=50 {
+        node.show(revision);
+    }
+    let newest = next(&mut stream).await;
+    assert!(newest.contains("event: host\n") && newest.contains("\"revision\":50,"), "{newest}");
+}
+
+#[tokio::test]
+async fn a_quiet_stream_shows_that_it_lives() {
+    let mut settings = Settings::new(BASE);
+    settings.keep_alive = Duration::from_millis(10);
+    let node = Arc::new(FakeNode::new());
+    let mut stream = open(router(node.clone(), settings), &host_path()).await;
+    next(&mut stream).await;
+    assert_eq!(next(&mut stream).await, ":\n\n");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_node_stops() {
+    let settings = Settings::new(BASE);
+    let stop = settings.stop.clone();
+    let mut stream = open(router(Arc::new(FakeNode::new()), settings), &host_path()).await;
+    next(&mut stream).await;
+    stop.cancel();
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_stream_gives_its_place_back() {
+    let app = app();
+    let mut stream = open(app.clone(), &host_path()).await;
+    next(&mut stream).await;
+    let shown = || async { text(app.clone().oneshot(get("/metrics")).await.unwrap()).await };
+    assert!(shown().await.contains("starling_http_streams 1.0"));
+    drop(stream);
+    assert!(shown().await.contains("starling_http_streams 0.0"));
+}

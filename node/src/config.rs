@@ -1,0 +1,365 @@
+//! What a node is told when it starts.
+//!
+//! [`ClusterConfig`] must be the same on every node of a cluster; all else in [`NodeConfig`] is the
+//! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
+
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Longest name of a node, in characters: names stand in tables and on the host's page.
+const NAME_CHARS_MAX: usize = 32;
+/// Longest grace: beyond it a player could wait for a neighbour's reveal. Arbitrary.
+const GRACE_MAX: Duration = Duration::from_secs(5);
+
+/// How many other nodes hold an answer before its receipt is firm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// None: a receipt survives the player's connection, not the node.
+    Local,
+    /// One more: a receipt survives any one node.
+    #[default]
+    Peer,
+    /// Enough for a majority of all nodes that take the event's players, dead ones included.
+    Majority,
+}
+
+/// What all nodes of a cluster must agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// What makes a receipt firm.
+    pub ack: Ack,
+    /// For how long after its own deadline a node still takes answers, for those on their way when
+    /// the round closed. At most 5 s. Default 250 ms: a slow mobile round trip, an honest guess.
+    pub grace: Duration,
+    /// For how long a receipt waits for its level before it leaves as provisional. Default 250 ms:
+    /// below what a player feels as waiting.
+    pub receipt_wait: Duration,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        let quarter = Duration::from_millis(250);
+        ClusterConfig { ack: Ack::default(), grace: quarter, receipt_wait: quarter }
+    }
+}
+
+/// What one node is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Shown to people; unique in a cluster as far as people want to tell nodes apart.
+    pub name: String,
+    /// Where it keeps its store; `None` keeps everything in memory.
+    pub data: Option<PathBuf>,
+    /// What makes it a member of its cluster.
+    pub key: Secret,
+    /// Where it listens for peers (UDP).
+    pub peer: SocketAddr,
+    /// Where it listens for pages, API and MQTT over WebSocket (TCP).
+    pub http: SocketAddr,
+    /// Where it listens for MQTT (TCP).
+    pub mqtt: SocketAddr,
+    /// The host under which others reach it; by default the address it listens on.
+    pub advertise: Option<String>,
+    /// `host:port` of peers to look for first; any one of them leads to all.
+    pub join: Vec<String>,
+    /// What the whole cluster agrees on.
+    pub cluster: ClusterConfig,
+}
+
+impl NodeConfig {
+    /// A node in memory on free ports of the loopback interface.
+    #[must_use]
+    pub fn loopback(name: &str, key: Secret) -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        NodeConfig {
+            name: name.to_owned(),
+            data: None,
+            key,
+            peer: free,
+            http: free,
+            mqtt: free,
+            advertise: None,
+            join: Vec::new(),
+            cluster: ClusterConfig::default(),
+        }
+    }
+
+    /// Checks every value and how they fit each other.
+    ///
+    /// # Errors
+    /// The first value that cannot be.
+    pub fn validated(self) -> Result<Self, ConfigError> {
+        check_name(&self.name)?;
+        check_listeners(&self)?;
+        check_advertise(&self)?;
+        for peer in &self.join {
+            check_join(peer)?;
+        }
+        if self.cluster.grace > GRACE_MAX {
+            return Err(ConfigError::Grace { grace: self.cluster.grace });
+        }
+        Ok(self)
+    }
+
+    /// `host:port` under which others reach the listener that is bound to `bound`.
+    #[must_use]
+    pub fn advertised(&self, bound: SocketAddr) -> String {
+        match self.advertise.as_deref() {
+            Some(host) if host.parse::<std::net::Ipv6Addr>().is_ok() => {
+                format!("[{host}]:{}", bound.port())
+            }
+            Some(host) => format!("{host}:{}", bound.port()),
+            None => bound.to_string(),
+        }
+    }
+}
+
+/// Why a node cannot run as it was told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// `--name` is not a name.
+    #[error(
+        "--name {name:?}: a node's name has 1 to {NAME_CHARS_MAX} letters, digits, '-', '_' or '.'"
+    )]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// Two listeners want one port.
+    #[error("--http and --mqtt are both {addr}: give one of them another port")]
+    SamePort {
+        /// The address they share.
+        addr: SocketAddr,
+    },
+    /// It listens everywhere, and nobody could tell its players where that is.
+    #[error(
+        "{flag} {addr} listens on every address: name the one that others reach with --advertise HOST"
+    )]
+    AdvertiseMissing {
+        /// The listener's flag.
+        flag: &'static str,
+        /// Its address.
+        addr: SocketAddr,
+    },
+    /// `--advertise` is not a host.
+    #[error("--advertise {host:?}: give a host name or an IP address, without a port or a scheme")]
+    Advertise {
+        /// What was given.
+        host: String,
+    },
+    /// `--join` has something other than an address in it.
+    #[error("--join {peer:?}: give host:port of a peer's --peer address")]
+    Join {
+        /// What was given.
+        peer: String,
+    },
+    /// The grace is too long.
+    #[error("a grace of {grace:?} is longer than {GRACE_MAX:?}")]
+    Grace {
+        /// What was given.
+        grace: Duration,
+    },
+}
+
+/// A listener that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}; choose another address with {flag}")]
+pub struct BindError {
+    /// The flag that gave the address.
+    pub flag: &'static str,
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Where a running node listens: with the ports that it was given where it asked for any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// For peers (UDP).
+    pub peer: SocketAddr,
+    /// For pages and API (TCP).
+    pub http: SocketAddr,
+    /// For MQTT (TCP).
+    pub mqtt: SocketAddr,
+}
+
+/// The cluster key: 32 random bytes that make a node a member. Never printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// A key from its bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Secret(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Its 64 hexadecimal digits, for the one place that hands a key to a person.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// 16 hexadecimal digits that tell two keys apart and give neither away.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut input = digest::Context::new(&digest::SHA256);
+        input.update(b"starling key fingerprint v1\0");
+        input.update(&self.0);
+        hex(&input.finish().as_ref()[..8])
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.fingerprint())
+    }
+}
+
+/// The text is not a cluster key. Says nothing of the text, which may be most of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a cluster key is 64 hexadecimal digits; `starling key` makes one")]
+pub struct ParseSecretError;
+
+impl FromStr for Secret {
+    type Err = ParseSecretError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSecretError> {
+        let digits = text.trim().as_bytes();
+        if digits.len() != 64 {
+            return Err(ParseSecretError);
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |c: u8| char::from(c).to_digit(16).ok_or(ParseSecretError);
+            *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+        }
+        Ok(Secret(bytes))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check_name(name: &str) -> Result<(), ConfigError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err(ConfigError::Name { name: name.to_owned() })
+}
+
+fn check_listeners(config: &NodeConfig) -> Result<(), ConfigError> {
+    if config.http == config.mqtt && config.http.port() != 0 {
+        return Err(ConfigError::SamePort { addr: config.http });
+    }
+    Ok(())
+}
+
+fn check_advertise(config: &NodeConfig) -> Result<(), ConfigError> {
+    if let Some(host) = &config.advertise {
+        let named = host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        if host.is_empty() || !(named || host.parse::<IpAddr>().is_ok()) {
+            return Err(ConfigError::Advertise { host: host.clone() });
+        }
+        return Ok(());
+    }
+    for (flag, addr) in [("--peer", config.peer), ("--http", config.http), ("--mqtt", config.mqtt)]
+    {
+        if addr.ip().is_unspecified() {
+            return Err(ConfigError::AdvertiseMissing { flag, addr });
+        }
+    }
+    Ok(())
+}
+
+fn check_join(peer: &str) -> Result<(), ConfigError> {
+    let parts = peer.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(port) if port != 0 => Ok(()),
+        _ => Err(ConfigError::Join { peer: peer.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> NodeConfig {
+        NodeConfig::loopback("n1", Secret::new([1; 32]))
+    }
+
+    #[test]
+    fn a_node_on_loopback_needs_nothing_else() {
+        assert_eq!(config().validated(), Ok(config()));
+    }
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        for name in ["", "two words", "ünï", &"x".repeat(33)] {
+            let config = NodeConfig { name: name.into(), ..config() };
+            assert!(matches!(config.validated(), Err(ConfigError::Name { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn listening_everywhere_needs_an_advertised_host() {
+        let everywhere = NodeConfig { http: "0.0.0.0:8080".parse().unwrap(), ..config() };
+        let error = everywhere.clone().validated().unwrap_err();
+        assert!(error.to_string().contains("--advertise"), "{error}");
+        let named = NodeConfig { advertise: Some("quiz.example".into()), ..everywhere };
+        assert_eq!(named.advertised(named.http), "quiz.example:8080");
+        assert!(named.validated().is_ok());
+    }
+
+    #[test]
+    fn an_advertised_host_has_no_scheme_and_no_port() {
+        for host in ["http://a", "a:80", "", "a b"] {
+            let config = NodeConfig { advertise: Some(host.into()), ..config() };
+            assert!(config.validated().is_err(), "{host:?}");
+        }
+        let six = NodeConfig { advertise: Some("fd00::1".into()), ..config() };
+        assert_eq!(six.advertised("[::]:80".parse().unwrap()), "[fd00::1]:80");
+        assert!(six.validated().is_ok());
+    }
+
+    #[test]
+    fn a_peer_to_join_has_a_port() {
+        for peer in ["n2", "n2:", ":7946", "n2:0", "n2:99999"] {
+            let config = NodeConfig { join: vec![peer.into()], ..config() };
+            assert!(matches!(config.validated(), Err(ConfigError::Join { .. })), "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn http_and_mqtt_need_their_own_ports() {
+        let addr = "127.0.0.1:8080".parse().unwrap();
+        let config = NodeConfig { http: addr, mqtt: addr, ..config() };
+        assert_eq!(config.validated(), Err(ConfigError::SamePort { addr }));
+    }
+
+    #[test]
+    fn a_key_survives_its_text_and_hides_from_debug() {
+        let key: Secret = format!(" {}\n", "0aF1".repeat(16)).parse().unwrap();
+        assert_eq!(key.reveal(), "0af1".repeat(16));
+        assert_eq!(key.reveal().parse(), Ok(key.clone()));
+        assert!(!format!("{key:?}").contains("0af1"), "{key:?}");
+        assert_eq!("0af1".parse::<Secret>(), Err(ParseSecretError));
+        assert_eq!("+0".repeat(32).parse::<Secret>(), Err(ParseSecretError));
+    }
+}

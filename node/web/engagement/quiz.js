@@ -1,0 +1,196 @@
+// How a quiz looks: options with a letter and a shape besides their colour, tallies, the reveal, the
+// leaderboard and how complete a result is. Shared by the player's, the host's and the big screen's page.
+//
+// It turns views into elements and keeps no state; what a page does with a click is the page's business.
+
+import { count, h, plural } from "../common.js";
+
+// Outlines in a 24 x 24 box. A show has up to 16 options: the second eight are drawn hollow.
+const SHAPES = [
+  ["triangle", "M12 2.5 22.5 21h-21Z"],
+  ["diamond", "M12 1.5 22.5 12 12 22.5 1.5 12Z"],
+  ["circle", "M12 2a10 10 0 1 1 0 20a10 10 0 1 1 0-20Z"],
+  ["square", "M3 3h18v18H3Z"],
+  ["star", "M12 1.5l3.1 7.1 7.7.7-5.8 5.1 1.7 7.6L12 18l-6.7 4 1.7-7.6L1.2 9.3l7.7-.7Z"],
+  ["hexagon", "M6.5 2.5h11L23 12l-5.5 9.5h-11L1 12Z"],
+  ["cross", "M8.5 2h7v6.5H22v7h-6.5V22h-7v-6.5H2v-7h6.5Z"],
+  ["moon", "M15.5 1.8a10.3 10.3 0 1 0 6.7 14.7A8.6 8.6 0 0 1 15.5 1.8Z"],
+];
+
+/** The letter of an option: A, B, C, ... */
+export const letter = (index) => String.fromCharCode(65 + index);
+
+const lists = new Intl.ListFormat("en", { type: "conjunction" });
+
+/** Letters of several options, as one says them: "A", "A and C", "A, C, and E". */
+export const letters = (choices) => lists.format(choices.map(letter));
+
+/** The shape of an option, drawn. */
+function shape(index) {
+  const [, outline] = SHAPES[index % SHAPES.length];
+  const drawn = index < SHAPES.length ? "solid" : "hollow";
+  return h("svg", { class: `shape ${drawn}`, viewBox: "-1 -1 26 26", "aria-hidden": "true" }, h("path", { d: outline }));
+}
+
+const mark = (index) => [shape(index), h("span", { class: "letter" }, letter(index))];
+
+/** The options as buttons for a player; `picked` are chosen, `frozen` ones take no more clicks. */
+export function optionButtons(question, { picked, frozen }) {
+  const button = (text, index) => {
+    const isPicked = picked.includes(index);
+    const attrs = { type: "button", class: `option tone-${index % 8}`, testid: `option-${index}` };
+    Object.assign(attrs, { "data-key": index, "data-action": "choose", "data-index": index });
+    Object.assign(attrs, { "aria-pressed": String(isPicked), disabled: frozen });
+    const tick = isPicked && h("span", { class: "tick", "aria-hidden": "true" }, "✓");
+    return h("button", attrs, mark(index), h("span", { class: "text" }, text), tick);
+  };
+  return h("div", { class: "options", role: "group", "aria-label": "Answers" }, question.options.map(button));
+}
+
+/** The options to look at: with tallies as bars once there are any, correct ones marked once revealed. */
+export function optionList(options, { tallies, correct, own } = {}) {
+  const most = Math.max(1, ...(tallies ?? []));
+  const sum = (tallies ?? []).reduce((a, b) => a + b, 0);
+  const row = (text, index) => {
+    const isRight = correct?.includes(index);
+    const state = correct ? (isRight ? "right" : "wrong") : "";
+    const attrs = { class: `option tone-${index % 8} ${state}`, testid: `option-${index}`, "data-key": index };
+    if (correct) attrs["data-correct"] = String(isRight);
+    return h(
+      "li",
+      attrs,
+      mark(index),
+      h("span", { class: "text" }, text, isRight && h("span", { class: "hidden" }, " (correct)")),
+      own?.includes(index) && h("span", { class: "own" }, "your answer"),
+      isRight && h("span", { class: "tick", "aria-hidden": "true" }, "✓"),
+      tallies && tally(tallies[index] ?? 0, index, { most, sum }),
+    );
+  };
+  const css = { "--columns": columns(options) };
+  return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css }, options.map(row));
+}
+
+const LONG_TEXT = 45;
+
+/** How many options stand side by side where there is room: full rows, fewer when texts are long. */
+function columns(options) {
+  const isLong = options.some((text) => text.length > LONG_TEXT);
+  if (options.length > 6) return isLong ? 2 : 4;
+  return options.length % 3 === 0 && !isLong ? 3 : options.length === 5 && !isLong ? 3 : 2;
+}
+
+function tally(votes, index, { most, sum }) {
+  const percent = sum === 0 ? 0 : Math.round((100 * votes) / sum);
+  return h(
+    "span",
+    { class: "tally", testid: `tally-${index}`, "data-value": votes, css: { "--share": (votes / most).toFixed(4) } },
+    h("span", { class: "gauge", "aria-hidden": "true" }),
+    h("span", { class: "votes" }, h("b", {}, count(votes)), h("span", { class: "percent" }, ` ${percent}%`)),
+  );
+}
+
+/** "Question 3 of 12" and what it is worth. */
+export function questionHead(question) {
+  const worth = [question.points === 0 ? "no points" : plural(question.points, "point")];
+  if (question.multiple) worth.push("several answers");
+  return h(
+    "p",
+    { class: "question-head" },
+    h("span", { testid: "question-number" }, `Question ${question.number} of ${question.of}`),
+    h("span", { class: "muted" }, worth.join(" · ")),
+  );
+}
+
+/** The leaderboard; the line called `ownName` is marked. */
+export function board(lines, { ownName, from = 0 } = {}) {
+  const row = (line, index) =>
+    h(
+      "li",
+      {
+        class: line.name === ownName ? "row own" : "row",
+        testid: `board-row-${from + index}`,
+        "data-key": line.name,
+        css: { "--delay": `${index * 60}ms` },
+      },
+      h("span", { class: "rank" }, String(line.rank)),
+      h("span", { class: "name" }, line.name),
+      h("span", { class: "points", "data-value": line.points }, count(line.points)),
+    );
+  if (lines.length === 0 && from === 0) return h("p", { class: "muted" }, "Nobody has points yet.");
+  return h("ol", { class: "board", testid: from === 0 ? "board" : "board-rest" }, lines.map(row));
+}
+
+/** The first three on their steps, the others below. */
+export function podium(lines, { ownName } = {}) {
+  const step = (line, index) =>
+    h(
+      "li",
+      { class: `step step-${index + 1}`, testid: `board-row-${index}`, "data-key": line.name },
+      h("span", { class: "name" }, line.name),
+      h("span", { class: "points", "data-value": line.points }, `${count(line.points)} points`),
+      h("span", { class: "block" }, h("span", { class: "rank" }, String(line.rank))),
+    );
+  const top = lines.slice(0, 3);
+  const rest = lines.slice(3);
+  if (top.length === 0) return board(lines);
+  return h(
+    "div",
+    { class: "podium-and-rest" },
+    h("ol", { class: "podium", testid: "podium" }, top.map(step)),
+    rest.length > 0 && board(rest, { ownName, from: 3 }),
+  );
+}
+
+const COVERAGE = {
+  final: ["Final", "Every node has sealed this round."],
+  settled: ["Settled", "Every firm answer is counted; some nodes are away."],
+  partial: ["Partial", "Answers of absent nodes may still arrive."],
+};
+
+/** How complete a result is, and who is missing. */
+export function coverage(result) {
+  if (!result) return null;
+  const [word, meaning] = COVERAGE[result.status] ?? [result.status, ""];
+  const missing = result.missing.map((node) => `${node.node} (${Math.round(node.since_ms / 1000)} s)`).join(", ");
+  const sign = { final: "●", settled: "◐", partial: "○" }[result.status] ?? "·";
+  return h(
+    "span",
+    { class: `badge coverage ${result.status}`, testid: "coverage", "data-status": result.status, title: meaning },
+    h("span", { "aria-hidden": "true" }, sign),
+    ` ${word}`,
+    missing !== "" && h("span", { class: "missing" }, ` without ${missing}`),
+  );
+}
+
+const PHASES = {
+  draft: "Not open yet",
+  lobby: "Lobby",
+  intro: "Get ready",
+  open: "Answer now",
+  closed: "Answers closed",
+  tallies: "The answers",
+  reveal: "The solution",
+  board: "Leaderboard",
+  ended: "The end",
+  aborted: "Broken off",
+};
+
+/** A phase in words. */
+export const phaseWord = (phase) => PHASES[phase] ?? phase;
+
+/** A phase as an element that tests and style sheets can rely on. */
+export const phaseBadge = (stage) =>
+  h(
+    "span",
+    { class: "badge phase", testid: "phase", "data-phase": stage.phase, "data-instance": stage.instance },
+    phaseWord(stage.phase),
+  );
+
+/** One sentence on what is going on, for screen readers. */
+export function sentence(view) {
+  const { question, stage, reveal } = view;
+  if (stage.phase === "intro" && question) return `Question ${question.number}: ${question.text}`;
+  if (stage.phase === "open" && question) return `Question ${question.number} is open: ${question.text}`;
+  if (stage.phase === "reveal" && reveal) return `The correct answer is ${letters(reveal.correct)}.`;
+  return `${phaseWord(stage.phase)}.`;
+}

@@ -1,0 +1,379 @@
+// The host's console: sees everything, drives the show, from any node.
+//
+// A command carries the stage that this page showed when the button was pressed, so two hosts
+// pressing the same button make one step, and a command whose answer was lost can be sent again to
+// another node. The token stays in this tab: it is taken out of the address at once.
+
+import {
+  Deadline, announce, cleanPin, count, countdown, h, onActions, pageParameters, patch, plural, recall, remember,
+  spacedPin, startTicking,
+} from "./common.js";
+import { EventStream, NodeList, requestJson } from "./nodes.js";
+import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence } from "./engagement/quiz.js";
+
+const LOGIN_KEY = "starling.host";
+const EXTEND_MS = 10000;
+const ARMED_MS = 4000;
+
+const app = document.getElementById("app");
+const nodes = new NodeList();
+const deadline = new Deadline();
+const state = { login: null, form: { error: null }, view: null, link: "idle", notice: null, sending: null, armed: null };
+let stream = null;
+let armedTimer = null;
+
+function start() {
+  startTicking();
+  onActions(app, { command: onCommand, node: pickNode, logout });
+  app.addEventListener("submit", (event) => (event.preventDefault(), login()));
+  const given = pageParameters();
+  const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
+  const isSame = !given.get("event") || given.get("event") === saved.event;
+  const event = given.get("event") ?? saved.event;
+  const token = given.get("token") ?? (isSame ? saved.token : null);
+  const pin = cleanPin(given.get("pin"));
+  Object.assign(state.form, { event, token, pin });
+  hideToken(given);
+  if (token && (event || pin)) enter({ event, token, pin });
+  else draw();
+}
+
+function hideToken(given) {
+  given.delete("token");
+  const query = given.toString();
+  history.replaceState(null, "", location.pathname + (query ? `?${query}` : ""));
+}
+
+// ---- Coming in ----
+
+function login() {
+  const value = (name) => app.querySelector(`[name=${name}]`).value.trim();
+  const show = value("show");
+  const isPin = /^[\d\s]{1,12}$/.test(show);
+  enter({ event: isPin ? null : show, pin: isPin ? cleanPin(show) : "", token: value("token") });
+}
+
+async function enter({ event, token, pin }) {
+  Object.assign(state.form, { event, token, pin, error: null, busy: true });
+  draw();
+  try {
+    const id = event || (await requestJson("", `/api/v1/pins/${pin}`)).event;
+    state.login = { event: id, token };
+    follow();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function follow() {
+  const { event, token } = state.login;
+  stream = new EventStream({
+    path: `/api/v1/events/${encodeURIComponent(event)}/host/stream`,
+    name: "host",
+    token,
+    nodes,
+    on: { data: onView, state: (word) => ((state.link = word), draw()), refused: onRefused },
+  });
+}
+
+function onRefused(refusal) {
+  // A node may not have heard of the event yet; before the first view, the id or the token is wrong.
+  if (state.view && refusal.code !== "token_revoked") return true;
+  fail(refusal);
+  return false;
+}
+
+function fail(error) {
+  stream?.stop();
+  Object.assign(state, { login: null, view: null, link: "idle" });
+  Object.assign(state.form, { error, busy: false });
+  draw();
+}
+
+function logout() {
+  remember(sessionStorage, LOGIN_KEY, null);
+  state.form = { error: null };
+  fail(null);
+}
+
+function onView(view) {
+  const before = state.view;
+  state.view = view;
+  deadline.take(view, nodes.current.http);
+  if (!before) remember(sessionStorage, LOGIN_KEY, state.login);
+  if (before?.node !== view.node || before?.enrolled.length !== view.enrolled.length) learnNodes(view.pin);
+  if (!isSameStage(before?.stage, view.stage)) onStage(view);
+  draw();
+}
+
+function onStage(view) {
+  disarm();
+  announce(sentence(view));
+}
+
+const isSameStage = (a, b) => a?.instance === b.instance && a?.phase === b.phase;
+
+function learnNodes(pin) {
+  requestJson(nodes.current.http, `/api/v1/pins/${pin}`).then((view) => (nodes.learn(view.nodes), draw()), () => {});
+}
+
+function pickNode(button) {
+  stayWith(button.dataset.http);
+  draw();
+}
+
+// ---- Commands ----
+
+/** What ends something for good is asked twice: the first press arms the button, for a moment. */
+function isGrave(command, { question }) {
+  return command === "abort" || (command === "end" && !!question && question.number < question.of);
+}
+
+function onCommand(button) {
+  const { command } = button.dataset;
+  if (isGrave(command, state.view) && state.armed !== command) return arm(command);
+  disarm();
+  send(command);
+}
+
+function arm(command) {
+  disarm();
+  state.armed = command;
+  armedTimer = setTimeout(() => (disarm(), draw()), ARMED_MS);
+  draw();
+}
+
+function disarm() {
+  clearTimeout(armedTimer);
+  state.armed = null;
+}
+
+async function send(command) {
+  if (state.sending) return;
+  const body = { command, expected: state.view.stage };
+  if (command === "extend") body.ms = EXTEND_MS;
+  Object.assign(state, { sending: command, notice: null });
+  draw();
+  state.notice = await sendAnywhere(body).then((reply) => replyNotice(command, reply), refusalNotice);
+  state.sending = null;
+  draw();
+  announce(state.notice.text);
+}
+
+/**
+ * Tries every node once, the current one first: the stage that the command expects keeps a
+ * repetition from counting twice. The console then stays with the node that answered.
+ */
+async function sendAnywhere(body) {
+  const { event, token } = state.login;
+  const path = `/api/v1/events/${encodeURIComponent(event)}/commands`;
+  let failure = null;
+  for (const { http } of nodes.inTurn()) {
+    try {
+      const reply = await requestJson(http, path, { token, body });
+      if (failure !== null) stayWith(http);
+      return reply;
+    } catch (error) {
+      if (!error.isTransport) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function stayWith(http) {
+  if (nodes.current.http === http) return;
+  nodes.pick(http);
+  stream.move({ picked: true });
+}
+
+function replyNotice(command, reply) {
+  const what = LABELS[command] ?? command;
+  if (reply.outcome === "already") return { tone: "wait", text: `${what}: somebody had already done it.` };
+  const level = reply.level === "firm" ? "" : " Other nodes are about to confirm it.";
+  return { tone: reply.level === "firm" ? "good" : "wait", text: `${what}: done.${level}`, level: reply.level };
+}
+
+function refusalNotice(error) {
+  const where = error.stage ? ` The show is at ${error.stage.instance}/${phaseWord(error.stage.phase)}.` : "";
+  return { tone: "bad", code: error.code, text: `${error.message}${where} ${error.hint ?? ""}`.trim() };
+}
+
+// ---- Drawing ----
+
+const LABELS = {
+  lobby: "Open the lobby",
+  next: "Next question",
+  open: "Open for answers",
+  close: "Close",
+  tallies: "Show the answers",
+  reveal: "Reveal the solution",
+  leaderboard: "Leaderboard",
+  extend: `+${EXTEND_MS / 1000} s`,
+  lock: "Lock joining",
+  unlock: "Unlock joining",
+  end: "End the show",
+  abort: "Break off",
+};
+const STEPS = ["lobby", "next", "open", "close", "tallies", "reveal", "leaderboard", "end"];
+
+function draw() {
+  patch(app, state.view ? consoleView(state.view) : formView());
+}
+
+function formView() {
+  const { form } = state;
+  const isWaiting = form.busy && state.login;
+  return h(
+    "main",
+    { class: "join", "data-key": "login" },
+    h("h1", { class: "brand" }, h("img", { src: "/assets/icon.svg", alt: "", width: 56, height: 56 }), "Starling host"),
+    h(
+      "form",
+      { class: "card", novalidate: true },
+      h("label", { class: "field" }, h("span", {}, "PIN or event id"), h("input", { name: "show", testid: "show", autocomplete: "off", value: form.event || form.pin || "" })),
+      h("label", { class: "field" }, h("span", {}, "Host token"), h("input", { name: "token", testid: "token", type: "password", autocomplete: "off", value: form.token ?? "" })),
+      h("div", { role: "alert" }, form.error && h("div", { class: "notice bad", testid: "error", "data-code": form.error.code }, h("p", {}, form.error.message), form.error.hint && h("p", { class: "hint" }, form.error.hint))),
+      h("button", { class: "primary", testid: "login", disabled: !!form.busy }, isWaiting ? `Connecting to ${nodes.current.name} …` : "Open the console"),
+    ),
+  );
+}
+
+function consoleView(view) {
+  return h(
+    "div",
+    { class: "console", "data-key": "console" },
+    topBar(view),
+    h(
+      "main",
+      { class: "columns" },
+      h("section", { class: "column" }, stageCard(view), commandCard(view), boardCard(view)),
+      h("section", { class: "column side" }, scriptCard(view), carriersCard(view), nodesCard()),
+    ),
+  );
+}
+
+function topBar(view) {
+  const join = `${nodes.current.http}/screen?pin=${view.pin}`;
+  return h(
+    "header",
+    { class: "bar" },
+    h("h1", { class: "title", testid: "title" }, view.title),
+    h("span", { class: "badge pin", testid: "pin", "data-value": view.pin }, "PIN ", h("b", {}, spacedPin(view.pin))),
+    h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), ` player${view.players === 1 ? "" : "s"}`),
+    h("span", { class: "badge", testid: "locked", "data-locked": String(view.locked) }, view.locked ? "locked" : "joining is open"),
+    h("span", { class: `link ${state.link}`, testid: "link", "data-state": state.link, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state.link === "online" ? "Live from" : "Reconnecting to", h("b", { testid: "node" }, ` ${state.link === "online" ? view.node : nodes.current.name}`)),
+    h("a", { class: "quiet", href: join, target: "_blank", rel: "noopener", testid: "screen-link" }, "Screen ↗"),
+    h("button", { type: "button", class: "quiet", testid: "logout", "data-action": "logout" }, "Log out"),
+  );
+}
+
+function stageCard(view) {
+  const script = view.questions.find((each) => each.number === view.question?.number);
+  return h(
+    "section",
+    { class: "card stage", "aria-label": "Now" },
+    h("div", { class: "stage-line" }, phaseBadge(view.stage), coverage(view.result)),
+    script ? questionPart(view, script) : h("p", { class: "muted" }, IDLE_WORDS[view.stage.phase] ?? ""),
+  );
+}
+
+const IDLE_WORDS = {
+  draft: "Nobody can join yet. Open the lobby when your audience is there.",
+  lobby: "Players are coming in. Show the first question, or open it at once.",
+  ended: "The show is over. The results stay here.",
+  aborted: "The show was broken off.",
+};
+
+function questionPart(view, script) {
+  const { question, answered, tallies, players } = view;
+  const share = players > 0 ? (answered ?? 0) / players : 0;
+  return [
+    h(
+      "div",
+      { class: "question-line" },
+      h("div", {}, questionHead(question), h("h2", { class: "question", testid: "question" }, question.text)),
+      deadline.at !== null && countdown(deadline.at, question.open_ms),
+    ),
+    optionList(script.options, { tallies, correct: script.correct }),
+    answered !== null && answered !== undefined && h(
+      "p",
+      { class: "answered", css: { "--share": Math.min(1, share).toFixed(4) } },
+      h("span", { testid: "answered", "data-value": answered }, h("b", {}, count(answered)), ` of ${plural(players, "player")} answered`),
+      h("span", { class: "meter", "aria-hidden": "true" }),
+    ),
+  ];
+}
+
+function commandCard(view) {
+  const steps = STEPS.filter((command) => view.next.includes(command));
+  const others = view.next.filter((command) => !STEPS.includes(command));
+  if (view.next.length === 0 && !state.notice) return null;
+  const main = steps.find((command) => !isGrave(command, view));
+  return h(
+    "section",
+    { class: "card commands", "aria-label": "Commands" },
+    steps.length > 0 && h("div", { class: "buttons" }, steps.map((command) => commandButton(command, command === main))),
+    others.length > 0 && h("div", { class: "buttons" }, others.map((command) => commandButton(command, false))),
+    h("p", { class: `notice ${state.notice?.tone ?? "empty"}`, testid: "notice", "data-code": state.notice?.code, "data-level": state.notice?.level }, state.notice?.text ?? ""),
+  );
+}
+
+function commandButton(command, isMain) {
+  const isArmed = state.armed === command;
+  const isLast = command === "next" && state.view.question && state.view.question.number >= state.view.question.of;
+  const label = isLast ? "Finish the show" : (LABELS[command] ?? command);
+  const attrs = { type: "button", "data-key": command, "data-action": "command", "data-command": command };
+  Object.assign(attrs, { testid: `cmd-${command}`, class: isMain ? "primary" : command === "abort" || isArmed ? "grave" : "" });
+  Object.assign(attrs, { disabled: state.sending !== null, "data-armed": isArmed ? "true" : null });
+  return h("button", attrs, isArmed ? `Really? ${label}` : label);
+}
+
+function boardCard(view) {
+  if (!view.board) return null;
+  const isEnd = view.stage.phase === "ended";
+  return h("section", { class: "card", "aria-label": "Leaderboard" }, h("h2", {}, "Leaderboard"), isEnd ? podium(view.board) : board(view.board));
+}
+
+function scriptCard(view) {
+  const row = (each) => {
+    const isCurrent = each.number === view.question?.number;
+    return h(
+      "li",
+      { class: isCurrent ? "current" : "", testid: `question-${each.number}`, "data-key": each.number, "aria-current": isCurrent ? "step" : null },
+      h("span", { class: "number" }, String(each.number)),
+      h("span", { class: "text" }, each.text),
+      h("span", { class: "muted" }, `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}`),
+    );
+  };
+  return h("section", { class: "card script", "aria-label": "Questions" }, h("h2", {}, "Questions"), h("ol", { testid: "questions" }, view.questions.map(row)));
+}
+
+function carriersCard(view) {
+  const row = (each) =>
+    h(
+      "li",
+      { testid: `carrier-${each.node}`, "data-key": each.origin, "data-sealed": String(each.sealed), "data-reachable": String(each.reachable) },
+      h("b", {}, each.node),
+      h("span", { class: `badge ${each.reachable ? "good" : "bad"}` }, each.reachable ? "● reachable" : "○ away"),
+      h("span", { class: `badge ${each.sealed ? "good" : ""}` }, each.sealed ? "✓ sealed" : "not sealed"),
+    );
+  return h("section", { class: "card carriers", "aria-label": "Nodes that carry this show" }, h("h2", {}, "Carried by"), h("ul", { testid: "carriers" }, view.enrolled.map(row)));
+}
+
+function nodesCard() {
+  const button = (node) => {
+    const isCurrent = node.http === nodes.current.http;
+    const attrs = { type: "button", testid: `node-${node.name}`, "data-key": node.http, "data-action": "node", "data-http": node.http };
+    return h("button", { ...attrs, class: isCurrent ? "current" : "", "aria-pressed": String(isCurrent) }, node.name);
+  };
+  return h(
+    "section",
+    { class: "card", "aria-label": "Node in use" },
+    h("h2", {}, "Drive from"),
+    h("p", { class: "muted" }, "Any node will do. If this one goes away, the console moves by itself."),
+    h("div", { class: "buttons", testid: "nodes" }, nodes.nodes.map(button)),
+  );
+}
+
+start();

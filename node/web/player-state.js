@@ -1,0 +1,38 @@
+// What the player's page knows. player.js changes it, player-view.js draws it.
+
+import { Deadline, cleanPin, pageParameters } from "./common.js";
+
+/** The PIN in the page's address, or "". */
+export const asked = cleanPin(pageParameters().get("pin"));
+
+/** When the open question closes, on this page's clock. */
+export const deadline = new Deadline();
+
+export const state = {
+  /** How the link to the cluster is, in a word, and to which node. */
+  link: "idle",
+  node: null,
+  /** What `joined` said; null until then. */
+  session: null,
+  form: { pin: asked, name: "", busy: false, error: null },
+  /** The newest live state of the node in use, and its revision. */
+  live: null,
+  revision: -1,
+  /** What is chosen on the page. */
+  picked: { instance: 0, choices: [] },
+  /** What was answered last: its choices and what the cluster said to them. */
+  answer: null,
+  /** What the last reveal gave. */
+  result: null,
+};
+
+/** True once the current question is answered, unless the answer may be given anew. */
+export const isFrozen = () => state.answer?.instance === state.live.stage.instance && state.answer.status !== "retry";
+
+/** The choices that the page shows as chosen. */
+export const ownChoices = (instance) =>
+  state.picked.instance === instance ? state.picked.choices : heldChoices(instance);
+
+/** The choices that the cluster holds, or is about to. */
+export const heldChoices = (instance) =>
+  state.answer?.instance === instance && state.answer.status !== "refused" ? state.answer.choices : [];

@@ -1,0 +1,194 @@
+// Draws the player's page from its state, and changes nothing.
+
+import { count, countdown, h, plural, seconds } from "./common.js";
+import { board, coverage, letters, optionButtons, optionList, phaseBadge, phaseWord, podium, questionHead } from "./engagement/quiz.js";
+import { deadline, heldChoices, isFrozen, ownChoices, state } from "./player-state.js";
+
+/** The whole page. */
+export const pageView = () => (state.session ? playView() : formView());
+
+const LINK_WORDS = {
+  idle: "Not connected",
+  connecting: "Connecting to",
+  online: "Connected to",
+  reconnecting: "Reconnecting to",
+};
+
+const linkBadge = () =>
+  h(
+    "span",
+    { class: `link ${state.link}`, testid: "link", "data-state": state.link, role: "status" },
+    h("span", { class: "dot", "aria-hidden": "true" }),
+    LINK_WORDS[state.link],
+    state.node && h("b", { testid: "node" }, ` ${state.node.name}`),
+  );
+
+function formView() {
+  const { form } = state;
+  return h(
+    "main",
+    { class: "join", "data-key": "join" },
+    h("h1", { class: "brand" }, h("img", { src: "/assets/icon.svg", alt: "", width: 56, height: 56 }), "Starling"),
+    h(
+      "form",
+      { class: "card", novalidate: true, "aria-describedby": "form-error" },
+      field("pin", "PIN", { inputmode: "numeric", autocomplete: "off", maxlength: 12, placeholder: "482 913", value: form.pin }),
+      field("name", "Your name", { autocomplete: "nickname", maxlength: 40, placeholder: "Ada", value: form.name }),
+      h("div", { id: "form-error", class: "form-error", role: "alert" }, form.error && errorView(form.error)),
+      h("button", { class: "primary", testid: "join", disabled: form.busy }, form.busy ? "Joining …" : "Join"),
+    ),
+    form.busy && state.link !== "idle" && linkBadge(),
+  );
+}
+
+const field = (name, label, attrs) =>
+  h("label", { class: `field ${name}` }, h("span", {}, label), h("input", { name, testid: name, required: true, ...attrs }));
+
+const errorView = (error) =>
+  h(
+    "div",
+    { class: "notice bad", testid: "error", "data-code": error.code },
+    h("p", {}, error.message),
+    error.hint && h("p", { class: "hint" }, error.hint),
+  );
+
+function playView() {
+  const { session, live } = state;
+  return h(
+    "div",
+    { class: "play", "data-key": "play" },
+    h(
+      "header",
+      { class: "bar" },
+      h("span", { class: "who", testid: "player-name" }, session.name),
+      h("span", { class: "standing" }, standing(session)),
+    ),
+    h("main", { "data-key": live ? `${live.stage.instance}-${live.stage.phase}` : "waiting" }, live ? stageView(live) : waitingView()),
+    h(
+      "footer",
+      { class: "bar" },
+      linkBadge(),
+      h("button", { type: "button", class: "quiet", testid: "leave", "data-action": "leave" }, "Leave"),
+    ),
+  );
+}
+
+const standing = (session) => [
+  h("span", { testid: "score", "data-value": session.points }, h("b", {}, count(session.points)), " points"),
+  session.rank && h("span", { testid: "rank", "data-value": session.rank }, h("b", {}, `#${count(session.rank)}`), ` of ${count(session.players)}`),
+];
+
+const waitingView = () => h("section", { class: "card calm" }, h("h1", { testid: "phase", "data-phase": "unknown" }, "Coming …"));
+
+function stageView(live) {
+  const views = { intro: introView, open: openView, closed: closedView, tallies: closedView, reveal: revealView, board: boardView, ended: endView };
+  const view = views[live.stage.phase] ?? lobbyView;
+  return [
+    h("div", { class: "stage-line" }, phaseBadge(live.stage), coverage(live.result)),
+    view(live),
+  ];
+}
+
+function lobbyView(live) {
+  const words = { lobby: "You are in!", draft: "Not open yet", aborted: "The show was broken off." };
+  return h(
+    "section",
+    { class: "card calm" },
+    h("h1", { testid: "joined", "data-level": state.session.level }, words[live.stage.phase]),
+    h("p", { class: "title", testid: "title" }, live.title),
+    h("p", { class: "muted" }, h("span", { testid: "players", "data-value": live.players }, plural(live.players, "player")), " here"),
+    live.stage.phase === "lobby" && h("p", { class: "muted" }, "The first question comes soon. Keep this page open."),
+  );
+}
+
+const introView = (live) => [questionHead(live.question), h("h1", { class: "question", testid: "question" }, live.question.text)];
+
+function openView(live) {
+  const { question, stage } = live;
+  const picked = ownChoices(stage.instance);
+  return [
+    h("div", { class: "question-line" }, h("div", {}, introView(live)), countdown(deadline.at, question.open_ms)),
+    optionButtons(question, { picked, frozen: isFrozen() }),
+    question.multiple && !isFrozen() && h(
+      "button",
+      { type: "button", class: "primary", testid: "submit", "data-action": "submit", disabled: picked.length === 0 },
+      picked.length === 0 ? "Choose one or more" : `Send ${letters(picked)}`,
+    ),
+    receiptView(stage.instance),
+  ];
+}
+
+function closedView(live) {
+  const { question, stage, tallies } = live;
+  return [
+    introView(live),
+    optionList(question.options, { tallies, own: heldChoices(stage.instance) }),
+    receiptView(stage.instance) ?? h("p", { class: "notice", testid: "receipt", "data-status": "none" }, "You gave no answer."),
+  ];
+}
+
+function receiptView(instance) {
+  const { answer: given } = state;
+  if (given?.instance !== instance) return null;
+  const [tone, title, detail] = receiptWords(given);
+  const attrs = { class: `notice receipt ${tone}`, testid: "receipt", role: "status" };
+  Object.assign(attrs, { "data-status": given.status, "data-level": given.level, "data-code": given.code });
+  return h("div", attrs, h("p", {}, h("b", {}, title)), detail && h("p", { class: "hint" }, detail));
+}
+
+function receiptWords({ status, level, choices, elapsed_ms, code, message, hint }) {
+  if (status === "sending") {
+    const isOnline = state.link === "online";
+    return ["", `Sending ${letters(choices)} …`, isOnline ? null : "The connection is gone. Your answer goes out again by itself."];
+  }
+  if (code) return ["bad", code === "late" || code === "ended" ? "Too late" : "Not taken", [message, hint].filter(Boolean).join(" ")];
+  const when = elapsed_ms === undefined ? "" : ` after ${seconds(elapsed_ms)}`;
+  const held = `${letters(choices)} is your answer${when}.`;
+  if (level === "provisional") return ["wait", "Taken, being confirmed", `${held} Other nodes are about to confirm it.`];
+  if (status === "superseded") return ["good", "Your first answer counts", held];
+  return ["good", "Answer accepted", held];
+}
+
+/** A result in words. */
+export function verdictWord(result) {
+  if (result.choices.length === 0) return "No answer.";
+  return result.correct ? "Correct!" : "Not this time.";
+}
+
+function resultView(instance) {
+  const { result } = state;
+  if (result?.instance !== instance) return h("section", { class: "card calm" }, h("p", { class: "muted" }, "Counting …"));
+  const tone = result.correct ? "good" : result.choices.length === 0 ? "" : "bad";
+  return h(
+    "section",
+    { class: `card verdict ${tone}`, testid: "result", "data-correct": String(result.correct) },
+    h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.choices.length === 0 ? "–" : "✕"),
+    h("h1", {}, verdictWord(result)),
+    h("p", { class: "gain", testid: "points", "data-value": result.points }, `+${count(result.points)}`),
+    h("p", { class: "muted" }, `${count(result.total)} points · rank ${count(result.rank)} of ${count(result.players)}`),
+  );
+}
+
+function revealView(live) {
+  const { question, stage, tallies, reveal } = live;
+  return [
+    resultView(stage.instance),
+    h("h2", { class: "question", testid: "question" }, question.text),
+    optionList(question.options, { tallies, correct: reveal?.correct ?? [], own: heldChoices(stage.instance) }),
+    reveal?.explanation && h("p", { class: "notice", testid: "explanation" }, reveal.explanation),
+  ];
+}
+
+function ownLine() {
+  const { name, points, rank, players } = state.session;
+  const place = rank ? `Rank ${count(rank)} of ${count(players)}` : "No rank yet";
+  return h("p", { class: "card own-line", testid: "own-rank" }, h("b", {}, place), h("span", {}, `${name} · ${count(points)} points`));
+}
+
+const boardView = (live) => [ownLine(), board(live.board ?? [], { ownName: state.session.name })];
+
+const endView = (live) => [
+  h("h1", {}, phaseWord("ended")),
+  ownLine(),
+  podium(live.board ?? [], { ownName: state.session.name }),
+];

@@ -1,0 +1,280 @@
+// The player's page: join, answer, see what became of it.
+//
+// What must survive a reload lies in local storage: the player's own id, the token with the list of
+// nodes, and the last answer until it is acknowledged. What arrives, in whatever order, only changes
+// the state; player-view.js draws it.
+
+import { announce, cleanPin, onActions, patch, plural, recall, remember, startTicking } from "./common.js";
+import { requestJson } from "./nodes.js";
+import { Link } from "./link.js";
+import { pageView, verdictWord } from "./player-view.js";
+import { asked, deadline, isFrozen, state } from "./player-state.js";
+import { sentence } from "./engagement/quiz.js";
+
+const PLAYER_KEY = "starling.player";
+const SESSION_KEY = "starling.session";
+const HINT_WAIT_MS = 1500;
+const RESUME_TRIES_MAX = 6;
+
+const app = document.getElementById("app");
+let link = null;
+let resumeTries = 0;
+
+function start() {
+  startTicking();
+  onActions(app, { choose, submit: submitChoices, leave });
+  app.addEventListener("submit", (event) => (event.preventDefault(), join()));
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
+  addEventListener("online", () => link?.hurry());
+  const saved = recall(localStorage, SESSION_KEY);
+  if (saved?.token && (asked === "" || asked === saved.pin)) resume(saved);
+  else draw();
+}
+
+// ---- Joining ----
+
+/** This browser's own id, made once: 128 random bits, known to nobody else. */
+function playerId() {
+  const known = recall(localStorage, PLAYER_KEY);
+  if (/^[0-9a-f]{32}$/.test(known)) return known;
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const fresh = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  remember(localStorage, PLAYER_KEY, fresh);
+  return fresh;
+}
+
+function join() {
+  const { form } = state;
+  form.pin = cleanPin(app.querySelector("[name=pin]").value);
+  form.name = app.querySelector("[name=name]").value.trim();
+  if (form.pin === "") return refuseForm({ message: "Type the PIN that the screen shows." });
+  if (form.name === "") return refuseForm({ message: "Type the name that others will see." });
+  Object.assign(form, { busy: true, error: null });
+  const { pin, name } = form;
+  const player = playerId();
+  connect({ pin, player, request: () => (state.session ? { token: state.session.token } : { pin, player, name }) });
+  learnNodes(pin);
+}
+
+function resume(saved) {
+  state.session = saved;
+  state.answer = saved.answer ?? null;
+  const { pin, player, nodes } = saved;
+  connect({ pin, player, nodes, request: () => ({ token: state.session.token }) });
+}
+
+function connect({ pin, player, nodes, request }) {
+  link?.stop();
+  resumeTries = 0;
+  const mine = new Link({ pin, player, nodes, request, on: {
+    state: (word, node) => link === mine && showLink(word, node),
+    message: (topic, message) => link === mine && message && receive(topic, message),
+    answered: (ack) => link === mine && connectAnswered(ack),
+    renewed: () => (state.revision = -1),
+  } });
+  link = mine;
+  mine.start();
+  draw();
+}
+
+/** Before the join is through, the list of nodes comes over HTTP: the first node may die right then. */
+function learnNodes(pin) {
+  const mine = link;
+  requestJson("", `/api/v1/pins/${pin}`).then((view) => mine.learn(view.nodes), () => {});
+}
+
+function connectAnswered({ reason, receipt }) {
+  if (reason < 0x80) return;
+  const refusal = receipt?.message ? receipt : { code: "refused", message: `The node refused (0x${reason.toString(16)}).` };
+  connectRefused(refusal);
+}
+
+const TRANSIENT = new Set(["overloaded", "flooded"]);
+
+function connectRefused(refusal) {
+  const isElsewhere = state.session && refusal.code === "pin_unknown" && resumeTries++ < RESUME_TRIES_MAX;
+  if (TRANSIENT.has(refusal.code) || isElsewhere) return link.leaveNode(refusal.message);
+  // The word comes with the PUBACK, the hint with the inbox message: give the second a moment.
+  const mine = link;
+  setTimeout(() => mine === link && !state.session && !state.form.busy && stopLink(), HINT_WAIT_MS);
+  forget();
+  refuseForm(refusal);
+}
+
+function refuseForm(error) {
+  const same = state.form.error?.code === error.code && error.code ? state.form.error : {};
+  state.form.error = { ...same, ...Object.fromEntries(Object.entries(error).filter(([, value]) => value)) };
+  state.form.busy = false;
+  draw();
+  announce(`${error.message} ${error.hint ?? ""}`);
+}
+
+function stopLink() {
+  link?.stop();
+  link = null;
+  showLink("idle", null);
+}
+
+function forget() {
+  if (state.session) Object.assign(state.form, { pin: state.session.pin, name: state.session.name });
+  Object.assign(state, { session: null, live: null, answer: null, result: null });
+  remember(localStorage, SESSION_KEY, null);
+}
+
+function leave() {
+  stopLink();
+  forget();
+  state.form.error = null;
+  draw();
+}
+
+function saveSession() {
+  const { sentOver, ...answer } = state.answer ?? {};
+  remember(localStorage, SESSION_KEY, { ...state.session, answer: state.answer && answer });
+}
+
+// ---- What arrives ----
+
+function receive(topic, message) {
+  if (topic.startsWith("live/")) onLive(message);
+  else if (message.type === "joined") onJoined(message);
+  else if (message.type === "receipt") onReceipt(message);
+  else if (message.type === "result") onResult(message);
+  else if (message.type === "refused") onRefused(message);
+}
+
+function onLive(view) {
+  if (view.revision < state.revision) return;
+  state.revision = view.revision;
+  const before = state.live?.stage;
+  state.live = view;
+  deadline.take(view, state.node?.http);
+  draw();
+  const isNew = before?.instance !== view.stage.instance || before?.phase !== view.stage.phase;
+  if (isNew && state.session) announce(sentence(view));
+  if (isNew) scrollTo(0, 0);
+}
+
+function onJoined(message) {
+  const { type, ...session } = message;
+  if (session.pin !== link.pin) return; // an inbox is the player's, whatever show it tells of
+  state.session = session;
+  state.form.busy = false;
+  state.form.error = null;
+  resumeTries = 0;
+  saveSession();
+  link.learn(session.nodes);
+  link.settle();
+  draw();
+  flush();
+}
+
+function onReceipt(message) {
+  const { instance, status, level, choices, elapsed_ms } = message;
+  if (instance < (state.answer?.instance ?? 0)) return;
+  settleAnswer(instance, { status, level, choices, elapsed_ms });
+}
+
+function onResult(message) {
+  state.result = message;
+  Object.assign(state.session ?? {}, { points: message.total, rank: message.rank, players: message.players });
+  if (state.session) saveSession();
+  draw();
+  announce(`${verdictWord(message)} ${plural(message.points, "point")}, rank ${message.rank}.`);
+}
+
+function onRefused(message) {
+  if (message.topic.startsWith("connect/")) {
+    const isKnown = state.form.error?.code === message.code;
+    if (isKnown) refuseForm(message);
+    else if (state.form.busy || state.session) connectRefused(message);
+  } else if (state.answer) {
+    answerRefused(state.answer.instance, message);
+  }
+}
+
+// ---- Answering ----
+
+function choose(button) {
+  const index = Number(button.dataset.index);
+  const { instance } = state.live.stage;
+  if (isFrozen()) return;
+  const before = state.picked.instance === instance ? state.picked.choices : [];
+  if (!state.live.question.multiple) return answer(instance, [index]);
+  const choices = before.includes(index) ? before.filter((each) => each !== index) : [...before, index];
+  state.picked = { instance, choices: choices.sort((a, b) => a - b) };
+  draw();
+}
+
+function submitChoices() {
+  const { instance, choices } = state.picked;
+  if (instance === state.live.stage.instance && choices.length > 0) answer(instance, choices);
+}
+
+function answer(instance, choices) {
+  state.picked = { instance, choices };
+  state.answer = { instance, choices, status: "sending" };
+  saveSession();
+  draw();
+  flush();
+}
+
+/** Publishes the answer that nobody has acknowledged yet; after every reconnect this runs again. */
+async function flush() {
+  const { answer: mine, session } = state;
+  if (mine?.status !== "sending" || !session || state.link !== "online") return;
+  if (state.live && state.live.stage.instance > mine.instance) return dropAnswer();
+  if (mine.sentOver === link.connection) return;
+  mine.sentOver = link.connection;
+  const { instance, choices } = mine;
+  const ack = await link.publish({ token: session.token, instance, choices }).catch(() => null);
+  if (ack === null || state.answer !== mine) return;
+  if (ack.reason < 0x80) settleAnswer(instance, { level: "firm", choices, ...ack.receipt, status: ack.receipt?.status ?? "accepted" });
+  else answerRefused(instance, ack.receipt ?? { code: "refused", message: "The node did not take the answer." });
+}
+
+function dropAnswer() {
+  state.answer = null;
+  saveSession();
+}
+
+function answerRefused(instance, refusal) {
+  const { code, message, hint } = refusal;
+  if (state.answer?.instance !== instance || state.answer.level) return;
+  if (TRANSIENT.has(code)) return tryLater();
+  if (code === "token_unknown" || code === "token_revoked") return connectRefused(refusal);
+  const canRetry = code === "choice_invalid" || code === "not_open";
+  const known = state.answer.code === code ? state.answer : {};
+  const status = canRetry ? "retry" : "refused";
+  state.answer = { instance, choices: state.answer.choices, status, code, message, hint: hint ?? known.hint };
+  saveSession();
+  draw();
+}
+
+function tryLater() {
+  state.answer.sentOver = null;
+  setTimeout(flush, 400 + Math.random() * 800);
+}
+
+function settleAnswer(instance, news) {
+  const held = state.answer?.instance === instance ? state.answer : { instance, choices: [] };
+  const wasFirm = held.level === "firm";
+  state.answer = { instance, ...held, ...news, level: wasFirm ? "firm" : news.level };
+  delete state.answer.code;
+  delete state.answer.message;
+  if (wasFirm && news.status === "duplicate") state.answer.status = held.status;
+  state.picked = { instance, choices: state.answer.choices };
+  saveSession();
+  draw();
+}
+
+function showLink(word, node) {
+  Object.assign(state, { link: word, node });
+  draw();
+}
+
+function draw() {
+  patch(app, pageView());
+}
+
+start();

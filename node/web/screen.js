@@ -1,0 +1,165 @@
+// The big screen: what the whole room sees. It only listens, and moves to another node by itself.
+
+import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patch, spacedPin, startTicking } from "./common.js";
+import { EventStream, NodeList, requestJson } from "./nodes.js";
+import { board, coverage, optionList, phaseBadge, phaseWord, podium, questionHead, sentence } from "./engagement/quiz.js";
+
+const app = document.getElementById("app");
+const nodes = new NodeList();
+const deadline = new Deadline();
+const pin = cleanPin(pageParameters().get("pin"));
+const state = { view: null, link: "idle", error: null };
+
+function start() {
+  startTicking();
+  app.addEventListener("submit", (event) => (event.preventDefault(), choosePin()));
+  if (pin !== "") follow();
+  draw();
+}
+
+function choosePin() {
+  const typed = cleanPin(app.querySelector("[name=pin]").value);
+  if (typed !== "") location.search = `?pin=${typed}`;
+}
+
+function follow() {
+  new EventStream({
+    path: `/api/v1/pins/${pin}/screen/stream`,
+    name: "screen",
+    nodes,
+    on: { data: onView, state: onLink, refused: onRefused },
+  });
+}
+
+function onLink(word) {
+  const isNew = word === "online" && state.link !== "online";
+  state.link = word;
+  if (isNew) requestJson(nodes.current.http, `/api/v1/pins/${pin}`).then((view) => (nodes.learn(view.nodes), draw()), () => {});
+  draw();
+}
+
+/** A screen is set up before the show is imported as often as after: it goes on asking. */
+function onRefused(refusal) {
+  state.error = refusal;
+  draw();
+  return true;
+}
+
+function onView(view) {
+  const before = state.view?.stage;
+  Object.assign(state, { view, error: null });
+  deadline.take(view, nodes.current.http);
+  draw();
+  if (before?.instance !== view.stage.instance || before?.phase !== view.stage.phase) announce(sentence(view));
+}
+
+// ---- Drawing ----
+
+function draw() {
+  if (pin === "") patch(app, pinForm());
+  else if (state.view) patch(app, showView(state.view));
+  else patch(app, waitingView());
+}
+
+const brand = () => h("h1", { class: "brand" }, h("img", { src: "/assets/icon.svg", alt: "", width: 56, height: 56 }), "Starling");
+
+const pinForm = () =>
+  h(
+    "main",
+    { class: "join" },
+    brand(),
+    h(
+      "form",
+      { class: "card", novalidate: true },
+      h("label", { class: "field pin" }, h("span", {}, "PIN"), h("input", { name: "pin", testid: "pin", inputmode: "numeric", required: true, placeholder: "482 913" })),
+      h("button", { class: "primary", testid: "show" }, "Show"),
+    ),
+  );
+
+const waitingView = () =>
+  h(
+    "main",
+    { class: "join" },
+    brand(),
+    state.error
+      ? h("div", { class: "notice bad", testid: "error", "data-code": state.error.code }, h("p", {}, state.error.message), state.error.hint && h("p", { class: "hint" }, state.error.hint))
+      : h("p", { class: "muted" }, `Connecting to ${nodes.current.name} …`),
+  );
+
+function showView(view) {
+  const { instance, phase } = view.stage;
+  return h(
+    "div",
+    { class: "show" },
+    h("header", { class: "bar" }, h("span", { class: "title", testid: "title" }, view.title), phaseBadge(view.stage), coverage(view.result)),
+    h("main", { class: phase, "data-key": phase === "lobby" ? "lobby" : `${instance}-${scene(phase)}` }, stageView(view)),
+    footer(view),
+  );
+}
+
+/** Phases in which the same elements stay, so that bars can grow and marks appear in place. */
+const scene = (phase) => (["open", "closed", "tallies", "reveal"].includes(phase) ? "question" : phase);
+
+function stageView(view) {
+  const views = { lobby: lobbyView, intro: introView, open: questionView, closed: questionView, tallies: questionView, reveal: questionView, board: boardView, ended: endView };
+  return (views[view.stage.phase] ?? quietView)(view);
+}
+
+const joinUrl = () => `${nodes.current.http}/?pin=${pin}`;
+const joinHost = () => nodes.current.http.replace(/^https?:\/\//, "");
+
+function lobbyView(view) {
+  return [
+    h(
+      "section",
+      { class: "invite" },
+      h("p", { class: "lead" }, "Join at ", h("b", { testid: "join-url", "data-url": joinUrl() }, joinHost())),
+      h("p", { class: "muted" }, "with the PIN"),
+      h("p", { class: "big-pin", testid: "pin", "data-value": view.pin, "aria-label": [...view.pin].join(" ") }, spacedPin(view.pin)),
+      h("p", { class: "lead" }, playersPart(view), view.locked && h("span", { class: "badge", testid: "locked" }, "joining is locked")),
+    ),
+    h("figure", { class: "qr" }, h("img", { testid: "qr", src: `${nodes.current.http}/api/v1/pins/${pin}/qr.svg`, alt: `QR code of ${joinUrl()}` }), h("figcaption", {}, "Scan to join")),
+  ];
+}
+
+const playersPart = (view) =>
+  h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), view.players === 1 ? " player" : " players");
+
+const introView = (view) => [
+  questionHead(view.question),
+  h("h1", { class: "question huge", testid: "question" }, view.question.text),
+  h("p", { class: "lead muted" }, "Get ready …"),
+];
+
+function questionView(view) {
+  const { question, tallies, reveal, answered, stage } = view;
+  const isOpen = stage.phase === "open" && deadline.at !== null;
+  return [
+    h(
+      "div",
+      { class: "question-line" },
+      h("div", {}, questionHead(question), h("h1", { class: "question", testid: "question" }, question.text)),
+      isOpen ? countdown(deadline.at, question.open_ms) : null,
+      answered !== null && answered !== undefined && h("p", { class: "answered-count", testid: "answered", "data-value": answered }, h("b", {}, count(answered)), " answered"),
+    ),
+    optionList(question.options, { tallies, correct: reveal?.correct }),
+    reveal?.explanation && h("p", { class: "notice explanation", testid: "explanation" }, reveal.explanation),
+  ];
+}
+
+const boardView = (view) => [h("h1", {}, phaseWord("board")), board(view.board ?? [])];
+const endView = (view) => [h("h1", {}, view.title), podium(view.board ?? [])];
+const quietView = (view) => h("section", { class: "calm" }, h("h1", { class: "huge" }, phaseWord(view.stage.phase)));
+
+function footer(view) {
+  const isLobby = view.stage.phase === "lobby";
+  return h(
+    "footer",
+    { class: "bar" },
+    !isLobby && h("span", { class: "badge pin" }, `${joinHost()} · PIN `, h("b", { testid: "pin", "data-value": view.pin }, spacedPin(view.pin))),
+    !isLobby && playersPart(view),
+    h("span", { class: `link ${state.link}`, testid: "link", "data-state": state.link, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state.link === "online" ? "Live from" : "Reconnecting to", h("b", { testid: "node" }, ` ${nodes.current.name}`)),
+  );
+}
+
+start();
