@@ -23,6 +23,9 @@
 pub mod api;
 pub mod config;
 pub mod edge;
+pub mod engine;
+pub mod env;
 pub mod service;
 pub mod show;
+pub mod store;
 pub mod token;

@@ -1,0 +1,185 @@
+//! What a host can do, and from which stage.
+//!
+//! A command carries the stage that the host's page showed. If the show still stands there, the command is a
+//! proposal like the director's; if somebody has already made the same step, the host is told so; if the
+//! show has moved elsewhere, nothing happens. Two hosts pressing one button therefore make one step.
+
+use super::core::EventCore;
+use super::intake::{Waiting, level};
+use super::views::{stage_of, stage_view};
+use crate::service::view::{Command, CommandReply, CommandRequest, Refusal};
+use crdt_state::delta::{Delta, Extend, FlagChange};
+use crdt_state::named::LOBBY_LOCK;
+use crdt_state::{Lane, Mono, Phase, Stage};
+use std::time::Duration;
+
+/// Longest that a round may be open, extensions included, in milliseconds: an hour, arbitrary.
+const OPEN_MS_MAX: u32 = 3_600_000;
+
+/// How long a command waits for a stage that its page has seen on another node: 1 s, a few exchanges of
+/// heads. Beyond it this node is cut off and says so.
+const AHEAD_PATIENCE: Duration = Duration::from_secs(1);
+/// Commands that wait so; one more is refused at once.
+const AHEAD_MAX: usize = 64;
+
+impl EventCore {
+    pub(super) fn command(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let expected = stage_of(request.expected);
+        if expected > self.stage() && self.director.ahead.len() < AHEAD_MAX {
+            let until = now + AHEAD_PATIENCE;
+            self.director.ahead.push((until, ticket, request.clone()));
+            return;
+        }
+        self.carry_out(now, ticket, request);
+    }
+
+    /// Carries out commands whose stage has been reached here, or that have waited long enough.
+    pub(super) fn command_when_reached(&mut self, now: Mono) {
+        let stage = self.stage();
+        let (ready, waiting) = std::mem::take(&mut self.director.ahead)
+            .into_iter()
+            .partition(|(until, _, request)| stage_of(request.expected) <= stage || *until <= now);
+        self.director.ahead = waiting;
+        for (_, ticket, request) in ready {
+            self.carry_out(now, ticket, &request);
+        }
+    }
+
+    fn carry_out(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let expected = stage_of(request.expected);
+        match request.command {
+            Command::Lock => self.lock(now, ticket, true),
+            Command::Unlock => self.lock(now, ticket, false),
+            Command::Extend => self.extend(now, ticket, expected, request.ms.unwrap_or(0)),
+            command => self.drive(now, ticket, command, expected),
+        }
+    }
+
+    fn drive(&mut self, now: Mono, ticket: u64, command: Command, expected: Stage) {
+        let Some(to) = self.target(command, expected) else {
+            return self.not_possible(ticket, command, expected);
+        };
+        let stage = self.stage();
+        if stage == to {
+            self.told_already(ticket, to);
+        } else if stage != expected {
+            self.stage_moved(ticket, expected);
+        } else if to.phase == Phase::Tallies {
+            self.want_tallies(now, ticket, to.instance);
+        } else {
+            self.step(now, ticket, to);
+        }
+    }
+
+    /// Where a command leads from a stage; nothing where it makes no sense.
+    pub(super) fn target(&self, command: Command, from: Stage) -> Option<Stage> {
+        let within = |phase| Some(Stage::new(from.instance, phase));
+        let between = matches!(from.phase, Phase::Lobby | Phase::Reveal | Phase::Board);
+        match (command, from.phase) {
+            (Command::Abort | Command::End, _) if from.is_over() => None,
+            (Command::Abort, _) => Some(Stage::ABORTED),
+            (Command::End, _) => Some(Stage::ENDED),
+            (Command::Lobby, Phase::Draft) => Some(Stage::LOBBY),
+            (Command::Next, _) if between => Some(self.after(from.instance)),
+            (Command::Open, Phase::Intro) => within(Phase::Open),
+            (Command::Open, _) if between => match self.after(from.instance) {
+                Stage::ENDED => None,
+                next => Some(Stage::new(next.instance, Phase::Open)),
+            },
+            (Command::Close, Phase::Open) => within(Phase::Closed),
+            (Command::Tallies, Phase::Closed) => within(Phase::Tallies),
+            (Command::Reveal, Phase::Tallies) => within(Phase::Reveal),
+            (Command::Leaderboard, Phase::Reveal) => within(Phase::Board),
+            _ => None,
+        }
+    }
+
+    /// The commands that make sense now.
+    pub(super) fn possible(&self) -> Vec<Command> {
+        use Command::{
+            Abort, Close, End, Extend, Leaderboard, Lobby, Lock, Next, Open, Reveal, Tallies,
+            Unlock,
+        };
+        let stage = self.stage();
+        let steps = [Lobby, Next, Open, Close, Tallies, Reveal, Leaderboard, End, Abort];
+        let mut all: Vec<Command> =
+            steps.into_iter().filter(|c| self.target(*c, stage).is_some()).collect();
+        if stage.phase == Phase::Open {
+            all.push(Extend);
+        }
+        if !stage.is_over() {
+            let locked = self.carried.state.named.is_on(LOBBY_LOCK);
+            all.push(if locked { Unlock } else { Lock });
+        }
+        all
+    }
+
+    /// Makes a step and has the reply wait for its receipt.
+    pub(super) fn step(&mut self, now: Mono, ticket: u64, to: Stage) {
+        let seq = self.advance(now, to);
+        self.commanded(now, ticket, seq);
+    }
+
+    fn commanded(&mut self, now: Mono, ticket: u64, seq: u64) {
+        let stage = self.stage();
+        self.held.wait(ticket, Waiting::Command { outcome: "applied", stage });
+        self.await_receipt(now, ticket, Lane::Control, seq);
+    }
+
+    fn want_tallies(&mut self, now: Mono, ticket: u64, instance: u32) {
+        if let Some((earlier, _)) = self.director.wanted_tallies.replace((ticket, instance)) {
+            self.told_already(earlier, Stage::new(instance, Phase::Tallies));
+        }
+        self.tallies_when_due(now);
+    }
+
+    /// Replies that somebody has made, or is making, the same step.
+    pub(super) fn told_already(&mut self, ticket: u64, to: Stage) {
+        let outcome = "already".to_owned();
+        let stage = stage_view(self.stage().max(to));
+        let reply = CommandReply { outcome, stage, level: level(true) };
+        self.reply(ticket, super::core::Reply::Commanded(reply));
+    }
+
+    fn stage_moved(&mut self, ticket: u64, expected: Stage) {
+        let stage = self.stage();
+        let message = format!("the show is at {stage:?} by now, not at {expected:?}");
+        let refusal =
+            Refusal::new("stage_moved", message).hint("look at the stage and decide again");
+        self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
+    }
+
+    fn not_possible(&mut self, ticket: u64, command: Command, expected: Stage) {
+        let stage = self.stage();
+        let message = format!("{command:?} makes no sense at {expected:?}");
+        let possible = format!("possible at {stage:?}: {:?}", self.possible());
+        let refusal = Refusal::new("not_possible", message).hint(possible);
+        self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
+    }
+
+    fn lock(&mut self, now: Mono, ticket: u64, on: bool) {
+        let name = LOBBY_LOCK.to_owned();
+        let flag = self.carried.state.named.flags.0.get(&name).cloned().unwrap_or_default();
+        if flag.is_on() == on {
+            return self.told_already(ticket, self.stage());
+        }
+        let op = if on { flag.enable(self.identity.origin) } else { flag.disable() };
+        let seq = self.write_control(now, vec![Delta::Flag(FlagChange { name, op })]);
+        self.commanded(now, ticket, seq);
+    }
+
+    fn extend(&mut self, now: Mono, ticket: u64, expected: Stage, ms: u32) {
+        let stage = self.stage();
+        if stage != expected {
+            return self.stage_moved(ticket, expected);
+        }
+        if stage.phase != Phase::Open || ms == 0 {
+            return self.not_possible(ticket, Command::Extend, expected);
+        }
+        let instance = stage.instance;
+        let open_ms = self.carried.state.open_ms(instance).saturating_add(ms).min(OPEN_MS_MAX);
+        let extend = Delta::Extend(Extend { instance, open_ms });
+        let seq = self.write_control(now, vec![extend]);
+        self.commanded(now, ticket, seq);
+    }
+}

@@ -1,0 +1,463 @@
+//! One event on one node, as a state machine without IO.
+//!
+//! The core takes players' joins and answers, hosts' commands, and what peers say; it applies its own writes,
+//! hands them to replication as entries of its own two lanes, and answers when a receipt has its level.
+//! Folding: answers taken in one turn of the owner leave as one entry.
+//!
+//! Invariant: before replication looks at the state, everything taken has been committed
+//! ([`EventCore::commit_bulk`]), so that content is exactly what the heads say.
+//!
+//! Deliberately absent: sockets, tokens, encodings, a wall clock, randomness.
+
+use super::carried::Carried;
+use super::director::Director;
+use super::intake::{Batch, Claim, Held};
+use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
+use bytes::Bytes;
+use crdt_state::delta::{Create, Delta, Enrol, encode};
+use crdt_state::engagement::quiz::{Script, Standing};
+use crdt_state::{
+    EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, Stage,
+};
+use gossip::replication::{
+    self, AckLevel, Alarm, Config, EnrolmentState, Message, Replica, Replicated,
+};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What does not change while the node runs.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The event.
+    pub event: EventId,
+    /// The node.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// This incarnation.
+    pub origin: Origin,
+}
+
+/// How an event is run. The same on every node of a cluster.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How many must hold an answer before its receipt is firm.
+    pub ack: AckLevel,
+    /// For how long after the deadline an answer is still taken: 300 ms, about one slow round trip on
+    /// a phone network, so that an answer tapped on zero counts.
+    pub grace: Duration,
+    /// For how long tallies wait for the seals of reachable origins: 500 ms, from the design.
+    pub seal_wait: Duration,
+    /// Between the proposals of two nodes for the same step: 20 ms, above a round trip in one site.
+    pub stagger: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            ack: AckLevel::Peer,
+            grace: Duration::from_millis(300),
+            seal_wait: Duration::from_millis(500),
+            stagger: Duration::from_millis(20),
+        }
+    }
+}
+
+/// What the world tells an event. A ticket is the caller's own number for its reply.
+#[derive(Debug)]
+pub enum Input {
+    /// The event begins here.
+    Create {
+        /// For the reply.
+        ticket: u64,
+        /// What is played.
+        script: Script,
+    },
+    /// Somebody wants to play.
+    Join {
+        /// For the reply.
+        ticket: u64,
+        /// Who.
+        player: PlayerId,
+        /// The name as typed.
+        name: String,
+    },
+    /// Somebody who has joined before, here or elsewhere, is back.
+    Resume {
+        /// For the reply.
+        ticket: u64,
+        /// What the token proves.
+        claim: Claim,
+    },
+    /// Somebody answers.
+    Answer {
+        /// For the reply.
+        ticket: u64,
+        /// What the token proves.
+        claim: Claim,
+        /// Which run.
+        instance: u32,
+        /// Which options.
+        choices: Vec<u8>,
+    },
+    /// A host acts.
+    Command {
+        /// For the reply.
+        ticket: u64,
+        /// What to do.
+        request: CommandRequest,
+    },
+    /// A player's inbox was opened: say what is known.
+    Project {
+        /// Whose.
+        player: PlayerId,
+    },
+    /// Something happened between this node and its peers.
+    Replication(replication::Input),
+    /// The time of [`EventCore::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The event exists.
+    Created {
+        /// Whether enough nodes know.
+        firm: bool,
+    },
+    /// The player is in.
+    Joined {
+        /// The row.
+        row: Row,
+        /// The name as typed; it is signed into the token.
+        name: String,
+        /// Whether enough nodes know.
+        firm: bool,
+    },
+    /// The answer is held.
+    Answered(InboxMessage),
+    /// The command was carried out.
+    Commanded(CommandReply),
+    /// No.
+    Refused(Refusal),
+}
+
+/// What an event tells the world.
+#[derive(Debug)]
+pub enum Output {
+    /// The reply to a request.
+    Reply {
+        /// Its ticket.
+        ticket: u64,
+        /// What came of it.
+        reply: Reply,
+    },
+    /// Send this to a peer; it may be dropped when the way is full.
+    Send {
+        /// To whom.
+        to: Origin,
+        /// On which stream.
+        lane: Lane,
+        /// What.
+        message: Message,
+    },
+    /// Keep an entry.
+    Persist {
+        /// Its lane.
+        id: LaneId,
+        /// Its number.
+        seq: u64,
+        /// Its bytes.
+        entry: Bytes,
+    },
+    /// Keep a snapshot in place of everything before its heads.
+    PersistCut {
+        /// The vector of the cut.
+        heads: Heads,
+        /// The snapshot.
+        parts: Vec<Bytes>,
+    },
+    /// A private message for a player, if the player is here.
+    Inbox {
+        /// Whose.
+        player: PlayerId,
+        /// What.
+        message: InboxMessage,
+    },
+    /// A fact that an operator has to know.
+    Alarm(Alarm),
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct EventCore {
+    pub(super) identity: Identity,
+    pub(super) rules: Rules,
+    pub(super) carried: Carried,
+    pub(super) replica: Replica,
+    pub(super) director: Director,
+    pub(super) batch: Batch,
+    pub(super) held: Held,
+    /// The nodes of the peers that are connected.
+    pub(super) connected: BTreeMap<Origin, NodeId>,
+    /// Since when peers that were connected once are not.
+    pub(super) gone_since: BTreeMap<Origin, Mono>,
+    /// Former incarnations of this node, whose lanes it read from its store.
+    pub(super) formers: BTreeSet<Origin>,
+    pub(super) outputs: VecDeque<Output>,
+    /// The number of the own enrolment entry, once written.
+    enrolled_at: Option<u64>,
+    revision: u64,
+    /// The standings at the scored revision for which they were folded.
+    pub(super) ranked: RefCell<Option<(u64, Arc<Vec<Standing>>)>>,
+}
+
+impl EventCore {
+    /// An event of which this node knows nothing yet.
+    #[must_use]
+    pub fn new(identity: Identity, rules: Rules, config: Config) -> Self {
+        let replica = Replica::new(identity.origin, config);
+        Self::over(identity, rules, Carried::default(), replica)
+    }
+
+    /// An event read back from the store: the state after applying all of it, and the entries that are
+    /// still kept one by one.
+    #[must_use]
+    pub fn resume(
+        identity: Identity,
+        rules: Rules,
+        config: Config,
+        carried: Carried,
+        logs: Vec<(LaneId, u64, Vec<Bytes>)>,
+    ) -> Self {
+        let heads = carried.heads().clone();
+        let replica = Replica::resume(identity.origin, config, heads, logs);
+        Self::over(identity, rules, carried, replica)
+    }
+
+    fn over(identity: Identity, rules: Rules, carried: Carried, replica: Replica) -> Self {
+        let formers = carried
+            .state
+            .enrolled()
+            .filter(|(origin, node, _)| *node == identity.node && *origin != identity.origin)
+            .map(|(origin, ..)| origin)
+            .collect();
+        EventCore {
+            director: Director::new(carried.state.stage()),
+            identity,
+            rules,
+            carried,
+            replica,
+            batch: Batch::default(),
+            held: Held::default(),
+            connected: BTreeMap::new(),
+            gone_since: BTreeMap::new(),
+            formers,
+            outputs: VecDeque::new(),
+            enrolled_at: None,
+            revision: 0,
+            ranked: RefCell::default(),
+        }
+    }
+
+    /// Takes in one fact. What follows from it waits in [`EventCore::poll_output`] after
+    /// [`EventCore::settle`].
+    pub fn handle_input(&mut self, now: Mono, input: Input) {
+        match input {
+            Input::Create { ticket, script } => self.create(now, ticket, script),
+            Input::Join { ticket, player, name } => self.join(now, ticket, player, &name),
+            Input::Resume { ticket, claim } => self.resume_player(now, ticket, claim),
+            Input::Answer { ticket, claim, instance, choices } => {
+                self.answer(now, ticket, &claim, instance, &choices);
+            }
+            Input::Command { ticket, request } => self.command(now, ticket, &request),
+            Input::Project { player } => self.project(player),
+            Input::Replication(input) => self.replicate(now, input),
+            Input::Timeout => self.replicate(now, replication::Input::Timeout),
+        }
+    }
+
+    /// Ends a turn: commits what was taken, lets the director act, and collects what replication wants.
+    pub fn settle(&mut self, now: Mono) {
+        self.enrol(now);
+        self.direct(now);
+        self.commit_bulk(now);
+        self.replicate(now, replication::Input::Timeout);
+        if self.carried.take_changed() {
+            self.revision += 1;
+        }
+    }
+
+    /// The next thing to be done outside, in order; `None` when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is wanted, if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        [self.replica.poll_timeout(), self.director_due()].into_iter().flatten().min()
+    }
+
+    /// Which event it is.
+    #[must_use]
+    pub fn event(&self) -> EventId {
+        self.identity.event
+    }
+
+    /// The replicated state.
+    #[must_use]
+    pub fn state(&self) -> &EventState {
+        &self.carried.state
+    }
+
+    /// What has been applied.
+    #[must_use]
+    pub fn heads(&self) -> &Heads {
+        self.carried.heads()
+    }
+
+    /// A number that grows whenever anything changed.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The canonical digest of the state.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.carried.state.digest()
+    }
+
+    /// Asserts what must hold between inputs.
+    ///
+    /// # Panics
+    /// When the content is not what the heads say.
+    pub fn check_invariants(&self) {
+        assert!(self.batch.is_empty(), "everything taken has been committed");
+        self.replica.check_invariants(&self.carried);
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.carried.state.stage()
+    }
+
+    /// Takes in own changes and commits them as one entry of the control lane.
+    pub(super) fn write_control(&mut self, now: Mono, deltas: Vec<Delta>) -> u64 {
+        self.commit_bulk(now);
+        let entry = Bytes::from(encode(&deltas));
+        for delta in deltas {
+            self.carried.take(now, self.identity.origin, delta);
+        }
+        self.commit(now, Lane::Control, entry)
+    }
+
+    pub(super) fn commit(&mut self, now: Mono, lane: Lane, entry: Bytes) -> u64 {
+        let origin = self.identity.origin;
+        self.carried.committed(origin, lane);
+        let seq = self.replica.commit(now, lane, entry.clone());
+        let id = LaneId { origin, lane };
+        self.outputs.push_back(Output::Persist { id, seq, entry });
+        seq
+    }
+
+    /// Feeds replication and carries out what it wants.
+    fn replicate(&mut self, now: Mono, input: replication::Input) {
+        self.commit_bulk(now);
+        match &input {
+            replication::Input::PeerUp { peer, node, .. } => {
+                self.connected.insert(*peer, *node);
+                self.gone_since.remove(peer);
+            }
+            replication::Input::PeerDown { peer } => {
+                self.connected.remove(peer);
+                self.gone_since.insert(*peer, now);
+            }
+            _ => {}
+        }
+        let known = self.carried.state.enrolled().count();
+        self.replica.handle_input(now, input, &mut self.carried);
+        if self.carried.state.enrolled().count() != known {
+            self.tell_enrolled();
+        }
+        self.check_superseded();
+        while let Some(output) = self.replica.poll_output() {
+            self.on_replication(now, output);
+        }
+    }
+
+    fn on_replication(&mut self, now: Mono, output: replication::Output) {
+        use replication::Output as From;
+        match output {
+            From::Send { to, lane, message } => {
+                self.outputs.push_back(Output::Send { to, lane, message });
+            }
+            From::Applied { id, seq, entry } => {
+                self.outputs.push_back(Output::Persist { id, seq, entry });
+            }
+            From::Restored { .. } => {
+                // What is kept is this node's own cut: it may hold lanes that the peer's did not.
+                let (heads, parts) = (self.carried.heads().clone(), self.carried.cut(now));
+                self.outputs.push_back(Output::PersistCut { heads, parts });
+            }
+            From::Receipt { ticket, firm } => self.on_receipt(ticket, firm),
+            From::Alarm(alarm) => self.outputs.push_back(Output::Alarm(alarm)),
+        }
+    }
+
+    fn create(&mut self, now: Mono, ticket: u64, script: Script) {
+        let create = Create { lamport: self.carried.state.next_lamport(), script };
+        let seq = self.write_enrolment(now, vec![Delta::Create(create)]);
+        self.held.created(ticket);
+        self.await_receipt(now, ticket, Lane::Control, seq);
+    }
+
+    /// Enrols this origin as soon as the event is known here.
+    fn enrol(&mut self, now: Mono) {
+        let known = self.carried.state.script().is_some();
+        if known && self.enrolled_at.is_none() {
+            self.write_enrolment(now, Vec::new());
+        }
+    }
+
+    fn write_enrolment(&mut self, now: Mono, mut deltas: Vec<Delta>) -> u64 {
+        let (node, name) = (self.identity.node, self.identity.name.clone());
+        deltas.push(Delta::Enrol(Enrol { node, name }));
+        let seq = self.write_control(now, deltas);
+        self.enrolled_at = Some(seq);
+        self.tell_enrolled();
+        seq
+    }
+
+    /// Tells replication whose word counts. The creator and a node in place of its own former origin
+    /// are known already; anybody else must first be known to a majority.
+    fn tell_enrolled(&mut self) {
+        let mut nodes: BTreeMap<NodeId, BTreeSet<Origin>> = BTreeMap::new();
+        for (origin, node, _) in self.carried.state.enrolled() {
+            nodes.entry(node).or_default().insert(origin);
+        }
+        let me = self.identity.origin;
+        let exempt = self.carried.state.creator() == Some(me) || !self.formers.is_empty();
+        let state = match self.enrolled_at {
+            None => EnrolmentState::Missing,
+            Some(_) if exempt => EnrolmentState::Exempt,
+            Some(seq) => EnrolmentState::Needs { seq },
+        };
+        self.replica.set_enrolled(nodes, state);
+    }
+
+    pub(super) fn await_receipt(&mut self, now: Mono, ticket: u64, lane: Lane, seq: u64) {
+        self.replica.await_receipt(now, ticket, lane, seq, self.rules.ack);
+    }
+
+    pub(super) fn reply(&mut self, ticket: u64, reply: Reply) {
+        self.outputs.push_back(Output::Reply { ticket, reply });
+    }
+
+    pub(super) fn refuse(&mut self, ticket: u64, refusal: Refusal) {
+        self.reply(ticket, Reply::Refused(refusal));
+    }
+}

@@ -1,0 +1,268 @@
+//! The director: on every node, it proposes the next stage when its time has come.
+//!
+//! All directors see the same state and propose the same step, staggered by rank so that usually one
+//! proposal is enough; two are harmless, since a stage is a maximum. The order of ranks is a rendezvous
+//! hash over the reachable nodes (Thaler and Ravishankar, 1998), different for every round, so no
+//! node is special.
+//!
+//! It also seals: once a round is closed in this node's view, an entry of the control lane names the
+//! bulk head beyond which this origin holds no answer for it.
+
+use super::carried::millis;
+use super::core::EventCore;
+use crate::service::view::CommandRequest;
+use crdt_state::delta::{Advance, Delta, Seal};
+use crdt_state::event::Round;
+use crdt_state::{LaneId, Mono, NodeId, Origin, Phase, Stage};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A node that restarted in an open round and finds nobody who knows when it opened closes it after this
+/// long: 1 s, four times the interval at which peers exchange heads.
+const ZERO_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a former incarnation's lanes are compared with peers before they are sealed: 1 s, likewise.
+const FORMER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the director remembers.
+#[derive(Debug)]
+pub struct Director {
+    /// The stage that was seen last, and since when.
+    seen: Stage,
+    since: Mono,
+    /// A host's wish for tallies that waits for seals.
+    pub(super) wanted_tallies: Option<(u64, u32)>,
+    /// Commands given at a stage that another node has already shown and this one has not reached.
+    pub(super) ahead: Vec<(Mono, u64, CommandRequest)>,
+    /// When the set of connected peers last changed.
+    peers_since: Mono,
+    peers: BTreeSet<Origin>,
+}
+
+impl Director {
+    /// A director that starts at `stage`.
+    #[must_use]
+    pub fn new(stage: Stage) -> Self {
+        Director {
+            seen: stage,
+            since: Mono::ZERO,
+            wanted_tallies: None,
+            ahead: Vec::new(),
+            peers_since: Mono::ZERO,
+            peers: BTreeSet::new(),
+        }
+    }
+}
+
+impl EventCore {
+    /// Lets the director act on the current state.
+    pub(super) fn direct(&mut self, now: Mono) {
+        self.watch(now);
+        self.command_when_reached(now);
+        self.close_when_due(now);
+        self.seal_when_due(now);
+        self.tallies_when_due(now);
+        self.autopilot_when_due(now);
+        self.watch(now);
+    }
+
+    /// Notices that the stage has moved.
+    fn watch(&mut self, now: Mono) {
+        let connected: BTreeSet<Origin> = self.connected.keys().copied().collect();
+        if connected != self.director.peers {
+            self.director.peers = connected;
+            self.director.peers_since = now;
+        }
+        let stage = self.stage();
+        if stage == self.director.seen {
+            return;
+        }
+        self.director.seen = stage;
+        self.director.since = now;
+        self.forget_receipts_before(stage.instance.saturating_sub(1));
+    }
+
+    /// When something of the director's falls due.
+    pub(super) fn director_due(&self) -> Option<Mono> {
+        let stage = self.stage();
+        let close = (stage.phase == Phase::Open).then(|| self.close_due(stage.instance));
+        let tallies = self.tallies_due();
+        let formers = self.unsealed_formers().then(|| self.director.peers_since + FORMER_PATIENCE);
+        let autopilot = self.autopilot_step().map(|(due, _)| due);
+        let ahead = self.director.ahead.first().map(|(until, ..)| *until);
+        [close, tallies, formers, autopilot, ahead].into_iter().flatten().min()
+    }
+
+    /// When this node proposes to close the round.
+    fn close_due(&self, instance: u32) -> Mono {
+        let Some(zero) = self.carried.zero(instance) else {
+            return self.director.since + ZERO_PATIENCE;
+        };
+        let length = i64::from(self.carried.state.open_ms(instance)) + millis(self.rules.grace);
+        // A millisecond more, so that the last answer that is in time was taken before.
+        let due = Duration::from_millis((zero + length + 1).max(0) as u64);
+        due + self.rules.stagger * self.rank(instance)
+    }
+
+    /// This node's place among the reachable ones for an instance.
+    fn rank(&self, instance: u32) -> u32 {
+        let weight = |node: NodeId| rendezvous(self.identity.event.0, instance, node);
+        let mine = (weight(self.identity.node), self.identity.node);
+        let others: BTreeSet<NodeId> = self.connected.values().copied().collect();
+        others.into_iter().filter(|node| (weight(*node), *node) < mine).count() as u32
+    }
+
+    fn close_when_due(&mut self, now: Mono) {
+        let stage = self.stage();
+        if stage.phase == Phase::Open && now >= self.close_due(stage.instance) {
+            self.advance(now, Stage::new(stage.instance, Phase::Closed));
+        }
+    }
+
+    /// Writes a step of the show.
+    pub(super) fn advance(&mut self, now: Mono, to: Stage) -> u64 {
+        let lamport = self.carried.state.next_lamport();
+        let question = self.question_for(to);
+        let open_ms = question.filter(|_| to.phase == Phase::Open).and_then(|number| {
+            Some(self.carried.state.script()?.questions.get(usize::from(number))?.open_ms)
+        });
+        let advance = Advance { lamport, to, question, open_ms };
+        self.write_control(now, vec![Delta::Advance(advance)])
+    }
+
+    /// The question that an instance runs, or would run: the one after its predecessor's.
+    pub(super) fn question_for(&self, to: Stage) -> Option<u16> {
+        if to.is_over() || to.instance == 0 {
+            return None;
+        }
+        let known = self.carried.state.round(to.instance).and_then(Round::question);
+        let next = || match to.instance {
+            1 => Some(0),
+            instance => self.carried.state.round(instance - 1)?.question().map(|q| q + 1),
+        };
+        known.or_else(next)
+    }
+
+    /// The newest instance that takes no more answers in this view.
+    pub(super) fn newest_closed(&self) -> u32 {
+        let stage = self.stage();
+        let closed = |instance: &u32| stage > Stage::new(*instance, Phase::Open);
+        self.carried.state.instances().map(|(i, _)| i).filter(closed).last().unwrap_or(0)
+    }
+
+    fn seal_when_due(&mut self, now: Mono) {
+        let instance = self.newest_closed();
+        if instance == 0 {
+            return;
+        }
+        self.commit_bulk(now);
+        let mut origins = vec![self.identity.origin];
+        if self.has_compared_formers(now) {
+            origins.extend(self.formers.iter().copied());
+        }
+        let seals = origins.into_iter().filter_map(|origin| self.missing_seal(origin, instance));
+        let seals: Vec<Delta> = seals.map(Delta::Seal).collect();
+        if !seals.is_empty() {
+            self.write_control(now, seals);
+        }
+    }
+
+    fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {
+        let known = self.carried.state.is_enrolled(origin);
+        let sealed = self.carried.state.sealed_head(origin, instance).is_some();
+        let head = self.carried.heads().get(&LaneId::bulk(origin));
+        (known && !sealed).then_some(Seal { origin, instance, head })
+    }
+
+    fn unsealed_formers(&self) -> bool {
+        let instance = self.newest_closed();
+        instance > 0 && self.formers.iter().any(|o| self.missing_seal(*o, instance).is_some())
+    }
+
+    /// Whether all that peers hold of this node's former incarnations has arrived. What was neither
+    /// stored here nor held by any node was never acknowledged.
+    fn has_compared_formers(&self, now: Mono) -> bool {
+        let alone = self.carried.state.enrolled().all(|(_, node, _)| node == self.identity.node);
+        let settled = now >= self.director.peers_since + FORMER_PATIENCE;
+        let whole = self.formers.iter().all(|origin| {
+            let id = LaneId::bulk(*origin);
+            let mine = self.carried.heads().get(&id);
+            self.connected.keys().all(|peer| {
+                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) <= mine)
+            })
+        });
+        alone || (settled && whole && !self.connected.is_empty())
+    }
+
+    /// Enrolled origins that are reachable and have not sealed `instance`.
+    fn reachable_unsealed(&self, instance: u32) -> bool {
+        let reachable =
+            |origin: Origin| origin == self.identity.origin || self.connected.contains_key(&origin);
+        self.carried
+            .state
+            .unsealed(instance, self.carried.heads())
+            .any(|(origin, _)| reachable(origin))
+    }
+
+    /// When tallies may be shown at the latest.
+    fn tallies_due(&self) -> Option<Mono> {
+        self.director.wanted_tallies.map(|_| self.director.since + self.rules.seal_wait)
+    }
+
+    pub(super) fn tallies_when_due(&mut self, now: Mono) {
+        let Some((ticket, instance)) = self.director.wanted_tallies else { return };
+        let closed = Stage::new(instance, Phase::Closed);
+        let to = Stage::new(instance, Phase::Tallies);
+        if self.stage() != closed {
+            self.director.wanted_tallies = None;
+            return self.told_already(ticket, to);
+        }
+        if !self.reachable_unsealed(instance) || Some(now) >= self.tallies_due() {
+            self.director.wanted_tallies = None;
+            self.step(now, ticket, to);
+        }
+    }
+
+    /// What autopilot does next, and when; nothing while a host drives.
+    fn autopilot_step(&self) -> Option<(Mono, Stage)> {
+        let script = self.carried.state.script()?;
+        let pace = Duration::from_millis(u64::from(script.autopilot_ms?));
+        let stage = self.stage();
+        let to = match stage.phase {
+            Phase::Intro => Stage::new(stage.instance, Phase::Open),
+            Phase::Closed => Stage::new(stage.instance, Phase::Tallies),
+            Phase::Tallies => Stage::new(stage.instance, Phase::Reveal),
+            Phase::Reveal => Stage::new(stage.instance, Phase::Board),
+            Phase::Board => self.after(stage.instance),
+            _ => return None,
+        };
+        let due = self.director.since + pace + self.rules.stagger * self.rank(stage.instance);
+        Some((due, to))
+    }
+
+    /// The stage after an instance's board: the next question's intro, or the end.
+    pub(super) fn after(&self, instance: u32) -> Stage {
+        let next = Stage::new(instance + 1, Phase::Intro);
+        let questions = self.carried.state.script().map_or(0, |script| script.questions.len());
+        match self.question_for(next) {
+            Some(number) if usize::from(number) < questions => next,
+            _ => Stage::ENDED,
+        }
+    }
+
+    fn autopilot_when_due(&mut self, now: Mono) {
+        if let Some((due, to)) = self.autopilot_step()
+            && now >= due
+        {
+            self.advance(now, to);
+        }
+    }
+}
+
+/// A node's weight for an instance: well mixed, the same on every node (SplitMix64's finalizer).
+fn rendezvous(event: u64, instance: u32, node: NodeId) -> u64 {
+    let mut z = event ^ u64::from(instance).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ node.0;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

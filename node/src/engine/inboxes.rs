@@ -1,0 +1,102 @@
+//! The private inboxes that are open on this node.
+//!
+//! An inbox is not stored: what a player is owed is projected from state whenever an inbox opens, on
+//! any node. Here are only the queues of those that are open. When a queue is full it is dropped,
+//! which ends its connection; the player comes back to a fresh projection.
+
+use crate::service::view::InboxMessage;
+use crate::service::{Frame, inbox_topic};
+use crdt_state::PlayerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// Messages that wait for one connection: a receipt, a result and a few more.
+const QUEUE: usize = 64;
+/// Open inboxes of one player: a phone, a laptop and their reconnects. The oldest goes first.
+const PER_PLAYER: usize = 8;
+
+type Queues = BTreeMap<PlayerId, Vec<mpsc::Sender<Arc<Frame>>>>;
+
+/// All open inboxes.
+#[derive(Debug, Default)]
+pub struct Inboxes {
+    queues: Mutex<Queues>,
+}
+
+impl Inboxes {
+    /// Opens an inbox.
+    pub fn open(&self, player: PlayerId) -> mpsc::Receiver<Arc<Frame>> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut queues = self.lock();
+        let open = queues.entry(player).or_default();
+        open.retain(|queue| !queue.is_closed());
+        if open.len() >= PER_PLAYER {
+            open.remove(0);
+        }
+        open.push(sender);
+        receiver
+    }
+
+    /// Puts a message into every open inbox of a player. Returns whether there is one.
+    pub fn deliver(&self, player: PlayerId, message: &InboxMessage) -> bool {
+        let mut queues = self.lock();
+        let Some(open) = queues.get_mut(&player) else { return false };
+        let payload = serde_json::to_vec(message).expect("our own messages encode into memory");
+        let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
+        open.retain(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
+        if open.is_empty() {
+            queues.remove(&player);
+            return false;
+        }
+        true
+    }
+
+    /// The players with an open inbox.
+    pub fn players(&self) -> BTreeSet<PlayerId> {
+        let mut queues = self.lock();
+        queues.retain(|_, open| {
+            open.retain(|queue| !queue.is_closed());
+            !open.is_empty()
+        });
+        queues.keys().copied().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> InboxMessage {
+        let (topic, message) = ("answer/00".to_owned(), "no".to_owned());
+        InboxMessage::Refused { topic, code: code.to_owned(), message, hint: None }
+    }
+
+    #[test]
+    fn a_message_reaches_every_open_inbox_of_its_player_only() {
+        let inboxes = Inboxes::default();
+        let (mut one, mut two) = (inboxes.open(PlayerId(1)), inboxes.open(PlayerId(1)));
+        let mut other = inboxes.open(PlayerId(2));
+        assert!(inboxes.deliver(PlayerId(1), &refused("late")));
+        assert_eq!(one.try_recv().unwrap().topic, inbox_topic(PlayerId(1)));
+        assert!(two.try_recv().is_ok());
+        assert!(other.try_recv().is_err());
+        assert!(!inboxes.deliver(PlayerId(3), &refused("late")));
+    }
+
+    #[test]
+    fn a_full_inbox_is_closed_and_not_waited_for() {
+        let inboxes = Inboxes::default();
+        let inbox = inboxes.open(PlayerId(1));
+        for _ in 0..QUEUE {
+            assert!(inboxes.deliver(PlayerId(1), &refused("late")));
+        }
+        assert!(!inboxes.deliver(PlayerId(1), &refused("late")));
+        assert!(inbox.is_closed());
+        assert!(inboxes.players().is_empty());
+    }
+}

@@ -1,0 +1,387 @@
+//! Taking players and their answers.
+//!
+//! Accepting is this node's own decision: the round is open in its view and within the deadline on its own
+//! clock. An accepted answer is never lost or made late afterwards; a repetition is answered with what
+//! is held, so that any client may repeat anything to any node.
+
+use super::core::{EventCore, Output, Reply};
+use crate::service::view::{InboxMessage, Refusal};
+use bytes::Bytes;
+use crdt_state::delta::{Answers, Delta, Join, encode};
+use crdt_state::named::LOBBY_LOCK;
+use crdt_state::players::check_name;
+use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
+use std::collections::BTreeMap;
+
+/// What a player's token proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Who.
+    pub player: PlayerId,
+    /// The row that was given.
+    pub row: Row,
+    /// The name that was given.
+    pub name: String,
+}
+
+/// Most rows in one entry; what is taken beyond it in one turn makes another.
+const BATCH_ROWS: usize = 4096;
+
+/// Instance, question, and the origin that numbered the rows.
+type Sheet = (u32, u16, Origin);
+
+/// What was taken in this turn and is not committed yet.
+#[derive(Debug, Default)]
+pub struct Batch {
+    joins: Vec<Join>,
+    answers: BTreeMap<Sheet, Vec<(u32, u32, u16)>>,
+    rows: usize,
+    tickets: Vec<u64>,
+}
+
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 && self.tickets.is_empty()
+    }
+
+    fn take_deltas(&mut self) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        if !self.joins.is_empty() {
+            deltas.push(Delta::Joins(std::mem::take(&mut self.joins)));
+        }
+        for ((instance, question, rows_of), rows) in std::mem::take(&mut self.answers) {
+            deltas.push(Delta::Answers(Answers { instance, question, rows_of, rows }));
+        }
+        self.rows = 0;
+        deltas
+    }
+}
+
+/// A request whose receipt is not firm yet.
+#[derive(Debug, Clone)]
+pub enum Waiting {
+    /// See [`Reply::Created`].
+    Create,
+    /// See [`Reply::Joined`].
+    Join { row: Row, name: String },
+    /// See [`Reply::Answered`].
+    Answer { player: PlayerId, instance: u32, cell: Cell, status: &'static str },
+    /// See [`Reply::Commanded`].
+    Command { outcome: &'static str, stage: Stage },
+}
+
+/// What this node owes: replies that wait, and receipts that another node's answer may overrule.
+#[derive(Debug, Default)]
+pub struct Held {
+    waiting: BTreeMap<u64, (Waiting, bool)>,
+    receipts: BTreeMap<(u32, PlayerId), Cell>,
+}
+
+impl Held {
+    /// The creation waits for its receipt.
+    pub fn created(&mut self, ticket: u64) {
+        self.wait(ticket, Waiting::Create);
+    }
+
+    /// A request waits for its receipt.
+    pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
+        self.waiting.insert(ticket, (waiting, false));
+    }
+}
+
+impl EventCore {
+    pub(super) fn join(&mut self, now: Mono, ticket: u64, player: PlayerId, name: &str) {
+        if let Some(row) = self.carried.state.players.row_of(player) {
+            let name = self.name_of(row);
+            return self.joined(now, ticket, row, name);
+        }
+        match self.check_join(player, name) {
+            Err(refusal) => self.refuse(ticket, refusal),
+            Ok(name) => {
+                let origin = self.identity.origin;
+                let number = self.carried.state.players.next_number(origin);
+                let row = Row { origin, number };
+                self.take_join(now, Join { row, player, name: name.clone() });
+                self.joined(now, ticket, row, name);
+            }
+        }
+    }
+
+    fn check_join(&self, player: PlayerId, name: &str) -> Result<String, Refusal> {
+        let state = &self.carried.state;
+        let stage = state.stage();
+        if stage.is_over() {
+            return Err(Refusal::new("ended", "the show is over"));
+        }
+        if stage < Stage::LOBBY {
+            return Err(Refusal::new("not_open", "the lobby is not open yet")
+                .hint("wait until the host opens it"));
+        }
+        let name = check_name(name).map_err(|error| {
+            Refusal::new("name_invalid", error.to_string()).hint("choose another name")
+        })?;
+        if state.named.is_on(LOBBY_LOCK) {
+            return Err(Refusal::new("locked", "the host has locked the lobby"));
+        }
+        if state.players.is_taken(&name, player) {
+            return Err(Refusal::new("name_taken", format!("the name {name:?} is taken"))
+                .hint("choose another name"));
+        }
+        if state.players.next_number(self.identity.origin) >= crdt_state::caps::ROWS_MAX {
+            return Err(Refusal::new("overloaded", "this node has taken all players it can")
+                .hint("join on another node"));
+        }
+        Ok(name)
+    }
+
+    /// Takes in a player who proves a join that this node may not have heard of.
+    pub(super) fn resume_player(&mut self, now: Mono, ticket: u64, claim: Claim) {
+        self.admit(now, &claim);
+        self.joined(now, ticket, claim.row, claim.name);
+    }
+
+    /// Writes a proven join down again where its row is unknown, under this node's own origin.
+    fn admit(&mut self, now: Mono, claim: &Claim) {
+        if self.carried.state.players.get(claim.row).is_none() {
+            let Claim { player, row, name } = claim.clone();
+            self.take_join(now, Join { row, player, name });
+        }
+    }
+
+    fn take_join(&mut self, now: Mono, join: Join) {
+        self.carried.take(now, self.identity.origin, Delta::Joins(vec![join.clone()]));
+        self.batch.joins.push(join);
+        self.grow_batch(now);
+    }
+
+    fn joined(&mut self, now: Mono, ticket: u64, row: Row, name: String) {
+        self.held.wait(ticket, Waiting::Join { row, name });
+        self.await_bulk(now, ticket);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        claim: &Claim,
+        instance: u32,
+        choices: &[u8],
+    ) {
+        self.admit(now, claim);
+        let rows = self.carried.state.players.rows_of(claim.player);
+        if let Some((_, cell)) = self.carried.state.held(instance, rows) {
+            return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
+        }
+        match self.check_answer(now, instance, choices) {
+            Err(refusal) => self.refuse(ticket, refusal),
+            Ok((question, elapsed_ms, choice)) => {
+                let cell = Cell::new(elapsed_ms, self.identity.origin, choice);
+                self.take_answer(now, instance, question, claim.row, (elapsed_ms, choice));
+                self.held.receipts.insert((instance, claim.player), cell);
+                self.answered(now, ticket, claim.player, instance, cell, "accepted");
+            }
+        }
+    }
+
+    /// The question, the elapsed milliseconds and the choice mask of an answer that can be taken.
+    fn check_answer(
+        &self,
+        now: Mono,
+        instance: u32,
+        choices: &[u8],
+    ) -> Result<(u16, u32, u16), Refusal> {
+        let state = &self.carried.state;
+        let stage = state.stage();
+        if !state.is_open(instance) {
+            return Err(not_open(stage, instance));
+        }
+        let elapsed = self.carried.elapsed_ms(now, instance).ok_or_else(|| {
+            Refusal::new("overloaded", "this node has just come back and does not know the time")
+                .hint("send the answer again in a moment")
+        })?;
+        let limit = u64::from(state.open_ms(instance)) + self.rules.grace.as_millis() as u64;
+        if elapsed > limit {
+            return Err(Refusal::new(
+                "late",
+                format!("the round closed {} ms ago", elapsed - limit),
+            ));
+        }
+        let (number, question) = state.question_of(instance).ok_or_else(|| {
+            Refusal::new("overloaded", "this node does not have the question yet")
+                .hint("send the answer again in a moment")
+        })?;
+        let choice = check_choices(choices, question.options.len(), question.multiple)?;
+        Ok((number, elapsed as u32, choice))
+    }
+
+    fn take_answer(
+        &mut self,
+        now: Mono,
+        instance: u32,
+        question: u16,
+        row: Row,
+        row_cell: (u32, u16),
+    ) {
+        let row_cell = (row.number, row_cell.0, row_cell.1);
+        let rows_of = row.origin;
+        let answers = Answers { instance, question, rows_of, rows: vec![row_cell] };
+        self.carried.take(now, self.identity.origin, Delta::Answers(answers));
+        self.batch.answers.entry((instance, question, rows_of)).or_default().push(row_cell);
+        self.grow_batch(now);
+    }
+
+    fn answered(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        player: PlayerId,
+        instance: u32,
+        cell: Cell,
+        status: &'static str,
+    ) {
+        self.held.wait(ticket, Waiting::Answer { player, instance, cell, status });
+        self.await_bulk(now, ticket);
+    }
+
+    fn grow_batch(&mut self, now: Mono) {
+        self.batch.rows += 1;
+        if self.batch.rows >= BATCH_ROWS {
+            self.commit_bulk(now);
+        }
+    }
+
+    /// Has the ticket wait for the entry that this turn will commit, or for the newest there is.
+    fn await_bulk(&mut self, _now: Mono, ticket: u64) {
+        self.batch.tickets.push(ticket);
+    }
+
+    /// Commits what was taken in this turn as one entry, and has its receipts wait for it.
+    pub(super) fn commit_bulk(&mut self, now: Mono) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let deltas = self.batch.take_deltas();
+        if !deltas.is_empty() {
+            self.commit(now, Lane::Bulk, Bytes::from(encode(&deltas)));
+        }
+        let head = self.carried.heads().get(&LaneId::bulk(self.identity.origin));
+        for ticket in std::mem::take(&mut self.batch.tickets) {
+            match head {
+                // Nothing of ours to wait for: what is held came from others and is held by them too.
+                0 => self.on_receipt(ticket, true),
+                head => self.await_receipt(now, ticket, Lane::Bulk, head),
+            }
+        }
+    }
+
+    /// A receipt has reached its level, or has waited long enough.
+    pub(super) fn on_receipt(&mut self, ticket: u64, firm: bool) {
+        let Some((waiting, replied)) = self.held.waiting.get_mut(&ticket) else { return };
+        let first = !std::mem::replace(replied, true);
+        let waiting = waiting.clone();
+        if firm {
+            self.held.waiting.remove(&ticket);
+        }
+        if let Waiting::Answer { player, instance, cell, status } = waiting {
+            let message = receipt(instance, status, firm, cell);
+            self.outputs.push_back(Output::Inbox { player, message });
+        }
+        if first {
+            self.reply(ticket, reply_to(waiting, firm));
+        }
+    }
+
+    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere.
+    pub(super) fn check_superseded(&mut self) {
+        for (instance, player) in self.carried.take_touched() {
+            let Some(own) = self.held.receipts.get(&(instance, player)).copied() else { continue };
+            let rows = self.carried.state.players.rows_of(player);
+            let Some((_, cell)) = self.carried.state.held(instance, rows) else { continue };
+            if cell != own {
+                self.held.receipts.insert((instance, player), cell);
+                if cell.choice() != own.choice() {
+                    let message = receipt(instance, "superseded", true, cell);
+                    self.outputs.push_back(Output::Inbox { player, message });
+                }
+            }
+        }
+    }
+
+    pub(super) fn name_of(&self, row: Row) -> String {
+        self.carried.state.players.get(row).map(|player| player.name.clone()).unwrap_or_default()
+    }
+
+    /// Forgets receipts of rounds that nobody can overrule any more.
+    pub(super) fn forget_receipts_before(&mut self, instance: u32) {
+        self.held.receipts.retain(|(of, _), _| *of >= instance);
+    }
+}
+
+fn not_open(stage: Stage, instance: u32) -> Refusal {
+    let refusal = if stage.is_over() {
+        Refusal::new("ended", "the show is over")
+    } else if stage.instance > instance || (stage.instance == instance && stage.phase > Phase::Open)
+    {
+        Refusal::new("late", format!("round {instance} is closed"))
+    } else if stage.instance == instance {
+        Refusal::new("not_open", format!("round {instance} is not open yet"))
+    } else {
+        Refusal::new("instance_unknown", format!("there is no round {instance} yet"))
+            .hint("answer with the instance that the live state shows")
+    };
+    Refusal { stage: Some(super::views::stage_view(stage)), ..refusal }
+}
+
+fn check_choices(choices: &[u8], options: usize, multiple: bool) -> Result<u16, Refusal> {
+    let invalid = |message: String| {
+        Err(Refusal::new("choice_invalid", message)
+            .hint(format!("choose from 0 to {}", options.saturating_sub(1))))
+    };
+    if choices.is_empty() {
+        return invalid("no option is chosen".into());
+    }
+    if choices.len() > 1 && !multiple {
+        return invalid(format!("{} options are chosen, this question takes one", choices.len()));
+    }
+    if let Some(beyond) = choices.iter().find(|c| usize::from(**c) >= options) {
+        return invalid(format!("there is no option {beyond}"));
+    }
+    Ok(choices.iter().fold(0, |mask, choice| mask | 1 << choice))
+}
+
+pub(super) fn level(firm: bool) -> String {
+    if firm { "firm" } else { "provisional" }.to_owned()
+}
+
+/// The indexes of a choice mask.
+pub(super) fn choices_of(mask: u16) -> Vec<u8> {
+    (0..16).filter(|option| mask >> option & 1 == 1).collect()
+}
+
+pub(super) fn receipt(instance: u32, status: &str, firm: bool, cell: Cell) -> InboxMessage {
+    InboxMessage::Receipt {
+        instance,
+        status: status.to_owned(),
+        level: level(firm),
+        choices: choices_of(cell.choice()),
+        elapsed_ms: cell.elapsed_ms(),
+    }
+}
+
+fn reply_to(waiting: Waiting, firm: bool) -> Reply {
+    match waiting {
+        Waiting::Create => Reply::Created { firm },
+        Waiting::Join { row, name } => Reply::Joined { row, name, firm },
+        Waiting::Answer { instance, cell, status, .. } => {
+            Reply::Answered(receipt(instance, status, firm, cell))
+        }
+        Waiting::Command { outcome, stage } => {
+            Reply::Commanded(crate::service::view::CommandReply {
+                outcome: outcome.to_owned(),
+                stage: super::views::stage_view(stage),
+                level: level(firm),
+            })
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The engine: one owner per event, as a core without IO under a thin shell.
+
+mod carried;
+mod commands;
+mod core;
+mod director;
+mod export;
+mod inboxes;
+mod intake;
+mod listing;
+mod owner;
+mod publisher;
+mod views;
+
+pub use carried::Carried;
+pub use core::{EventCore, Identity, Input, Output, Reply, Rules};
+pub use inboxes::Inboxes;
+pub use intake::Claim;
+pub use listing::{Listed, ListingCore, ListingOutput};
+pub use owner::{Owner, Ports, open_envelope};
+pub use publisher::{Publisher, Views};
+pub use views::{stage_of, stage_view};

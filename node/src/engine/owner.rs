@@ -1,0 +1,239 @@
+//! The owner of an event: the one task that applies deltas, numbers this node's lanes and takes cuts.
+//!
+//! A thin shell: it turns messages into the core's inputs and the core's outputs into sends, writes and
+//! replies. Its mailbox is bounded; whoever finds it full waits, which is the back-pressure that players'
+//! connections and peers' links feel.
+
+use super::core::{EventCore, Input, Output, Reply};
+use super::inboxes::Inboxes;
+use super::publisher::{Publisher, Views};
+use crate::service::Frame;
+use crate::store::{StoreHandle, StoreOp};
+use bytes::{BufMut, Bytes, BytesMut};
+use crdt_state::{EventId, Mono, Origin};
+use gossip::network::{Network, SendError};
+use gossip::replication::{self, Message};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, trace};
+
+/// Messages that wait for an owner. Arbitrary: some ten milliseconds of work.
+const MAILBOX: usize = 8_192;
+/// Messages taken in one turn; their answers leave as one entry.
+const TURN: usize = 1_024;
+
+type Ask = Box<dyn FnOnce(u64) -> Input + Send>;
+type Read = Box<dyn FnOnce(&EventCore, &Publisher, Mono) + Send>;
+
+enum Mail {
+    Ask(Ask, oneshot::Sender<Reply>),
+    Tell(Input),
+    Read(Read),
+    SetPin(String),
+}
+
+/// What an owner needs of its node.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where frames for peers go.
+    pub network: Network,
+    /// Where entries are kept.
+    pub store: StoreHandle,
+    /// Where players' messages go.
+    pub inboxes: Arc<Inboxes>,
+    /// When the node started: the zero of its monotonic clock.
+    pub started: Instant,
+}
+
+impl Ports {
+    /// The time on the node's monotonic clock.
+    #[must_use]
+    pub fn now(&self) -> Mono {
+        self.started.elapsed()
+    }
+
+    /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
+    pub fn send(&self, event: EventId, to: Origin, lane: crdt_state::Lane, message: &Message) {
+        match self.network.send(to, lane, envelope(event, message)) {
+            Ok(()) => {}
+            Err(SendError::TooBig { bytes }) => {
+                error!(%event, bytes, "a message is beyond the cap");
+            }
+            Err(error) => trace!(%event, %error, "a message is dropped"),
+        }
+    }
+}
+
+/// A frame of the peer plane: the event's id, then the message.
+fn envelope(event: EventId, message: &Message) -> Bytes {
+    let message = message.encode();
+    let mut frame = BytesMut::with_capacity(8 + message.len());
+    frame.put_u64(event.0);
+    frame.put_slice(&message);
+    frame.freeze()
+}
+
+/// Splits a frame of the peer plane.
+#[must_use]
+pub fn open_envelope(frame: &Bytes) -> Option<(EventId, Bytes)> {
+    let head: [u8; 8] = frame.get(..8)?.try_into().ok()?;
+    Some((EventId(u64::from_be_bytes(head)), frame.slice(8..)))
+}
+
+/// The way to an owner.
+#[derive(Clone)]
+pub struct Owner {
+    mail: mpsc::Sender<Mail>,
+    /// What it shows.
+    pub views: Views,
+}
+
+impl Owner {
+    /// Makes the task of an owner; the caller spawns it.
+    pub fn new(
+        core: EventCore,
+        ports: Ports,
+        pin: String,
+    ) -> (Owner, impl Future<Output = ()> + Send + 'static) {
+        let (mail, received) = mpsc::channel(MAILBOX);
+        let (publisher, views) = Publisher::new(&core, ports.now(), pin);
+        let event = core.event();
+        let task = Task { event, core, ports, publisher, replies: BTreeMap::new(), tickets: 0 };
+        (Owner { mail, views }, task.run(received))
+    }
+
+    /// Asks for something and waits for the reply; `None` if the owner is gone.
+    pub async fn ask(&self, input: impl FnOnce(u64) -> Input + Send + 'static) -> Option<Reply> {
+        let (reply, replied) = oneshot::channel();
+        self.mail.send(Mail::Ask(Box::new(input), reply)).await.ok()?;
+        replied.await.ok()
+    }
+
+    /// Tells the owner something.
+    pub async fn tell(&self, input: Input) {
+        // An owner that is gone has nothing left to be told.
+        let _ = self.mail.send(Mail::Tell(input)).await;
+    }
+
+    /// Reads the event; `None` if the owner is gone.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&EventCore, &Publisher, Mono) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, replied) = oneshot::channel();
+        let read = move |core: &EventCore, publisher: &Publisher, now: Mono| {
+            // Whoever asked may have gone.
+            let _ = reply.send(read(core, publisher, now));
+        };
+        self.mail.send(Mail::Read(Box::new(read))).await.ok()?;
+        replied.await.ok()
+    }
+
+    /// The live state as it is now.
+    pub async fn live_frame(&self) -> Option<Arc<Frame>> {
+        self.read(|core, publisher, now| publisher.live_frame(core, now)).await
+    }
+
+    /// Shows the event under another PIN.
+    pub async fn set_pin(&self, pin: String) {
+        // As for `tell`.
+        let _ = self.mail.send(Mail::SetPin(pin)).await;
+    }
+}
+
+struct Task {
+    event: EventId,
+    core: EventCore,
+    ports: Ports,
+    publisher: Publisher,
+    replies: BTreeMap<u64, oneshot::Sender<Reply>>,
+    tickets: u64,
+}
+
+impl Task {
+    async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
+        let mut turn = Vec::with_capacity(TURN);
+        loop {
+            let due = self.due();
+            tokio::select! {
+                biased;
+                count = mail.recv_many(&mut turn, TURN) => if count == 0 { return },
+                () = sleep_until(due) => {
+                    let now = self.ports.now();
+                    self.core.handle_input(now, Input::Timeout);
+                }
+            }
+            for mail in turn.drain(..) {
+                self.take(mail);
+            }
+            self.core.settle(self.ports.now());
+            self.carry_out().await;
+        }
+    }
+
+    /// When the core or the publisher wants to be woken; far away if neither does.
+    fn due(&self) -> Instant {
+        let due = [self.core.poll_timeout(), self.publisher.due(&self.core)];
+        let far = std::time::Duration::from_secs(3_600);
+        let due = due.into_iter().flatten().min();
+        due.map_or_else(|| Instant::now() + far, |mono| self.ports.started + mono)
+    }
+
+    fn take(&mut self, mail: Mail) {
+        let now = self.ports.now();
+        match mail {
+            Mail::Ask(input, reply) => {
+                self.tickets += 1;
+                self.replies.insert(self.tickets, reply);
+                self.core.handle_input(now, input(self.tickets));
+            }
+            Mail::Tell(input) => self.core.handle_input(now, input),
+            Mail::Read(read) => {
+                self.core.settle(now);
+                read(&self.core, &self.publisher, now);
+            }
+            Mail::SetPin(pin) => self.publisher.set_pin(pin),
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        #[cfg(debug_assertions)]
+        self.core.check_invariants();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Reply { ticket, reply } => {
+                    if let Some(to) = self.replies.remove(&ticket) {
+                        // Whoever asked may have gone; the answer is held all the same.
+                        let _ = to.send(reply);
+                    }
+                }
+                Output::Send { to, lane, message } => {
+                    self.ports.send(self.event, to, lane, &message);
+                }
+                Output::Persist { id, seq, entry } => {
+                    let event = self.event;
+                    self.ports.store.put(StoreOp::Entry { event, id, seq, entry }).await;
+                }
+                Output::PersistCut { heads, parts } => {
+                    let event = self.event;
+                    self.ports.store.put(StoreOp::Cut { event, heads, parts }).await;
+                }
+                Output::Inbox { player, message } => {
+                    self.ports.inboxes.deliver(player, &message);
+                }
+                Output::Alarm(alarm) => error!(event = %self.event, %alarm, "replication alarm"),
+            }
+        }
+        self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
+    }
+}
+
+impl Input {
+    /// What a peer said, as an event takes it in.
+    #[must_use]
+    pub fn message(from: Origin, message: Message) -> Self {
+        Input::Replication(replication::Input::Message { from, message })
+    }
+}

@@ -1,0 +1,157 @@
+//! What an owner shows: the live state for players, the views of hosts and screens, and results.
+//!
+//! A change of stage is shown at once; counts are coalesced, since they are absolute values and only the
+//! newest matters. Players are not sent a new state because somebody joined more than once a second.
+
+use super::core::EventCore;
+use super::inboxes::Inboxes;
+use crate::service::view::{HostView, InboxMessage, LiveView, StageView};
+use crate::service::{Frame, live_topic};
+use crdt_state::{Mono, PlayerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Between two views of hosts and screens: 100 ms, which still looks live.
+const VIEW_GAP: Duration = Duration::from_millis(100);
+/// Between two live states that differ in counts only: 1 s, since each goes to every player.
+const COUNT_GAP: Duration = Duration::from_secs(1);
+
+/// The receiving ends, for those who watch an event.
+#[derive(Debug, Clone)]
+pub struct Views {
+    /// The live state, as a frame.
+    pub live: watch::Receiver<Option<Arc<Frame>>>,
+    /// What the host sees.
+    pub host: watch::Receiver<Arc<HostView>>,
+    /// What the screen sees.
+    pub screen: watch::Receiver<Arc<LiveView>>,
+}
+
+/// The sending ends, and what was shown last.
+#[derive(Debug)]
+pub struct Publisher {
+    pin: String,
+    live: watch::Sender<Option<Arc<Frame>>>,
+    host: watch::Sender<Arc<HostView>>,
+    screen: watch::Sender<Arc<LiveView>>,
+    shown: Option<Shown>,
+    results: BTreeMap<PlayerId, InboxMessage>,
+}
+
+#[derive(Debug, Clone)]
+struct Shown {
+    revision: u64,
+    stage: StageView,
+    views_at: Mono,
+    live_at: Mono,
+    live: LiveView,
+}
+
+impl Publisher {
+    /// Shows `core` for the first time.
+    pub fn new(core: &EventCore, now: Mono, pin: String) -> (Self, Views) {
+        let (live, live_end) = watch::channel(None);
+        let (host, host_end) = watch::channel(Arc::new(core.host_view(now, &pin)));
+        let (screen, screen_end) = watch::channel(Arc::new(core.screen_view(now, &pin)));
+        let results = BTreeMap::new();
+        let publisher = Publisher { pin, live, host, screen, shown: None, results };
+        (publisher, Views { live: live_end, host: host_end, screen: screen_end })
+    }
+
+    /// The PIN under which the event is shown.
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
+    /// Shows the event under another PIN.
+    pub fn set_pin(&mut self, pin: String) {
+        self.pin = pin;
+        self.shown = None;
+    }
+
+    /// Shows what has changed, if it is time to.
+    pub fn publish(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
+        if self.due(core).is_some_and(|due| due <= now) {
+            self.show(core, now);
+            self.send_results(core, inboxes);
+        }
+    }
+
+    /// When there will be something to show; `None` while all is shown.
+    pub fn due(&self, core: &EventCore) -> Option<Mono> {
+        let Some(shown) = &self.shown else { return Some(Mono::ZERO) };
+        if shown.stage != super::stage_view(core.state().stage()) {
+            return Some(Mono::ZERO);
+        }
+        (shown.revision != core.revision()).then(|| shown.views_at + VIEW_GAP)
+    }
+
+    /// The live state as it is now, for somebody who has just subscribed.
+    pub fn live_frame(&self, core: &EventCore, now: Mono) -> Arc<Frame> {
+        Arc::new(frame(&self.pin, &core.player_view(now, &self.pin)))
+    }
+
+    /// Shows hosts and screens the present state again, so that somebody who has just come gets an age
+    /// that is right.
+    pub fn refresh(&self, core: &EventCore, now: Mono) {
+        self.host.send_replace(Arc::new(core.host_view(now, &self.pin)));
+        self.screen.send_replace(Arc::new(core.screen_view(now, &self.pin)));
+    }
+
+    fn show(&mut self, core: &EventCore, now: Mono) {
+        self.refresh(core, now);
+        let live = core.player_view(now, &self.pin);
+        let before = self.shown.as_ref();
+        let fresh = before.is_none_or(|shown| {
+            now >= shown.live_at + COUNT_GAP || !same_but_for_counts(&shown.live, &live)
+        });
+        let live_at = if fresh { now } else { before.map_or(now, |shown| shown.live_at) };
+        if fresh {
+            self.live.send_replace(Some(Arc::new(frame(&self.pin, &live))));
+        }
+        let (revision, stage) = (core.revision(), live.stage);
+        self.shown = Some(Shown { revision, stage, views_at: now, live_at, live });
+    }
+
+    /// Sends every player here the result of the newest revealed question, and again when it changes.
+    fn send_results(&mut self, core: &EventCore, inboxes: &Inboxes) {
+        let stage = core.state().stage();
+        let revealed = |instance: &u32| stage.has_revealed(*instance);
+        let newest = core.state().instances().map(|(i, _)| i).filter(revealed).last();
+        let Some(instance) = newest else { return };
+        let here = inboxes.players();
+        let all = core.standings();
+        for standing in all.iter().filter(|s| here.contains(&s.player)) {
+            let result = core.result_of(instance, standing, all.len() as u64);
+            if self.results.get(&standing.player) != Some(&result)
+                && inboxes.deliver(standing.player, &result)
+            {
+                self.results.insert(standing.player, result);
+            }
+        }
+    }
+}
+
+fn frame(pin: &str, view: &LiveView) -> Frame {
+    let payload = serde_json::to_vec(view).expect("our own views encode into memory");
+    Frame::new(live_topic(pin), payload, true)
+}
+
+/// Whether two states differ in nothing that a player waits for.
+fn same_but_for_counts(a: &LiveView, b: &LiveView) -> bool {
+    let plain = |view: &LiveView| LiveView {
+        revision: 0,
+        players: 0,
+        age_ms: None,
+        remaining_ms: None,
+        answered: None,
+        result: view.result.clone().map(|mut result| {
+            result.missing.iter_mut().for_each(|node| node.since_ms = 0);
+            result
+        }),
+        ..view.clone()
+    };
+    plain(a) == plain(b)
+}

@@ -1,0 +1,277 @@
+//! What people see of an event: folds over its state.
+//!
+//! Secrecy: a player's view is built from what its phase allows, out of types that have no field for
+//! the correct answer before the reveal.
+
+use super::core::{EventCore, Output};
+use super::intake::{choices_of, receipt};
+use crate::service::view::{
+    BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
+    MissingNode, PhaseView, QuestionView, ResultView, RevealView, StageView,
+};
+use crdt_state::engagement::quiz::{Standing, outcome, standings};
+use crdt_state::named::LOBBY_LOCK;
+use crdt_state::{Mono, NodeId, Origin, Phase, PlayerId, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Lines of the leaderboard that everybody sees.
+const BOARD_LINES: usize = 10;
+
+impl EventCore {
+    /// What players see.
+    #[must_use]
+    pub fn player_view(&self, now: Mono, pin: &str) -> LiveView {
+        let mut view = self.screen_view(now, pin);
+        if self.stage().phase == Phase::Open {
+            view.answered = None;
+        }
+        view
+    }
+
+    /// What the big screen sees: what players see, and how many have answered.
+    #[must_use]
+    pub fn screen_view(&self, now: Mono, pin: &str) -> LiveView {
+        let state = self.state();
+        let stage = state.stage();
+        let instance = self.shown_instance();
+        let past = |phase| instance.filter(|i| stage >= Stage::new(*i, phase));
+        let open = (stage.phase == Phase::Open).then_some(stage.instance);
+        let age_ms = open.and_then(|i| self.carried.elapsed_ms(now, i));
+        let left = |age: u64| u64::from(state.open_ms(stage.instance)).saturating_sub(age);
+        let with_board = matches!(stage.phase, Phase::Board | Phase::Ended);
+        LiveView {
+            event: self.identity.event,
+            pin: pin.to_owned(),
+            title: state.script().map(|script| script.title.clone()).unwrap_or_default(),
+            revision: self.revision(),
+            players: state.players.count() as u64,
+            locked: state.named.is_on(LOBBY_LOCK),
+            stage: stage_view(stage),
+            question: instance.and_then(|i| self.question_view(i)),
+            age_ms,
+            remaining_ms: age_ms.map(left),
+            answered: past(Phase::Open).map(|i| state.answered(i)),
+            tallies: past(Phase::Tallies).map(|i| state.tally(i)),
+            reveal: past(Phase::Reveal).and_then(|i| self.reveal_view(i)),
+            board: with_board.then(|| self.board()),
+            result: self.result_instance().map(|i| self.result_view(now, i)),
+        }
+    }
+
+    /// What the host sees.
+    #[must_use]
+    pub fn host_view(&self, now: Mono, pin: &str) -> HostView {
+        let mut live = self.screen_view(now, pin);
+        let closed = self.shown_instance().filter(|i| self.newest_closed() >= *i);
+        live.tallies = closed.map(|i| self.state().tally(i));
+        HostView {
+            live,
+            node: self.identity.name.clone(),
+            next: self.possible(),
+            questions: self.host_questions(),
+            enrolled: self.carriers(),
+        }
+    }
+
+    /// The event in a list.
+    #[must_use]
+    pub fn summary(&self, pin: &str) -> EventSummary {
+        EventSummary {
+            event: self.identity.event,
+            pin: pin.to_owned(),
+            title: self.state().script().map(|s| s.title.clone()).unwrap_or_default(),
+            stage: stage_view(self.stage()),
+            players: self.state().players.count() as u64,
+        }
+    }
+
+    /// The instance that the stage belongs to, if it is one of a question.
+    fn shown_instance(&self) -> Option<u32> {
+        let stage = self.stage();
+        (!stage.is_over() && stage.instance > 0).then_some(stage.instance)
+    }
+
+    /// The instance whose result is of interest: the shown one, or at the end the last one.
+    fn result_instance(&self) -> Option<u32> {
+        let closed = self.newest_closed();
+        let shown = self.shown_instance().unwrap_or(closed);
+        (closed > 0 && closed == shown).then_some(closed)
+    }
+
+    fn question_view(&self, instance: u32) -> Option<QuestionView> {
+        let state = self.state();
+        let (number, question) = state.question_of(instance)?;
+        let announced = state.stage() == Stage::new(instance, Phase::Intro);
+        let open_ms = if announced { question.open_ms } else { state.open_ms(instance) };
+        Some(QuestionView {
+            number: u32::from(number) + 1,
+            of: state.script()?.questions.len() as u32,
+            text: question.text.clone(),
+            options: if announced { Vec::new() } else { question.options.clone() },
+            multiple: question.multiple,
+            points: question.points,
+            open_ms,
+        })
+    }
+
+    fn reveal_view(&self, instance: u32) -> Option<RevealView> {
+        let (_, question) = self.state().question_of(instance)?;
+        let correct = choices_of(question.correct);
+        Some(RevealView { correct, explanation: question.explanation.clone() })
+    }
+
+    /// All players in order, over what has been revealed. Folded anew only when something that scores
+    /// has changed: a wave of returning players asks for it a thousand times.
+    #[must_use]
+    pub fn standings(&self) -> Arc<Vec<Standing>> {
+        let revision = self.carried.scored_revision();
+        if let Some((of, ranked)) = &*self.ranked.borrow()
+            && *of == revision
+        {
+            return Arc::clone(ranked);
+        }
+        let stage = self.stage();
+        let ranked = standings(self.state(), |instance| stage.has_revealed(instance));
+        let ranked = Arc::new(ranked);
+        *self.ranked.borrow_mut() = Some((revision, Arc::clone(&ranked)));
+        ranked
+    }
+
+    fn board(&self) -> Vec<BoardLine> {
+        let line = |standing: &Standing| BoardLine {
+            rank: standing.rank,
+            name: self.state().players.shown_name(standing.player).unwrap_or_default(),
+            points: standing.points,
+        };
+        self.standings().iter().take(BOARD_LINES).map(line).collect()
+    }
+
+    /// How complete the answers of an instance are here.
+    fn result_view(&self, now: Mono, instance: u32) -> ResultView {
+        let state = self.state();
+        let names: BTreeMap<Origin, &str> = state.enrolled().map(|(o, _, n)| (o, n)).collect();
+        let unsealed: BTreeMap<NodeId, Origin> =
+            state.unsealed(instance, self.heads()).map(|(origin, node)| (node, origin)).collect();
+        let missing = unsealed.values().map(|origin| MissingNode {
+            node: names[origin].to_owned(),
+            since_ms: self.unreachable_ms(now, *origin),
+        });
+        let nodes: BTreeSet<NodeId> = state.enrolled().map(|(_, node, _)| node).collect();
+        let counted = unsealed.len() < 2 && (nodes.len() - unsealed.len()) * 2 > nodes.len();
+        let status = match unsealed.len() {
+            0 => "final",
+            _ if counted => "settled",
+            _ => "partial",
+        };
+        ResultView { status: status.to_owned(), missing: missing.collect() }
+    }
+
+    /// For how long an origin has been out of reach; 0 while it is connected.
+    fn unreachable_ms(&self, now: Mono, origin: Origin) -> u64 {
+        let gone = self.gone_since.get(&origin);
+        gone.map_or(0, |since| now.saturating_sub(*since).as_millis() as u64)
+    }
+
+    fn host_questions(&self) -> Vec<HostQuestion> {
+        let Some(script) = self.state().script() else { return Vec::new() };
+        let host =
+            |(index, question): (usize, &crdt_state::engagement::quiz::Question)| HostQuestion {
+                number: index as u32 + 1,
+                text: question.text.clone(),
+                options: question.options.clone(),
+                correct: choices_of(question.correct),
+            };
+        script.questions.iter().enumerate().map(host).collect()
+    }
+
+    fn carriers(&self) -> Vec<CarrierView> {
+        let (closed, heads) = (self.newest_closed(), self.heads());
+        let mut newest: BTreeMap<NodeId, CarrierView> = BTreeMap::new();
+        for (origin, node, name) in self.state().enrolled() {
+            let reachable = origin == self.identity.origin || self.connected.contains_key(&origin);
+            let sealed = closed > 0 && self.state().is_sealed(origin, closed, heads);
+            let view = CarrierView { node: name.to_owned(), origin, sealed, reachable };
+            let held = newest.entry(node).or_insert_with(|| view.clone());
+            if reachable && !held.reachable {
+                *held = view;
+            }
+        }
+        newest.into_values().collect()
+    }
+
+    /// A player's result of an instance, once it is revealed.
+    #[must_use]
+    pub fn result_of(&self, instance: u32, standing: &Standing, of: u64) -> InboxMessage {
+        let outcome = outcome(self.state(), instance, standing.player);
+        InboxMessage::Result {
+            instance,
+            correct: outcome.is_some_and(|o| o.correct),
+            choices: outcome.map(|o| choices_of(o.choice)).unwrap_or_default(),
+            points: outcome.map_or(0, |o| o.points),
+            total: standing.points,
+            rank: standing.rank,
+            players: of,
+        }
+    }
+
+    /// Says to a player who just came what is held of them: the receipt of the current round, and the
+    /// result once it is revealed.
+    pub(super) fn project(&mut self, player: PlayerId) {
+        let state = self.state();
+        if state.players.row_of(player).is_none() {
+            return;
+        }
+        let newest = state.instances().map(|(instance, _)| instance).last();
+        let Some(instance) = newest else { return };
+        let held = state.held(instance, state.players.rows_of(player));
+        let revealed = state.stage().has_revealed(instance);
+        if let Some((_, cell)) = held {
+            let message = receipt(instance, "accepted", true, cell);
+            self.outputs.push_back(Output::Inbox { player, message });
+        }
+        if revealed {
+            let all = self.standings();
+            if let Some(standing) = all.iter().find(|s| s.player == player) {
+                let message = self.result_of(instance, standing, all.len() as u64);
+                self.outputs.push_back(Output::Inbox { player, message });
+            }
+        }
+    }
+}
+
+/// A stage in words.
+#[must_use]
+pub fn stage_view(stage: Stage) -> StageView {
+    let phase = match stage.phase {
+        Phase::Draft => PhaseView::Draft,
+        Phase::Lobby => PhaseView::Lobby,
+        Phase::Intro => PhaseView::Intro,
+        Phase::Open => PhaseView::Open,
+        Phase::Closed => PhaseView::Closed,
+        Phase::Tallies => PhaseView::Tallies,
+        Phase::Reveal => PhaseView::Reveal,
+        Phase::Board => PhaseView::Board,
+        Phase::Ended => PhaseView::Ended,
+        Phase::Aborted => PhaseView::Aborted,
+    };
+    StageView { instance: stage.instance, phase }
+}
+
+/// A stage out of words.
+#[must_use]
+pub fn stage_of(view: StageView) -> Stage {
+    let phase = match view.phase {
+        PhaseView::Draft => Phase::Draft,
+        PhaseView::Lobby => Phase::Lobby,
+        PhaseView::Intro => Phase::Intro,
+        PhaseView::Open => Phase::Open,
+        PhaseView::Closed => Phase::Closed,
+        PhaseView::Tallies => Phase::Tallies,
+        PhaseView::Reveal => Phase::Reveal,
+        PhaseView::Board => Phase::Board,
+        PhaseView::Ended => Phase::Ended,
+        PhaseView::Aborted => Phase::Aborted,
+    };
+    Stage { instance: view.instance, phase }
+}

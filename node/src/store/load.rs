@@ -1,0 +1,178 @@
+//! Opening a store, and reading back what it keeps.
+
+use super::tables::{CUTS, ENTRIES, EntryKey, MEMORY, lane_of};
+use bytes::Bytes;
+use crdt_state::{EventId, Heads, LaneId, Origin};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableError};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use tracing::error;
+
+/// What the store keeps of one event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The snapshot that the entries build on.
+    pub cut: Option<(Heads, Vec<Bytes>)>,
+    /// By lane, the number of the first entry and the entries from there on, without a gap.
+    pub logs: BTreeMap<LaneId, (u64, Vec<Bytes>)>,
+}
+
+/// A store that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// For the writer.
+    pub database: Database,
+    /// Every event in it; the catalogue is one of them.
+    pub events: BTreeMap<EventId, Kept>,
+    /// What the node remembered of itself.
+    pub memory: BTreeMap<String, Vec<u8>>,
+    /// Where an unreadable file was moved to, if there was one.
+    pub moved_aside: Option<PathBuf>,
+}
+
+/// A store that cannot be opened, with a way out.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made or used.
+    #[error(
+        "the data directory {path} cannot be used: {source}; give one that this user can write to \
+         with --data"
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error(
+        "the data directory {path} is in use by another node; give each node its own with --data"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It could not even be made anew.
+    #[error("the store cannot be opened: {0}")]
+    Other(#[from] redb::Error),
+}
+
+/// The name of the file in the data directory.
+const FILE: &str = "starling.redb";
+
+/// Opens the store in `directory`, which is created if it is missing. A file that cannot be read is moved
+/// aside, and a new one begun.
+///
+/// # Errors
+/// When the directory cannot be used or the store is in use.
+pub fn open_file(directory: &Path) -> Result<Opened, OpenError> {
+    let unusable = |source| OpenError::Directory { path: directory.to_owned(), source };
+    std::fs::create_dir_all(directory).map_err(unusable)?;
+    let path = directory.join(FILE);
+    match open_and_read(|| Database::create(&path)) {
+        Ok(opened) => Ok(opened),
+        Err(error) => match kind(&error) {
+            Kind::InUse => Err(OpenError::InUse { path: directory.to_owned() }),
+            Kind::Io(source) => Err(unusable(source)),
+            Kind::Corrupt => {
+                let aside = move_aside(&path).map_err(unusable)?;
+                error!(%error, aside = %aside.display(), "the store is unreadable: moved aside, refilling from peers");
+                let opened = open_and_read(|| Database::create(&path))?;
+                Ok(Opened { moved_aside: Some(aside), ..opened })
+            }
+        },
+    }
+}
+
+/// Opens a store on something that is not a file, as the simulator's disks are.
+///
+/// # Errors
+/// When redb refuses it.
+pub fn open_with(backend: impl StorageBackend) -> Result<Opened, OpenError> {
+    Ok(open_and_read(|| Builder::new().create_with_backend(backend))?)
+}
+
+enum Kind {
+    InUse,
+    Io(io::Error),
+    Corrupt,
+}
+
+fn kind(error: &redb::Error) -> Kind {
+    match error {
+        redb::Error::DatabaseAlreadyOpen => Kind::InUse,
+        redb::Error::Io(io) if io.kind() != io::ErrorKind::InvalidData => {
+            Kind::Io(io::Error::new(io.kind(), io.to_string()))
+        }
+        _ => Kind::Corrupt,
+    }
+}
+
+/// The first free name beside the file.
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let names = (1..).map(|number| path.with_extension(format!("redb.unreadable-{number}")));
+    let aside = names.into_iter().find(|name| !name.exists()).expect("numbers do not end");
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+fn open_and_read(
+    open: impl FnOnce() -> Result<Database, redb::DatabaseError>,
+) -> Result<Opened, redb::Error> {
+    let database = open()?;
+    let (events, memory) = (read_events(&database)?, read_memory(&database)?);
+    Ok(Opened { database, events, memory, moved_aside: None })
+}
+
+fn read_events(database: &Database) -> Result<BTreeMap<EventId, Kept>, redb::Error> {
+    let mut events: BTreeMap<EventId, Kept> = BTreeMap::new();
+    let read = database.begin_read()?;
+    if let Some(cuts) = present(read.open_table(CUTS))? {
+        for row in cuts.iter()? {
+            let (event, cut) = row?;
+            let cut = postcard::from_bytes(cut.value())
+                .map_err(|error| redb::Error::Corrupted(format!("a snapshot: {error}")))?;
+            events.entry(EventId(event.value())).or_default().cut = Some(cut);
+        }
+    }
+    if let Some(entries) = present(read.open_table(ENTRIES))? {
+        for row in entries.iter()? {
+            let (key, entry) = row?;
+            keep(&mut events, key.value(), Bytes::copy_from_slice(entry.value()));
+        }
+    }
+    Ok(events)
+}
+
+/// Takes an entry in if it follows the one before; what lies beyond a gap is left to the peers.
+fn keep(events: &mut BTreeMap<EventId, Kept>, key: EntryKey, entry: Bytes) {
+    let (event, origin, lane, seq) = key;
+    let Some(lane) = lane_of(lane) else { return };
+    let id = LaneId { origin: Origin(origin), lane };
+    let kept = events.entry(EventId(event)).or_default();
+    let cut = kept.cut.as_ref().map_or(0, |(heads, _)| heads.get(&id));
+    let (first, entries) = kept.logs.entry(id).or_insert_with(|| (cut + 1, Vec::new()));
+    if seq == *first + entries.len() as u64 {
+        entries.push(entry);
+    }
+}
+
+fn read_memory(database: &Database) -> Result<BTreeMap<String, Vec<u8>>, redb::Error> {
+    let read = database.begin_read()?;
+    let Some(memory) = present(read.open_table(MEMORY))? else { return Ok(BTreeMap::new()) };
+    let pair = |row: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), _>| {
+        let (name, value) = row?;
+        Ok((name.value().to_owned(), value.value().to_vec()))
+    };
+    memory.iter()?.map(pair).collect()
+}
+
+/// A table that nobody has written to yet does not exist.
+fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
