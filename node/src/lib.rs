@@ -21,10 +21,13 @@
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod engine;
 pub mod env;
+pub mod hub;
+pub mod run;
 pub mod service;
 pub mod show;
 pub mod store;

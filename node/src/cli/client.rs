@@ -1,0 +1,168 @@
+//! Asking a running node over HTTP, and what its refusals mean for a script.
+
+use super::{Exit, Failure};
+use crate::service::view::Refusal;
+use clap::Args;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::time::Duration;
+use ureq::http::{Response, StatusCode, header};
+use ureq::{Agent, Body};
+
+/// Which node is asked, and as whom.
+#[derive(Debug, Clone, Args)]
+pub(super) struct NodeArgs {
+    /// Base URL of any node of the cluster
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STARLING_NODE",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(super) node: String,
+    /// Token that gives the role this needs
+    #[arg(long, env = "STARLING_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// Seconds to wait for the node
+    #[arg(long, value_name = "SECONDS", env = "STARLING_TIMEOUT", default_value_t = 10)]
+    pub(super) timeout: u64,
+}
+
+/// A request that did not get what it asked for.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// The node said no.
+    Refused { status: StatusCode, refusal: Box<Refusal> },
+    /// Nobody said anything that makes sense.
+    Failed(Failure),
+}
+
+/// One node, asked as one caller.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    agent: Agent,
+    node: String,
+    token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: Refusal,
+}
+
+impl Client {
+    pub(super) fn new(args: &NodeArgs) -> Self {
+        let timeout = Duration::from_secs(args.timeout);
+        Self::at(&args.node, args.token.clone(), timeout)
+    }
+
+    pub(super) fn at(node: &str, token: Option<String>, timeout: Duration) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(timeout))
+            .timeout_recv_response(Some(timeout))
+            .proxy(None)
+            .build();
+        let node = node.trim_end_matches('/').to_owned();
+        Client { agent: config.into(), node, token }
+    }
+
+    /// The base URL of the node.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// JSON from the node.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(self.ask(path)?)
+    }
+
+    /// Sends a text and takes JSON.
+    pub(super) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &str,
+    ) -> Result<T, ClientError> {
+        let request = self.agent.post(self.url(path));
+        let request = match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let answer = request.content_type("application/json").send(body);
+        self.read(self.judge(answer)?)
+    }
+
+    /// A body of any length.
+    pub(super) fn download(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
+        Ok(self.ask(path)?.into_body().into_reader())
+    }
+
+    fn ask(&self, path: &str) -> Result<Response<Body>, ClientError> {
+        let request = self.agent.get(self.url(path));
+        let request = match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        self.judge(request.call())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.node)
+    }
+
+    fn judge(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, ClientError> {
+        let mut response = answer.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        match response.body_mut().read_json::<ErrorBody>() {
+            Ok(body) => Err(ClientError::Refused { status, refusal: Box::new(body.error) }),
+            Err(_) => Err(self.foreign(&format!("status {status} without a word"))),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, response: Response<Body>) -> Result<T, ClientError> {
+        let body = response.into_body().into_with_config().limit(64 << 20).read_json();
+        body.map_err(|error| self.foreign(&error.to_string()))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> ClientError {
+        let message = format!("{} does not answer: {error}", self.node);
+        let hint =
+            "is the node running, and is its --http address the one in --node (STARLING_NODE)?";
+        ClientError::Failed(Failure::new(Exit::Unreachable, message).hint(hint))
+    }
+
+    fn foreign(&self, what: &str) -> ClientError {
+        let message = format!("{} answers with something else than a node: {what}", self.node);
+        ClientError::Failed(Failure::new(Exit::Failed, message))
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Failed(failure) => failure,
+            ClientError::Refused { status, refusal } => {
+                let message = format!("{} ({})", refusal.message, refusal.code);
+                Failure { exit: exit_of(status), message, hint: refusal.hint }
+            }
+        }
+    }
+}
+
+/// What a refusal's status means for a script.
+fn exit_of(status: StatusCode) -> Exit {
+    match status {
+        StatusCode::NOT_FOUND => Exit::NotFound,
+        StatusCode::UNPROCESSABLE_ENTITY => Exit::Invalid,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Refused,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}

@@ -1,0 +1,125 @@
+//! `starling event import` and `starling export`: an event's way in and out.
+
+use super::client::{Client, ClientError, NodeArgs};
+use super::out::{say, say_json};
+use super::parts::describe_problems;
+use super::{Exit, Failure};
+use crate::service::view::{Imported, Refusal};
+use clap::{Args, Subcommand};
+use crdt_state::EventId;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventCommand {
+    /// Create an event from a show file
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The show file
+    file: PathBuf,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The event
+    #[arg(long, value_name = "ID")]
+    event: EventId,
+    /// Write here instead of to stdout; the file appears when it is whole
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Accepted for uniformity: an export is JSON lines in any case
+    #[arg(long)]
+    json: bool,
+}
+
+/// Creates an event.
+pub(super) fn run(EventCommand::Import(args): &EventCommand) -> Result<Exit, Failure> {
+    let show = read_show(&args.file)?;
+    let client = Client::new(&args.node);
+    match client.post::<Imported>("/api/v1/events", &show) {
+        Ok(imported) if args.json => say_json(&imported)?,
+        Ok(imported) => say(&describe_imported(client.node(), &imported))?,
+        Err(ClientError::Refused { refusal, .. }) if !refusal.problems.is_empty() => {
+            return tell_problems(&refusal, args);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a show file.
+pub(super) fn read_show(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file).map_err(|error| {
+        let missing = error.kind() == ErrorKind::NotFound;
+        let exit = if missing { Exit::NotFound } else { Exit::Failed };
+        Failure::new(exit, format!("cannot read {}: {error}", file.display()))
+    })
+}
+
+fn tell_problems(refusal: &Refusal, args: &ImportArgs) -> Result<Exit, Failure> {
+    if args.json {
+        say_json(refusal)?;
+    } else {
+        eprintln!("{}", describe_problems(&refusal.problems, &args.file.display().to_string()));
+    }
+    Ok(Exit::Invalid)
+}
+
+/// An event and where its people go.
+pub(super) fn describe_imported(http: &str, imported: &Imported) -> String {
+    let Imported { event, pin, host_token } = imported;
+    format!(
+        "event   {event}\n\
+         pin     {pin}\n\
+         player  {http}/?pin={pin}\n\
+         host    {http}/host#event={event}&token={host_token}\n\
+         screen  {http}/screen?pin={pin}"
+    )
+}
+
+/// Writes an event out.
+pub(super) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
+    let path = format!("/api/v1/events/{}/export", args.event);
+    let mut lines = Client::new(&args.node).download(&path)?;
+    match &args.output {
+        Some(file) => write_file(&mut lines, file)?,
+        None => write_stdout(&mut lines)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn write_stdout(lines: &mut impl Read) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match io::copy(lines, &mut stdout).and_then(|_| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::of(Exit::Failed, "the export broke off")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_file(lines: &mut impl Read, file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let whole = || -> io::Result<()> {
+        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        io::copy(lines, &mut part)?;
+        part.as_file().sync_all()?;
+        part.persist(file)?;
+        Ok(())
+    };
+    let failed = format!("cannot write the export to {}", file.display());
+    let mut whole = whole;
+    whole().map_err(Failure::of(Exit::Failed, failed))
+}

@@ -1,0 +1,109 @@
+//! `starling status` and `starling members`: a cluster without a master has no view of its own, so
+//! each says whose view it shows.
+
+use super::client::{Client, NodeArgs};
+use super::out::{say, say_json, table};
+use super::{Exit, Failure};
+use crate::service::view::{MemberView, PhaseView, StatusView};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Exit with 7 unless the node calls itself healthy
+    #[arg(long)]
+    check: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows a node.
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
+    let status: StatusView = Client::new(&args.node).get("/api/v1/status")?;
+    if args.json {
+        say_json(&status)?;
+    } else {
+        say(&describe_status(&status))?;
+    }
+    let degraded = args.check && status.verdict != "healthy";
+    Ok(if degraded { Exit::Degraded } else { Exit::Done })
+}
+
+fn describe_status(status: &StatusView) -> String {
+    let StatusView { verdict, name, node, origin, version, cluster, .. } = status;
+    let (alive, known, sessions) = (status.members_alive, status.members_known, status.sessions);
+    let uptime = describe_seconds(status.uptime_s);
+    let head = format!(
+        "{verdict}, as seen by {name}\n\
+         node {node} origin {origin} version {version} cluster {cluster}\n\
+         up {uptime}, {alive} of {known} members alive, {sessions} players connected"
+    );
+    if status.events.is_empty() {
+        return head;
+    }
+    let rows = status.events.iter().map(|event| {
+        let phase = describe_phase(event.stage.phase);
+        let stage = format!("{} {phase}", event.stage.instance);
+        let (id, players) = (event.event.to_string(), event.players.to_string());
+        [id, event.pin.clone(), stage, players, event.title.clone()]
+    });
+    let rows = rows.collect::<Vec<_>>();
+    format!("{head}\n\n{}", table(["EVENT", "PIN", "STAGE", "PLAYERS", "TITLE"], &rows))
+}
+
+fn describe_phase(phase: PhaseView) -> String {
+    format!("{phase:?}").to_lowercase()
+}
+
+fn describe_seconds(seconds: u64) -> String {
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MembersArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the members in a node's view.
+pub(super) fn members(args: &MembersArgs) -> Result<Exit, Failure> {
+    let members: Vec<MemberView> = Client::new(&args.node).get("/api/v1/members")?;
+    if args.json {
+        say_json(&members)?;
+    } else {
+        say(&describe_members(&members))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn describe_members(members: &[MemberView]) -> String {
+    let rows = members.iter().map(|member| {
+        let link = if member.linked { "up" } else { "down" };
+        let rtt = member.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
+        let MemberView { state, name, node, addr, version, links, .. } = member.clone();
+        [state, name, node.to_string(), addr, link.into(), rtt, version, links.http]
+    });
+    let rows: Vec<_> = rows.collect();
+    table(["STATE", "NAME", "NODE", "PEER", "LINK", "RTT", "VERSION", "HTTP"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uptime_has_two_units_at_most() {
+        assert_eq!(describe_seconds(59), "59 s");
+        assert_eq!(describe_seconds(61), "1 min 1 s");
+        assert_eq!(describe_seconds(7_322), "2 h 2 min");
+    }
+}

@@ -1,0 +1,90 @@
+//! The command line of `starling`.
+//!
+//! Data goes to stdout, everything else to stderr. Each value comes from its flag, else from its
+//! variable in the environment, else from its default; there is no configuration file. Commands that
+//! ask a running node do so over its HTTP API and know nothing that the API does not tell.
+
+mod client;
+mod dev;
+mod event;
+mod exit;
+mod key;
+mod look;
+mod out;
+mod parts;
+mod serve;
+mod signal;
+#[cfg(test)]
+mod tests;
+
+pub use exit::{Exit, Failure};
+pub use signal::stop_signal;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line makes no sense
+  3  not found: no such event, PIN or file
+  4  a configuration or a show file is invalid
+  5  the token or the key was refused
+  6  the node cannot be reached or does not answer in time
+  7  the cluster is degraded (status --check)";
+
+/// Live audience engagements on a cluster without a master.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node
+    Serve(Box<serve::ServeArgs>),
+    /// Run a whole cluster on this machine, to try it
+    Dev(dev::DevArgs),
+    /// Make a cluster key
+    Key(key::KeyArgs),
+    /// Make a token from the cluster key
+    #[command(subcommand)]
+    Token(key::TokenCommand),
+    /// Create events
+    #[command(subcommand)]
+    Event(event::EventCommand),
+    /// Show one node
+    Status(look::StatusArgs),
+    /// Show the members of the cluster, as one node sees them
+    Members(look::MembersArgs),
+    /// Write an event out as JSON lines
+    Export(event::ExportArgs),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Dev(args) => dev::run(&args),
+        Command::Key(args) => key::run(&args),
+        Command::Token(command) => key::run_token(&command),
+        Command::Event(command) => event::run(&command),
+        Command::Status(args) => look::status(&args),
+        Command::Members(args) => look::members(&args),
+        Command::Export(args) => event::export(&args),
+    }
+}

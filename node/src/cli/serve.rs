@@ -1,0 +1,147 @@
+//! `starling serve`: from flags and environment to a running node.
+
+use super::key::KeySource;
+use super::{Exit, Failure, parts};
+use crate::config::{Ack, Bound, ClusterConfig, NodeConfig};
+use clap::{Args, ValueEnum};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::NamedTempFile;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Name of this node, for people [default: the host's name]
+    #[arg(long, env = "STARLING_NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    key: KeySource,
+    /// Folder for this node's store; without it everything is kept in memory
+    #[arg(long, value_name = "DIR", env = "STARLING_DATA")]
+    data: Option<PathBuf>,
+    /// Where to listen for peers (UDP); port 0 takes any free one
+    #[arg(long, value_name = "ADDR", env = "STARLING_PEER", default_value = "127.0.0.1:7946")]
+    peer: SocketAddr,
+    /// Where to listen for pages, API and MQTT over WebSocket (TCP)
+    #[arg(long, value_name = "ADDR", env = "STARLING_HTTP", default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Where to listen for MQTT (TCP)
+    #[arg(long, value_name = "ADDR", env = "STARLING_MQTT", default_value = "127.0.0.1:1883")]
+    mqtt: SocketAddr,
+    /// Host name or address under which others reach this node [default: the ones it listens on]
+    #[arg(long, value_name = "HOST", env = "STARLING_ADVERTISE")]
+    advertise: Option<String>,
+    /// host:port of peers to look for; any one leads to all of them
+    #[arg(long, value_name = "ADDR", env = "STARLING_JOIN", value_delimiter = ',')]
+    join: Vec<String>,
+    /// How many other nodes hold an answer before its receipt is firm; the same on every node
+    #[arg(long, value_name = "LEVEL", env = "STARLING_ACK", value_enum, default_value_t)]
+    ack: Ack,
+    /// For how long after its deadline a round still takes answers; the same on every node
+    #[arg(long, value_name = "MS", env = "STARLING_GRACE_MS", default_value_t = 250)]
+    grace_ms: u64,
+    /// How to write the log to stderr [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", env = "STARLING_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// Write the bound addresses here as JSON once the node listens
+    #[arg(long, value_name = "FILE", env = "STARLING_READY_FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// Runs a node until it is told to stop.
+pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    let config = args.config()?;
+    if let Some(folder) = &config.data {
+        check_data(folder)?;
+    }
+    start_log(args.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::of(Exit::Failed, "cannot start the runtime"))?;
+    let listening = |bound: &Bound| match &args.ready_file {
+        Some(file) => write_ready(file, bound),
+        None => Ok(()),
+    };
+    runtime
+        .block_on(parts::run_node(config, listening))
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    Ok(Exit::Done)
+}
+
+impl ServeArgs {
+    /// The configuration that the flags and the environment make.
+    pub(super) fn config(&self) -> Result<NodeConfig, Failure> {
+        let grace = Duration::from_millis(self.grace_ms);
+        let config = NodeConfig {
+            name: self.name.clone().unwrap_or_else(host_name),
+            data: self.data.clone(),
+            key: self.key.read()?,
+            peer: self.peer,
+            http: self.http,
+            mqtt: self.mqtt,
+            advertise: self.advertise.clone(),
+            join: peers(&self.join),
+            cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
+        };
+        config.validated().map_err(|error| Failure::new(Exit::Invalid, error.to_string()))
+    }
+}
+
+/// The peers to join. An empty variable in the environment means none.
+fn peers(join: &[String]) -> Vec<String> {
+    let peers = join.iter().map(|peer| peer.trim().to_owned());
+    peers.filter(|peer| !peer.is_empty()).collect()
+}
+
+/// The machine's name as far as it can be a node's; `node` where there is none.
+fn host_name() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let fits = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+    let name: String = text.trim().chars().filter(fits).take(32).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
+}
+
+/// Finds out before anything else runs whether the store can be kept there.
+fn check_data(folder: &Path) -> Result<(), Failure> {
+    let writable = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    writable.map(drop).map_err(|error| {
+        let message = format!("cannot keep data in --data {}: {error}", folder.display());
+        Failure::new(Exit::Invalid, message).hint(
+            "give a folder that this user may write, or leave --data out to keep all in memory",
+        )
+    })
+}
+
+fn start_log(format: Option<LogFormat>) {
+    let filter = EnvFilter::try_from_env("STARLING_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = io::stderr().is_terminal();
+    let fallback = if terminal { LogFormat::Text } else { LogFormat::Json };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format.unwrap_or(fallback) {
+        LogFormat::Text => log.with_ansi(terminal).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Written aside and renamed, so that whoever waits for it never reads half of it.
+fn write_ready(file: &Path, bound: &Bound) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    serde_json::to_writer(&mut part, bound)?;
+    part.flush()?;
+    part.persist(file)?;
+    Ok(())
+}

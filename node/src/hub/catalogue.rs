@@ -1,0 +1,163 @@
+//! The catalogue's task: a thin shell around its core.
+
+use crate::engine::{ListingCore, ListingOutput, Ports};
+use crate::store::StoreOp;
+use crdt_state::EventId;
+use crdt_state::catalogue::{CATALOGUE, Catalogue, List};
+use gossip::replication;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::error;
+
+/// Messages that wait for the catalogue. When full, the switchboard waits.
+const MAILBOX: usize = 1_024;
+/// Digits of a PIN.
+const PIN_DIGITS: u64 = 6;
+
+enum Mail {
+    List(List, oneshot::Sender<()>),
+    Replication(replication::Input),
+}
+
+/// The way to the catalogue.
+#[derive(Clone)]
+pub struct Listings {
+    mail: mpsc::Sender<Mail>,
+    known: watch::Receiver<Arc<Catalogue>>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Listings {
+    /// The event behind a PIN.
+    #[must_use]
+    pub fn find(&self, pin: &str) -> Option<EventId> {
+        self.known.borrow().find(pin)
+    }
+
+    /// What is known now, and whenever it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.known.clone()
+    }
+
+    /// Lists an event; returns when enough nodes know, or after a while.
+    pub async fn list(&self, list: List) {
+        let (listed, wait) = oneshot::channel();
+        if self.mail.send(Mail::List(list, listed)).await.is_ok() {
+            // A catalogue that is gone is a node that is stopping.
+            let _ = wait.await;
+        }
+    }
+
+    /// Passes on what happened between this node and its peers.
+    pub async fn replicate(&self, input: replication::Input) {
+        // As above.
+        let _ = self.mail.send(Mail::Replication(input)).await;
+    }
+
+    /// A PIN that no event is known to have, drawn from `random`.
+    pub fn free_pin(&self, mut random: impl FnMut() -> u64) -> String {
+        let known = self.known.borrow();
+        loop {
+            let lowest = 10_u64.pow(PIN_DIGITS as u32 - 1);
+            let pin = (lowest + random() % (lowest * 9)).to_string();
+            if known.find(&pin).is_none() {
+                return pin;
+            }
+        }
+    }
+
+    /// Whether the node is ready for players.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    /// Says that the node is ready for players.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Relaxed);
+    }
+}
+
+/// The task's state.
+pub struct ListingTask {
+    core: ListingCore,
+    ports: Ports,
+    known: watch::Sender<Arc<Catalogue>>,
+    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    tickets: u64,
+}
+
+impl ListingTask {
+    /// Makes the way to the catalogue and its task, which the caller spawns.
+    pub fn start(
+        core: ListingCore,
+        ports: Ports,
+    ) -> (Listings, impl Future<Output = ()> + Send + 'static) {
+        let (mail, received) = mpsc::channel(MAILBOX);
+        let (known, watched) = watch::channel(Arc::new(core.catalogue().clone()));
+        let task = ListingTask { core, ports, known, waiting: BTreeMap::new(), tickets: 0 };
+        let listings = Listings { mail, known: watched, ready: Arc::default() };
+        (listings, task.run(received))
+    }
+
+    async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
+        loop {
+            let due = self.core.poll_timeout().map(|mono| self.ports.started + mono);
+            let far = Instant::now() + std::time::Duration::from_secs(3_600);
+            tokio::select! {
+                biased;
+                received = mail.recv() => match received {
+                    Some(mail) => self.take(mail),
+                    None => return,
+                },
+                () = sleep_until(due.unwrap_or(far)) => {}
+            }
+            self.core.replicate(self.ports.now(), replication::Input::Timeout);
+            self.carry_out().await;
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        let now = self.ports.now();
+        match mail {
+            Mail::List(list, listed) => {
+                self.tickets += 1;
+                self.waiting.insert(self.tickets, listed);
+                self.core.list(now, self.tickets, list);
+            }
+            Mail::Replication(input) => self.core.replicate(now, input),
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                ListingOutput::Listed { ticket } => {
+                    if let Some(listed) = self.waiting.remove(&ticket) {
+                        // Whoever asked may have gone.
+                        let _ = listed.send(());
+                    }
+                }
+                ListingOutput::Send { to, lane, message } => {
+                    self.ports.send(CATALOGUE, to, lane, &message);
+                }
+                ListingOutput::Persist { id, seq, entry } => {
+                    let event = CATALOGUE;
+                    self.ports.store.put(StoreOp::Entry { event, id, seq, entry }).await;
+                }
+                ListingOutput::PersistCut { heads, parts } => {
+                    let event = CATALOGUE;
+                    self.ports.store.put(StoreOp::Cut { event, heads, parts }).await;
+                }
+                ListingOutput::Alarm(alarm) => error!(%alarm, "replication alarm of the catalogue"),
+            }
+        }
+        if **self.known.borrow() != *self.core.catalogue() {
+            self.known.send_replace(Arc::new(self.core.catalogue().clone()));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What hosts, screens and operators ask.
+
+use super::{Carry, Hub, links, stopping};
+use crate::engine::{Input, Owner, Reply};
+use crate::service::Hosts;
+use crate::service::view::{
+    CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView, MemberView, PinView,
+    Refusal, StatusView,
+};
+use crate::show;
+use async_trait::async_trait;
+use bytes::Bytes;
+use crdt_state::EventId;
+use crdt_state::catalogue::{CATALOGUE, Class, List};
+use crdt_state::delta::{Create, Delta, encode};
+use crdt_state::engagement::quiz::Script;
+use gossip::network::Member;
+use gossip::replication::ENTRY_BYTES_MAX;
+use rand_chacha::rand_core::Rng;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{oneshot, watch};
+
+/// The version that this node runs.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Room in a show's entry for the enrolment that is written with it.
+const ENTRY_ROOM: usize = 256;
+
+#[async_trait]
+impl Hosts for Hub {
+    async fn import(&self, text: &str) -> Result<Imported, Refusal> {
+        let script = show::parse(text).map_err(|problems| {
+            let message = format!("the show has {} problems", problems.len());
+            let refusal = Refusal::new("show_invalid", message);
+            Refusal { problems, ..refusal.hint("mend them and import the show again") }
+        })?;
+        self.create(script).await
+    }
+
+    async fn events(&self) -> Vec<EventSummary> {
+        let mut all = Vec::new();
+        for owner in self.owners.all() {
+            all.extend(summary(&owner).await);
+        }
+        all
+    }
+
+    async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
+        let event = self.find(pin)?;
+        let owner = self.owner(event)?;
+        let title = owner.read(|core, _, _| core.state().script().map(|s| s.title.clone())).await;
+        let arriving = || {
+            Refusal::new(
+                "pin_unknown",
+                format!("the show with the PIN {pin} is still arriving here"),
+            )
+            .hint("try again in a moment")
+        };
+        let title = title.flatten().ok_or_else(arriving)?;
+        Ok(PinView { event, pin: pin.to_owned(), title, nodes: self.nodes() })
+    }
+
+    async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
+        let owner = self.owner(event)?;
+        owner.read(|core, publisher, now| publisher.refresh(core, now)).await;
+        Ok(owner.views.host)
+    }
+
+    async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
+        let owner = self.owner(self.find(pin)?)?;
+        owner.read(|core, publisher, now| publisher.refresh(core, now)).await;
+        Ok(owner.views.screen)
+    }
+
+    async fn command(
+        &self,
+        event: EventId,
+        request: CommandRequest,
+    ) -> Result<CommandReply, Refusal> {
+        let owner = self.owner(event)?;
+        match owner.ask(move |ticket| Input::Command { ticket, request }).await {
+            Some(Reply::Commanded(reply)) => Ok(reply),
+            Some(Reply::Refused(refusal)) => Err(refusal),
+            Some(other) => unreachable!("a command is not answered with {other:?}"),
+            None => Err(stopping()),
+        }
+    }
+
+    async fn export(&self, event: EventId) -> Result<Bytes, Refusal> {
+        let owner = self.owner(event)?;
+        let export = owner.read(|core, publisher, _| core.export(publisher.pin()));
+        export.await.ok_or_else(stopping)
+    }
+
+    async fn status(&self) -> StatusView {
+        let (alive, known) = {
+            let members = self.network.members();
+            let members = members.borrow();
+            (members.iter().filter(|member| member.live).count(), members.len())
+        };
+        StatusView {
+            verdict: verdict(alive, known).to_owned(),
+            node: self.facts.node,
+            origin: self.facts.origin,
+            name: self.facts.name.clone(),
+            version: VERSION.to_owned(),
+            uptime_s: self.facts.started.elapsed().as_secs(),
+            cluster: self.facts.cluster.clone(),
+            members_alive: alive,
+            members_known: known,
+            sessions: (self.sessions)(),
+            events: self.events().await,
+        }
+    }
+
+    async fn members(&self) -> Vec<MemberView> {
+        let members = self.network.members().borrow().clone();
+        members.iter().map(|member| self.member(member)).collect()
+    }
+
+    fn host_token(&self, event: EventId) -> String {
+        self.tokens.host(event)
+    }
+
+    fn is_ops(&self, token: &str) -> bool {
+        self.tokens.check_ops(token).is_ok()
+    }
+
+    fn is_host(&self, token: &str, event: EventId) -> bool {
+        self.tokens.check_host(token).is_ok_and(|of| of == event)
+    }
+
+    fn ready(&self) -> bool {
+        self.listings.is_ready()
+    }
+}
+
+impl Hub {
+    async fn create(&self, script: Script) -> Result<Imported, Refusal> {
+        check_size(&script)?;
+        let title = script.title.clone();
+        let (event, pin) = self.new_event();
+        let owner = self.carry(event, pin.clone()).await?;
+        match owner.ask(move |ticket| Input::Create { ticket, script }).await {
+            Some(Reply::Created { .. }) => {}
+            other => return Err(other.map_or_else(stopping, unexpected)),
+        }
+        let class = Class::Live;
+        let listed = List { lamport: 0, event, pin: pin.clone(), title, class };
+        self.listings.list(listed).await;
+        Ok(Imported { event, pin, host_token: self.tokens.host(event) })
+    }
+
+    /// An id that no event has, and a PIN of six digits that no event is known to have.
+    fn new_event(&self) -> (EventId, String) {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut draw = || random.next_u64();
+        let event = loop {
+            let event = EventId(draw());
+            if event != CATALOGUE && self.owners.get(event).is_none() {
+                break event;
+            }
+        };
+        let pin = self.listings.free_pin(draw);
+        (event, pin)
+    }
+
+    async fn carry(&self, event: EventId, pin: String) -> Result<Owner, Refusal> {
+        let (carried, owner) = oneshot::channel();
+        let wish = Carry { event, pin, carried };
+        self.carry.send(wish).await.map_err(|_| stopping())?;
+        owner.await.map_err(|_| stopping())
+    }
+
+    fn member(&self, member: &Member) -> MemberView {
+        let peers = self.network.peers();
+        let peer = peers.iter().find(|peer| peer.node == member.node);
+        let own = member.node == self.facts.node;
+        MemberView {
+            node: member.node,
+            origin: member.origin,
+            name: member.name.clone(),
+            state: if member.live { "alive" } else { "dead" }.to_owned(),
+            addr: member.addr.to_string(),
+            linked: own || peer.is_some(),
+            rtt_ms: peer.map(|peer| peer.rtt.as_secs_f64() * 1_000.0),
+            version: member.kvs.get("version").cloned().unwrap_or_default(),
+            links: if own { self.facts.links.clone() } else { links(member) },
+        }
+    }
+}
+
+/// A script travels as one entry.
+fn check_size(script: &Script) -> Result<(), Refusal> {
+    let create = Create { lamport: 0, script: script.clone() };
+    let bytes = encode(&[Delta::Create(create)]).len() + ENTRY_ROOM;
+    if bytes <= ENTRY_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("the show is {bytes} bytes long, at most {ENTRY_BYTES_MAX} are possible");
+    Err(Refusal::new("show_too_large", message).hint("split it into two shows"))
+}
+
+async fn summary(owner: &Owner) -> Option<EventSummary> {
+    owner.read(|core, publisher, _| core.summary(publisher.pin())).await
+}
+
+fn verdict(alive: usize, known: usize) -> &'static str {
+    match (alive, known) {
+        (1, known) if known > 1 => "isolated",
+        (alive, known) if alive < known => "degraded",
+        _ => "healthy",
+    }
+}
+
+fn unexpected(reply: Reply) -> Refusal {
+    match reply {
+        Reply::Refused(refusal) => refusal,
+        other => unreachable!("a creation is not answered with {other:?}"),
+    }
+}

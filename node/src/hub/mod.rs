@@ -1,0 +1,174 @@
+//! The hub: where a node's edges meet its engine.
+//!
+//! It implements what players and hosts ask of a node by finding the owner of the event that is meant. It
+//! checks tokens, turns payloads into requests and refusals into verdicts, and holds no state of any
+//! event.
+
+mod catalogue;
+mod hosts;
+mod payload;
+mod players;
+mod switchboard;
+
+pub use catalogue::{ListingTask, Listings};
+pub use switchboard::{Switchboard, replay};
+
+use crate::api::metrics::{Sample, Source};
+use crate::engine::Owner;
+use crate::env::Env;
+use crate::service::view::{NodeLinks, Refusal};
+use crate::token::TokenKeys;
+use crdt_state::{EventId, NodeId, Origin};
+use gossip::network::{Member, Network};
+use rand_chacha::ChaCha12Rng;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// What a node says of itself.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its id.
+    pub node: NodeId,
+    /// This incarnation.
+    pub origin: Origin,
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    pub links: NodeLinks,
+    /// Fingerprint of the cluster's key.
+    pub cluster: String,
+    /// When it started.
+    pub started: Instant,
+}
+
+/// The owners of all events that this node carries.
+#[derive(Clone, Default)]
+pub struct Owners(Arc<RwLock<BTreeMap<EventId, Owner>>>);
+
+impl Owners {
+    /// The owner of an event.
+    #[must_use]
+    pub fn get(&self, event: EventId) -> Option<Owner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&event).cloned()
+    }
+
+    /// All of them, in the order of their events.
+    #[must_use]
+    pub fn all(&self) -> Vec<Owner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn insert(&self, event: EventId, owner: Owner) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(event, owner);
+    }
+}
+
+/// A wish that this node carry an event.
+pub struct Carry {
+    event: EventId,
+    pin: String,
+    carried: oneshot::Sender<Owner>,
+}
+
+/// The hub. Its edges share it.
+pub struct Hub {
+    facts: Facts,
+    tokens: TokenKeys,
+    owners: Owners,
+    listings: Listings,
+    inboxes: Arc<crate::engine::Inboxes>,
+    carry: mpsc::Sender<Carry>,
+    network: Network,
+    random: Mutex<ChaCha12Rng>,
+    refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
+    sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// What a hub is made of.
+pub struct Parts {
+    /// What the node says of itself.
+    pub facts: Facts,
+    /// Makes and checks tokens.
+    pub tokens: TokenKeys,
+    /// The owners, shared with the switchboard.
+    pub owners: Owners,
+    /// The catalogue.
+    pub listings: Listings,
+    /// The open inboxes, shared with the owners.
+    pub inboxes: Arc<crate::engine::Inboxes>,
+    /// The switchboard's ear.
+    pub carry: mpsc::Sender<Carry>,
+    /// The peers.
+    pub network: Network,
+    /// How many players are connected.
+    pub sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Hub {
+    /// A hub over its parts.
+    #[must_use]
+    pub fn new(parts: Parts, env: &Env) -> Self {
+        let Parts { facts, tokens, owners, listings, inboxes, carry, network, sessions } = parts;
+        let random = Mutex::new(env.random("events and pins"));
+        let refusals = Mutex::default();
+        Hub { facts, tokens, owners, listings, inboxes, carry, network, random, refusals, sessions }
+    }
+
+    /// The owner of an event, or a clear no.
+    fn owner(&self, event: EventId) -> Result<Owner, Refusal> {
+        self.owners.get(event).ok_or_else(|| {
+            Refusal::new("event_unknown", format!("there is no event {event} here"))
+                .hint("`starling status` lists the events")
+        })
+    }
+
+    /// Where every live node is reached, this one first.
+    fn nodes(&self) -> Vec<NodeLinks> {
+        let members = self.network.members();
+        let members = members.borrow();
+        let others = members.iter().filter(|m| m.live && m.node != self.facts.node);
+        let others = others.map(links).filter(|links| !links.http.is_empty());
+        std::iter::once(self.facts.links.clone()).chain(others).collect()
+    }
+
+    fn count_refusal(&self, edge: &'static str, refusal: &Refusal) {
+        let mut refusals = self.lock_refusals();
+        *refusals.entry((edge, refusal.code.clone())).or_default() += 1;
+    }
+
+    fn lock_refusals(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), u64>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The no of a node whose owner is gone.
+fn stopping() -> Refusal {
+    Refusal::new("overloaded", "this node is stopping").hint("use another node")
+}
+
+/// Where a member says that it is reached.
+fn links(member: &Member) -> NodeLinks {
+    let kv = |key: &str| member.kvs.get(key).cloned().unwrap_or_default();
+    NodeLinks { name: member.name.clone(), http: kv("http"), ws: kv("ws"), mqtt: kv("mqtt") }
+}
+
+impl Source for Hub {
+    fn samples(&self) -> Vec<Sample> {
+        let refused = |((edge, code), count): (&(&'static str, String), &u64)| {
+            let help = "Requests of players that were refused, by reason.";
+            Sample::new("starling_refused_total", help, *count as f64)
+                .label("edge", *edge)
+                .label("code", code.clone())
+        };
+        let mut samples: Vec<Sample> = self.lock_refusals().iter().map(refused).collect();
+        let events = self.owners.all().len() as f64;
+        samples.push(Sample::new("starling_events", "Events that this node carries.", events));
+        let sessions = (self.sessions)() as f64;
+        samples.push(Sample::new("starling_sessions_active", "Players connected here.", sessions));
+        let peers = self.network.peers().len() as f64;
+        samples.push(Sample::new("starling_peers", "Peers with a direct link.", peers));
+        samples
+    }
+}

@@ -1,0 +1,83 @@
+//! The JSON that players send. Unknown fields are ignored, so that newer pages can talk to older nodes.
+
+use crate::service::view::Refusal;
+use crdt_state::PlayerId;
+use serde::Deserialize;
+
+/// What is published to `connect/<slot>`.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub(super) enum Connect {
+    /// Somebody who has joined before is back.
+    Back {
+        /// Proves the join.
+        token: String,
+    },
+    /// Somebody joins.
+    Join {
+        /// Of the event.
+        pin: String,
+        /// Who; made up by the client.
+        player: PlayerId,
+        /// As typed.
+        name: String,
+    },
+}
+
+/// What is published to `answer/<slot>`.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Proves the join.
+    pub token: String,
+    /// Which run, as the live state shows it.
+    pub instance: u32,
+    /// A single option.
+    #[serde(default)]
+    pub choice: Option<u8>,
+    /// Any number of options.
+    #[serde(default)]
+    pub choices: Vec<u8>,
+}
+
+impl Answer {
+    /// All chosen options.
+    pub fn all_choices(&self) -> Vec<u8> {
+        let mut all = self.choices.clone();
+        all.extend(self.choice);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// Reads a payload.
+pub(super) fn read<'a, T: Deserialize<'a>>(
+    payload: &'a [u8],
+    expected: &str,
+) -> Result<T, Refusal> {
+    serde_json::from_slice(payload).map_err(|error| {
+        Refusal::new("payload_malformed", format!("the payload cannot be read: {error}"))
+            .hint(format!("send {expected}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_coming_in_are_read() {
+        let join = br#"{"pin":"1","player":"000000000000000000000000000000ff","name":"A","x":1}"#;
+        let expected = Connect::Join { pin: "1".into(), player: PlayerId(255), name: "A".into() };
+        assert_eq!(read::<Connect>(join, ""), Ok(expected));
+        let back = read::<Connect>(br#"{"token":"slp_x"}"#, "");
+        assert_eq!(back, Ok(Connect::Back { token: "slp_x".into() }));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_would() {
+        let refusal = read::<Connect>(b"{", "a join").unwrap_err();
+        assert_eq!(refusal.code, "payload_malformed");
+        assert_eq!(refusal.hint.as_deref(), Some("send a join"));
+    }
+}

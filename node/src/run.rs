@@ -1,0 +1,318 @@
+//! How a node is put together: from a configuration, its surroundings and its ground.
+//!
+//! [`start`] is the same for the binary and for the simulator; only [`serve`] knows sockets, files and
+//! signals.
+
+use crate::api::{self, metrics};
+use crate::config::{Ack, Bound, NodeConfig};
+use crate::edge::{Accept, Edge, Limits, accept_players};
+use crate::engine::{Inboxes, Listed, ListingCore, Ports, Rules};
+use crate::env::Env;
+use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
+use crate::service::view::NodeLinks;
+use crate::service::{Hosts, Players};
+use crate::store::{self, Opened, StoreHandle, StoreOp};
+use crate::token::TokenKeys;
+use axum::Router;
+use crdt_state::catalogue::CATALOGUE;
+use crdt_state::{NodeId, Origin};
+use gossip::network::{
+    ClusterKey, Network, NetworkConfig, Ports as NetworkPorts, StartError as NetworkStartError,
+    Tuning,
+};
+use gossip::replication::{AckLevel, Config};
+use ring::digest;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::info;
+
+mod inside;
+mod serve;
+
+use inside::Inside;
+pub use serve::{RunError, serve};
+
+/// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
+const CARRY_QUEUE: usize = 64;
+
+/// What a node stands on: sockets and disk, real or simulated.
+pub struct Ground {
+    /// The peers' socket.
+    pub socket: Arc<dyn quinn::AsyncUdpSocket>,
+    /// QUIC's timers and tasks.
+    pub runtime: Arc<dyn quinn::Runtime>,
+    /// Where peers reach this node.
+    pub advertise: SocketAddr,
+    /// Addresses of peers to look for first.
+    pub seeds: Vec<SocketAddr>,
+    /// Where players and hosts reach this node.
+    pub links: NodeLinks,
+    /// Where players' connections come from.
+    pub players: Vec<Box<dyn Accept>>,
+    /// The store; `None` for a node in memory.
+    pub store: Option<Opened>,
+}
+
+/// A node that runs.
+pub struct Node {
+    /// What it says of itself.
+    pub facts: Facts,
+    /// The peers.
+    pub network: Network,
+    /// The store.
+    pub store: StoreHandle,
+    /// The events that it carries.
+    pub owners: Owners,
+    /// The players' edge.
+    pub edge: Edge,
+    /// What `/metrics` shows.
+    pub metrics: Arc<metrics::Metrics>,
+    hub: Arc<Hub>,
+}
+
+impl Node {
+    /// The node as its hosts see it.
+    #[must_use]
+    pub fn hosts(&self) -> Arc<dyn Hosts> {
+        Arc::clone(&self.hub) as Arc<dyn Hosts>
+    }
+
+    /// The node as its players see it.
+    #[must_use]
+    pub fn players(&self) -> Arc<dyn Players> {
+        Arc::clone(&self.hub) as Arc<dyn Players>
+    }
+
+    /// The HTTP API, the pages and MQTT over WebSocket.
+    pub fn router(&self, stop: tokio_util::sync::CancellationToken) -> Router {
+        let mut settings = api::Settings::new(self.facts.links.http.clone());
+        settings.metrics = Arc::clone(&self.metrics);
+        settings.stop = stop;
+        let mqtt = Router::new()
+            .route("/mqtt", axum::routing::get(crate::edge::mqtt_over_websocket))
+            .with_state(self.edge.clone());
+        api::router(self.hosts(), settings).merge(mqtt)
+    }
+
+    /// Leaves the cluster politely and brings everything to disk.
+    pub async fn stop(&self) {
+        self.network.leave().await;
+        self.store.flush().await;
+    }
+}
+
+/// Starts a node.
+///
+/// # Errors
+/// When the network cannot start.
+pub async fn start(config: &NodeConfig, env: &Env, ground: Ground) -> Result<Node, StartError> {
+    let Ground { socket, runtime, advertise, seeds, links, players, store } = ground;
+    let origin = Origin(env.random_u64("origin"));
+    let (database, events, memory) = match store {
+        Some(Opened { database, events, memory, .. }) => (Some(database), events, memory),
+        None => Default::default(),
+    };
+    let store = store::start(database, env);
+    let (node, generation) = remember(&store, &memory, env).await;
+    let facts = Facts {
+        node,
+        origin,
+        name: config.name.clone(),
+        links,
+        cluster: config.key.fingerprint(),
+        started: Instant::now(),
+    };
+    let identity = Identity { facts: &facts, generation, advertise, seeds, memory: &memory };
+    let network_config = network_config(config, identity);
+    let ports = NetworkPorts {
+        socket,
+        runtime,
+        spawn: Arc::clone(&env.spawn),
+        seed: env.random("network").get_seed(),
+    };
+    let (network, received) = Network::start(network_config, ports).await?;
+    let node = assemble(config, env, facts, network, store, events, received);
+    for accept in players {
+        let accepting = accept_players(accept, node.edge.clone(), Arc::clone(&env.spawn));
+        env.spawn.spawn("accept", Box::pin(accepting));
+    }
+    info!(node = %node.facts.node, origin = %node.facts.origin, "node started");
+    Ok(node)
+}
+
+/// A node that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The peer plane cannot start.
+    #[error("the peer plane cannot start: {0}")]
+    Network(#[from] NetworkStartError),
+}
+
+/// Who the node is, and which of its lives this is. Both are on disk before anything is written in this
+/// life's name.
+async fn remember(
+    store: &StoreHandle,
+    memory: &BTreeMap<String, Vec<u8>>,
+    env: &Env,
+) -> (NodeId, u64) {
+    let number = |name: &str| {
+        let bytes: [u8; 8] = memory.get(name)?.as_slice().try_into().ok()?;
+        Some(u64::from_be_bytes(bytes))
+    };
+    let node = number("node").unwrap_or_else(|| env.random_u64("node"));
+    let generation = (number("generation").unwrap_or(0) + 1).max((env.wall)());
+    for (name, value) in [("node", node), ("generation", generation)] {
+        let value = value.to_be_bytes().to_vec();
+        store.put(StoreOp::Remember { name, value }).await;
+    }
+    store.flush().await;
+    (NodeId(node), generation)
+}
+
+struct Identity<'a> {
+    facts: &'a Facts,
+    generation: u64,
+    advertise: SocketAddr,
+    seeds: Vec<SocketAddr>,
+    memory: &'a BTreeMap<String, Vec<u8>>,
+}
+
+fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig {
+    let Identity { facts, generation, advertise, mut seeds, memory } = identity;
+    let known = memory.get("addresses").and_then(|bytes| postcard::from_bytes(bytes).ok());
+    seeds.extend(known.unwrap_or_else(Vec::<SocketAddr>::new));
+    let kvs = [
+        ("http", facts.links.http.clone()),
+        ("ws", facts.links.ws.clone()),
+        ("mqtt", facts.links.mqtt.clone()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    NetworkConfig {
+        key: ClusterKey::from_bytes(*config.key.bytes()),
+        node: facts.node,
+        origin: facts.origin,
+        generation,
+        name: facts.name.clone(),
+        advertise,
+        seeds,
+        kvs: kvs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        config_hash: config_hash(config),
+        tuning: Tuning::default(),
+    }
+}
+
+/// What must be equal on all nodes, in 64 bits; it travels in the handshake.
+fn config_hash(config: &NodeConfig) -> u64 {
+    let text = format!("{:?}", config.cluster);
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    u64::from_be_bytes(hash.as_ref()[..8].try_into().expect("SHA-256 gives 32 bytes"))
+}
+
+fn assemble(
+    config: &NodeConfig,
+    env: &Env,
+    facts: Facts,
+    network: Network,
+    store: StoreHandle,
+    mut events: BTreeMap<crdt_state::EventId, store::Kept>,
+    received: mpsc::Receiver<gossip::network::NetworkEvent>,
+) -> Node {
+    let rules = Rules { ack: ack(config), grace: config.cluster.grace, ..Rules::default() };
+    let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
+    let inboxes = Arc::new(Inboxes::default());
+    let ports = Ports {
+        network: network.clone(),
+        store: store.clone(),
+        inboxes: Arc::clone(&inboxes),
+        started: facts.started,
+    };
+    let mut listed = Listed::default();
+    let logs = replay(events.remove(&CATALOGUE).unwrap_or_default(), &mut listed, ports.now());
+    let (origin, node_id) = (facts.origin, facts.node);
+    let core = ListingCore::resume(origin, node_id, rules.ack, replication.clone(), listed, logs);
+    let (listings, listing) = ListingTask::start(core, ports.clone());
+    env.spawn.spawn("catalogue", Box::pin(listing));
+
+    let owners = Owners::default();
+    let malformed = Arc::new(AtomicU64::new(0));
+    let (carry, wishes) = mpsc::channel(CARRY_QUEUE);
+    let mut switchboard = Switchboard {
+        facts: facts.clone(),
+        ports,
+        rules,
+        replication,
+        env: env.clone(),
+        owners: owners.clone(),
+        listings: listings.clone(),
+        peers: BTreeMap::new(),
+        malformed: Arc::clone(&malformed),
+    };
+    switchboard.restore(events);
+    env.spawn.spawn("switchboard", Box::pin(switchboard.run(received, wishes)));
+    listings.set_ready();
+
+    let tokens = TokenKeys::new(&[*config.key.bytes()]);
+    let sessions = Sessions::default();
+    let parts = Parts {
+        facts: facts.clone(),
+        tokens,
+        owners: owners.clone(),
+        listings,
+        inboxes,
+        carry,
+        network: network.clone(),
+        sessions: sessions.reader(),
+    };
+    let hub = Arc::new(Hub::new(parts, env));
+    let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, Limits::default());
+    sessions.fill(&edge);
+    let metrics = Arc::new(metrics::Metrics::default());
+    metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
+    metrics.register(Arc::new(Inside {
+        edge: edge.clone(),
+        network: network.clone(),
+        store: store.clone(),
+        malformed,
+    }));
+    Node { facts, network, store, owners, edge, metrics, hub }
+}
+
+/// The number of sessions, which the edge knows and the hub, made before it, tells.
+#[derive(Clone, Default)]
+struct Sessions(Arc<std::sync::OnceLock<Arc<crate::edge::Counters>>>);
+
+impl Sessions {
+    fn reader(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+        let counters = Arc::clone(&self.0);
+        Arc::new(move || counters.get().map_or(0, |counters| counters.sessions_active()))
+    }
+
+    fn fill(&self, edge: &Edge) {
+        // Filled once, right here.
+        let _ = self.0.set(Arc::clone(edge.counters()));
+    }
+}
+
+fn ack(config: &NodeConfig) -> AckLevel {
+    match config.cluster.ack {
+        Ack::Local => AckLevel::Local,
+        Ack::Peer => AckLevel::Peer,
+        Ack::Majority => AckLevel::Majority,
+    }
+}
+
+/// Where a node that listens on `bound` is reached.
+#[must_use]
+pub fn links(config: &NodeConfig, bound: &Bound) -> NodeLinks {
+    let http = config.advertised(bound.http);
+    NodeLinks {
+        name: config.name.clone(),
+        ws: format!("ws://{http}/mqtt"),
+        http: format!("http://{http}"),
+        mqtt: config.advertised(bound.mqtt),
+    }
+}

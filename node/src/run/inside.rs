@@ -1,0 +1,91 @@
+//! What the edge, the peer plane and the store have counted, for `/metrics`.
+
+use crate::api::metrics::{Sample, Source};
+use crate::edge::Edge;
+use crate::store::StoreHandle;
+use gossip::network::Network;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The counters of everything that does not count by itself.
+pub(super) struct Inside {
+    pub(super) edge: Edge,
+    pub(super) network: Network,
+    pub(super) store: StoreHandle,
+    /// Frames of peers that could not be read.
+    pub(super) malformed: Arc<AtomicU64>,
+}
+
+impl Source for Inside {
+    fn samples(&self) -> Vec<Sample> {
+        let mut samples = self.edge_samples();
+        samples.extend(self.network_samples());
+        samples.extend(self.store_samples());
+        samples
+    }
+}
+
+impl Inside {
+    fn edge_samples(&self) -> Vec<Sample> {
+        let sample = |reading: crate::edge::Reading| {
+            let help = "The players' edge; see its documentation.";
+            let sample = Sample::new(reading.name, help, reading.value as f64);
+            reading
+                .labels
+                .into_iter()
+                .fold(sample, |sample, (name, value)| sample.label(name, value))
+        };
+        self.edge.counters().readings().into_iter().map(sample).collect()
+    }
+
+    fn network_samples(&self) -> Vec<Sample> {
+        let stats = self.network.stats();
+        let help = "Links of peers that were refused or ended, by reason.";
+        let ended = stats.ended.iter().map(|(reason, count)| {
+            Sample::new("starling_peer_links_ended_total", help, *count as f64)
+                .label("reason", snake_case(&format!("{reason:?}")))
+        });
+        let help = "Frames of peers that could not be read.";
+        let malformed = self.malformed.load(Relaxed) as f64;
+        let malformed = Sample::new("starling_peer_frames_malformed_total", help, malformed);
+        ended.chain([malformed]).collect()
+    }
+
+    fn store_samples(&self) -> Vec<Sample> {
+        let counters = self.store.counters();
+        let sample =
+            |name, help, counter: &AtomicU64| Sample::new(name, help, counter.load(Relaxed) as f64);
+        vec![
+            sample("starling_store_commits_total", "Groups of writes on disk.", &counters.commits),
+            sample(
+                "starling_store_writes_total",
+                "Entries and snapshots on disk.",
+                &counters.writes,
+            ),
+            sample("starling_store_failures_total", "Groups that failed.", &counters.failures),
+        ]
+    }
+}
+
+/// A variant's name as a label's value.
+fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn a_reason_reads_as_a_label() {
+        assert_eq!(snake_case("FrameTooBig"), "frame_too_big");
+        assert_eq!(snake_case("Untrusted"), "untrusted");
+    }
+}
