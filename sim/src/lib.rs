@@ -1,1 +1,42 @@
-//! sim
+//! The simulator of Starling: whole nodes in one process, on virtual time, over a simulated
+//! network and disks, so that a seed names a run down to the byte.
+//!
+//! What runs is the real thing: real quinn with real TLS, real redb, the node's own code. What is
+//! simulated is what lies below: time, entropy, datagrams, streams, disks. Code map:
+//!
+//! - `hooks`, [`entropy`], [`clock`], [`det`]: libc's sources of chance, answered from the seed;
+//! - [`net`], [`link`], `datagram`, `stream`, `kernel`, [`tcp`], [`quic`]: the network;
+//! - [`disk`]: disks that forget what was not synced;
+//! - [`machine`], `gate`, [`spawn`], [`ownership`]: machines, their crashes, pauses and clocks;
+//! - [`run`], [`world`], [`pulse`], [`trace`]: one run, what is in it, its end and its record;
+//! - [`mesh`]: a small workload that proves all of this without a node.
+//!
+//! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
+//! compiles and every run is refused.
+
+#[cfg(not(any(tokio_unstable, doc)))]
+compile_error!("the simulator seeds tokio's random choices: build with --cfg tokio_unstable");
+
+pub mod clock;
+mod datagram;
+pub mod det;
+pub mod disk;
+pub mod entropy;
+mod gate;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod hooks;
+mod kernel;
+pub mod link;
+pub mod machine;
+pub mod mesh;
+mod mix;
+pub mod net;
+pub mod ownership;
+pub mod pulse;
+pub mod quic;
+pub mod run;
+pub mod spawn;
+mod stream;
+pub mod tcp;
+pub mod trace;
+pub mod world;
