@@ -1,0 +1,61 @@
+//! The `starling` binary: built by cargo, never found by a guessed path.
+//!
+//! Cargo's own lock lets any number of test binaries ask at once, and cargo itself knows the target
+//! directory. This is the only place that builds the node for tests and figures.
+
+use escargot::CargoBuild;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The path of the binary, built in the caller's own profile; once per process.
+///
+/// # Panics
+/// If the node does not build.
+#[must_use]
+pub fn starling_path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(build)
+}
+
+/// A command that runs the binary.
+///
+/// # Panics
+/// If the node does not build.
+#[must_use]
+pub fn starling() -> Command {
+    Command::new(starling_path())
+}
+
+fn build() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let build = CargoBuild::new().manifest_path(workspace).package("node").bin("starling");
+    let build = if cfg!(debug_assertions) { build } else { build.release() };
+    // What cargo tells this test about its own crate would make build scripts run anew.
+    let told = env::vars_os().map(|(name, _)| name).filter(|name| is_about_a_crate(name));
+    let build = told.fold(build, CargoBuild::env_remove);
+    match build.run() {
+        Ok(built) => built.path().to_owned(),
+        Err(error) => panic!("the node does not build: {error}"),
+    }
+}
+
+fn is_about_a_crate(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_built_in_this_profile() {
+        let path = starling_path();
+        assert!(path.is_file());
+        let folder = path.parent().and_then(Path::file_name).unwrap();
+        assert_eq!(folder == "debug", cfg!(debug_assertions), "{path:?}");
+    }
+}
