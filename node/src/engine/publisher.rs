@@ -53,8 +53,9 @@ impl Publisher {
     /// Shows `core` for the first time.
     pub fn new(core: &EventCore, now: Mono, pin: String) -> (Self, Views) {
         let (live, live_end) = watch::channel(None);
-        let (host, host_end) = watch::channel(Arc::new(core.host_view(now, &pin)));
-        let (screen, screen_end) = watch::channel(Arc::new(core.screen_view(now, &pin)));
+        let view = core.screen_view(now, &pin);
+        let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
+        let (screen, screen_end) = watch::channel(Arc::new(view));
         let results = BTreeMap::new();
         let publisher = Publisher { pin, live, host, screen, shown: None, results };
         (publisher, Views { live: live_end, host: host_end, screen: screen_end })
@@ -90,19 +91,21 @@ impl Publisher {
 
     /// The live state as it is now, for somebody who has just subscribed.
     pub fn live_frame(&self, core: &EventCore, now: Mono) -> Arc<Frame> {
-        Arc::new(frame(&self.pin, &core.player_view(now, &self.pin)))
+        Arc::new(frame(&self.pin, &core.player_view(core.screen_view(now, &self.pin))))
     }
 
     /// Shows hosts and screens the present state again, so that somebody who has just come gets an age
     /// that is right.
-    pub fn refresh(&self, core: &EventCore, now: Mono) {
-        self.host.send_replace(Arc::new(core.host_view(now, &self.pin)));
-        self.screen.send_replace(Arc::new(core.screen_view(now, &self.pin)));
+    pub fn refresh(&self, core: &EventCore, now: Mono) -> Arc<LiveView> {
+        let view = Arc::new(core.screen_view(now, &self.pin));
+        self.host.send_replace(Arc::new(core.host_view((*view).clone())));
+        self.screen.send_replace(Arc::clone(&view));
+        view
     }
 
     fn show(&mut self, core: &EventCore, now: Mono) {
-        self.refresh(core, now);
-        let live = core.player_view(now, &self.pin);
+        let screen = self.refresh(core, now);
+        let live = core.player_view((*screen).clone());
         let before = self.shown.as_ref();
         let fresh = before.is_none_or(|shown| {
             now >= shown.live_at + COUNT_GAP || !same_but_for_counts(&shown.live, &live)

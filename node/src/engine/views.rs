@@ -19,14 +19,13 @@ use std::sync::Arc;
 const BOARD_LINES: usize = 10;
 
 impl EventCore {
-    /// What players see.
+    /// What players see, out of what the screen sees: no running count while answers are taken.
     #[must_use]
-    pub fn player_view(&self, now: Mono, pin: &str) -> LiveView {
-        let mut view = self.screen_view(now, pin);
+    pub fn player_view(&self, mut screen: LiveView) -> LiveView {
         if self.stage().phase == Phase::Open {
-            view.answered = None;
+            screen.answered = None;
         }
-        view
+        screen
     }
 
     /// What the big screen sees: what players see, and how many have answered.
@@ -59,12 +58,13 @@ impl EventCore {
         }
     }
 
-    /// What the host sees.
+    /// What the host sees: what the screen sees, and the tallies as soon as the round is closed.
     #[must_use]
-    pub fn host_view(&self, now: Mono, pin: &str) -> HostView {
-        let mut live = self.screen_view(now, pin);
-        let closed = self.shown_instance().filter(|i| self.newest_closed() >= *i);
-        live.tallies = closed.map(|i| self.state().tally(i));
+    pub fn host_view(&self, mut live: LiveView) -> HostView {
+        if live.tallies.is_none() {
+            let closed = self.shown_instance().filter(|i| self.newest_closed() >= *i);
+            live.tallies = closed.map(|i| self.state().tally(i));
+        }
         HostView {
             live,
             node: self.identity.name.clone(),

@@ -62,13 +62,13 @@ impl Hosts for Hub {
 
     async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
         let owner = self.owner(event)?;
-        owner.read(|core, publisher, now| publisher.refresh(core, now)).await;
+        owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.host)
     }
 
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
         let owner = self.owner(self.find(pin)?)?;
-        owner.read(|core, publisher, now| publisher.refresh(core, now)).await;
+        owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.screen)
     }
 
