@@ -7,6 +7,11 @@ use crate::config::Bound;
 use futures_util::future::{FutureExt, join_all, pending, select_all};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the death of a process may take to be noticed: 250 ms, many times what it takes.
+const REAPING: Duration = Duration::from_millis(250);
 
 /// A place in the cluster, with or without a process.
 pub(super) struct Seat {
@@ -61,16 +66,26 @@ impl Fleet {
 
     /// Starts a node again, on its ports and its data.
     pub(super) async fn restart(&mut self, number: usize) -> Result<String, Failure> {
-        let seat = self.seat(number)?;
-        if seat.process.is_some() {
-            let message = format!("{} is running; `k {number}` kills it", seat.name);
+        let name = self.seat(number)?.name.clone();
+        let index = number - 1;
+        if self.lives(index).await {
+            let message = format!("{name} is running; `k {number}` kills it");
             return Err(Failure::new(Exit::Failed, message));
         }
-        let index = number - 1;
         self.spawn(index)?;
         self.settle(index).await?;
         let seat = &self.seats[index];
         Ok(format!("{} is back (pid {})", seat.name, seat.pid))
+    }
+
+    /// Whether a node runs. One that was killed from outside a moment ago is given time to be noticed.
+    async fn lives(&mut self, index: usize) -> bool {
+        let Some(process) = self.seats[index].process.as_mut() else { return false };
+        if timeout(REAPING, process.ended()).await.is_err() {
+            return true;
+        }
+        self.seats[index].process = None;
+        false
     }
 
     /// Waits until a node ends by itself, and tells of it.
