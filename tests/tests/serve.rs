@@ -1,0 +1,77 @@
+//! Nodes started by hand: one key, one address of any other, any order.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tests::binary::starling;
+use tests::lab::{eventually, heavy};
+
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A node that does not outlive its test.
+struct Node {
+    child: Child,
+    http: String,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Free addresses for peers and pages; held until all are drawn, so that they differ.
+fn free_addresses(count: usize) -> Vec<(String, String)> {
+    let draw =
+        || (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let held: Vec<_> = (0..count).map(|_| draw()).collect();
+    let text = |(udp, tcp): &(UdpSocket, TcpListener)| {
+        (udp.local_addr().unwrap().to_string(), tcp.local_addr().unwrap().to_string())
+    };
+    held.iter().map(text).collect()
+}
+
+#[test]
+fn three_nodes_find_each_other_in_any_order_of_starting() {
+    let _turn = heavy();
+    let key = output(starling().arg("key"));
+    let token = output(starling().args(["token", "ops"]).env("STARLING_KEY", &key));
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let addresses = free_addresses(3);
+        let start = |index: usize| {
+            let (peer, http) = &addresses[index];
+            // Each knows one other only: the first the second, the second the third, the third the first.
+            let other = &addresses[(index + 1) % 3].0;
+            let mut command = starling();
+            command.args(["serve", "--name", &format!("n{index}"), "--mqtt", "127.0.0.1:0"]);
+            command.args(["--peer", peer, "--http", http, "--join", other]);
+            command.env("STARLING_KEY", &key).stdin(Stdio::null());
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            Node { child, http: format!("http://{http}") }
+        };
+        let nodes = order.map(start);
+        for node in &nodes {
+            eventually("a full view of the cluster", WAIT_MAX, || {
+                let mut members = starling();
+                members.args(["members", "--json", "--node", &node.http, "--token", &token]);
+                let members = members.output().unwrap();
+                let members: serde_json::Value = serde_json::from_slice(&members.stdout).ok()?;
+                let members = members.as_array()?;
+                let linked = |member: &serde_json::Value| {
+                    member["linked"] == true && member["state"] == "alive"
+                };
+                (members.len() == 3 && members.iter().all(linked)).then_some(())
+            });
+        }
+    }
+}
