@@ -2,7 +2,8 @@
 
 use super::auth::Caller;
 use super::request::{Event, Payload, Segment};
-use super::{Api, ApiError, stream};
+use super::stream::{self, Every, Newest};
+use super::{Api, ApiError};
 use crate::service::view::{CommandReply, EventSummary, HostView, Imported, PinView};
 use axum::Json;
 use axum::extract::State;
@@ -45,7 +46,7 @@ pub(super) async fn screen_stream(
     Segment(pin): Segment,
 ) -> Result<Response, ApiError> {
     let feed = api.hosts.screen_feed(&pin).await?;
-    stream::serve(&api, "screen", feed)
+    stream::serve(&api, "screen", Newest(feed))
 }
 
 /// Creates an event from a show file.
@@ -88,7 +89,19 @@ pub(super) async fn host_stream(
 ) -> Result<Response, ApiError> {
     caller.host_or_ops(&api, event)?;
     let feed = api.hosts.host_feed(event).await?;
-    stream::serve(&api, "host", feed)
+    stream::serve(&api, "host", Newest(feed))
+}
+
+/// Which answers of other nodes' players this node applies, batch by batch from now on. A snapshot
+/// brings answers without naming them here.
+pub(super) async fn applied_stream(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Response, ApiError> {
+    caller.ops(&api)?;
+    let feed = api.hosts.applied_feed(event).await?;
+    stream::serve(&api, "applied", Every(feed))
 }
 
 /// Drives the event one step.

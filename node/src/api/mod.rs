@@ -102,6 +102,7 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/events", import.get(events::list))
         .route("/api/v1/events/{event}", get(events::host_view))
         .route("/api/v1/events/{event}/host/stream", get(events::host_stream))
+        .route("/api/v1/events/{event}/applied/stream", get(events::applied_stream))
         .route("/api/v1/events/{event}/commands", post(events::command))
         .route("/api/v1/events/{event}/export", get(events::export))
 }

@@ -1,7 +1,8 @@
-//! Server-sent events from a feed of states.
+//! Server-sent events from a feed, the next one taken when the connection has room.
 //!
-//! A feed holds the newest state only, and the next one is taken when the connection has room: a
-//! slow client misses states in between, costs no memory and is never behind for long.
+//! A feed of states holds the newest only: a slow client misses states in between, costs no memory
+//! and is never behind for long. A feed of everything holds a bounded number of batches: a slow
+//! client loses the oldest and is told so by the event `missed`.
 
 use super::{Api, ApiError};
 use crate::service::view::Refusal;
@@ -10,28 +11,72 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How long a browser waits before it connects again. Short: it is told to try another node anyway.
 const RETRY: Duration = Duration::from_millis(1_000);
 
-struct Source<T> {
-    feed: watch::Receiver<Arc<T>>,
+/// The newest state, then whatever has become of it.
+pub(super) struct Newest<T>(pub watch::Receiver<Arc<T>>);
+
+/// Every batch, in order.
+pub(super) struct Every<T>(pub broadcast::Receiver<Arc<T>>);
+
+/// What a stream is fed by.
+pub(super) trait Feed: Send + 'static {
+    /// What a new client is shown at once.
+    fn begin(&mut self, name: &str) -> Result<Event, axum::Error>;
+
+    /// What comes next, or `None` when the node lets go of the event. Cancel safe.
+    fn next(
+        &mut self,
+        name: &str,
+    ) -> impl Future<Output = Option<Result<Event, axum::Error>>> + Send;
+}
+
+impl<T: Serialize + Send + Sync + 'static> Feed for Newest<T> {
+    fn begin(&mut self, name: &str) -> Result<Event, axum::Error> {
+        let state = self.0.borrow_and_update().clone();
+        Event::default().event(name).json_data(&*state)
+    }
+
+    async fn next(&mut self, name: &str) -> Option<Result<Event, axum::Error>> {
+        self.0.changed().await.ok()?;
+        Some(self.begin(name))
+    }
+}
+
+impl<T: Serialize + Send + Sync + 'static> Feed for Every<T> {
+    fn begin(&mut self, _: &str) -> Result<Event, axum::Error> {
+        Ok(Event::default().comment("from now on"))
+    }
+
+    async fn next(&mut self, name: &str) -> Option<Result<Event, axum::Error>> {
+        match self.0.recv().await {
+            Ok(batch) => Some(Event::default().event(name).json_data(&*batch)),
+            Err(RecvError::Lagged(batches)) => {
+                Some(Event::default().event("missed").json_data(json!({ "batches": batches })))
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+struct Source<F> {
+    feed: F,
     name: &'static str,
     stop: CancellationToken,
     begun: bool,
     _place: OwnedSemaphorePermit,
 }
 
-/// Serves `feed` under the event name `name`: its present state at once, then every change.
-pub(super) fn serve<T: Serialize + Send + Sync + 'static>(
-    api: &Api,
-    name: &'static str,
-    feed: watch::Receiver<Arc<T>>,
-) -> Result<Response, ApiError> {
+/// Serves `feed` under the event name `name`.
+pub(super) fn serve(api: &Api, name: &'static str, feed: impl Feed) -> Result<Response, ApiError> {
     let place = api.streams.clone().try_acquire_owned().map_err(|_| full())?;
     let stop = api.settings.stop.clone();
     let source = Source { feed, name, stop, begun: false, _place: place };
@@ -46,21 +91,17 @@ pub(super) fn serve<T: Serialize + Send + Sync + 'static>(
     Ok(response)
 }
 
-impl<T: Serialize> Source<T> {
-    /// The next state, or `None` when the node stops or lets go of the event.
+impl<F: Feed> Source<F> {
+    /// The next event, or `None` when the node stops or lets go of what is followed.
     async fn next(&mut self) -> Option<Result<Event, axum::Error>> {
-        let mut event = Event::default().event(self.name);
-        if self.begun {
-            tokio::select! {
-                changed = self.feed.changed() => changed.ok()?,
-                () = self.stop.cancelled() => return None,
-            }
-        } else {
+        if !self.begun {
             self.begun = true;
-            event = event.retry(RETRY);
+            return Some(self.feed.begin(self.name).map(|event| event.retry(RETRY)));
         }
-        let state = self.feed.borrow_and_update().clone();
-        Some(event.json_data(&*state))
+        tokio::select! {
+            event = self.feed.next(self.name) => event,
+            () = self.stop.cancelled() => None,
+        }
     }
 }
 

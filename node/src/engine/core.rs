@@ -187,6 +187,11 @@ pub enum Output {
         /// What.
         message: InboxMessage,
     },
+    /// Answers that others brought have been applied.
+    Applied {
+        /// Which run, and whose answer.
+        rows: Vec<(u32, PlayerId)>,
+    },
     /// A fact that an operator has to know.
     Alarm(Alarm),
 }
@@ -383,9 +388,18 @@ impl EventCore {
         if self.carried.state.enrolled().count() != known {
             self.tell_enrolled();
         }
-        self.check_superseded();
+        self.on_touched();
         while let Some(output) = self.replica.poll_output() {
             self.on_replication(now, output);
+        }
+    }
+
+    /// Looks at the answers that others brought, and passes on whose they were.
+    fn on_touched(&mut self) {
+        let rows = self.carried.take_touched();
+        if !rows.is_empty() {
+            self.check_superseded(&rows);
+            self.outputs.push_back(Output::Applied { rows });
         }
     }
 

@@ -293,8 +293,8 @@ impl EventCore {
     }
 
     /// Tells players whose receipted answer was overruled by an earlier one from elsewhere.
-    pub(super) fn check_superseded(&mut self) {
-        for (instance, player) in self.carried.take_touched() {
+    pub(super) fn check_superseded(&mut self, touched: &[(u32, PlayerId)]) {
+        for &(instance, player) in touched {
             let Some(own) = self.held.receipts.get(&(instance, player)).copied() else { continue };
             let rows = self.carried.state.players.rows_of(player);
             let Some((_, cell)) = self.carried.state.held(instance, rows) else { continue };

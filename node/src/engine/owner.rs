@@ -8,14 +8,15 @@ use super::core::{EventCore, Input, Output, Reply};
 use super::inboxes::Inboxes;
 use super::publisher::{Publisher, Views};
 use crate::service::Frame;
+use crate::service::view::AppliedView;
 use crate::store::{StoreHandle, StoreOp};
 use bytes::{BufMut, Bytes, BytesMut};
-use crdt_state::{EventId, Mono, Origin};
+use crdt_state::{EventId, Mono, Origin, PlayerId};
 use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, trace};
 
@@ -23,6 +24,9 @@ use tracing::{error, trace};
 const MAILBOX: usize = 8_192;
 /// Messages taken in one turn; their answers leave as one entry.
 const TURN: usize = 1_024;
+/// Batches of applied answers that wait for the slowest follower; one that is further behind loses the
+/// oldest and is told how many. Arbitrary: about a second at full load.
+const FOLLOWED: usize = 1_024;
 
 type Ask = Box<dyn FnOnce(u64) -> Input + Send>;
 type Read = Box<dyn FnOnce(&EventCore, &Publisher, Mono) + Send>;
@@ -32,7 +36,11 @@ enum Mail {
     Tell(Input),
     Read(Read),
     SetPin(String),
+    Follow(oneshot::Sender<Followed>),
 }
+
+/// The answers of others, batch by batch as a node applies them.
+pub type Followed = broadcast::Receiver<Arc<AppliedView>>;
 
 /// What an owner needs of its node.
 #[derive(Clone)]
@@ -100,7 +108,8 @@ impl Owner {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin);
         let event = core.event();
-        let task = Task { event, core, ports, publisher, replies: BTreeMap::new(), tickets: 0 };
+        let (replies, applied) = (BTreeMap::new(), None);
+        let task = Task { event, core, ports, publisher, replies, tickets: 0, applied };
         (Owner { mail, views }, task.run(received))
     }
 
@@ -136,6 +145,13 @@ impl Owner {
         self.read(|core, publisher, now| publisher.live_frame(core, now)).await
     }
 
+    /// Follows which answers of others are applied, from now on; `None` if the owner is gone.
+    pub async fn follow(&self) -> Option<Followed> {
+        let (reply, replied) = oneshot::channel();
+        self.mail.send(Mail::Follow(reply)).await.ok()?;
+        replied.await.ok()
+    }
+
     /// Shows the event under another PIN.
     pub async fn set_pin(&self, pin: String) {
         // As for `tell`.
@@ -150,6 +166,8 @@ struct Task {
     publisher: Publisher,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
     tickets: u64,
+    /// Only while somebody follows.
+    applied: Option<broadcast::Sender<Arc<AppliedView>>>,
 }
 
 impl Task {
@@ -195,6 +213,11 @@ impl Task {
                 read(&self.core, &self.publisher, now);
             }
             Mail::SetPin(pin) => self.publisher.set_pin(pin),
+            Mail::Follow(reply) => {
+                let applied = self.applied.get_or_insert_with(|| broadcast::Sender::new(FOLLOWED));
+                // Whoever asked may have gone.
+                let _ = reply.send(applied.subscribe());
+            }
         }
     }
 
@@ -223,10 +246,20 @@ impl Task {
                 Output::Inbox { player, message } => {
                     self.ports.inboxes.deliver(player, &message);
                 }
+                Output::Applied { rows } => self.show_applied(rows),
                 Output::Alarm(alarm) => error!(event = %self.event, %alarm, "replication alarm"),
             }
         }
         self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
+    }
+
+    /// Shows what was applied to whoever follows; the last one who leaves takes the queue along.
+    fn show_applied(&mut self, rows: Vec<(u32, PlayerId)>) {
+        if let Some(applied) = &self.applied
+            && applied.send(Arc::new(AppliedView { rows })).is_err()
+        {
+            self.applied = None;
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
 use crate::service::Hosts;
 use crate::service::view::{
-    CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView, MemberView, PinView,
-    Refusal, StatusView,
+    AppliedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView,
+    MemberView, PinView, Refusal, StatusView,
 };
 use crate::show;
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use gossip::network::Member;
 use gossip::replication::ENTRY_BYTES_MAX;
 use rand_chacha::rand_core::Rng;
 use std::sync::{Arc, PoisonError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// The version that this node runs.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -70,6 +70,13 @@ impl Hosts for Hub {
         let owner = self.owner(self.find(pin)?)?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.screen)
+    }
+
+    async fn applied_feed(
+        &self,
+        event: EventId,
+    ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal> {
+        self.owner(event)?.follow().await.ok_or_else(stopping)
     }
 
     async fn command(

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::{EventId, PlayerId};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use view::{
-    CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView, MemberView, PinView,
-    Refusal, StatusView,
+    AppliedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView,
+    MemberView, PinView, Refusal, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -104,6 +104,16 @@ pub trait Hosts: Send + Sync + 'static {
     /// # Errors
     /// `pin_unknown`.
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal>;
+
+    /// The answers of other nodes' players as this node applies them, from now on. Whoever is too
+    /// slow loses the oldest batches and is told how many.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn applied_feed(
+        &self,
+        event: EventId,
+    ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal>;
 
     /// Drives the event one step.
     ///

@@ -98,6 +98,13 @@ pub struct MissingNode {
     pub since_ms: u64,
 }
 
+/// Answers that a node has applied at once and that other nodes had taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedView {
+    /// Which run, and whose answer.
+    pub rows: Vec<(u32, PlayerId)>,
+}
+
 /// The live state of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveView {

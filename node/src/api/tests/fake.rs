@@ -2,14 +2,15 @@
 
 use crate::service::Hosts;
 use crate::service::view::{
-    Command, CommandReply, CommandRequest, EventSummary, HostQuestion, HostView, Imported,
-    LiveView, MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, StageView, StatusView,
+    AppliedView, Command, CommandReply, CommandRequest, EventSummary, HostQuestion, HostView,
+    Imported, LiveView, MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, StageView,
+    StatusView,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use crdt_state::{EventId, NodeId, Origin};
+use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub const EVENT: EventId = EventId(0xe1);
 pub const PIN: &str = "482913";
@@ -20,6 +21,7 @@ const LOBBY: StageView = StageView { instance: 0, phase: PhaseView::Lobby };
 pub struct FakeNode {
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
+    applied: broadcast::Sender<Arc<AppliedView>>,
     stuck: bool,
     ops: String,
 }
@@ -28,7 +30,8 @@ impl FakeNode {
     pub fn new() -> Self {
         let host = watch::Sender::new(Arc::new(host_view(1)));
         let screen = watch::Sender::new(Arc::new(live_view(1)));
-        FakeNode { host, screen, stuck: false, ops: OPS_TOKEN.into() }
+        let applied = broadcast::Sender::new(2);
+        FakeNode { host, screen, applied, stuck: false, ops: OPS_TOKEN.into() }
     }
 
     /// One that never answers an import and is not ready.
@@ -43,6 +46,12 @@ impl FakeNode {
 
     pub fn show(&self, revision: u64) {
         self.host.send_replace(Arc::new(host_view(revision)));
+    }
+
+    /// Applies the answer of `player` to `instance`; two batches wait for a follower.
+    pub fn apply(&self, instance: u32, player: u128) {
+        let rows = vec![(instance, PlayerId(player))];
+        self.applied.send(Arc::new(AppliedView { rows })).expect("somebody follows");
     }
 }
 
@@ -80,6 +89,13 @@ impl Hosts for FakeNode {
 
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
         known(pin).map(|()| self.screen.subscribe())
+    }
+
+    async fn applied_feed(
+        &self,
+        _: EventId,
+    ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal> {
+        Ok(self.applied.subscribe())
     }
 
     async fn command(&self, _: EventId, request: CommandRequest) -> Result<CommandReply, Refusal> {

@@ -46,6 +46,14 @@ async fn an_operator_reads_an_event_and_does_not_drive_it() {
 }
 
 #[tokio::test]
+async fn a_host_does_not_follow_what_a_node_applies() {
+    let path = format!("/api/v1/events/{EVENT}/applied/stream");
+    assert_refused(get(&path), StatusCode::UNAUTHORIZED, "token_missing").await;
+    let host = get(&format!("{path}?token={HOST_TOKEN}"));
+    assert_refused(host, StatusCode::UNAUTHORIZED, "token_unknown").await;
+}
+
+#[tokio::test]
 async fn a_host_is_host_of_one_event_only() {
     let other = "/api/v1/events/00000000000000ff";
     let request = get(&format!("{other}?token={HOST_TOKEN}"));

@@ -43,6 +43,24 @@ async fn a_slow_client_gets_the_newest_state_only() {
 }
 
 #[tokio::test]
+async fn a_follower_is_told_every_batch_and_what_it_missed() {
+    let node = Arc::new(FakeNode::new());
+    let path = format!("/api/v1/events/{EVENT}/applied/stream?token={OPS_TOKEN}");
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &path).await;
+    node.apply(1, 0xa);
+    assert!(next(&mut stream).await.contains(": from now on\n"));
+    let batch = next(&mut stream).await;
+    let data = "data: {\"rows\":[[1,\"0000000000000000000000000000000a\"]]}\n";
+    assert!(batch.contains("event: applied\n") && batch.contains(data), "{batch}");
+    for player in 1..=5 {
+        node.apply(2, player);
+    }
+    let missed = next(&mut stream).await;
+    assert!(missed.contains("event: missed\ndata: {\"batches\":3}\n"), "{missed}");
+    assert!(next(&mut stream).await.contains("[2,\"00000000000000000000000000000004\"]"));
+}
+
+#[tokio::test]
 async fn a_quiet_stream_shows_that_it_lives() {
     let mut settings = Settings::new(BASE);
     settings.keep_alive = Duration::from_millis(10);
