@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod export;
 pub mod expression;
+pub mod figures;
 pub mod lab;
 pub mod mosquitto;
 pub mod paho;

@@ -1,2 +1,48 @@
-//! entry
-fn main() {}
+//! Measures one figure, prints it as one JSON object, and renews its table in the README on request.
+//!
+//! Progress goes to standard error. Exit code 2 means that there is no such figure.
+
+use clap::Parser;
+use serde_json::Value;
+use std::process::ExitCode;
+use tests::figures::{Scale, describe, find, write_readme};
+
+/// Measures one figure on a real cluster on this machine.
+#[derive(Debug, Parser)]
+#[command(after_help = format!("Figures:\n{}", describe()))]
+struct Arguments {
+    /// Which figure
+    name: String,
+    /// Renew the figure's table in the README
+    #[arg(long)]
+    write: bool,
+    /// How many players, spread evenly over the nodes
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u16).range(3..))]
+    players: u16,
+    /// How many questions
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
+    questions: u32,
+}
+
+fn main() -> ExitCode {
+    let Arguments { name, write, players, questions } = Arguments::parse();
+    let Some(figure) = find(&name) else {
+        eprintln!("there is no figure {name:?}; there are:\n{}", describe());
+        return ExitCode::from(2);
+    };
+    let measured = (figure.run)(&Scale { players: usize::from(players), questions });
+    let report = match measured {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprintln!("{}", report.table);
+    if write && let Err(error) = write_readme(&name, &report.table) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    println!("{}", Value::Object(report.numbers));
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,32 @@
+//! The figures, scaled down: the same code, on a cluster of the same kind.
+
+use std::process::Command;
+use tests::figures::{FIGURES, Scale, find};
+use tests::lab::heavy;
+
+#[test]
+fn the_main_job_loses_and_doubles_nothing_and_measures_everything() {
+    let _turn = heavy();
+    let figure = find("main-job").expect("there is one");
+    let report = (figure.run)(&Scale { players: 60, questions: 2 });
+    let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
+    assert_eq!((&numbers["lost"], &numbers["double"]), (&0.into(), &0.into()));
+    let times =
+        ["receipt_ms_p50", "receipt_ms_p99", "visible_ms_p50", "visible_ms_p99", "dev_ready_s"];
+    for key in times {
+        assert!(numbers[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {numbers:?}");
+    }
+    assert_eq!(numbers.len(), times.len() + 2, "{numbers:?}");
+}
+
+#[test]
+fn an_unknown_figure_is_refused_with_the_names_of_all() {
+    let output = Command::new(env!("CARGO_BIN_EXE_figures")).arg("main-jab").output();
+    let output = output.expect("it was just built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(output.stdout.is_empty());
+    for figure in FIGURES {
+        assert!(told.contains(figure.name), "{told}");
+    }
+}
