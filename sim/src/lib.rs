@@ -9,7 +9,9 @@
 //! - [`disk`]: disks that forget what was not synced;
 //! - [`machine`], `gate`, [`spawn`], [`ownership`]: machines, their crashes, pauses and clocks;
 //! - [`run`], [`world`], [`pulse`], [`trace`]: one run, what is in it, its end and its record;
-//! - [`mesh`]: a small workload that proves all of this without a node.
+//! - [`mesh`]: a small workload that proves all of this without a node;
+//! - [`cluster`], [`quiz`]: whole nodes, players, a host, and what goes wrong;
+//! - [`mod@check`], [`verdict`], [`sweep`], [`cli`]: what must hold, said in words, over many seeds.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
 //! compiles and every run is refused.
@@ -17,7 +19,10 @@
 #[cfg(not(any(tokio_unstable, doc)))]
 compile_error!("the simulator seeds tokio's random choices: build with --cfg tokio_unstable");
 
+pub mod check;
+pub mod cli;
 pub mod clock;
+pub mod cluster;
 mod datagram;
 pub mod det;
 pub mod disk;
@@ -34,9 +39,12 @@ pub mod net;
 pub mod ownership;
 pub mod pulse;
 pub mod quic;
+pub mod quiz;
 pub mod run;
 pub mod spawn;
 mod stream;
+pub mod sweep;
 pub mod tcp;
 pub mod trace;
+pub mod verdict;
 pub mod world;

@@ -41,7 +41,8 @@ impl Draw {
         ((u128::from(self.word(index)) * (u128::from(most) + 1)) >> 64) as u64
     }
 
-    fn word(self, index: u64) -> u64 {
+    /// All 64 bits of the die number `index`.
+    pub(crate) fn word(self, index: u64) -> u64 {
         fold(self.0, index)
     }
 }

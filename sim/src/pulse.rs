@@ -19,7 +19,7 @@ use crate::clock;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Polls of the scenario and machines' tasks between two looks; beyond it they are taken for a livelock (a run
 /// loaded with 300,000 datagrams per virtual second needs about 100,000).
-const POLLS_MAX: u64 = 2_000_000;
+const POLLS_MAX: u64 = 400_000;
 /// How many polls pass between looks at the flag that the watchdog sets.
 const POLLS_PER_GLANCE: u64 = 1024;
 /// The panics of a run that are kept; the first one is the cause.

@@ -10,20 +10,10 @@ use tokio::task::AbortHandle;
 use crate::gate::Gate;
 use crate::ownership;
 
+pub use gossip::network::Spawn;
+
 /// A task without a result.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// How code that runs on a node starts tasks.
-pub trait Spawn: Send + Sync + 'static {
-    /// Starts `task`; `name` says what it is for.
-    fn spawn(&self, name: &'static str, task: Task);
-
-    /// Pending while the node as a whole stands still, for loops that were started elsewhere.
-    fn poll_running(&self, context: &mut Context<'_>) -> Poll<()> {
-        let _ = context;
-        Poll::Ready(())
-    }
-}
 
 /// Spawns behind the machine's gate, and aborts everything it spawned when the life ends.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ fn simulations_on_other_threads_change_nothing() {
 fn processes_agree_with_each_other_and_with_this_one() {
     let child = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling-sim"));
-        let output = command.args(["run", "--seed", "7"]).output().unwrap();
+        let output = command.args(["run", "--scenario", "mesh", "--seed", "7"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines().next().unwrap().to_owned()
@@ -52,7 +52,8 @@ fn processes_agree_with_each_other_and_with_this_one() {
 #[test]
 fn check_runs_a_seed_twice_and_says_so() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_starling-sim"));
-    let output = command.args(["run", "--seed", "3", "--check"]).output().unwrap();
+    let output =
+        command.args(["run", "--scenario", "mesh", "--seed", "3", "--check"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(text.contains("a second run left the same trace"), "{text}");

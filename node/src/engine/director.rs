@@ -37,6 +37,8 @@ pub struct Director {
     /// When the set of connected peers last changed.
     peers_since: Mono,
     peers: BTreeSet<Origin>,
+    /// When former incarnations will have been compared with peers for long enough, while that is ahead.
+    formers_due: Option<Mono>,
 }
 
 impl Director {
@@ -50,6 +52,7 @@ impl Director {
             ahead: Vec::new(),
             peers_since: Mono::ZERO,
             peers: BTreeSet::new(),
+            formers_due: None,
         }
     }
 }
@@ -61,6 +64,7 @@ impl EventCore {
         self.command_when_reached(now);
         self.close_when_due(now);
         self.seal_when_due(now);
+        self.await_formers(now);
         self.tallies_when_due(now);
         self.autopilot_when_due(now);
         self.watch(now);
@@ -87,10 +91,9 @@ impl EventCore {
         let stage = self.stage();
         let close = (stage.phase == Phase::Open).then(|| self.close_due(stage.instance));
         let tallies = self.tallies_due();
-        let formers = self.unsealed_formers().then(|| self.director.peers_since + FORMER_PATIENCE);
         let autopilot = self.autopilot_step().map(|(due, _)| due);
         let ahead = self.director.ahead.first().map(|(until, ..)| *until);
-        [close, tallies, formers, autopilot, ahead].into_iter().flatten().min()
+        [close, tallies, self.director.formers_due, autopilot, ahead].into_iter().flatten().min()
     }
 
     /// When this node proposes to close the round.
@@ -165,6 +168,13 @@ impl EventCore {
         if !seals.is_empty() {
             self.write_control(now, seals);
         }
+    }
+
+    /// Asks to be woken when formers may be sealed. Once that time has passed, what still holds their seals
+    /// up is something that peers say, which is a turn of its own.
+    fn await_formers(&mut self, now: Mono) {
+        let due = self.director.peers_since + FORMER_PATIENCE;
+        self.director.formers_due = (due > now && self.unsealed_formers()).then_some(due);
     }
 
     fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {

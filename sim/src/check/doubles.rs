@@ -1,0 +1,63 @@
+//! Nobody counts twice: a player has one line and one answer per question, totals are sums of
+//! answers, tallies are counts of answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::export::Export;
+use crate::quiz::evidence::Evidence;
+
+pub(super) fn check(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    for (node, end) in &evidence.ends {
+        // What cannot be read is reported with the receipts.
+        let Ok(export) = Export::read(&end.export) else { continue };
+        let wrong = [twice(&export), sums(&export), tallies(evidence, &export)].concat();
+        found.extend(wrong.into_iter().map(|what| format!("node {node}: {what}")));
+    }
+    found
+}
+
+fn twice(export: &Export) -> Vec<String> {
+    let mut players = BTreeSet::new();
+    let mut answers = BTreeSet::new();
+    let doubled = export.players.iter().filter(|line| !players.insert(line.player));
+    let mut found: Vec<String> = doubled.map(|line| format!("{line:?} is a second line")).collect();
+    let doubled =
+        export.answers.iter().filter(|line| !answers.insert((line.instance, line.player)));
+    found.extend(doubled.map(|line| format!("{line:?} is a second answer")));
+    found
+}
+
+fn sums(export: &Export) -> Vec<String> {
+    let mut totals: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for answer in export.answers.iter().filter(|answer| answer.correct) {
+        let total = totals.entry(answer.player).or_default();
+        total.0 += answer.points;
+        total.1 += u64::from(answer.elapsed_ms);
+    }
+    let wrong = export.players.iter().filter(|line| {
+        totals.get(&line.player).copied().unwrap_or_default() != (line.points, line.correct_ms)
+    });
+    wrong.map(|line| format!("{line:?} is not {:?}", totals.get(&line.player))).collect()
+}
+
+fn tallies(evidence: &Evidence, export: &Export) -> Vec<String> {
+    let mut found = Vec::new();
+    for (instance, counts) in &export.tallies {
+        let mut counted = vec![0; counts.len()];
+        let answers = export.answers.iter().filter(|answer| answer.instance == *instance);
+        for choice in answers.flat_map(|answer| &answer.choices) {
+            counted[usize::from(*choice)] += 1;
+        }
+        if counted != *counts {
+            found.push(format!("question {instance} has tallies {counts:?} of {counted:?}"));
+        }
+    }
+    for answer in &export.answers {
+        let question = evidence.plan.question(answer.instance);
+        if question.is_none_or(|q| (answer.choices == [q.correct]) != answer.correct) {
+            found.push(format!("{answer:?} is not what was asked: {question:?}"));
+        }
+    }
+    found
+}

@@ -1,0 +1,174 @@
+//! Every family of rules finds what it is there for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use crdt_state::PlayerId;
+use node::service::view::{PhaseView, StageView};
+
+use super::check;
+use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Sighting, Unheld};
+use crate::quiz::plan::Plan;
+
+const PLAYER: PlayerId = PlayerId(7);
+
+fn receipt() -> Receipt {
+    Receipt {
+        at: Duration::from_secs(5),
+        node: 1,
+        instance: 1,
+        status: "accepted".into(),
+        firm: true,
+        choices: vec![0],
+        elapsed_ms: 900,
+    }
+}
+
+fn sighting(node: u8, at_ms: u64, phase: PhaseView) -> Sighting {
+    let stage = StageView { instance: 1, phase };
+    let age_ms = (phase == PhaseView::Open).then_some(0);
+    Sighting { at: Duration::from_millis(at_ms), node, life: 1, stage, age_ms }
+}
+
+fn export(answers: &[(u32, u64)]) -> Bytes {
+    let plan = Plan::draw(1);
+    let correct = plan.questions[0].correct == 0;
+    let points: u64 = answers.iter().map(|(_, points)| points).sum();
+    let (points, ms) = match correct {
+        true => (points, answers.iter().map(|(ms, _)| u64::from(*ms)).sum::<u64>()),
+        false => (0, 0),
+    };
+    let counts: Vec<u64> =
+        (0..plan.questions[0].options).map(|n| u64::from(n == 0) * answers.len() as u64).collect();
+    let mut text = format!("{{\"type\":\"tally\",\"instance\":1,\"counts\":{counts:?}}}\n");
+    text += &format!(
+        "{{\"type\":\"player\",\"player\":\"{PLAYER}\",\"points\":{points},\"rank\":1,\"correct_ms\":{ms}}}\n"
+    );
+    for (ms, points) in answers {
+        text += &format!(
+            "{{\"type\":\"answer\",\"instance\":1,\"player\":\"{PLAYER}\",\"choices\":[0],\
+             \"elapsed_ms\":{ms},\"correct\":{correct},\"points\":{points}}}\n"
+        );
+    }
+    Bytes::from(text)
+}
+
+/// A run of one question and one player in which all went well.
+fn good() -> Evidence {
+    let plan = Plan::draw(1);
+    let closed_ms = 10_000 + plan.questions[0].open.as_millis() as u64 + 260;
+    let notebook = Notebook::new(plan);
+    notebook.player(PLAYER, |seen| {
+        seen.joined = Some(Duration::from_secs(1));
+        seen.answered.insert(1, 0);
+        seen.receipts.push(receipt());
+        seen.secrets.insert(1, Duration::from_secs(31));
+    });
+    notebook.write(|evidence| {
+        for node in 1..=3 {
+            let end = End { digest: 1, export: export(&[(900, 10)]) };
+            evidence.ends.insert(node, end);
+            evidence.sightings.push(sighting(node, 10_000, PhaseView::Open));
+            evidence.sightings.push(sighting(node, closed_ms, PhaseView::Closed));
+            evidence.sightings.push(sighting(node, 30_000, PhaseView::Reveal));
+        }
+    });
+    notebook.read()
+}
+
+/// The families that find something.
+fn found(change: impl FnOnce(&mut Evidence)) -> Vec<&'static str> {
+    let mut evidence = good();
+    change(&mut evidence);
+    let mut rules: Vec<_> = check(&evidence).into_iter().map(|violation| violation.rule).collect();
+    rules.dedup();
+    rules
+}
+
+#[test]
+fn a_good_run_is_good() {
+    assert_eq!(check(&good()), []);
+}
+
+#[test]
+fn a_firm_receipt_that_is_in_no_export_is_lost() {
+    let lost = |evidence: &mut Evidence| {
+        evidence.ends.values_mut().for_each(|end| end.export = export(&[]));
+    };
+    assert_eq!(found(lost), ["receipts"]);
+}
+
+#[test]
+fn an_earlier_cell_keeps_a_receipt_and_a_later_one_does_not() {
+    let held_at = |ms: u32| {
+        found(|evidence| {
+            evidence.ends.values_mut().for_each(|end| end.export = export(&[(ms, 10)]));
+        })
+    };
+    assert_eq!(held_at(800), [] as [&str; 0]);
+    assert_eq!(held_at(901), ["receipts"]);
+}
+
+#[test]
+fn a_receipt_for_what_was_never_chosen_is_a_lie() {
+    let lie = |evidence: &mut Evidence| {
+        evidence.players.get_mut(&PLAYER).unwrap().answered.insert(1, 1);
+    };
+    assert_eq!(found(lie), ["receipts"]);
+}
+
+#[test]
+fn a_firm_receipt_that_nobody_else_holds_is_early_unless_the_holder_crashed() {
+    let unheld = Unheld { player: PLAYER, receipt: receipt() };
+    let early = |evidence: &mut Evidence| evidence.unheld.push(unheld.clone());
+    assert_eq!(found(early), ["holders"]);
+    let excused = |evidence: &mut Evidence| {
+        evidence.unheld.push(unheld.clone());
+        let (from, to) = (Duration::from_secs(4), Some(Duration::from_secs(20)));
+        evidence.outages.push(Outage { node: 2, from, to });
+    };
+    assert_eq!(found(excused), [] as [&str; 0]);
+}
+
+#[test]
+fn a_second_answer_counts_twice() {
+    let doubled = |evidence: &mut Evidence| {
+        evidence.ends.values_mut().for_each(|end| end.export = export(&[(900, 10), (900, 10)]));
+    };
+    assert_eq!(found(doubled), ["doubles"]);
+}
+
+#[test]
+fn a_node_that_differs_or_is_missing_disagrees() {
+    assert_eq!(found(|evidence| evidence.ends.get_mut(&2).unwrap().digest = 2), ["agreement"]);
+    assert_eq!(found(|evidence| drop(evidence.ends.remove(&3))), ["agreement"]);
+}
+
+#[test]
+fn a_round_is_closed_neither_late_nor_early_nor_never() {
+    let closing = |change: fn(&mut Sighting)| {
+        found(|evidence| {
+            let closed = |seen: &&mut Sighting| seen.stage.phase == PhaseView::Closed;
+            change(evidence.sightings.iter_mut().find(closed).unwrap());
+        })
+    };
+    assert_eq!(closing(|seen| seen.at += Duration::from_secs(1)), ["closing"]);
+    assert_eq!(closing(|seen| seen.at -= Duration::from_secs(1)), ["closing"]);
+    let never = |evidence: &mut Evidence| {
+        evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
+    };
+    assert_eq!(found(never), ["closing"]);
+}
+
+#[test]
+fn an_answer_heard_before_the_reveal_is_a_leak() {
+    let early = |evidence: &mut Evidence| {
+        let seen = evidence.players.get_mut(&PLAYER).unwrap();
+        seen.secrets.insert(1, Duration::from_secs(29));
+    };
+    assert_eq!(found(early), ["secrecy"]);
+    let shown = |evidence: &mut Evidence| {
+        evidence.players.get_mut(&PLAYER).unwrap().leaks.push("tallies".into());
+    };
+    assert_eq!(found(shown), ["secrecy"]);
+}

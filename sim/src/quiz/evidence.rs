@@ -1,0 +1,217 @@
+//! What was seen during a run, for the checkers: by players, of nodes, and at the end.
+//!
+//! Whoever sees something writes it down at once and judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crdt_state::PlayerId;
+use node::service::view::StageView;
+
+use super::plan::Plan;
+use crate::clock;
+
+/// All that was seen.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What was drawn.
+    pub plan: Plan,
+    /// What each player saw.
+    pub players: BTreeMap<PlayerId, PlayerEvidence>,
+    /// What stages nodes showed, in the order of seeing.
+    pub sightings: Vec<Sighting>,
+    /// When nodes went down and came back.
+    pub outages: Vec<Outage>,
+    /// Firm receipts that no other node could show when they came.
+    pub unheld: Vec<Unheld>,
+    /// How many firm receipts other nodes were asked about.
+    pub asked: u64,
+    /// Each node at the end.
+    pub ends: BTreeMap<u8, End>,
+    /// What did not come about in time.
+    pub stuck: Vec<String>,
+    /// Steps of the host that were told firm and undone later.
+    pub undone: Vec<String>,
+    /// The story in words.
+    pub story: Vec<(Duration, String)>,
+}
+
+/// What one player saw.
+#[derive(Clone, Debug, Default)]
+pub struct PlayerEvidence {
+    /// The first firm word that the player has joined.
+    pub joined: Option<Duration>,
+    /// Every receipt that came.
+    pub receipts: Vec<Receipt>,
+    /// What was answered, by instance.
+    pub answered: BTreeMap<u32, u8>,
+    /// Refusals that came, by their code.
+    pub refused: BTreeMap<String, u64>,
+    /// When what gives an instance's answer away first came.
+    pub secrets: BTreeMap<u32, Duration>,
+    /// Views that say what their own phase forbids.
+    pub leaks: Vec<String>,
+    /// How often a connection was begun.
+    pub connections: u64,
+}
+
+/// A receipt as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// When it came.
+    pub at: Duration,
+    /// From which node.
+    pub node: u8,
+    /// For which run.
+    pub instance: u32,
+    /// `accepted`, `duplicate` or `superseded`.
+    pub status: String,
+    /// Whether it promises.
+    pub firm: bool,
+    /// The answer that is held.
+    pub choices: Vec<u8>,
+    /// When it was given.
+    pub elapsed_ms: u32,
+}
+
+/// A stage that a node began to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// When.
+    pub at: Duration,
+    /// The node.
+    pub node: u8,
+    /// The life of its machine.
+    pub life: u64,
+    /// The stage.
+    pub stage: StageView,
+    /// For how long the round had been open, where the node knew.
+    pub age_ms: Option<u64>,
+}
+
+/// A node's absence.
+#[derive(Clone, Copy, Debug)]
+pub struct Outage {
+    /// The node.
+    pub node: u8,
+    /// Since when.
+    pub from: Duration,
+    /// Until when, once it is over.
+    pub to: Option<Duration>,
+}
+
+/// A firm receipt that nobody else could show.
+#[derive(Clone, Debug)]
+pub struct Unheld {
+    /// Whose.
+    pub player: PlayerId,
+    /// The receipt.
+    pub receipt: Receipt,
+}
+
+/// A node at the end.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The digest of the event's state.
+    pub digest: u64,
+    /// The event's export.
+    pub export: Bytes,
+}
+
+/// The evidence while it is gathered; clones share it.
+#[derive(Clone, Debug)]
+pub struct Notebook(Arc<Mutex<Evidence>>);
+
+impl Notebook {
+    /// An empty notebook.
+    pub fn new(plan: Plan) -> Self {
+        Self(Arc::new(Mutex::new(Evidence::new(plan))))
+    }
+
+    /// Writes something down.
+    pub fn write<T>(&self, write: impl FnOnce(&mut Evidence) -> T) -> T {
+        write(&mut self.lock())
+    }
+
+    /// Writes down what one player saw.
+    pub fn player<T>(&self, player: PlayerId, write: impl FnOnce(&mut PlayerEvidence) -> T) -> T {
+        write(self.lock().players.entry(player).or_default())
+    }
+
+    /// Adds a line to the story.
+    pub fn tell(&self, what: impl Into<String>) {
+        self.lock().story.push((now(), what.into()));
+    }
+
+    /// All that was written so far.
+    pub fn read(&self) -> Evidence {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Evidence> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Evidence {
+    fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            players: BTreeMap::new(),
+            sightings: Vec::new(),
+            outages: Vec::new(),
+            unheld: Vec::new(),
+            asked: 0,
+            ends: BTreeMap::new(),
+            stuck: Vec::new(),
+            undone: Vec::new(),
+            story: Vec::new(),
+        }
+    }
+
+    /// Every firm receipt and whose it is.
+    pub fn firm(&self) -> impl Iterator<Item = (PlayerId, &Receipt)> {
+        self.players.iter().flat_map(|(player, seen)| {
+            seen.receipts.iter().filter(|receipt| receipt.firm).map(|receipt| (*player, receipt))
+        })
+    }
+
+    /// Whether a node was down at this moment or in the time before it.
+    pub fn had_outage(&self, at: Duration, within: Duration) -> bool {
+        let since = at.saturating_sub(within);
+        self.outages
+            .iter()
+            .any(|outage| outage.from <= at && outage.to.is_none_or(|to| to >= since))
+    }
+}
+
+/// Virtual time since the run began.
+pub fn now() -> Duration {
+    Duration::from_nanos(clock::virtual_ns())
+}
+
+/// The evidence in numbers.
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = |of: fn(&PlayerEvidence) -> u64| self.players.values().map(of).sum::<u64>();
+        let codes: BTreeSet<&String> =
+            self.players.values().flat_map(|p| p.refused.keys()).collect();
+        let joined = all(|player| u64::from(player.joined.is_some()));
+        writeln!(
+            f,
+            "players: {joined} joined, {} answers, {} receipts ({} firm), {} connections",
+            all(|player| player.answered.len() as u64),
+            all(|player| player.receipts.len() as u64),
+            self.firm().count(),
+            all(|player| player.connections),
+        )?;
+        let refused = codes.iter().map(|code| {
+            let count = self.players.values().filter_map(|p| p.refused.get(*code)).sum::<u64>();
+            format!("{code} {count}")
+        });
+        write!(f, "refused: {}", refused.collect::<Vec<_>>().join(", "))
+    }
+}

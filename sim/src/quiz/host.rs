@@ -1,0 +1,146 @@
+//! The host: drives the show from one node after the other, as its page would.
+//!
+//! The host remembers the newest stage that any node has shown and acts only at a node that has
+//! reached it. If for a while none does, the step that led there is lost; that is allowed only for
+//! a step that was told provisional.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crdt_state::EventId;
+use node::service::view::{Command, CommandRequest, PhaseView, StageView};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::evidence::Notebook;
+use crate::cluster::Cluster;
+use crate::mix::Draw;
+
+/// The host looks again after this.
+const GLANCE: Duration = Duration::from_millis(50);
+/// A command that takes longer is given again elsewhere: three times what a node waits.
+const COMMAND_MAX: Duration = Duration::from_secs(3);
+/// A stage that no node shows for so long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(3);
+/// Between two steps at least and at most, in milliseconds.
+const PACE_MS: (u64, u64) = (150, 250);
+/// The whole show takes less than this even if everything goes wrong once.
+pub(crate) const SHOW_MAX: Duration = Duration::from_secs(90);
+
+/// Where the host is and what it has seen; the faults follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) node: u8,
+    pub(crate) stage: StageView,
+}
+
+pub(crate) struct Host {
+    pub(crate) seed: u64,
+    pub(crate) event: EventId,
+    pub(crate) cluster: Rc<RefCell<Cluster>>,
+    pub(crate) notebook: Notebook,
+    pub(crate) place: watch::Sender<Place>,
+}
+
+impl Host {
+    /// Drives the show to its end.
+    pub(crate) async fn drive(self) {
+        let give_up = Instant::now() + SHOW_MAX;
+        let (mut seen, mut firm) = (self.place.borrow().stage, false);
+        let mut reached = Instant::now();
+        let mut glances = 0;
+        while !is_over(seen) {
+            if Instant::now() >= give_up {
+                let what = format!("the show stands at {seen:?} {SHOW_MAX:?} after its start");
+                return self.notebook.write(|evidence| evidence.stuck.push(what));
+            }
+            glances += 1;
+            let dice = Draw::new(self.seed, &[HOST, glances]);
+            let Some(place) = self.look(dice, seen) else {
+                if Instant::now() >= reached + LOST_AFTER {
+                    seen = self.fall_back(seen, firm);
+                }
+                sleep(GLANCE).await;
+                continue;
+            };
+            reached = Instant::now();
+            firm &= place.stage == seen;
+            seen = place.stage;
+            self.place.send_replace(place);
+            match command_at(seen) {
+                None => sleep(GLANCE).await,
+                Some(command) => {
+                    let (least, most) = PACE_MS;
+                    sleep(Duration::from_millis(least + dice.up_to(1, most))).await;
+                    if let Some((stage, told)) = self.command(place, command).await {
+                        (seen, firm) = (stage, told);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of the nodes that have reached this stage, and what it shows.
+    fn look(&self, dice: Draw, seen: StageView) -> Option<Place> {
+        let places: Vec<Place> =
+            self.places().into_iter().filter(|place| place.stage >= seen).collect();
+        let last = places.len().checked_sub(1)?;
+        Some(places[dice.up_to(0, last as u64) as usize])
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let cluster = self.cluster.borrow();
+        let shown = cluster.running().filter_map(|(node, running)| {
+            let owner = running.owner(self.event)?;
+            Some(Place { node, stage: owner.views.host.borrow().live.stage })
+        });
+        shown.collect()
+    }
+
+    /// Goes on from what there is.
+    fn fall_back(&self, seen: StageView, firm: bool) -> StageView {
+        let newest = self.places().into_iter().map(|place| place.stage).max();
+        let newest = newest.unwrap_or(seen);
+        self.notebook.tell(format!("{seen:?} was lost, the host goes on from {newest:?}"));
+        if firm {
+            let what = format!("{seen:?} was told firm and is shown by nobody");
+            self.notebook.write(|evidence| evidence.undone.push(what));
+        }
+        newest
+    }
+
+    /// Gives a command and returns the stage it led to, and whether that is promised.
+    async fn command(&self, place: Place, command: Command) -> Option<(StageView, bool)> {
+        let running = self.cluster.borrow().node(place.node)?;
+        let request = CommandRequest { command, expected: place.stage, ms: None };
+        let hosts = running.hosts();
+        let reply = timeout(COMMAND_MAX, hosts.command(self.event, request)).await.ok()?.ok()?;
+        let (from, to) = (place.stage, reply.stage);
+        self.notebook.tell(format!(
+            "{command:?} at node {} from {from:?} to {to:?}, {}",
+            place.node, reply.level
+        ));
+        Some((to, reply.level == "firm"))
+    }
+}
+
+/// The name of the host's dice.
+const HOST: u64 = u64::from_be_bytes(*b"the host");
+
+pub(crate) fn is_over(stage: StageView) -> bool {
+    matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
+}
+
+/// What the host does at a stage; while a round is open it waits for the deadline.
+fn command_at(stage: StageView) -> Option<Command> {
+    match stage.phase {
+        PhaseView::Draft => Some(Command::Lobby),
+        PhaseView::Lobby | PhaseView::Board => Some(Command::Next),
+        PhaseView::Intro => Some(Command::Open),
+        PhaseView::Closed => Some(Command::Tallies),
+        PhaseView::Tallies => Some(Command::Reveal),
+        PhaseView::Reveal => Some(Command::Leaderboard),
+        PhaseView::Open | PhaseView::Ended | PhaseView::Aborted => None,
+    }
+}

@@ -1,0 +1,283 @@
+//! The quiz: three whole nodes, a hundred players and a host on virtual time, through one crash and
+//! one partition, to an end on which all agree.
+//!
+//! Phases: the cluster forms, the show is imported, players join; the show runs while things go
+//! wrong; everything is mended, and then the show must have ended and all nodes must agree within a
+//! bound. What was seen goes to the checkers.
+
+pub mod evidence;
+mod faults;
+mod host;
+mod mqtt;
+pub mod plan;
+mod player;
+mod watch;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crdt_state::EventId;
+use node::service::view::{Command, CommandRequest, Imported, PhaseView, Refusal, StageView};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch as place};
+use tokio::time::Instant;
+
+use self::evidence::{End, Evidence, Notebook};
+use self::faults::{Faults, seeds};
+use self::host::{Host, Place, is_over};
+use self::plan::{NODES, PLAYERS, Plan};
+use self::player::{Ticket, play};
+use self::watch::{digest, watch_node, witness};
+use crate::cluster::{BootError, Cluster, boot};
+use crate::link::Link;
+use crate::mix::Draw;
+use crate::spawn::Spawn;
+use crate::world::World;
+
+/// How long the cluster may take to form, and the show to be known everywhere.
+const FORM_MAX: Duration = Duration::from_secs(20);
+/// How long players may take to join before the first question.
+const JOIN_MAX: Duration = Duration::from_secs(8);
+/// How long all may take to agree once everything is mended: three times the longest redial.
+const AGREE_MAX: Duration = Duration::from_secs(15);
+/// What players may still hear after that.
+const LINGER: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_millis(50);
+/// Between players and nodes a packet is lost now and then.
+const ACCESS_LOSS: f64 = 0.002;
+/// How long a stream waits for an answer, as servers and browsers have it.
+const STREAM_PATIENCE: Duration = Duration::from_secs(5);
+/// Room for all firm receipts of a run: a few for each of four answers of each player.
+const CLAIMS: usize = 65_536;
+
+/// A run that did not come as far as being judged.
+#[derive(Debug, Error)]
+pub enum Broken {
+    /// A node does not start.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The nodes do not find each other, or the show does not reach them.
+    #[error("after {FORM_MAX:?} {what}")]
+    Unformed {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The show is not taken.
+    #[error("the show is refused: {0}")]
+    Refused(Refusal),
+}
+
+/// Runs the quiz and returns what was seen.
+///
+/// # Errors
+/// If the cluster never stood.
+pub async fn quiz(world: World) -> Result<Evidence, Broken> {
+    let plan = Plan::draw(world.seed());
+    let notebook = Notebook::new(plan.clone());
+    set_weather(&world, &plan);
+    let cluster = form(&world).await?;
+    let (imported, home) = import(&world, &cluster, &plan).await?;
+    notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
+    let quiz = Quiz { world, plan, notebook, cluster, event: imported.event };
+    let (firm, claims) = mpsc::channel(CLAIMS);
+    let witness = witness(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), claims);
+    quiz.watch();
+    quiz.open_lobby(home).await?;
+    quiz.let_players_in(&imported.pin, &firm).await;
+    let story = quiz.play(home);
+    let played = tokio::select! { biased;
+        () = witness => unreachable!("the quiz itself holds the other end"),
+        played = story => played,
+    };
+    drop(firm);
+    played?;
+    Ok(quiz.notebook.read())
+}
+
+fn set_weather(world: &World, plan: &Plan) {
+    world.net().set_between_nodes(plan.link);
+    world.net().set_access(Link { loss: ACCESS_LOSS, ..Link::ACCESS });
+    world.net().set_stream_patience(STREAM_PATIENCE);
+    for (number, skew_ms) in NODES.into_iter().zip(plan.skews_ms) {
+        world.node(number).set_skew_ns(skew_ms * 1_000_000);
+    }
+}
+
+/// Starts the nodes and waits until each is linked with all others.
+async fn form(world: &World) -> Result<Rc<RefCell<Cluster>>, Broken> {
+    let mut cluster = Cluster::new(world.clone());
+    for number in NODES {
+        cluster.insert(number, boot(world, number, &seeds(number)).await?);
+    }
+    let linked = |cluster: &Cluster| {
+        cluster.running().all(|(_, r)| r.node.network.peers().len() == NODES.len() - 1)
+    };
+    match within(FORM_MAX, || linked(&cluster)).await {
+        true => Ok(Rc::new(RefCell::new(cluster))),
+        false => Err(Broken::Unformed { what: "the nodes are not linked" }),
+    }
+}
+
+/// Imports the show at a node, and waits until all carry it.
+async fn import(
+    world: &World,
+    cluster: &RefCell<Cluster>,
+    plan: &Plan,
+) -> Result<(Imported, u8), Broken> {
+    let dice = Draw::new(world.seed(), &[u64::from_be_bytes(*b"the home")]);
+    let home = NODES[dice.up_to(0, NODES.len() as u64 - 1) as usize];
+    let at = cluster.borrow().node(home).ok_or(Broken::Unformed { what: "a node is gone" })?;
+    let imported = at.hosts().import(&plan.show()).await.map_err(Broken::Refused)?;
+    let carried = || cluster.borrow().running().all(|(_, r)| r.owner(imported.event).is_some());
+    match within(FORM_MAX, carried).await {
+        true => Ok((imported, home)),
+        false => Err(Broken::Unformed { what: "the show is not carried by all nodes" }),
+    }
+}
+
+async fn within(limit: Duration, holds: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if holds() {
+            return true;
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    false
+}
+
+struct Quiz {
+    world: World,
+    plan: Plan,
+    notebook: Notebook,
+    cluster: Rc<RefCell<Cluster>>,
+    event: EventId,
+}
+
+impl Quiz {
+    fn watch(&self) {
+        for (number, running) in self.cluster.borrow().running() {
+            watch_node(running, number, self.event, &self.notebook);
+        }
+    }
+
+    async fn open_lobby(&self, home: u8) -> Result<(), Broken> {
+        let running = self.cluster.borrow().node(home);
+        let running = running.ok_or(Broken::Unformed { what: "a node is gone" })?;
+        let expected = StageView { instance: 0, phase: PhaseView::Draft };
+        let request = CommandRequest { command: Command::Lobby, expected, ms: None };
+        running.hosts().command(self.event, request).await.map_err(Broken::Refused)?;
+        Ok(())
+    }
+
+    /// Starts the players and waits until all have joined, or long enough.
+    async fn let_players_in(&self, pin: &str, firm: &mpsc::Sender<evidence::Unheld>) {
+        for number in 1..=PLAYERS {
+            let life = self.world.player(number).boot();
+            let ticket = Ticket {
+                seed: self.world.seed(),
+                number,
+                pin: pin.to_owned(),
+                notebook: self.notebook.clone(),
+                firm: firm.clone(),
+            };
+            life.spawner().clone().spawn("player", Box::pin(play(life, ticket)));
+        }
+        let joined = |evidence: &mut Evidence| {
+            evidence.players.values().filter(|player| player.joined.is_some()).count()
+        };
+        within(JOIN_MAX, || self.notebook.write(joined) == usize::from(PLAYERS)).await;
+        self.notebook.tell(format!("{} players have joined", self.notebook.write(joined)));
+    }
+
+    /// The show with its faults, then the time in which all must agree.
+    async fn play(&self, home: u8) -> Result<(), Broken> {
+        let stage = StageView { instance: 0, phase: PhaseView::Lobby };
+        let (place, places) = place::channel(Place { node: home, stage });
+        let host = Host {
+            seed: self.world.seed(),
+            event: self.event,
+            cluster: self.cluster.clone(),
+            notebook: self.notebook.clone(),
+            place,
+        };
+        let faults = Faults {
+            world: self.world.clone(),
+            event: self.event,
+            cluster: self.cluster.clone(),
+            notebook: self.notebook.clone(),
+            place: places,
+        };
+        let (mended, ()) = tokio::join!(faults.run(&self.plan), host.drive());
+        mended?;
+        self.agree().await;
+        self.world.sleep(LINGER).await;
+        Ok(())
+    }
+
+    /// Waits until all nodes are at the end and write the same; writes down what each has, in any case.
+    async fn agree(&self) {
+        let end = Instant::now() + AGREE_MAX;
+        loop {
+            let ends = self.ends().await;
+            let agreed = ends.is_some();
+            if agreed || Instant::now() >= end {
+                self.notebook.tell(if agreed {
+                    "all nodes agree"
+                } else {
+                    "the nodes do not agree"
+                });
+                return self.write_ends(agreed).await;
+            }
+            self.world.sleep(GLANCE * 4).await;
+        }
+    }
+
+    /// What all nodes have, if it is the same, final, and the end.
+    async fn ends(&self) -> Option<()> {
+        let mut first = None;
+        for (_, end, stage) in self.each_end().await {
+            let is_final =
+                end.export.split(|byte| *byte == b'\n').next().is_some_and(|line| {
+                    String::from_utf8_lossy(line).contains("\"status\":\"final\"")
+                });
+            let (digest, export) = first.get_or_insert((end.digest, end.export.clone()));
+            if !is_final || !is_over(stage) || (*digest, &*export) != (end.digest, &end.export) {
+                return None;
+            }
+        }
+        first.map(drop)
+    }
+
+    async fn write_ends(&self, agreed: bool) {
+        let ends = self.each_end().await;
+        self.notebook.write(|evidence| {
+            for (number, end, stage) in ends {
+                if !agreed {
+                    evidence.stuck.push(format!(
+                        "node {number} is at {stage:?} with digest {:016x} {AGREE_MAX:?} after all was mended",
+                        end.digest
+                    ));
+                }
+                evidence.ends.insert(number, end);
+            }
+        });
+    }
+
+    async fn each_end(&self) -> Vec<(u8, End, StageView)> {
+        let nodes: Vec<_> =
+            self.cluster.borrow().running().map(|(number, r)| (number, r.clone())).collect();
+        let mut ends = Vec::new();
+        for (number, running) in nodes {
+            let Some(owner) = running.owner(self.event) else { continue };
+            let Some(digest) = digest(&owner).await else { continue };
+            let Ok(export) = running.hosts().export(self.event).await else { continue };
+            running.life.note("export", xxhash_rust::xxh3::xxh3_64(&export));
+            running.life.note("digest", digest);
+            let stage = owner.views.host.borrow().live.stage;
+            ends.push((number, End { digest, export }, stage));
+        }
+        ends
+    }
+}

@@ -1,0 +1,435 @@
+//! A player: joins over MQTT, answers once a round is open, keeps every receipt, and goes to another
+//! node when the connection is gone.
+//!
+//! A player is honest and patient: an answer is repeated with the same choice until something
+//! acknowledges it, never after. When and what is answered is a function of (seed, player,
+//! instance). Some players move to another node now and then without a reason.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use crdt_state::PlayerId;
+use node::service::view::{InboxMessage, LiveView, PhaseView};
+use node::service::{inbox_topic, live_topic};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::evidence::{Notebook, Receipt, Unheld, now};
+use super::mqtt::{Client, Packet, Version};
+use super::plan::{NODES, secret};
+use crate::cluster::{MQTT_PORT, address};
+use crate::machine::Life;
+use crate::mix::Draw;
+
+/// Without a packet for so long a player pings.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// A node that says nothing for so long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// What was published and not acknowledged is repeated after this.
+const REPEAT_AFTER: Duration = Duration::from_millis(1_500);
+/// What was refused for the moment is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(300);
+
+/// Who plays, where and when.
+pub(crate) struct Ticket {
+    pub(crate) seed: u64,
+    pub(crate) number: u16,
+    pub(crate) pin: String,
+    pub(crate) notebook: Notebook,
+    /// Firm receipts, for whoever asks the other nodes about them.
+    pub(crate) firm: mpsc::Sender<Unheld>,
+}
+
+/// Plays until the end of the run.
+pub(crate) async fn play(life: Life, ticket: Ticket) {
+    let mut player = Player::new(life, ticket);
+    sleep(player.draw(die::BEGIN, 2_000)).await;
+    loop {
+        // Whatever ended it, the player comes back.
+        if let Err(why) = player.session().await
+            && why.kind() == io::ErrorKind::InvalidData
+        {
+            let what = format!("player {} cannot read its node: {why}", player.id);
+            player.ticket.notebook.write(|seen| seen.stuck.push(what));
+        }
+        player.moves += 1;
+        sleep(player.draw(die::PAUSE, 500)).await;
+    }
+}
+
+struct Player {
+    life: Life,
+    ticket: Ticket,
+    id: PlayerId,
+    version: Version,
+    /// Counts the connections that have ended.
+    moves: u64,
+    token: Option<String>,
+    /// When to ask for the join again, while no answer came.
+    join_due: Option<Instant>,
+    /// The newest answer.
+    answer: Option<Answer>,
+    /// What the packets under way are about.
+    under_way: BTreeMap<u16, About>,
+    heard: Instant,
+    said: Instant,
+}
+
+struct Answer {
+    instance: u32,
+    choice: u8,
+    /// When to publish it, or publish it again; nothing once that is settled.
+    due: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum About {
+    Join,
+    Answer(u32),
+}
+
+/// The numbers of a player's dice.
+mod die {
+    pub(super) const ID: u64 = 0;
+    pub(super) const BEGIN: u64 = 2;
+    pub(super) const PAUSE: u64 = 3;
+    pub(super) const NODE: u64 = 4;
+    pub(super) const ROAMS: u64 = 5;
+    pub(super) const STAYS: u64 = 6;
+    pub(super) const ABSTAINS: u64 = 7;
+    pub(super) const THINKS: u64 = 8;
+    pub(super) const CHOICE: u64 = 9;
+}
+
+/// What a verdict of MQTT 5 says in detail.
+#[derive(Deserialize)]
+struct Verdict {
+    status: String,
+    #[serde(default)]
+    level: String,
+    #[serde(default)]
+    choices: Vec<u8>,
+    #[serde(default)]
+    elapsed_ms: u32,
+}
+
+impl Player {
+    fn new(life: Life, ticket: Ticket) -> Self {
+        let number = u64::from(ticket.number);
+        let dice = Draw::new(ticket.seed, &[PLAYER, number]);
+        let id = u128::from(dice.word(die::ID)) << 64 | u128::from(dice.word(die::ID + 1));
+        let version = if number.is_multiple_of(2) { Version::V5 } else { Version::V3 };
+        Self {
+            life,
+            ticket,
+            id: PlayerId(id),
+            version,
+            moves: 0,
+            token: None,
+            join_due: None,
+            answer: None,
+            under_way: BTreeMap::new(),
+            heard: Instant::now(),
+            said: Instant::now(),
+        }
+    }
+
+    /// The dice of this player for one occasion.
+    fn dice(&self, occasion: u64) -> Draw {
+        Draw::new(self.ticket.seed, &[PLAYER, u64::from(self.ticket.number), 1, occasion])
+    }
+
+    fn draw(&self, die: u64, most_ms: u64) -> Duration {
+        Duration::from_millis(self.dice(self.moves).up_to(die, most_ms))
+    }
+
+    /// The node of the next connection: one's own at first, then any.
+    fn node(&self) -> u8 {
+        let count = NODES.len() as u64;
+        let at = match self.moves {
+            0 => u64::from(self.ticket.number) % count,
+            _ => self.dice(self.moves).up_to(die::NODE, count - 1),
+        };
+        NODES[at as usize]
+    }
+
+    /// How long this connection is kept; for ever by most.
+    fn stays(&self) -> Option<Duration> {
+        let dice = self.dice(self.moves);
+        (dice.unit(die::ROAMS) < 0.2)
+            .then(|| Duration::from_millis(1_000 + dice.up_to(die::STAYS, 8_000)))
+    }
+
+    async fn session(&mut self) -> io::Result<()> {
+        let node = self.node();
+        self.ticket.notebook.player(self.id, |seen| seen.connections += 1);
+        let dialled = self.life.connect(address(node, MQTT_PORT));
+        let stream = timeout(SILENCE_MAX, dialled).await??;
+        let mut client = Client::connect(stream, self.version, &self.name()).await?;
+        client.subscribe(&[inbox_topic(self.id), live_topic(&self.ticket.pin)]).await?;
+        self.under_way.clear();
+        self.heard = Instant::now();
+        self.join(&mut client).await?;
+        let far = Duration::from_secs(86_400);
+        let leave = Instant::now() + self.stays().unwrap_or(far);
+        while Instant::now() < leave {
+            let due = self.due().min(leave);
+            tokio::select! { biased;
+                packet = client.read() => self.on_packet(node, packet?)?,
+                () = sleep_until(due) => {}
+            }
+            self.act(&mut client).await?;
+        }
+        client.disconnect().await
+    }
+
+    fn name(&self) -> String {
+        format!("player {}", self.ticket.number)
+    }
+
+    async fn join(&mut self, client: &mut Client) -> io::Result<()> {
+        let topic = format!("connect/{:02x}", self.id.slot());
+        let payload = match &self.token {
+            Some(token) => json!({ "token": token }),
+            None => {
+                json!({ "pin": self.ticket.pin, "player": self.id.to_string(), "name": self.name() })
+            }
+        };
+        self.join_due = Some(Instant::now() + REPEAT_AFTER);
+        self.publish(client, &topic, &payload.to_string(), About::Join).await
+    }
+
+    async fn publish(
+        &mut self,
+        client: &mut Client,
+        topic: &str,
+        payload: &str,
+        about: About,
+    ) -> io::Result<()> {
+        self.said = Instant::now();
+        let id = client.publish(topic, payload).await?;
+        self.under_way.insert(id, about);
+        Ok(())
+    }
+
+    /// When there is something to do, if nothing comes.
+    fn due(&self) -> Instant {
+        let answer = self.answer.as_ref().and_then(|answer| answer.due);
+        let answer = answer.filter(|_| self.token.is_some());
+        let alive = (self.said + PING_EVERY).min(self.heard + SILENCE_MAX);
+        [self.join_due, answer].into_iter().flatten().fold(alive, Instant::min)
+    }
+
+    /// Does what has fallen due.
+    async fn act(&mut self, client: &mut Client) -> io::Result<()> {
+        let now = Instant::now();
+        if now >= self.heard + SILENCE_MAX {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.join_due.is_some_and(|due| due <= now) {
+            self.join(client).await?;
+        }
+        self.give_answer(client, now).await?;
+        if now >= self.said + PING_EVERY {
+            self.said = now;
+            client.ping().await?;
+        }
+        Ok(())
+    }
+
+    async fn give_answer(&mut self, client: &mut Client, now: Instant) -> io::Result<()> {
+        let (Some(answer), Some(token)) = (&mut self.answer, &self.token) else { return Ok(()) };
+        if answer.due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        answer.due = Some(now + REPEAT_AFTER);
+        let (instance, choice) = (answer.instance, answer.choice);
+        let payload = json!({ "token": token, "instance": instance, "choices": [choice] });
+        let topic = format!("answer/{:02x}", self.id.slot());
+        self.ticket.notebook.player(self.id, |seen| seen.answered.insert(instance, choice));
+        self.publish(client, &topic, &payload.to_string(), About::Answer(instance)).await
+    }
+
+    /// # Errors
+    /// What makes this connection useless.
+    fn on_packet(&mut self, node: u8, packet: Packet) -> io::Result<()> {
+        self.heard = Instant::now();
+        match packet {
+            Packet::Connack { code: 0 } | Packet::Pingresp => {}
+            Packet::Connack { .. } | Packet::Disconnect => {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            // A node that has not heard of the show yet: another one may have.
+            Packet::Suback { codes } if codes.iter().any(|code| *code >= 0x80) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Packet::Suback { .. } => {}
+            Packet::Puback { id, reason, receipt } => self.on_puback(node, id, reason, receipt)?,
+            Packet::Publish { topic, payload } => self.on_publish(node, &topic, &payload)?,
+        }
+        Ok(())
+    }
+
+    fn on_puback(
+        &mut self,
+        node: u8,
+        id: u16,
+        reason: u8,
+        receipt: Option<String>,
+    ) -> io::Result<()> {
+        let (Some(about), Some(receipt)) = (self.under_way.remove(&id), receipt) else {
+            return Ok(());
+        };
+        let verdict: Verdict = read(receipt.as_bytes())?;
+        match about {
+            About::Answer(instance) if reason == 0 => {
+                let Verdict { status, level, choices, elapsed_ms, .. } = verdict;
+                self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
+            }
+            // Accepted joins and all refusals come to the inbox, too.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_publish(&mut self, node: u8, topic: &str, payload: &[u8]) -> io::Result<()> {
+        self.look_for_secrets(payload);
+        if topic.starts_with("live/") {
+            self.on_live(&read(payload)?);
+        } else {
+            self.on_inbox(node, read(payload)?);
+        }
+        Ok(())
+    }
+
+    fn on_inbox(&mut self, node: u8, message: InboxMessage) {
+        match message {
+            InboxMessage::Joined { token, level, .. } => {
+                self.token = Some(token);
+                self.join_due = None;
+                if level == "firm" {
+                    self.ticket
+                        .notebook
+                        .player(self.id, |seen| *seen.joined.get_or_insert_with(now));
+                }
+            }
+            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms } => {
+                self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
+            }
+            InboxMessage::Result { instance, .. } => self.on_secret(instance),
+            InboxMessage::Refused { topic, code, .. } => self.on_refused(&topic, code),
+        }
+    }
+
+    fn on_receipt(
+        &mut self,
+        node: u8,
+        instance: u32,
+        status: String,
+        level: &str,
+        choices: Vec<u8>,
+        elapsed_ms: u32,
+    ) {
+        let receipt = Receipt {
+            at: now(),
+            node,
+            instance,
+            status,
+            firm: level == "firm",
+            choices,
+            elapsed_ms,
+        };
+        if let Some(answer) = self.answer.as_mut().filter(|answer| answer.instance == instance) {
+            answer.due = None;
+        }
+        if receipt.firm {
+            let claim = Unheld { player: self.id, receipt: receipt.clone() };
+            self.ticket.firm.try_send(claim).expect("there is room for all receipts of a run");
+        }
+        self.ticket.notebook.player(self.id, |seen| seen.receipts.push(receipt));
+    }
+
+    /// A refusal that says "never" settles the answer; any other says "not now".
+    fn on_refused(&mut self, topic: &str, code: String) {
+        let retry = Instant::now() + RETRY_AFTER;
+        if topic.starts_with("connect/") {
+            self.join_due = Some(retry);
+        } else if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due.is_some()) {
+            let over = matches!(code.as_str(), "late" | "ended");
+            answer.due = (!over).then_some(retry);
+        }
+        self.ticket.notebook.player(self.id, |seen| *seen.refused.entry(code).or_default() += 1);
+    }
+
+    fn on_live(&mut self, live: &LiveView) {
+        for leak in leaks(live) {
+            self.ticket.notebook.player(self.id, |seen| seen.leaks.push(leak));
+        }
+        let stage = live.stage;
+        let known = self.answer.as_ref().is_some_and(|answer| answer.instance >= stage.instance);
+        let (PhaseView::Open, false, Some(question)) = (stage.phase, known, &live.question) else {
+            return;
+        };
+        let dice = Draw::new(
+            self.ticket.seed,
+            &[PLAYER, u64::from(self.ticket.number), 2, u64::from(stage.instance)],
+        );
+        let left_ms = live.remaining_ms.unwrap_or_default();
+        // Some tap on zero, some after it.
+        let thinks = Duration::from_millis(dice.up_to(die::THINKS, left_ms + LATE_MS));
+        let abstains = dice.unit(die::ABSTAINS) < 0.05;
+        let options = question.options.len().max(1) as u64;
+        self.answer = Some(Answer {
+            instance: stage.instance,
+            choice: dice.up_to(die::CHOICE, options - 1) as u8,
+            due: (!abstains).then(|| Instant::now() + thinks),
+        });
+    }
+
+    /// Whatever holds the word that gives an answer away.
+    fn look_for_secrets(&mut self, payload: &[u8]) {
+        let text = String::from_utf8_lossy(payload);
+        for instance in 1..=MOST_QUESTIONS {
+            if text.contains(&secret(instance)) {
+                self.on_secret(instance);
+            }
+        }
+    }
+
+    fn on_secret(&mut self, instance: u32) {
+        self.ticket.notebook.player(self.id, |seen| {
+            seen.secrets.entry(instance).or_insert_with(now);
+        });
+    }
+}
+
+/// The name of players' dice.
+const PLAYER: u64 = u64::from_be_bytes(*b"a player");
+/// How long after the deadline an answer may be tapped.
+const LATE_MS: u64 = 300;
+/// No plan has more questions.
+const MOST_QUESTIONS: u32 = 4;
+
+/// What a live state says before its own phase allows it.
+fn leaks(live: &LiveView) -> Vec<String> {
+    let phase = live.stage.phase;
+    let mut leaks = Vec::new();
+    if live.reveal.is_some() && phase < PhaseView::Reveal {
+        leaks.push(format!("the correct answer in {:?}", live.stage));
+    }
+    if live.tallies.is_some() && phase < PhaseView::Tallies {
+        leaks.push(format!("tallies in {:?}", live.stage));
+    }
+    if live.answered.is_some() && phase == PhaseView::Open {
+        leaks.push(format!("a running count in {:?}", live.stage));
+    }
+    leaks
+}
+
+fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> io::Result<T> {
+    serde_json::from_slice(payload)
+        .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
+}
