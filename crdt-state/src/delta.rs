@@ -81,15 +81,18 @@ pub struct Extend {
 }
 
 /// See [`Delta::Seal`]. It says: below and at `instance`, the bulk lane of `origin` holds no answer
-/// beyond `head`.
+/// beyond `head`, and its control lane nothing that changes what they give beyond `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// Whose bulk lane: the writer's own, or that of a former incarnation of its node.
+    /// Whose lanes: the writer's own, or those of a former incarnation of its node.
     pub origin: Origin,
     /// The newest run that is sealed; all before it are too.
     pub instance: u32,
     /// The bulk head; the seal holds only where that head has been applied.
     pub head: u64,
+    /// The control head, likewise. A seal in the origin's own lane follows what it names; one that a
+    /// later incarnation wrote may arrive before.
+    pub control: u64,
 }
 
 /// See [`Delta::Flag`].

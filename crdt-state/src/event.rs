@@ -7,7 +7,7 @@
 mod digest;
 mod rounds;
 
-pub use rounds::{Round, Rounds};
+pub use rounds::{Round, Rounds, Sealed};
 
 use crate::column::{Cell, Column};
 use crate::delta::{self, DecodeError, Delta};
@@ -161,17 +161,16 @@ impl EventState {
         self.enrolled.contains_key(&origin)
     }
 
-    /// The bulk head with which `origin` sealed `instance`, by that round's seal or a later one's.
+    /// The heads with which `origin` sealed `instance`, by that round's seal or a later one's.
     #[must_use]
-    pub fn sealed_head(&self, origin: Origin, instance: u32) -> Option<u64> {
-        self.rounds.sealed_head(origin, instance)
+    pub fn sealed(&self, origin: Origin, instance: u32) -> Option<Sealed> {
+        self.rounds.sealed(origin, instance)
     }
 
     /// Whether `origin` has sealed `instance` and everything it sealed is within `heads`.
     #[must_use]
     pub fn is_sealed(&self, origin: Origin, instance: u32, heads: &Heads) -> bool {
-        let bulk = heads.get(&LaneId::bulk(origin));
-        self.rounds.sealed_head(origin, instance).is_some_and(|head| head <= bulk)
+        self.sealed(origin, instance).is_some_and(|sealed| sealed.is_within(origin, heads))
     }
 
     /// The enrolled origins whose seal of `instance` is missing or not covered by `heads`.

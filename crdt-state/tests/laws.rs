@@ -169,6 +169,7 @@ impl Writer {
                     origin: self.origin,
                     instance: u32::from(*instance),
                     head: self.lanes[Lane::Bulk as usize].len() as u64,
+                    control: self.lanes[Lane::Control as usize].len() as u64,
                 };
                 self.write(Lane::Control, Delta::Seal(seal));
             }

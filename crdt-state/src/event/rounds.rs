@@ -1,7 +1,7 @@
 //! What is known of every instance: which question it runs, how long it is open, who has sealed it.
 
 use crate::delta::{Advance, Seal};
-use crate::id::{Lamport, Origin};
+use crate::id::{Heads, Lamport, LaneId, Origin};
 use crate::lattice::{Max, Min, Pointwise};
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,26 @@ impl CvRDT for Round {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rounds {
     rounds: Pointwise<u32, Round>,
-    /// By origin and instance: the bulk head that was sealed, the larger one holds.
-    seals: BTreeMap<Origin, BTreeMap<u32, u64>>,
+    /// By origin and instance: the heads that were sealed.
+    seals: BTreeMap<Origin, BTreeMap<u32, Sealed>>,
+}
+
+/// The heads of an origin's lanes that its seal names. Of two seals the larger of each holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Of its bulk lane.
+    pub bulk: u64,
+    /// Of its control lane.
+    pub control: u64,
+}
+
+impl Sealed {
+    /// Whether all that was sealed has been applied.
+    #[must_use]
+    pub fn is_within(&self, origin: Origin, heads: &Heads) -> bool {
+        let (bulk, control) = (LaneId::bulk(origin), LaneId::control(origin));
+        self.bulk <= heads.get(&bulk) && self.control <= heads.get(&control)
+    }
 }
 
 impl Rounds {
@@ -67,7 +85,8 @@ impl Rounds {
     /// Takes in a seal.
     pub fn seal(&mut self, seal: &Seal) {
         let held = self.seals.entry(seal.origin).or_default().entry(seal.instance).or_default();
-        *held = seal.head.max(*held);
+        held.bulk = seal.head.max(held.bulk);
+        held.control = seal.control.max(held.control);
     }
 
     /// What is known of an instance.
@@ -81,17 +100,17 @@ impl Rounds {
         self.rounds.0.iter().map(|(instance, round)| (*instance, round))
     }
 
-    /// The bulk head with which `origin` sealed `instance`, by that round's seal or a later one's.
+    /// The heads with which `origin` sealed `instance`, by that round's seal or a later one's.
     #[must_use]
-    pub fn sealed_head(&self, origin: Origin, instance: u32) -> Option<u64> {
-        self.seals.get(&origin)?.range(instance..).next().map(|(_, head)| *head)
+    pub fn sealed(&self, origin: Origin, instance: u32) -> Option<Sealed> {
+        self.seals.get(&origin)?.range(instance..).next().map(|(_, sealed)| *sealed)
     }
 
-    /// Every seal: origin, instance, head.
-    pub fn seals(&self) -> impl Iterator<Item = (Origin, u32, u64)> {
-        let flat = |(origin, seals): (&Origin, &BTreeMap<u32, u64>)| {
+    /// Every seal: origin, instance, heads.
+    pub fn seals(&self) -> impl Iterator<Item = (Origin, u32, Sealed)> {
+        let flat = |(origin, seals): (&Origin, &BTreeMap<u32, Sealed>)| {
             let origin = *origin;
-            seals.iter().map(move |(i, h)| (origin, *i, *h)).collect::<Vec<_>>()
+            seals.iter().map(move |(i, sealed)| (origin, *i, *sealed)).collect::<Vec<_>>()
         };
         self.seals.iter().flat_map(flat)
     }
@@ -105,8 +124,8 @@ impl CvRDT for Rounds {
     }
 
     fn merge(&mut self, other: Self) {
-        for (origin, instance, head) in other.seals() {
-            self.seal(&Seal { origin, instance, head });
+        for (origin, instance, Sealed { bulk: head, control }) in other.seals() {
+            self.seal(&Seal { origin, instance, head, control });
         }
         self.rounds.merge(other.rounds);
     }

@@ -82,6 +82,14 @@ impl Unaged {
 }
 
 impl Replica {
+    /// Whether entries of some lane have no age here, and no connected peer could tell it. Not true
+    /// while nobody is connected: whoever comes may know.
+    #[must_use]
+    pub fn is_age_lost(&self) -> bool {
+        let lost = |lane: &Lacking| self.peers.keys().all(|peer| lane.asked.contains(peer));
+        !self.peers.is_empty() && self.unaged.lanes.values().any(lost)
+    }
+
     /// Asks for ages that are not known, a few lanes at a time.
     pub(super) fn pull_ages(&mut self, now: Mono) {
         self.unaged.expire(now, &self.config);

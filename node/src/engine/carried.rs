@@ -5,11 +5,11 @@
 //! whose calendar is ten minutes off changes no result.
 
 use bytes::Bytes;
-use crdt_state::delta::{DecodeError, Delta};
+use crdt_state::delta::{DecodeError, Delta, Join};
 use crdt_state::{EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// When a round opened, in milliseconds on this node's monotonic clock; negative before its start.
@@ -26,10 +26,24 @@ pub struct Carried {
     unaged: BTreeMap<(LaneId, u64), u32>,
     /// Players whose answers others brought, since they were last asked for.
     touched: Vec<(u32, PlayerId)>,
+    /// Whose rows others brought, since they were last asked for.
+    joined: Joined,
     /// Whether anything was taken in since this was last asked.
     changed: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
+}
+
+/// Whose rows others brought. Lanes are independent: an answer may be here before its row.
+#[derive(Debug, Default)]
+pub enum Joined {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// These players'.
+    Players(BTreeSet<PlayerId>),
+    /// A snapshot's, which does not say.
+    Anybody,
 }
 
 /// What a snapshot starts with: everything that the state does not hold itself.
@@ -75,6 +89,11 @@ impl Carried {
         std::mem::take(&mut self.touched)
     }
 
+    /// Whose rows others brought since the last call.
+    pub fn take_joined(&mut self) -> Joined {
+        std::mem::take(&mut self.joined)
+    }
+
     /// Learns when a round opened: the earliest that anybody tells.
     fn set_zero(&mut self, now: Mono, age: Duration, instance: u32) {
         let zero = millis(now) - millis(age);
@@ -102,14 +121,26 @@ impl Carried {
         self.scored_revision += u64::from(scores);
     }
 
-    /// Remembers whose answers came from elsewhere.
+    /// Remembers whose rows and answers came from elsewhere.
     fn touch(&mut self, delta: &Delta) {
+        if let Delta::Joins(joins) = delta {
+            self.join(joins);
+        }
         let Delta::Answers(answers) = delta else { return };
         for (number, _, _) in &answers.rows {
             let row = crdt_state::Row { origin: answers.rows_of, number: *number };
             if let Some(player) = self.state.players.get(row) {
                 self.touched.push((answers.instance, player.id));
             }
+        }
+    }
+
+    fn join(&mut self, joins: &[Join]) {
+        let players = joins.iter().map(|join| join.player);
+        match &mut self.joined {
+            Joined::Nobody => self.joined = Joined::Players(players.collect()),
+            Joined::Players(known) => known.extend(players),
+            Joined::Anybody => {}
         }
     }
 }
@@ -177,6 +208,7 @@ impl Replicated for Carried {
         self.state.merge(state);
         self.content.merge(heads);
         self.scored_revision += 1;
+        self.joined = Joined::Anybody;
         if age < AGE_UNKNOWN {
             for (instance, open) in ages {
                 self.set_zero(now, age + Duration::from_millis(open), instance);

@@ -47,6 +47,10 @@ impl EventCore {
 
     fn carry_out(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
         let expected = stage_of(request.expected);
+        if matches!(request.command, Command::Open | Command::Extend) && self.is_behind(now) {
+            let refusal = Refusal::new("overloaded", "this node has just come back");
+            return self.refuse(ticket, refusal.hint("press again in a moment, or on another node"));
+        }
         match request.command {
             Command::Lock => self.lock(now, ticket, true),
             Command::Unlock => self.lock(now, ticket, false),

@@ -27,6 +27,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long after its start a node that came back waits for its peers: 5 s, arbitrary, far above what it
+/// takes to find them. Without any it goes on alone.
+const BEHIND_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What does not change while the node runs.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -210,8 +214,12 @@ pub struct EventCore {
     pub(super) connected: BTreeMap<Origin, NodeId>,
     /// Since when peers that were connected once are not.
     pub(super) gone_since: BTreeMap<Origin, Mono>,
-    /// Former incarnations of this node, whose lanes it read from its store.
+    /// Former incarnations of this node, from its store or, where that was lost, from its peers.
     pub(super) formers: BTreeSet<Origin>,
+    /// Whether its store knew one when it started.
+    returned: bool,
+    /// Whether what it read from its store may be behind what its former origins have said.
+    behind: bool,
     pub(super) outputs: VecDeque<Output>,
     /// The number of the own enrolment entry, once written.
     enrolled_at: Option<u64>,
@@ -244,13 +252,11 @@ impl EventCore {
     }
 
     fn over(identity: Identity, rules: Rules, carried: Carried, replica: Replica) -> Self {
-        let formers = carried
-            .state
-            .enrolled()
-            .filter(|(origin, node, _)| *node == identity.node && *origin != identity.origin)
-            .map(|(origin, ..)| origin)
-            .collect();
+        let formers = formers_of(&identity, &carried.state);
         EventCore {
+            returned: !formers.is_empty(),
+            behind: carried.state.enrolled().any(|(_, node, _)| node != identity.node)
+                && !formers.is_empty(),
             director: Director::new(carried.state.stage()),
             identity,
             rules,
@@ -287,6 +293,7 @@ impl EventCore {
 
     /// Ends a turn: commits what was taken, lets the director act, and collects what replication wants.
     pub fn settle(&mut self, now: Mono) {
+        self.behind &= !self.has_control_of_peers();
         self.enrol(now);
         self.direct(now);
         self.commit_bulk(now);
@@ -346,6 +353,25 @@ impl EventCore {
         self.replica.check_invariants(&self.carried);
     }
 
+    /// Whether this node may still show a stage that it had left before it was killed: its store lacks the
+    /// last moments, its seals among them. It opens no round and takes no answer until it has all that a
+    /// peer's control lanes hold, or has waited for peers in vain.
+    pub(super) fn is_behind(&self, now: Mono) -> bool {
+        self.behind && now < BEHIND_PATIENCE
+    }
+
+    /// Whether every connected peer has told its heads and its control entries have arrived.
+    fn has_control_of_peers(&self) -> bool {
+        let has = |peer: &Origin| {
+            self.replica.peer_heads(*peer).is_some_and(|theirs| {
+                let control = theirs.dots.iter().filter(|(id, _)| id.lane == Lane::Control);
+                let (mine, told) = (self.carried.heads(), theirs.get(&LaneId::control(*peer)) > 0);
+                told && control.into_iter().all(|(id, head)| *head <= mine.get(id))
+            })
+        };
+        !self.connected.is_empty() && self.connected.keys().all(has)
+    }
+
     pub(super) fn stage(&self) -> Stage {
         self.carried.state.stage()
     }
@@ -397,8 +423,8 @@ impl EventCore {
     /// Looks at the answers that others brought, and passes on whose they were.
     fn on_touched(&mut self) {
         let rows = self.carried.take_touched();
+        self.check_superseded(&rows);
         if !rows.is_empty() {
-            self.check_superseded(&rows);
             self.outputs.push_back(Output::Applied { rows });
         }
     }
@@ -453,8 +479,9 @@ impl EventCore {
         for (origin, node, _) in self.carried.state.enrolled() {
             nodes.entry(node).or_default().insert(origin);
         }
+        self.formers = formers_of(&self.identity, &self.carried.state);
         let me = self.identity.origin;
-        let exempt = self.carried.state.creator() == Some(me) || !self.formers.is_empty();
+        let exempt = self.carried.state.creator() == Some(me) || self.returned;
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,
             Some(_) if exempt => EnrolmentState::Exempt,
@@ -474,4 +501,10 @@ impl EventCore {
     pub(super) fn refuse(&mut self, ticket: u64, refusal: Refusal) {
         self.reply(ticket, Reply::Refused(refusal));
     }
+}
+
+/// The enrolled origins that are earlier incarnations of a node.
+fn formers_of(identity: &Identity, state: &EventState) -> BTreeSet<Origin> {
+    let former = |origin: Origin, node: NodeId| node == identity.node && origin != identity.origin;
+    state.enrolled().filter(|(o, n, _)| former(*o, *n)).map(|(origin, ..)| origin).collect()
 }

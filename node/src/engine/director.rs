@@ -13,16 +13,13 @@ use super::core::EventCore;
 use crate::service::view::CommandRequest;
 use crdt_state::delta::{Advance, Delta, Seal};
 use crdt_state::event::Round;
-use crdt_state::{LaneId, Mono, NodeId, Origin, Phase, Stage};
+use crdt_state::{Lane, LaneId, Mono, NodeId, Origin, Phase, Stage};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A node that restarted in an open round and finds nobody who knows when it opened closes it after this
-/// long: 1 s, four times the interval at which peers exchange heads.
+/// A node that restarted in an open round closes it this long after it has learnt that nobody knows when
+/// it opened: 1 s, four times the interval at which peers exchange heads.
 const ZERO_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a former incarnation's lanes are compared with peers before they are sealed: 1 s, likewise.
-const FORMER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the director remembers.
 #[derive(Debug)]
@@ -37,8 +34,6 @@ pub struct Director {
     /// When the set of connected peers last changed.
     peers_since: Mono,
     peers: BTreeSet<Origin>,
-    /// When former incarnations will have been compared with peers for long enough, while that is ahead.
-    formers_due: Option<Mono>,
 }
 
 impl Director {
@@ -52,7 +47,6 @@ impl Director {
             ahead: Vec::new(),
             peers_since: Mono::ZERO,
             peers: BTreeSet::new(),
-            formers_due: None,
         }
     }
 }
@@ -64,7 +58,6 @@ impl EventCore {
         self.command_when_reached(now);
         self.close_when_due(now);
         self.seal_when_due(now);
-        self.await_formers(now);
         self.tallies_when_due(now);
         self.autopilot_when_due(now);
         self.watch(now);
@@ -93,18 +86,30 @@ impl EventCore {
         let tallies = self.tallies_due();
         let autopilot = self.autopilot_step().map(|(due, _)| due);
         let ahead = self.director.ahead.first().map(|(until, ..)| *until);
-        [close, tallies, self.director.formers_due, autopilot, ahead].into_iter().flatten().min()
+        [close, tallies, autopilot, ahead].into_iter().flatten().min()
     }
 
     /// When this node proposes to close the round.
     fn close_due(&self, instance: u32) -> Mono {
         let Some(zero) = self.carried.zero(instance) else {
-            return self.director.since + ZERO_PATIENCE;
+            return self.close_due_without_zero(instance);
         };
         let length = i64::from(self.carried.state.open_ms(instance)) + millis(self.rules.grace);
         // A millisecond more, so that the last answer that is in time was taken before.
         let due = Duration::from_millis((zero + length + 1).max(0) as u64);
         due + self.rules.stagger * self.rank(instance)
+    }
+
+    /// When this node, which does not know when the round opened, proposes to close it. While a peer may
+    /// know, the close is the peer's: a node that comes back must not cut short a round that the others
+    /// play. It waits a whole round then, which cannot be too early.
+    fn close_due_without_zero(&self, instance: u32) -> Mono {
+        let since = self.director.since;
+        if self.is_alone() || self.replica.is_age_lost() {
+            return since.max(self.director.peers_since) + ZERO_PATIENCE;
+        }
+        let length = Duration::from_millis(u64::from(self.carried.state.open_ms(instance)));
+        since + length + self.rules.grace
     }
 
     /// This node's place among the reachable ones for an instance.
@@ -160,7 +165,7 @@ impl EventCore {
         }
         self.commit_bulk(now);
         let mut origins = vec![self.identity.origin];
-        if self.has_compared_formers(now) {
+        if self.has_compared_formers() {
             origins.extend(self.formers.iter().copied());
         }
         let seals = origins.into_iter().filter_map(|origin| self.missing_seal(origin, instance));
@@ -170,38 +175,43 @@ impl EventCore {
         }
     }
 
-    /// Asks to be woken when formers may be sealed. Once that time has passed, what still holds their seals
-    /// up is something that peers say, which is a turn of its own.
-    fn await_formers(&mut self, now: Mono) {
-        let due = self.director.peers_since + FORMER_PATIENCE;
-        self.director.formers_due = (due > now && self.unsealed_formers()).then_some(due);
-    }
-
     fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {
         let known = self.carried.state.is_enrolled(origin);
-        let sealed = self.carried.state.sealed_head(origin, instance).is_some();
-        let head = self.carried.heads().get(&LaneId::bulk(origin));
-        (known && !sealed).then_some(Seal { origin, instance, head })
+        let sealed = self.carried.state.sealed(origin, instance).is_some();
+        let heads = self.carried.heads();
+        let (head, control) =
+            (heads.get(&LaneId::bulk(origin)), heads.get(&LaneId::control(origin)));
+        (known && !sealed).then_some(Seal { origin, instance, head, control })
     }
 
-    fn unsealed_formers(&self) -> bool {
-        let instance = self.newest_closed();
-        instance > 0 && self.formers.iter().any(|o| self.missing_seal(*o, instance).is_some())
+    /// Whether all that any node holds of this node's former incarnations has arrived. What is neither
+    /// stored here nor held by any node was never acknowledged; what only an unreachable node holds
+    /// may have been, so no former incarnation is sealed while one is unreachable.
+    fn has_compared_formers(&self) -> bool {
+        let has_compared = |node: NodeId| {
+            let of_node = self.connected.iter().filter(|(_, of)| **of == node);
+            of_node.into_iter().any(|(peer, _)| self.has_compared_with(*peer))
+        };
+        let nodes = self.carried.state.enrolled().map(|(_, node, _)| node);
+        nodes.filter(|node| *node != self.identity.node).all(has_compared)
     }
 
-    /// Whether all that peers hold of this node's former incarnations has arrived. What was neither
-    /// stored here nor held by any node was never acknowledged.
-    fn has_compared_formers(&self, now: Mono) -> bool {
-        let alone = self.carried.state.enrolled().all(|(_, node, _)| node == self.identity.node);
-        let settled = now >= self.director.peers_since + FORMER_PATIENCE;
-        let whole = self.formers.iter().all(|origin| {
-            let id = LaneId::bulk(*origin);
-            let mine = self.carried.heads().get(&id);
-            self.connected.keys().all(|peer| {
-                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) <= mine)
-            })
-        });
-        alone || (settled && whole && !self.connected.is_empty())
+    /// Whether a peer has told what it has of the former incarnations, and all that is here, and every
+    /// enrolment that it knows. That it has a former's control lane it tells only by its heads.
+    fn has_compared_with(&self, peer: Origin) -> bool {
+        let (mine, Some(theirs)) = (self.carried.heads(), self.replica.peer_heads(peer)) else {
+            return false;
+        };
+        let has_told = |former: &Origin| theirs.get(&LaneId::control(*former)) > 0;
+        let is_here = |id: &LaneId, head: u64| head <= mine.get(id);
+        let matters = |id: &LaneId| id.lane == Lane::Control || self.formers.contains(&id.origin);
+        self.formers.iter().all(has_told)
+            && theirs.dots.iter().filter(|(id, _)| matters(id)).all(|(id, head)| is_here(id, *head))
+    }
+
+    /// Whether no other node takes part in the event.
+    fn is_alone(&self) -> bool {
+        self.carried.state.enrolled().all(|(_, node, _)| node == self.identity.node)
     }
 
     /// Enrolled origins that are reachable and have not sealed `instance`.

@@ -4,6 +4,7 @@
 //! clock. An accepted answer is never lost or made late afterwards; a repetition is answered with what
 //! is held, so that any client may repeat anything to any node.
 
+use super::carried::Joined;
 use super::core::{EventCore, Output, Reply};
 use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
@@ -196,7 +197,8 @@ impl EventCore {
         if !state.is_open(instance) {
             return Err(not_open(stage, instance));
         }
-        let elapsed = self.carried.elapsed_ms(now, instance).ok_or_else(|| {
+        let elapsed = self.carried.elapsed_ms(now, instance).filter(|_| !self.is_behind(now));
+        let elapsed = elapsed.ok_or_else(|| {
             Refusal::new("overloaded", "this node has just come back and does not know the time")
                 .hint("send the answer again in a moment")
         })?;
@@ -292,19 +294,34 @@ impl EventCore {
         }
     }
 
-    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere.
-    pub(super) fn check_superseded(&mut self, touched: &[(u32, PlayerId)]) {
-        for &(instance, player) in touched {
-            let Some(own) = self.held.receipts.get(&(instance, player)).copied() else { continue };
-            let rows = self.carried.state.players.rows_of(player);
-            let Some((_, cell)) = self.carried.state.held(instance, rows) else { continue };
-            if cell != own {
-                self.held.receipts.insert((instance, player), cell);
-                if cell.choice() != own.choice() {
-                    let message = receipt(instance, "superseded", true, cell);
-                    self.outputs.push_back(Output::Inbox { player, message });
-                }
-            }
+    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one of
+    /// these answers, or by one whose row has only now come.
+    pub(super) fn check_superseded(&mut self, answers: &[(u32, PlayerId)]) {
+        for (instance, player) in answers {
+            self.check_receipt(*instance, *player);
+        }
+        let all = self.held.receipts.keys().copied();
+        let of_rows: Vec<(u32, PlayerId)> = match self.carried.take_joined() {
+            Joined::Nobody => return,
+            Joined::Players(players) => all.filter(|(_, p)| players.contains(p)).collect(),
+            Joined::Anybody => all.collect(),
+        };
+        for (instance, player) in of_rows {
+            self.check_receipt(instance, player);
+        }
+    }
+
+    fn check_receipt(&mut self, instance: u32, player: PlayerId) {
+        let Some(own) = self.held.receipts.get(&(instance, player)).copied() else { return };
+        let rows = self.carried.state.players.rows_of(player);
+        let Some((_, cell)) = self.carried.state.held(instance, rows) else { return };
+        if cell == own {
+            return;
+        }
+        self.held.receipts.insert((instance, player), cell);
+        if cell.choice() != own.choice() {
+            let message = receipt(instance, "superseded", true, cell);
+            self.outputs.push_back(Output::Inbox { player, message });
         }
     }
 

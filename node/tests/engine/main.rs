@@ -1,0 +1,14 @@
+//! The engine's core at the level of messages: several cores on one virtual clock, a network that
+//! delays, loses, doubles and reorders, and stores that survive crashes. Nothing here sleeps: time
+//! is an argument, and all chance comes from a seed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod asks;
+mod crashes;
+mod disk;
+mod model;
+mod partitions;
+mod rounds;
+mod sweep;
+mod world;

@@ -1,0 +1,172 @@
+//! Cores that are kept apart for a while.
+
+use crate::world::{Weather, World};
+use crdt_state::{Phase, PlayerId, Stage};
+use gossip::replication::Config;
+use node::engine::Reply;
+use node::service::view::Command;
+
+#[test]
+fn of_two_choices_taken_apart_the_earliest_counts_and_the_other_is_told() {
+    let mut world = World::lobby(20, 3, 10_000);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.isolate(1);
+    world.run_ms(500);
+    world.answer(0, &claim, instance, 0).unwrap();
+    world.run_ms(500);
+    let overruled = world.answer(1, &claim, instance, 3).unwrap();
+    assert_eq!((overruled.status.as_str(), overruled.firm), ("accepted", false));
+    world.heal();
+    world.run_ms(2_000);
+    let superseded: Vec<_> = world.receipts(PlayerId(7), instance);
+    let superseded: Vec<_> = superseded.iter().filter(|(_, r)| r.status == "superseded").collect();
+    let [(1, told)] = superseded[..] else { panic!("node 1 tells once: {superseded:?}") };
+    assert_eq!(told.choice, 0);
+    world.all_equal();
+    for at in 0..3 {
+        assert_eq!(world.held(at, PlayerId(7), instance), Some(0));
+    }
+    assert_eq!(world.core(2).state().answered(instance), 1);
+}
+
+/// The player has a row of each side, and the answer may arrive before the row that it belongs to.
+#[test]
+fn an_answer_overruled_through_another_row_is_told_too() {
+    (100..110).for_each(overruled_through_another_row);
+}
+
+fn overruled_through_another_row(seed: u64) {
+    let mut world = World::lobby(seed, 4, 20_000);
+    world.run_ms(300);
+    let instance = world.open(0);
+    for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2)] {
+        world.cut(a, b);
+    }
+    let (mine, theirs) = (world.join(0, 7), world.join(2, 7));
+    world.run_ms(1_000);
+    world.answer(3, &theirs, instance, 1).unwrap();
+    world.run_ms(500);
+    world.answer(0, &mine, instance, 2).unwrap();
+    world.cut(2, 3);
+    world.heal_between(0, 3);
+    world.run_ms(1_500);
+    world.heal();
+    world.run_ms(2_000);
+    world.all_equal();
+    assert_eq!(world.held(0, PlayerId(7), instance), Some(1));
+    let told = world.receipts(PlayerId(7), instance);
+    let told = told.iter().any(|(at, r)| *at == 0 && r.status == "superseded" && r.choice == 1);
+    assert!(told, "the overruled receipt is told");
+}
+
+/// What overrules the receipt comes within a snapshot, since nobody keeps entries one by one.
+#[test]
+fn an_answer_overruled_by_a_snapshot_is_told_too() {
+    let replication = Config { tail_bytes_max: 1, ..Config::default() };
+    let weather = Weather { replication, ..Weather::default() };
+    let mut world = World::lobby_in(27, 3, 20_000, weather);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.isolate(1);
+    world.answer(0, &claim, instance, 0).unwrap();
+    world.run_ms(500);
+    world.answer(1, &claim, instance, 3).unwrap();
+    world.heal();
+    world.all_equal();
+    let told = world.receipts(PlayerId(7), instance);
+    let told = told.iter().filter(|(at, r)| *at == 1 && r.status == "superseded").count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_name_taken_on_two_cores_shows_one_suffix_everywhere() {
+    let mut world = World::lobby(22, 3, 5_000);
+    world.isolate(1);
+    world.try_join(0, 7, "Ada").unwrap();
+    world.try_join(1, 8, "ada").unwrap();
+    world.heal();
+    world.all_equal();
+    let shown = |at: usize, id| world.core(at).state().players.shown_name(PlayerId(id)).unwrap();
+    let suffixes = [7, 8].map(|id| shown(0, id).contains('(')).iter().filter(|s| **s).count();
+    assert_eq!(suffixes, 1);
+    assert!((0..3).all(|at| [7, 8].map(|id| shown(at, id)) == [7, 8].map(|id| shown(0, id))));
+    assert_eq!(world.try_join(2, 9, " ADA ").unwrap_err().code, "name_taken");
+}
+
+#[test]
+fn a_core_that_lacks_the_row_takes_the_player_by_token() {
+    let mut world = World::lobby(23, 3, 5_000);
+    world.isolate(1);
+    let claim = world.join(0, 7);
+    world.heal_between(1, 2);
+    world.cut(0, 2);
+    let Reply::Joined { row, name, .. } = world.resume(1, &claim) else { panic!("let in") };
+    assert_eq!((row, name), (claim.row, claim.name.clone()));
+    assert_eq!(world.core(1).state().players.count(), 1);
+    world.heal();
+    let instance = world.open(1);
+    world.answer(1, &claim, instance, 0).unwrap();
+    world.all_equal();
+    assert_eq!(world.core(0).state().players.rows_of(PlayerId(7)).count(), 1);
+}
+
+#[test]
+fn receipts_of_a_new_origin_are_provisional_until_a_majority_knows_it() {
+    let mut world = World::lobby(24, 3, 20_000);
+    let instance = world.open(0);
+    let new = world.add();
+    (1..3).for_each(|at| world.cut(new, at));
+    world.relink();
+    world.run_ms(1_000);
+    assert!(world.core(new).state().is_open(instance));
+    let claim = world.join(new, 7);
+    let receipt = world.answer(new, &claim, instance, 0).unwrap();
+    assert!(!receipt.firm, "two of four know the new origin");
+    world.run_ms(3_000);
+    assert!(world.receipts(PlayerId(7), instance).iter().all(|(_, r)| !r.firm));
+    world.heal_between(new, 1);
+    world.run_ms(1_000);
+    assert!(world.receipts(PlayerId(7), instance).iter().any(|(_, r)| r.firm), "upgraded");
+}
+
+#[test]
+fn drivers_of_two_sides_meet_at_one_stage_and_every_answer_counts() {
+    let mut world = World::lobby(25, 4, 30_000);
+    let claims: Vec<_> = (0..4).map(|n| world.join(n as usize, n)).collect();
+    let instance = world.open(0);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        world.cut(a, b);
+    }
+    world.press(0, Command::Close);
+    for at in 2..4 {
+        let receipt = world.answer(at, &claims[at], instance, 0).unwrap();
+        assert!(receipt.firm, "two of one side hold it: {receipt:?}");
+    }
+    world.run_ms(500);
+    assert_eq!(world.status(0), "partial", "half of the nodes have not sealed");
+    world.heal();
+    world.all_at(Stage::new(instance, Phase::Closed));
+    world.all_call_it("final");
+    world.all_equal();
+    assert_eq!(world.core(0).state().answered(instance), 2);
+}
+
+#[test]
+fn a_newcomer_takes_a_snapshot_and_is_told_when_the_round_opened() {
+    let weather = crate::crashes::snapshots();
+    let mut world = World::lobby_in(26, 3, 4_000, weather);
+    let claim = world.join(0, 7);
+    let instance = world.open(0);
+    world.run_ms(2_000);
+    let new = world.add();
+    world.relink();
+    world.run_ms(500);
+    let receipt = world.answer(new, &claim, instance, 0).unwrap();
+    assert!((2_500..2_600).contains(&receipt.elapsed_ms), "{receipt:?}");
+    world.run_ms(4_000 + 300 - 2_500 + 150);
+    assert!(world.is_at(Stage::new(instance, Phase::Closed)));
+    world.all_equal();
+}

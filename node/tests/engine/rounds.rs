@@ -1,0 +1,147 @@
+//! Shows on cores that all reach each other.
+
+use crate::world::World;
+use crdt_state::{Phase, PlayerId, Stage};
+use node::engine::{Input, Reply};
+use node::service::view::Command;
+
+#[test]
+fn a_whole_show_runs_on_three_cores() {
+    let mut world = World::lobby(1, 3, 5_000);
+    let players: Vec<_> = (0..6).map(|n| world.join(n as usize % 3, n)).collect();
+    for round in 0..3u8 {
+        let at = usize::from(round);
+        let instance = world.open(at);
+        for (n, claim) in players.iter().enumerate() {
+            world.run_ms(200);
+            let choice = if n < 3 { round % 4 } else { 3 - round % 4 };
+            let receipt = world.answer((n + at) % 3, claim, instance, choice).unwrap();
+            assert_eq!((receipt.status.as_str(), receipt.firm), ("accepted", true));
+        }
+        world.finish_round((at + 1) % 3);
+        world.all_call_it("final");
+        assert_eq!(world.core(at).state().answered(instance), 6);
+    }
+    world.step(2, Command::End);
+    world.all_equal();
+    let standings = world.core(0).standings();
+    let ids: Vec<u128> = standings.iter().map(|standing| standing.player.0).collect();
+    assert_eq!(ids, [0, 1, 2, 3, 4, 5], "the earlier answer gives more, wrong ones nothing");
+    assert!(standings[2].points > 0 && standings[3].points == 0, "{standings:?}");
+    assert_eq!(standings[5].rank, 4, "those without points share a rank");
+}
+
+#[test]
+fn two_hosts_pressing_one_button_at_once_make_one_step() {
+    let mut world = World::lobby(2, 3, 5_000);
+    let tickets = [0, 1].map(|at| world.ask_command(at, Command::Open, None));
+    let replies = tickets.map(|ticket| world.reply(ticket));
+    assert!(replies.iter().all(|reply| matches!(reply, Reply::Commanded(_))), "{replies:?}");
+    world.all_at(Stage::new(1, Phase::Open));
+    world.finish_round(2);
+    let tickets = [1, 2].map(|at| world.ask_command(at, Command::Next, None));
+    for ticket in tickets {
+        world.reply(ticket);
+    }
+    world.all_at(Stage::new(2, Phase::Intro));
+    assert_eq!(world.core(0).state().instances().count(), 2);
+}
+
+#[test]
+fn a_round_closes_on_time_on_all_cores_though_its_opener_died() {
+    let mut world = World::lobby(3, 3, 2_000);
+    world.open(0);
+    world.crash(0);
+    world.run_ms(2_000 + 300 - 50);
+    assert!(world.is_at(Stage::new(1, Phase::Open)), "an answer on zero still has its grace");
+    world.run_ms(50 + 3 * 20 + 20);
+    assert!(world.is_at(Stage::new(1, Phase::Closed)));
+}
+
+#[test]
+fn an_answer_to_a_closed_round_is_refused_as_late() {
+    let mut world = World::lobby(4, 3, 2_000);
+    let claim = world.join(0, 7);
+    let instance = world.open(0);
+    world.run_ms(2_500);
+    for at in 0..3 {
+        let refusal = world.answer(at, &claim, instance, 0).unwrap_err();
+        assert_eq!(refusal.code, "late");
+    }
+    assert_eq!(world.answer(0, &claim, instance + 1, 0).unwrap_err().code, "instance_unknown");
+    assert_eq!(world.core(1).state().answered(instance), 0);
+}
+
+#[test]
+fn a_repeated_answer_is_told_what_is_held() {
+    let mut world = World::lobby(5, 3, 5_000);
+    let claim = world.join(0, 7);
+    let instance = world.open(0);
+    let first = world.answer(0, &claim, instance, 2).unwrap();
+    world.run_ms(500);
+    for at in 0..3 {
+        let again = world.answer(at, &claim, instance, 1).unwrap();
+        assert_eq!((again.status.as_str(), again.choice), ("duplicate", 2), "at {at}");
+        assert_eq!(again.elapsed_ms, first.elapsed_ms);
+        assert!(again.firm);
+    }
+    assert_eq!(world.core(2).state().answered(instance), 1);
+}
+
+#[test]
+fn an_extension_raises_the_deadline_on_every_core() {
+    let mut world = World::lobby(6, 3, 2_000);
+    let claim = world.join(2, 7);
+    let instance = world.open(0);
+    let ticket = world.ask_command(1, Command::Extend, Some(3_000));
+    assert!(matches!(world.reply(ticket), Reply::Commanded(_)));
+    world.run_ms(4_500);
+    assert!(world.is_at(Stage::new(instance, Phase::Open)));
+    let receipt = world.answer(2, &claim, instance, 0).unwrap();
+    assert!(receipt.elapsed_ms > 4_000, "{receipt:?}");
+    world.run_ms(1_000);
+    assert!(world.is_at(Stage::new(instance, Phase::Closed)));
+}
+
+#[test]
+fn a_locked_lobby_lets_in_only_who_was_there() {
+    let mut world = World::lobby(7, 3, 5_000);
+    let claim = world.join(0, 1);
+    world.press(1, Command::Lock);
+    world.run_ms(100);
+    for at in 0..3 {
+        assert_eq!(world.try_join(at, 2, "late").unwrap_err().code, "locked");
+        assert!(matches!(world.resume(at, &claim), Reply::Joined { .. }));
+    }
+    world.press(2, Command::Unlock);
+    world.run_ms(100);
+    world.join(0, 2);
+}
+
+#[test]
+fn a_player_who_comes_back_is_told_what_is_held() {
+    let mut world = World::lobby(8, 3, 5_000);
+    let claim = world.join(0, 7);
+    let instance = world.open(0);
+    world.answer(0, &claim, instance, 0).unwrap();
+    world.finish_round(0);
+    world.inbox.clear();
+    world.ask(2, |_| Input::Project { player: claim.player });
+    let [(_, receipt)] = &world.receipts(PlayerId(7), instance)[..] else { panic!("a receipt") };
+    assert_eq!(receipt.choice, 0);
+    assert_eq!(world.inbox.len(), 2, "the result follows the receipt");
+}
+
+#[test]
+fn tallies_wait_for_the_seals_of_reachable_cores() {
+    let mut world = World::lobby(9, 3, 5_000);
+    let claim = world.join(2, 7);
+    let instance = world.open(0);
+    world.answer(2, &claim, instance, 1).unwrap();
+    world.press(0, Command::Close);
+    let ticket = world.ask_command(0, Command::Tallies, None);
+    assert!(world.take_reply(ticket).is_none(), "the other two have not sealed yet");
+    world.reply(ticket);
+    assert_eq!(world.status(0), "final");
+    assert_eq!(world.core(0).state().tally(instance), [0, 1, 0, 0]);
+}

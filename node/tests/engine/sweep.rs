@@ -1,0 +1,239 @@
+//! Seed sweeps: a show under faults, beside the reference model; then all is healed, and must agree.
+
+use crate::asks::name;
+use crate::model::Model;
+use crate::world::{Weather, World};
+use crdt_state::{Mono, PlayerId};
+use gossip::replication::Config;
+use node::engine::{Claim, Input, Reply};
+use node::service::view::Command;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many play.
+const PLAYERS: u64 = 8;
+/// How long a show is disturbed.
+const DISTURBED: Duration = Duration::from_secs(20);
+/// No reply takes longer: a receipt's patience, a wait for seals, and a stalled network.
+const REPLY_MAX: Duration = Duration::from_secs(3);
+/// Crashes are rarer than this, so that never two holders of one answer forget it.
+const CRASH_GAP: Duration = Duration::from_secs(3);
+
+/// Says which seed failed when a run panics.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failing seed: {}", self.0);
+        }
+    }
+}
+
+/// What waits for a reply: where and when it was asked, and who asked to join.
+struct Pending {
+    at: usize,
+    since: Mono,
+    joins: Option<PlayerId>,
+}
+
+/// One disturbed show.
+struct Run {
+    world: World,
+    model: Model,
+    claims: BTreeMap<PlayerId, Claim>,
+    pending: BTreeMap<u64, Pending>,
+    down: Option<(usize, Mono)>,
+    crashed_at: Mono,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let any = |choices: &[u64], salt: u64| {
+            choices[(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> salt) as usize % choices.len()]
+        };
+        let replication = Config {
+            tail_bytes_max: any(&[64 << 20, 64 << 20, 2_000], 20) as usize,
+            snapshot_above_bytes: any(&[1 << 20, 500], 24),
+            ..Config::default()
+        };
+        let weather = Weather {
+            loss: any(&[0, 2, 20], 28),
+            doubled: any(&[0, 10], 32),
+            delay_us: 200..any(&[1_000, 20_000, 80_000], 36),
+            disk_lag: Duration::from_millis(any(&[0, 50, 500], 40)),
+            replication,
+        };
+        let nodes = any(&[3, 3, 4], 44) as usize;
+        let calm = Weather { replication: weather.replication.clone(), ..Weather::default() };
+        let mut world = World::lobby_in(seed, nodes, 2_500, calm);
+        world.weather = weather;
+        let (claims, pending) = (BTreeMap::new(), BTreeMap::new());
+        let crashed_at = world.now();
+        Run { world, model: Model::default(), claims, pending, down: None, crashed_at }
+    }
+
+    fn disturb(&mut self) {
+        let end = self.world.now() + DISTURBED;
+        while self.world.now() < end {
+            self.turn();
+            let pause = self.world.roll(60);
+            self.world.run_ms(pause);
+            self.read_replies();
+            self.model.observe(&mut self.world);
+        }
+    }
+
+    fn turn(&mut self) {
+        let alive = self.world.alive();
+        let at = alive[self.world.roll(alive.len() as u64) as usize];
+        let other = self.world.roll(self.world.count() as u64) as usize;
+        match self.world.roll(100) {
+            0..70 => self.play(at),
+            70..88 => self.drive(at),
+            88..91 if at != other => self.world.cut(at, other),
+            91..95 => self.world.heal(),
+            95..98 => self.crash(at),
+            _ => self.restart(),
+        }
+    }
+
+    fn play(&mut self, at: usize) {
+        let player = PlayerId(u128::from(self.world.roll(PLAYERS)) << 64 | 7);
+        let Some(claim) = self.claims.get(&player).cloned() else {
+            let name = name(player.0 >> 64);
+            return self.ask(at, Some(player), |ticket| Input::Join { ticket, player, name });
+        };
+        if self.world.percent(15) {
+            return self.ask(at, None, |ticket| Input::Resume { ticket, claim });
+        }
+        let shown = self.world.core(at).state().stage().instance;
+        let instance = if (1..=3).contains(&shown) { shown } else { 1 };
+        let choice = self.world.roll(4) as u8;
+        self.model.on_ask(player, instance, choice);
+        let choices = vec![choice];
+        self.ask(at, None, |ticket| Input::Answer { ticket, claim, instance, choices });
+    }
+
+    /// A host presses a button that makes sense where it looks, mostly not the last one.
+    fn drive(&mut self, at: usize) {
+        let next = self.world.core(at).host_view(self.world.mono(at), "").next;
+        let over = [Command::End, Command::Abort, Command::Lock];
+        let next: Vec<Command> = next.into_iter().filter(|c| !over.contains(c)).collect();
+        if next.is_empty() {
+            return;
+        }
+        let command = next[self.world.roll(next.len() as u64) as usize];
+        if command == Command::Close && self.world.percent(70) {
+            return;
+        }
+        let ms = (command == Command::Extend).then_some(300);
+        let ticket = self.world.ask_command(at, command, ms);
+        self.pending.insert(ticket, Pending { at, since: self.world.now(), joins: None });
+    }
+
+    fn ask(&mut self, at: usize, joins: Option<PlayerId>, request: impl FnOnce(u64) -> Input) {
+        let since = self.world.now();
+        let ticket = self.world.ask(at, request);
+        self.pending.insert(ticket, Pending { at, since, joins });
+    }
+
+    fn crash(&mut self, at: usize) {
+        if self.down.is_some() || self.world.now() < self.crashed_at + CRASH_GAP {
+            return;
+        }
+        self.world.crash(at);
+        self.crashed_at = self.world.now();
+        self.down = Some((at, self.crashed_at));
+        self.pending.retain(|_, pending| pending.at != at);
+    }
+
+    fn restart(&mut self) {
+        if let Some((at, _)) = self.down.take() {
+            self.world.start(at);
+            self.model.on_start(at);
+            self.world.relink();
+        }
+    }
+
+    fn read_replies(&mut self) {
+        let tickets: Vec<u64> = self.pending.keys().copied().collect();
+        for ticket in tickets {
+            let Some(reply) = self.world.take_reply(ticket) else {
+                let since = self.pending[&ticket].since;
+                assert!(self.world.now() < since + REPLY_MAX, "ticket {ticket} has no reply");
+                continue;
+            };
+            let pending = self.pending.remove(&ticket).expect("it was listed");
+            if let (Some(player), Reply::Joined { row, name, .. }) = (pending.joins, reply) {
+                self.claims.entry(player).or_insert(Claim { player, row, name });
+            }
+        }
+    }
+
+    /// Nothing disturbs any more: all must agree, and every result must become final.
+    fn heal(&mut self) {
+        self.restart();
+        (self.world.weather.loss, self.world.weather.doubled) = (0, 0);
+        self.world.heal();
+        self.world.run_ms(4_000);
+        self.read_replies();
+        self.model.observe(&mut self.world);
+        let stage = self.world.core(0).state().stage();
+        self.world.all_at(stage);
+        if !stage.is_over() {
+            self.world.step(0, Command::End);
+        }
+        self.world.all_equal();
+        if self.world.core(0).state().instances().next().is_some() {
+            self.world.all_call_it("final");
+        }
+        self.world.all_equal();
+        self.model.observe(&mut self.world);
+        self.model.judge(self.world.core(0).state());
+    }
+}
+
+fn run(seed: u64) -> Run {
+    let _named = Named(seed);
+    let mut run = Run::new(seed);
+    run.disturb();
+    run.heal();
+    run
+}
+
+/// Runs seeds and asserts that they were harsh and long enough to mean something.
+fn sweep(seeds: std::ops::Range<u64>) {
+    let count = seeds.end - seeds.start;
+    let (mut promises, mut finals, mut superseded) = (0, 0, 0);
+    for run in seeds.map(run) {
+        promises += run.model.promises();
+        finals += run.model.finals();
+        superseded += run.model.superseded;
+    }
+    assert!(promises as u64 > 5 * count, "only {promises} firm receipts");
+    assert!(finals as u64 > count, "only {finals} final results");
+    assert!(superseded > 0, "no node ever overruled another");
+}
+
+#[test]
+fn disturbed_shows_agree_and_keep_their_promises() {
+    sweep(0..100);
+}
+
+#[test]
+fn disturbed_shows_agree_and_keep_their_promises_again() {
+    sweep(1_000..1_100);
+}
+
+#[test]
+fn the_same_seed_is_the_same_show() {
+    for seed in 0..3 {
+        let [one, two] = [run(seed), run(seed)].map(|run| {
+            let core = run.world.core(0);
+            (core.digest(), core.export(""), run.world.now())
+        });
+        assert_eq!(one, two);
+    }
+    assert_ne!(run(1).world.core(0).digest(), run(2).world.core(0).digest());
+}
