@@ -9,6 +9,8 @@
 
 mod load;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use load::{Kept, OpenError, Opened, open_file, open_with};
 

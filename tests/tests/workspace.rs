@@ -1,0 +1,188 @@
+//! What must stay absent: guards over the sources, the manifests and the binary that ships.
+//!
+//! Layers are kept by these tests and not by hope: which crate may know which, what the cores without IO
+//! may not call, and what the binary may not bring along.
+
+use object::{Object, ObjectSymbol};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Our crates, each with those of ours that it may know.
+const ARROWS: [(&str, &[&str]); 5] = [
+    ("crdt-state", &[]),
+    ("gossip", &["crdt-state"]),
+    ("node", &["crdt-state", "gossip"]),
+    ("sim", &["crdt-state", "gossip", "node"]),
+    ("tests", &["crdt-state", "gossip", "node", "sim"]),
+];
+
+/// The folders of cores, which are pure functions of their inputs.
+const CORES: [&str; 3] = ["crdt-state/src", "gossip/src/replication", "node/src/engine"];
+/// The shells that stand in a core's folder.
+const SHELLS: [&str; 1] = ["node/src/engine/owner.rs"];
+/// What a core must not do: read a clock or chance, spawn, or iterate in an order that differs by run.
+const IMPURE: [&str; 9] = [
+    "Instant::now",
+    "SystemTime",
+    "thread_rng",
+    "rand::rng",
+    "getrandom",
+    "tokio::spawn",
+    "std::thread",
+    "HashMap",
+    "HashSet",
+];
+/// What no source leaves behind.
+const UNFINISHED: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ign", "ore"), concat!("X", "XX")];
+
+#[test]
+fn crates_know_only_those_below_them() {
+    let known = dependencies();
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(known.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours);
+    for (name, may) in ARROWS {
+        let of_ours = known[name].iter().filter(|dependency| ours.contains(dependency.as_str()));
+        for dependency in of_ours {
+            assert!(may.contains(&dependency.as_str()), "{name} must not know {dependency}");
+        }
+    }
+}
+
+#[test]
+fn one_cryptography_library_is_linked() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("it is committed");
+    assert!(lock.contains("name = \"ring\""), "the lock file is read");
+    assert!(!lock.contains("aws-lc"), "rustls works over ring only");
+}
+
+#[test]
+fn what_ships_has_no_features_for_tests() {
+    let tree = cargo(&["tree", "-p", "node", "-e", "features,no-dev", "--prefix", "none"]);
+    assert!(tree.contains("tokio feature \"rt\""), "the tree shows features:\n{tree}");
+    let forbidden = |line: &&str| {
+        let ours = ARROWS.iter().any(|(name, _)| line.starts_with(&format!("{name} feature")));
+        line.contains("test-util") || (ours && !line.contains("\"default\""))
+    };
+    let found: Vec<&str> = tree.lines().filter(forbidden).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_binary_answers_no_clock_and_no_entropy_itself() {
+    let bytes = fs::read(tests::binary::starling_path()).expect("the binary was just built");
+    let file = object::File::parse(&*bytes).expect("the binary is an object file");
+    let symbols = || file.symbols().chain(file.dynamic_symbols());
+    let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or_default().to_owned();
+    assert!(symbols().any(|s| s.is_definition() && name(&s) == "main"), "symbols are read");
+    for forbidden in ["getrandom", "getentropy", "syscall", "clock_gettime"] {
+        let defined = symbols().any(|s| s.is_definition() && name(&s) == forbidden);
+        assert!(!defined, "the binary defines {forbidden} of its own");
+    }
+}
+
+#[test]
+fn cores_read_no_clock_and_no_chance() {
+    let all = CORES.iter().flat_map(|folder| sources(folder, &["rs"]));
+    let cores: Vec<(String, String)> = all.filter(|(p, _)| !SHELLS.contains(&&**p)).collect();
+    assert!(cores.len() > 30, "the cores are found");
+    for (path, text) in cores {
+        let found = mentions(&text, &IMPURE);
+        assert!(found.is_empty(), "{path}: {found:?}");
+    }
+    assert_eq!(mentions("let a = 1;\nInstant::now();", &IMPURE), [(2, "Instant::now")]);
+}
+
+#[test]
+fn the_top_level_holds_only_what_the_design_allows() {
+    let allowed = ["Cargo.toml", "Cargo.lock", "README.md", "target"];
+    let entries = fs::read_dir(root()).expect("the workspace can be listed");
+    for entry in entries {
+        let name = entry.expect("the workspace can be listed").file_name();
+        let name = name.to_string_lossy();
+        let ours = ARROWS.iter().any(|(crate_name, _)| *crate_name == name);
+        assert!(ours || allowed.contains(&&*name) || name.starts_with('.'), "{name} is in the way");
+    }
+}
+
+#[test]
+fn every_source_says_what_it_is_for() {
+    for (path, text) in everywhere(&["rs"]) {
+        assert!(text.starts_with("//! "), "{path} has no header");
+    }
+}
+
+#[test]
+fn no_source_is_left_unfinished_and_no_test_is_switched_off() {
+    let sources = everywhere(&["rs", "js", "html", "css", "toml"]);
+    let this = |path: &str| path == "tests/tests/workspace.rs";
+    for (path, text) in sources.into_iter().filter(|(path, _)| !this(path)) {
+        let found = mentions(&text, &UNFINISHED);
+        assert!(found.is_empty(), "{path}: {found:?}");
+    }
+}
+
+/// The lines that mention any of some words, counted from 1.
+fn mentions<'a>(text: &str, words: &[&'a str]) -> Vec<(usize, &'a str)> {
+    let in_line = |(line, text): (usize, &str)| {
+        let found = words.iter().filter(|word| text.contains(**word));
+        found.map(|word| (line, *word)).collect::<Vec<_>>()
+    };
+    (1..).zip(text.lines()).flat_map(in_line).collect()
+}
+
+/// Every source of every crate with one of these extensions; what others wrote is left out.
+fn everywhere(extensions: &[&str]) -> Vec<(String, String)> {
+    let all: Vec<_> = ARROWS.iter().flat_map(|(name, _)| sources(name, extensions)).collect();
+    assert!(all.len() > 100, "the sources are found");
+    all
+}
+
+/// The files below a folder with one of these extensions, by their paths in the workspace.
+fn sources(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
+    let (mut folders, mut files) = (vec![root().join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the workspace can be listed") {
+            let path = entry.expect("a folder of the workspace can be listed").path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if path.is_dir() {
+                folders.extend(Some(path).filter(|_| name.is_some_and(|name| name != "vendor")));
+            } else if path.extension().is_some_and(|e| extensions.iter().any(|x| e == *x)) {
+                files.push((shown(&path), fs::read_to_string(&path).expect("sources are text")));
+            }
+        }
+    }
+    files
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// Every dependency of every package of the workspace, of whatever kind.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let text = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&text).expect("cargo writes JSON");
+    let name = |value: &Value| value["name"].as_str().expect("everything has a name").to_owned();
+    let array = |value: &Value| value.as_array().cloned().expect("a list");
+    let package = |package: &Value| {
+        (name(package), array(&package["dependencies"]).iter().map(name).collect())
+    };
+    array(&metadata["packages"]).iter().map(package).collect()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    let command = command.args(arguments).args(["--locked", "--offline"]).current_dir(root());
+    let output = command.output().expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("cargo writes text")
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("a crate lies in its workspace").to_owned()
+}
