@@ -13,6 +13,7 @@ use crdt_state::named::LOBBY_LOCK;
 use crdt_state::players::check_name;
 use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What a player's token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub enum Waiting {
 #[derive(Debug, Default)]
 pub struct Held {
     waiting: BTreeMap<u64, (Waiting, bool)>,
+    /// How many of those that wait are receipts for a player's answer to an instance.
+    unfirm: BTreeMap<(u32, PlayerId), usize>,
     receipts: BTreeMap<(u32, PlayerId), Cell>,
 }
 
@@ -87,7 +90,28 @@ impl Held {
 
     /// A request waits for its receipt.
     pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
+        if let Waiting::Answer { player, instance, .. } = &waiting {
+            *self.unfirm.entry((*instance, *player)).or_default() += 1;
+        }
         self.waiting.insert(ticket, (waiting, false));
+    }
+
+    /// Whether a receipt for this answer still waits for its level.
+    pub fn is_unfirm(&self, instance: u32, player: PlayerId) -> bool {
+        self.unfirm.contains_key(&(instance, player))
+    }
+
+    fn settled(&mut self, ticket: u64) {
+        let Some((Waiting::Answer { player, instance, .. }, _)) = self.waiting.remove(&ticket)
+        else {
+            return;
+        };
+        if let Entry::Occupied(mut count) = self.unfirm.entry((instance, player)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -283,7 +307,7 @@ impl EventCore {
         let first = !std::mem::replace(replied, true);
         let waiting = waiting.clone();
         if firm {
-            self.held.waiting.remove(&ticket);
+            self.held.settled(ticket);
         }
         if let Waiting::Answer { player, instance, cell, status } = waiting {
             let message = receipt(instance, status, firm, cell);

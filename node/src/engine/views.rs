@@ -227,7 +227,8 @@ impl EventCore {
         let held = state.held(instance, state.players.rows_of(player));
         let revealed = state.stage().has_revealed(instance);
         if let Some((_, cell)) = held {
-            let message = receipt(instance, "accepted", true, cell);
+            let firm = !self.held.is_unfirm(instance, player);
+            let message = receipt(instance, "accepted", firm, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
         if revealed {

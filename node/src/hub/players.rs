@@ -209,9 +209,9 @@ impl Hub {
             Some((core.event(), row, name))
         });
         if let Some((event, row, name)) = known.await.flatten() {
-            let message = self.joined_message(event, owner, player, row, name, true).await?;
-            self.inboxes.deliver(player, &message);
-            owner.tell(Input::Project { player }).await;
+            let claim = Claim { player, row, name };
+            let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
+            self.joined(event, owner, player, asked).await?;
         }
         Ok(())
     }

@@ -177,7 +177,7 @@ impl World {
 
     /// How complete a node calls the result of the newest closed question.
     pub fn status(&self, at: usize) -> String {
-        let view = self.core(at).host_view(self.mono(at), "123456");
+        let view = self.core(at).host_view(self.core(at).screen_view(self.mono(at), "123456"));
         view.live.result.map(|result| result.status).unwrap_or_default()
     }
 
