@@ -36,7 +36,8 @@ const IMPURE: [&str; 9] = [
     "HashSet",
 ];
 /// What no source leaves behind.
-const UNFINISHED: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ign", "ore"), concat!("X", "XX")];
+const UNFINISHED: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ign", "ore"), concat!("X", "XX")];
 
 #[test]
 fn crates_know_only_those_below_them() {

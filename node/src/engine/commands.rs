@@ -49,7 +49,8 @@ impl EventCore {
         let expected = stage_of(request.expected);
         if matches!(request.command, Command::Open | Command::Extend) && self.is_behind(now) {
             let refusal = Refusal::new("overloaded", "this node has just come back");
-            return self.refuse(ticket, refusal.hint("press again in a moment, or on another node"));
+            return self
+                .refuse(ticket, refusal.hint("press again in a moment, or on another node"));
         }
         match request.command {
             Command::Lock => self.lock(now, ticket, true),

@@ -149,9 +149,7 @@ impl World {
 
     /// Waits until all living nodes stand at a stage.
     pub fn all_at(&mut self, stage: Stage) {
-        self.until(&format!("all at {stage:?}"), SAME_MS, |world| {
-            world.is_at(stage).then_some(())
-        });
+        self.until(&format!("all at {stage:?}"), SAME_MS, |world| world.is_at(stage).then_some(()));
     }
 
     /// Whether all living nodes stand at a stage.

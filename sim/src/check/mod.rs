@@ -24,9 +24,12 @@ pub struct Violation {
     pub what: String,
 }
 
+/// A family's name, and what it has to say against a run.
+type Family = (&'static str, fn(&Evidence) -> Vec<String>);
+
 /// Judges a run; nothing is good news.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let families: [(&'static str, fn(&Evidence) -> Vec<String>); 7] = [
+    let families: [Family; 7] = [
         ("progress", progress),
         ("receipts", receipts::check),
         ("holders", holders::check),

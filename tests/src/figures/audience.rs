@@ -161,6 +161,7 @@ impl Audience {
         });
         let mut options = MqttOptions::new(seat.id.to_string(), host, port);
         options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(Some(PACKET_BYTES_MAX));
+        options.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
         let random = fork(random);
         let player = Player { seat: Arc::clone(&seat), client, random, opened: 0 };
@@ -354,6 +355,9 @@ const CHOICES: u32 = 4;
 
 /// The usual one of MQTT clients; no node dies here.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Publishes under way: one. The library reserves room for each, 10 MB a player without this limit.
+const IN_FLIGHT_MAX: u16 = 4;
 
 /// Requests that wait to be sent: two subscriptions and one publish.
 const REQUESTS_MAX: usize = 8;
