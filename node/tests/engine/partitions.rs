@@ -141,8 +141,8 @@ fn drivers_of_two_sides_meet_at_one_stage_and_every_answer_counts() {
         world.cut(a, b);
     }
     world.press(0, Command::Close);
-    for at in 2..4 {
-        let receipt = world.answer(at, &claims[at], instance, 0).unwrap();
+    for (at, claim) in claims.iter().enumerate().skip(2) {
+        let receipt = world.answer(at, claim, instance, 0).unwrap();
         assert!(receipt.firm, "two of one side hold it: {receipt:?}");
     }
     world.run_ms(500);

@@ -368,6 +368,7 @@ impl World {
                 self.nodes[at].disk.write(now, Write::Cut(heads, parts));
             }
             Output::Inbox { player, message } => self.inbox.push((at, player, message)),
+            Output::Applied { .. } => {}
             Output::Alarm(alarm) => self.alarms.push(alarm),
         }
     }
