@@ -34,6 +34,8 @@ use crate::world::World;
 pub const PEER_PORT: u16 = 7946;
 /// Where nodes listen for players.
 pub const MQTT_PORT: u16 = 1883;
+/// What nodes say is their port for pages and the API.
+const HTTP_PORT: u16 = 8080;
 /// The cluster's key; the same in every run, since nothing hangs on it.
 const KEY: [u8; 32] = [7; 32];
 /// The file that a node's store is in.
@@ -159,8 +161,9 @@ fn ground(life: &Life, number: u8, seeds: &[u8]) -> Result<Ground, BootError> {
         seeds: seeds.iter().map(|seed| address(*seed, PEER_PORT)).collect(),
         links: NodeLinks {
             name: name(number),
-            http: String::new(),
-            ws: String::new(),
+            // Nobody listens there: hosts drive through the node itself.
+            http: format!("http://{}", life.address(HTTP_PORT)),
+            ws: format!("ws://{}/mqtt", life.address(HTTP_PORT)),
             mqtt: life.address(MQTT_PORT).to_string(),
         },
         players: vec![Box::new(players)],

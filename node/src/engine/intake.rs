@@ -324,14 +324,26 @@ impl EventCore {
         for (instance, player) in answers {
             self.check_receipt(*instance, *player);
         }
-        let all = self.held.receipts.keys().copied();
-        let of_rows: Vec<(u32, PlayerId)> = match self.carried.take_joined() {
-            Joined::Nobody => return,
-            Joined::Players(players) => all.filter(|(_, p)| players.contains(p)).collect(),
-            Joined::Anybody => all.collect(),
-        };
-        for (instance, player) in of_rows {
+        for (instance, player) in self.receipts_joined() {
             self.check_receipt(instance, player);
+        }
+    }
+
+    /// The receipts of players whose rows others brought. Of each player all runs are looked up, and not
+    /// all receipts of each run: there are few runs with receipts and many receipts.
+    fn receipts_joined(&mut self) -> Vec<(u32, PlayerId)> {
+        let joined = self.carried.take_joined();
+        let receipts = &self.held.receipts;
+        let (Some((first, _)), Some((last, _))) =
+            (receipts.first_key_value(), receipts.last_key_value())
+        else {
+            return Vec::new();
+        };
+        let of = |player: PlayerId| (first.0..=last.0).map(move |instance| (instance, player));
+        match joined {
+            Joined::Nobody => Vec::new(),
+            Joined::Players(players) => players.into_iter().flat_map(of).collect(),
+            Joined::Anybody => receipts.keys().copied().collect(),
         }
     }
 

@@ -48,8 +48,7 @@ fn a_result_is_settled_without_one_core_and_final_again_after_its_return() {
     world.crash(2);
     world.finish_round(0);
     world.all_call_it("settled");
-    let view = world.core(0).host_view(world.core(0).screen_view(world.mono(0), ""));
-    let missing = view.live.result.unwrap().missing;
+    let missing = world.view(0).live.result.unwrap().missing;
     assert_eq!(missing.iter().map(|m| m.node.as_str()).collect::<Vec<_>>(), ["node-2"]);
     assert_eq!(world.core(0).state().tally(instance), [1, 0, 0, 0]);
     world.start(2);

@@ -117,10 +117,7 @@ impl Run {
 
     /// A host presses a button that makes sense where it looks, mostly not the last one.
     fn drive(&mut self, at: usize) {
-        let next = {
-            let core = self.world.core(at);
-            core.host_view(core.screen_view(self.world.mono(at), "")).next
-        };
+        let next = self.world.view(at).next;
         let over = [Command::End, Command::Abort, Command::Lock];
         let next: Vec<Command> = next.into_iter().filter(|c| !over.contains(c)).collect();
         if next.is_empty() {

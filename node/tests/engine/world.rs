@@ -69,6 +69,8 @@ pub struct World {
     pub inbox: Vec<(usize, PlayerId, InboxMessage)>,
     /// Every alarm so far.
     pub alarms: Vec<Alarm>,
+    /// Answers of others that cores said to have applied.
+    pub applied: u64,
     now: Mono,
     nodes: Vec<Node>,
     cuts: BTreeSet<(usize, usize)>,
@@ -87,6 +89,7 @@ impl World {
             weather,
             inbox: Vec::new(),
             alarms: Vec::new(),
+            applied: 0,
             now: Duration::from_secs(1_000),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
             cuts: BTreeSet::new(),
@@ -263,8 +266,11 @@ impl World {
         let identity = Identity { event: EVENT, node: node_id(at), name, origin };
         let zero = self.now.as_millis() as i64 - skew_ms;
         let mut carried = Carried::default();
-        let logs =
-            node::hub::replay(self.nodes[at].disk.read(), &mut carried, mono(self.now, zero));
+        let logs = node::hub::replay(
+            self.nodes[at].disk.read(),
+            &mut carried,
+            mono(self.now, zero),
+        );
         let config = self.weather.replication.clone();
         let core = EventCore::resume(identity, Rules::default(), config, carried, logs);
         self.nodes[at].life = Some(Life { core, origin, zero });
@@ -368,7 +374,7 @@ impl World {
                 self.nodes[at].disk.write(now, Write::Cut(heads, parts));
             }
             Output::Inbox { player, message } => self.inbox.push((at, player, message)),
-            Output::Applied { .. } => {}
+            Output::Applied { rows } => self.applied += rows.len() as u64,
             Output::Alarm(alarm) => self.alarms.push(alarm),
         }
     }
