@@ -3,7 +3,7 @@
 use crate::world::{Weather, World};
 use crdt_state::engagement::quiz::{Question, Script};
 use crdt_state::{Phase, PlayerId, Stage};
-use node::engine::{Claim, Input, Reply, stage_view};
+use node::engine::{Claim, EventCore, Input, Reply, stage_view};
 use node::service::view::{Command, CommandReply, CommandRequest, HostView, InboxMessage, Refusal};
 
 /// Longest wait for any reply, in milliseconds: above the patience of a receipt.
@@ -149,9 +149,7 @@ impl World {
 
     /// Waits until all living nodes stand at a stage.
     pub fn all_at(&mut self, stage: Stage) {
-        self.until(&format!("all at {stage:?}"), SAME_MS, |world| {
-            world.is_at(stage).then_some(())
-        });
+        self.until(&format!("all at {stage:?}"), SAME_MS, |world| world.is_at(stage).then_some(()));
     }
 
     /// Whether all living nodes stand at a stage.
@@ -162,7 +160,7 @@ impl World {
     /// Waits until all living nodes have applied the same.
     pub fn all_equal(&mut self) {
         self.until("all have the same heads", 15_000, |world| world.is_equal().then_some(()));
-        let digests: Vec<u64> = self.cores().map(|core| core.digest()).collect();
+        let digests: Vec<u64> = self.cores().map(EventCore::digest).collect();
         assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "equal heads, equal digests");
         let exports: Vec<_> = self.cores().map(|core| core.export("123456")).collect();
         assert!(exports.windows(2).all(|pair| pair[0] == pair[1]), "equal heads, equal exports");
@@ -170,7 +168,7 @@ impl World {
 
     /// Whether all living nodes have applied the same.
     pub fn is_equal(&self) -> bool {
-        let mut heads = self.cores().map(|core| core.heads());
+        let mut heads = self.cores().map(EventCore::heads);
         let first = heads.next();
         heads.all(|heads| Some(heads) == first)
     }

@@ -266,11 +266,8 @@ impl World {
         let identity = Identity { event: EVENT, node: node_id(at), name, origin };
         let zero = self.now.as_millis() as i64 - skew_ms;
         let mut carried = Carried::default();
-        let logs = node::hub::replay(
-            self.nodes[at].disk.read(),
-            &mut carried,
-            mono(self.now, zero),
-        );
+        let logs =
+            node::hub::replay(self.nodes[at].disk.read(), &mut carried, mono(self.now, zero));
         let config = self.weather.replication.clone();
         let core = EventCore::resume(identity, Rules::default(), config, carried, logs);
         self.nodes[at].life = Some(Life { core, origin, zero });
