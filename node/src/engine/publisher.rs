@@ -108,7 +108,9 @@ impl Publisher {
         let live = core.player_view((*screen).clone());
         let before = self.shown.as_ref();
         let fresh = before.is_none_or(|shown| {
-            now >= shown.live_at + COUNT_GAP || !same_but_for_counts(&shown.live, &live)
+            let counts = |view: &LiveView| (view.players, view.answered);
+            let counted = counts(&shown.live) != counts(&live);
+            counted && now >= shown.live_at + COUNT_GAP || !same_but_for_counts(&shown.live, &live)
         });
         let live_at = if fresh { now } else { before.map_or(now, |shown| shown.live_at) };
         if fresh {
