@@ -176,7 +176,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
-    let command = command.args(arguments).args(["--locked", "--offline"]).current_dir(root());
+    let command = command.args(arguments).arg("--locked").current_dir(root());
     let output = command.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}: {errors}");
