@@ -218,12 +218,12 @@ fn sweep(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn disturbed_shows_agree_and_keep_their_promises() {
-    sweep(0..100);
+    sweep(0..60);
 }
 
 #[test]
 fn disturbed_shows_agree_and_keep_their_promises_again() {
-    sweep(1_000..1_100);
+    sweep(1_000..1_060);
 }
 
 #[test]
