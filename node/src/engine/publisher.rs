@@ -40,13 +40,21 @@ pub struct Publisher {
     results: BTreeMap<PlayerId, InboxMessage>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Shown {
     revision: u64,
     stage: StageView,
     views_at: Mono,
-    live_at: Mono,
-    live: LiveView,
+    sent: Sent,
+}
+
+/// What players were sent last.
+#[derive(Debug)]
+struct Sent {
+    view: LiveView,
+    at: Mono,
+    /// Whether its counts are not those of the present state.
+    behind: bool,
 }
 
 impl Publisher {
@@ -86,7 +94,9 @@ impl Publisher {
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
         }
-        (shown.revision != core.revision()).then(|| shown.views_at + VIEW_GAP)
+        let views = (shown.revision != core.revision()).then(|| shown.views_at + VIEW_GAP);
+        let counts = shown.sent.behind.then(|| shown.sent.at + COUNT_GAP);
+        views.into_iter().chain(counts).min()
     }
 
     /// The live state as it is now, for somebody who has just subscribed.
@@ -106,18 +116,23 @@ impl Publisher {
     fn show(&mut self, core: &EventCore, now: Mono) {
         let screen = self.refresh(core, now);
         let live = core.player_view((*screen).clone());
-        let before = self.shown.as_ref();
-        let fresh = before.is_none_or(|shown| {
-            let counts = |view: &LiveView| (view.players, view.answered);
-            let counted = counts(&shown.live) != counts(&live);
-            counted && now >= shown.live_at + COUNT_GAP || !same_but_for_counts(&shown.live, &live)
-        });
-        let live_at = if fresh { now } else { before.map_or(now, |shown| shown.live_at) };
-        if fresh {
-            self.live.send_replace(Some(Arc::new(frame(&self.pin, &live))));
+        let sent = self.shown.take().map(|shown| shown.sent);
+        let sent = self.send_live(live, sent, now);
+        let stage = screen.stage;
+        self.shown = Some(Shown { revision: core.revision(), stage, views_at: now, sent });
+    }
+
+    /// Sends players the live state if it says something new, counts not more often than they may.
+    fn send_live(&self, live: LiveView, sent: Option<Sent>, now: Mono) -> Sent {
+        let held = sent.filter(|sent| same_but_for_counts(&sent.view, &live));
+        if let Some(held) = held {
+            let counted = counts(&held.view) != counts(&live);
+            if !counted || now < held.at + COUNT_GAP {
+                return Sent { behind: counted, ..held };
+            }
         }
-        let (revision, stage) = (core.revision(), live.stage);
-        self.shown = Some(Shown { revision, stage, views_at: now, live_at, live });
+        self.live.send_replace(Some(Arc::new(frame(&self.pin, &live))));
+        Sent { view: live, at: now, behind: false }
     }
 
     /// Sends every player here the result of the newest revealed question, and again when it changes.
@@ -142,6 +157,11 @@ impl Publisher {
 fn frame(pin: &str, view: &LiveView) -> Frame {
     let payload = serde_json::to_vec(view).expect("our own views encode into memory");
     Frame::new(live_topic(pin), payload, true)
+}
+
+/// What grows all the time.
+fn counts(view: &LiveView) -> (u64, Option<u64>) {
+    (view.players, view.answered)
 }
 
 /// Whether two states differ in nothing that a player waits for.

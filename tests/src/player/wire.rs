@@ -232,6 +232,8 @@ fn open_v5(
     let mut options = v5::MqttOptions::new(client_id, &address.host, address.port);
     options.set_keep_alive(KEEP_ALIVE).set_clean_start(true);
     options.set_max_packet_size(Some(PACKET_BYTES_MAX));
+    // By default it keeps 65,535 places for a client that has one publish under way.
+    options.set_outgoing_inflight_upper_limit(16);
     if address.transport == Transport::WebSocket {
         options.set_transport(rumqttc::Transport::Ws);
     }
