@@ -5,12 +5,12 @@
 //! show has moved elsewhere, nothing happens. Two hosts pressing one button therefore make one step.
 
 use super::core::EventCore;
-use super::intake::{Waiting, level};
+use super::intake::Waiting;
 use super::views::{stage_of, stage_view};
-use crate::service::view::{Command, CommandReply, CommandRequest, Refusal};
+use crate::service::view::{Command, CommandRequest, Refusal};
 use crdt_state::delta::{Delta, Extend, FlagChange};
 use crdt_state::named::LOBBY_LOCK;
-use crdt_state::{Lane, Mono, Phase, Stage};
+use crdt_state::{Lane, LaneId, Mono, Phase, Stage};
 use std::time::Duration;
 
 /// Longest that a round may be open, extensions included, in milliseconds: an hour, arbitrary.
@@ -66,7 +66,7 @@ impl EventCore {
         };
         let stage = self.stage();
         if stage == to {
-            self.told_already(ticket, to);
+            self.told_already(now, ticket, to);
         } else if stage != expected {
             self.stage_moved(ticket, expected);
         } else if to.phase == Phase::Tallies {
@@ -133,17 +133,20 @@ impl EventCore {
 
     fn want_tallies(&mut self, now: Mono, ticket: u64, instance: u32) {
         if let Some((earlier, _)) = self.director.wanted_tallies.replace((ticket, instance)) {
-            self.told_already(earlier, Stage::new(instance, Phase::Tallies));
+            self.told_already(now, earlier, Stage::new(instance, Phase::Tallies));
         }
         self.tallies_when_due(now);
     }
 
-    /// Replies that somebody has made, or is making, the same step.
-    pub(super) fn told_already(&mut self, ticket: u64, to: Stage) {
-        let outcome = "already".to_owned();
-        let stage = stage_view(self.stage().max(to));
-        let reply = CommandReply { outcome, stage, level: level(true) };
-        self.reply(ticket, super::core::Reply::Commanded(reply));
+    /// Replies that somebody has made, or is making, the same step. If it was made here it may not be
+    /// known elsewhere yet, so the reply waits for all that this node has written.
+    pub(super) fn told_already(&mut self, now: Mono, ticket: u64, to: Stage) {
+        let stage = self.stage().max(to);
+        self.held.wait(ticket, Waiting::Command { outcome: "already", stage });
+        match self.carried.heads().get(&LaneId::control(self.identity.origin)) {
+            0 => self.on_receipt(ticket, true),
+            head => self.await_receipt(now, ticket, Lane::Control, head),
+        }
     }
 
     fn stage_moved(&mut self, ticket: u64, expected: Stage) {
@@ -166,7 +169,7 @@ impl EventCore {
         let name = LOBBY_LOCK.to_owned();
         let flag = self.carried.state.named.flags.0.get(&name).cloned().unwrap_or_default();
         if flag.is_on() == on {
-            return self.told_already(ticket, self.stage());
+            return self.told_already(now, ticket, self.stage());
         }
         let op = if on { flag.enable(self.identity.origin) } else { flag.disable() };
         let seq = self.write_control(now, vec![Delta::Flag(FlagChange { name, op })]);

@@ -235,7 +235,7 @@ impl EventCore {
         let to = Stage::new(instance, Phase::Tallies);
         if self.stage() != closed {
             self.director.wanted_tallies = None;
-            return self.told_already(ticket, to);
+            return self.told_already(now, ticket, to);
         }
         if !self.reachable_unsealed(instance) || Some(now) >= self.tallies_due() {
             self.director.wanted_tallies = None;

@@ -119,16 +119,16 @@ impl EventCore {
     pub(super) fn join(&mut self, now: Mono, ticket: u64, player: PlayerId, name: &str) {
         if let Some(row) = self.carried.state.players.row_of(player) {
             let name = self.name_of(row);
-            return self.joined(now, ticket, row, name);
+            return self.joined(now, ticket, Join { row, player, name });
         }
         match self.check_join(player, name) {
             Err(refusal) => self.refuse(ticket, refusal),
             Ok(name) => {
                 let origin = self.identity.origin;
                 let number = self.carried.state.players.next_number(origin);
-                let row = Row { origin, number };
-                self.take_join(now, Join { row, player, name: name.clone() });
-                self.joined(now, ticket, row, name);
+                let join = Join { row: Row { origin, number }, player, name };
+                self.take_join(now, join.clone());
+                self.joined(now, ticket, join);
             }
         }
     }
@@ -163,7 +163,8 @@ impl EventCore {
     /// Takes in a player who proves a join that this node may not have heard of.
     pub(super) fn resume_player(&mut self, now: Mono, ticket: u64, claim: Claim) {
         self.admit(now, &claim);
-        self.joined(now, ticket, claim.row, claim.name);
+        let Claim { player, row, name } = claim;
+        self.joined(now, ticket, Join { row, player, name });
     }
 
     /// Writes a proven join down again where its row is unknown, under this node's own origin.
@@ -180,7 +181,11 @@ impl EventCore {
         self.grow_batch(now);
     }
 
-    fn joined(&mut self, now: Mono, ticket: u64, row: Row, name: String) {
+    fn joined(&mut self, now: Mono, ticket: u64, join: Join) {
+        if self.rests_here_alone() {
+            self.take_join(now, join.clone());
+        }
+        let Join { row, name, .. } = join;
         self.held.wait(ticket, Waiting::Join { row, name });
         self.await_bulk(now, ticket);
     }
@@ -195,7 +200,11 @@ impl EventCore {
     ) {
         self.admit(now, claim);
         let rows = self.carried.state.players.rows_of(claim.player);
-        if let Some((_, cell)) = self.carried.state.held(instance, rows) {
+        if let Some((question, cell)) = self.carried.state.held(instance, rows) {
+            if self.rests_here_alone() {
+                let again = (cell.elapsed_ms(), cell.choice());
+                self.take_answer(now, instance, question, claim.row, again);
+            }
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
         }
         match self.check_answer(now, instance, choices) {
@@ -275,6 +284,21 @@ impl EventCore {
         if self.batch.rows >= BATCH_ROWS {
             self.commit_bulk(now);
         }
+    }
+
+    /// Whether something that former incarnations of this node took is known to be on its own disk only. It
+    /// is then written down again in this life's lane when its player asks, so that the receipt waits
+    /// for another node like any other.
+    pub(super) fn rests_here_alone(&self) -> bool {
+        let mine = self.carried.heads();
+        let is_elsewhere = |former: &Origin| {
+            let id = LaneId::bulk(*former);
+            let has = |peer: &Origin| {
+                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) >= mine.get(&id))
+            };
+            mine.get(&id) == 0 || self.connected.keys().any(has)
+        };
+        !self.formers.iter().all(is_elsewhere)
     }
 
     /// Has the ticket wait for the entry that this turn will commit, or for the newest there is.

@@ -227,7 +227,7 @@ impl EventCore {
         let held = state.held(instance, state.players.rows_of(player));
         let revealed = state.stage().has_revealed(instance);
         if let Some((_, cell)) = held {
-            let firm = !self.held.is_unfirm(instance, player);
+            let firm = !self.held.is_unfirm(instance, player) && !self.rests_here_alone();
             let message = receipt(instance, "accepted", firm, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
