@@ -53,6 +53,21 @@ fn crates_know_only_those_below_them() {
 }
 
 #[test]
+fn the_commands_of_the_readme_find_their_program() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("a list");
+    let binaries = |package: &Value| {
+        let targets = package["targets"].as_array().expect("a list");
+        targets.iter().filter(|target| target["kind"][0] == "bin").count()
+    };
+    for name in ["node", "sim"] {
+        let package = packages.iter().find(|it| it["name"] == name).expect("it is a member");
+        let chosen = package["default_run"].is_string() || binaries(package) == 1;
+        assert!(chosen, "`cargo run -p {name}` does not know which program to run");
+    }
+}
+
+#[test]
 fn one_cryptography_library_is_linked() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("it is committed");
     assert!(lock.contains("name = \"ring\""), "the lock file is read");
@@ -164,14 +179,18 @@ fn shown(path: &Path) -> String {
 
 /// Every dependency of every package of the workspace, of whatever kind.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let text = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
-    let metadata: Value = serde_json::from_str(&text).expect("cargo writes JSON");
+    let metadata = metadata();
     let name = |value: &Value| value["name"].as_str().expect("everything has a name").to_owned();
     let array = |value: &Value| value.as_array().cloned().expect("a list");
     let package = |package: &Value| {
         (name(package), array(&package["dependencies"]).iter().map(name).collect())
     };
     array(&metadata["packages"]).iter().map(package).collect()
+}
+
+fn metadata() -> Value {
+    let text = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    serde_json::from_str(&text).expect("cargo writes JSON")
 }
 
 fn cargo(arguments: &[&str]) -> String {
