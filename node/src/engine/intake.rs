@@ -427,7 +427,8 @@ fn check_choices(choices: &[u8], options: usize, multiple: bool) -> Result<u16, 
     Ok(choices.iter().fold(0, |mask, choice| mask | 1 << choice))
 }
 
-pub(super) fn level(firm: bool) -> String {
+/// A receipt's level in words.
+pub(crate) fn level(firm: bool) -> String {
     if firm { "firm" } else { "provisional" }.to_owned()
 }
 

@@ -16,6 +16,7 @@ pub use carried::Carried;
 pub use core::{EventCore, Identity, Input, Output, Reply, Rules};
 pub use inboxes::Inboxes;
 pub use intake::Claim;
+pub(crate) use intake::level;
 pub use listing::{Listed, ListingCore, ListingOutput};
 pub use owner::{Owner, Ports, open_envelope};
 pub use publisher::{Publisher, Views};

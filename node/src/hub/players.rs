@@ -2,7 +2,7 @@
 
 use super::payload::{Answer, Connect, read};
 use super::{Hub, stopping};
-use crate::engine::{Claim, Input, Owner, Reply};
+use crate::engine::{Claim, Input, Owner, Reply, level};
 use crate::service::view::{InboxMessage, Refusal};
 use crate::service::{Feed, Players, Reason, Verdict};
 use crate::token::PlayerClaim;
@@ -121,7 +121,7 @@ impl Hub {
             (publisher.pin().to_owned(), shown, points, rank, standings.len() as u64)
         });
         let (pin, name, points, rank, players) = facts.await.ok_or_else(stopping)?;
-        let level = if firm { "firm" } else { "provisional" }.to_owned();
+        let level = level(firm);
         let nodes = self.nodes();
         Ok(InboxMessage::Joined {
             event,
