@@ -16,25 +16,34 @@ use std::sync::Arc;
 /// Cells of a full block.
 const BLOCK: usize = 4096;
 
-/// A packed answer: elapsed milliseconds, then the accepting origin's tag, then the choice mask.
+/// A packed answer: elapsed milliseconds (24 bits), then the accepting origin's tag (16 bits), then the
+/// value (24 bits).
 ///
 /// Cells compare by that order as plain integers, so the earliest answer is the smallest cell and no
-/// tie is left undefined. The empty cell is the largest.
+/// tie is left undefined. The empty cell is the largest. What the value means is the engagement kind's
+/// business: a mask of options, an index into interned texts, a number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell(u64);
 
 impl Cell {
     /// No answer.
     pub const EMPTY: Cell = Cell(u64::MAX);
-    /// The longest elapsed time that a cell can hold, in milliseconds.
-    pub const ELAPSED_MS_MAX: u32 = u32::MAX - 1;
+    /// The longest elapsed time that a cell can hold, in milliseconds: some 4.6 hours, above the hour
+    /// to which a round can be extended.
+    pub const ELAPSED_MS_MAX: u32 = (1 << 24) - 2;
+    /// The largest value that a cell can hold.
+    pub const VALUE_MAX: u32 = (1 << 24) - 1;
 
     /// Packs an answer; `elapsed_ms` beyond [`Cell::ELAPSED_MS_MAX`] is held as that.
+    ///
+    /// # Panics
+    /// If `value` is beyond [`Cell::VALUE_MAX`]: decoding and intake refuse it before it gets here.
     #[must_use]
-    pub fn new(elapsed_ms: u32, accepted_by: Origin, choice: u16) -> Self {
+    pub fn new(elapsed_ms: u32, accepted_by: Origin, value: u32) -> Self {
+        assert!(value <= Self::VALUE_MAX, "value {value} is within the cap that decoding enforces");
         let elapsed = u64::from(elapsed_ms.min(Self::ELAPSED_MS_MAX));
         let tag = accepted_by.0 >> 48;
-        Cell(elapsed << 32 | tag << 16 | u64::from(choice))
+        Cell(elapsed << 40 | tag << 24 | u64::from(value))
     }
 
     /// Whether there is no answer.
@@ -46,10 +55,16 @@ impl Cell {
     /// When the answer was given, in milliseconds since the round opened.
     #[must_use]
     pub fn elapsed_ms(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0 >> 40) as u32
     }
 
-    /// The chosen options, bit `i` for option `i`.
+    /// What was answered.
+    #[must_use]
+    pub fn value(self) -> u32 {
+        self.0 as u32 & Self::VALUE_MAX
+    }
+
+    /// The value of a choice: bit `i` for option `i`.
     #[must_use]
     pub fn choice(self) -> u16 {
         self.0 as u16
@@ -73,7 +88,7 @@ impl fmt::Debug for Cell {
         if self.is_empty() {
             return f.write_str("-");
         }
-        write!(f, "{:#b}@{}ms/{:04x}", self.choice(), self.elapsed_ms(), self.0 >> 16 & 0xffff)
+        write!(f, "{:#x}@{}ms/{:04x}", self.value(), self.elapsed_ms(), self.0 >> 24 & 0xffff)
     }
 }
 
@@ -200,8 +215,13 @@ mod tests {
     #[test]
     fn a_cell_holds_what_it_was_given() {
         let cell = Cell::new(61_234, Origin(0xabcd_0000_0000_0001), 0b101);
-        assert_eq!((cell.elapsed_ms(), cell.choice()), (61_234, 0b101));
-        assert_eq!(format!("{cell:?}"), "0b101@61234ms/abcd");
-        assert!(cell < Cell::EMPTY);
+        assert_eq!((cell.elapsed_ms(), cell.choice(), cell.value()), (61_234, 0b101, 0b101));
+        assert_eq!(format!("{cell:?}"), "0x5@61234ms/abcd");
+        let largest = Cell::new(u32::MAX, Origin(u64::MAX), Cell::VALUE_MAX);
+        assert_eq!(
+            (largest.elapsed_ms(), largest.value()),
+            (Cell::ELAPSED_MS_MAX, Cell::VALUE_MAX)
+        );
+        assert!(cell < largest && largest < Cell::EMPTY);
     }
 }

@@ -6,6 +6,7 @@
 //! own bytes. Every cap is checked here, before anything reaches the state.
 
 use crate::caps;
+use crate::column::Cell;
 use crate::engagement::quiz::Script;
 use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
 use crate::named::FlagOp;
@@ -155,8 +156,8 @@ pub struct Answers {
     pub question: u16,
     /// Who numbered the rows.
     pub rows_of: Origin,
-    /// Row number, elapsed milliseconds, choice mask.
-    pub rows: Vec<(u32, u32, u16)>,
+    /// Row number, elapsed milliseconds, value; each within what a [`Cell`] holds.
+    pub rows: Vec<(u32, u32, u32)>,
 }
 
 /// An entry that cannot be read.
@@ -268,14 +269,15 @@ impl Delta {
             Delta::Answers(answers) => {
                 answers.instance <= caps::INSTANCES_MAX
                     && answers.rows.len() <= caps::DELTA_ROWS_MAX
-                    && answers
-                        .rows
-                        .iter()
-                        .all(|(row, _, choice)| *row < caps::ROWS_MAX && *choice != 0)
+                    && answers.rows.iter().all(is_possible_answer)
             }
         };
         if ok { Ok(()) } else { Err(malformed("a value is beyond its cap")) }
     }
+}
+
+fn is_possible_answer(&(row, elapsed_ms, value): &(u32, u32, u32)) -> bool {
+    row < caps::ROWS_MAX && elapsed_ms <= Cell::ELAPSED_MS_MAX && value <= Cell::VALUE_MAX
 }
 
 fn is_possible_join(join: &Join) -> bool {

@@ -95,8 +95,8 @@ impl EventState {
             Delta::Answers(answers) => {
                 let sheet = self.sheets.at((answers.instance, answers.question));
                 let column = sheet.at(answers.rows_of);
-                for (row, elapsed_ms, choice) in answers.rows {
-                    column.join(row, Cell::new(elapsed_ms, origin, choice));
+                for (row, elapsed_ms, value) in answers.rows {
+                    column.join(row, Cell::new(elapsed_ms, origin, value));
                 }
             }
         }

@@ -113,7 +113,7 @@ impl Writer {
                 };
                 let instance = u32::from(*instance);
                 let question = self.state.question_of(instance).map_or(0, |(number, _)| number);
-                let rows = vec![(row.number, u32::from(*elapsed), 1 << (choice % 4))];
+                let rows = vec![(row.number, u32::from(*elapsed), 1u32 << (choice % 4))];
                 let rows_of = row.origin;
                 self.write(
                     Lane::Bulk,

@@ -36,7 +36,7 @@ type Sheet = (u32, u16, Origin);
 #[derive(Debug, Default)]
 pub struct Batch {
     joins: Vec<Join>,
-    answers: BTreeMap<Sheet, Vec<(u32, u32, u16)>>,
+    answers: BTreeMap<Sheet, Vec<(u32, u32, u32)>>,
     rows: usize,
     tickets: Vec<u64>,
 }
@@ -202,7 +202,7 @@ impl EventCore {
         let rows = self.carried.state.players.rows_of(claim.player);
         if let Some((question, cell)) = self.carried.state.held(instance, rows) {
             if self.rests_here_alone() {
-                let again = (cell.elapsed_ms(), cell.choice());
+                let again = (cell.elapsed_ms(), cell.value());
                 self.take_answer(now, instance, question, claim.row, again);
             }
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
@@ -210,8 +210,9 @@ impl EventCore {
         match self.check_answer(now, instance, choices) {
             Err(refusal) => self.refuse(ticket, refusal),
             Ok((question, elapsed_ms, choice)) => {
-                let cell = Cell::new(elapsed_ms, self.identity.origin, choice);
-                self.take_answer(now, instance, question, claim.row, (elapsed_ms, choice));
+                let value = u32::from(choice);
+                let cell = Cell::new(elapsed_ms, self.identity.origin, value);
+                self.take_answer(now, instance, question, claim.row, (cell.elapsed_ms(), value));
                 self.held.receipts.insert((instance, claim.player), cell);
                 self.answered(now, ticket, claim.player, instance, cell, "accepted");
             }
@@ -256,7 +257,7 @@ impl EventCore {
         instance: u32,
         question: u16,
         row: Row,
-        row_cell: (u32, u16),
+        row_cell: (u32, u32),
     ) {
         let row_cell = (row.number, row_cell.0, row_cell.1);
         let rows_of = row.origin;
@@ -379,7 +380,7 @@ impl EventCore {
             return;
         }
         self.held.receipts.insert((instance, player), cell);
-        if cell.choice() != own.choice() {
+        if cell.value() != own.value() {
             let message = receipt(instance, "superseded", true, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
