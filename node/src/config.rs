@@ -6,7 +6,6 @@
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -65,6 +64,8 @@ pub struct NodeConfig {
     pub http: SocketAddr,
     /// Where it listens for MQTT (TCP).
     pub mqtt: SocketAddr,
+    /// Where it listens for the same under TLS, and who it is there.
+    pub tls: TlsConfig,
     /// The host under which others reach it; by default the address it listens on.
     pub advertise: Option<String>,
     /// `host:port` of peers to look for first; any one of them leads to all.
@@ -85,6 +86,7 @@ impl NodeConfig {
             peer: free,
             http: free,
             mqtt: free,
+            tls: TlsConfig::default(),
             advertise: None,
             join: Vec::new(),
             cluster: ClusterConfig::default(),
@@ -108,6 +110,13 @@ impl NodeConfig {
         Ok(self)
     }
 
+    /// Its listeners for players and hosts, with their flags.
+    fn tcp_listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let plain = [("--http", Some(self.http)), ("--mqtt", Some(self.mqtt))];
+        let secure = [("--https", self.tls.https), ("--mqtts", self.tls.mqtts)];
+        plain.into_iter().chain(secure).filter_map(|(flag, addr)| Some((flag, addr?)))
+    }
+
     /// `host:port` under which others reach the listener that is bound to `bound`.
     #[must_use]
     pub fn advertised(&self, bound: SocketAddr) -> String {
@@ -119,6 +128,31 @@ impl NodeConfig {
             None => bound.to_string(),
         }
     }
+}
+
+/// TLS 1.3 towards players and hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsConfig {
+    /// Where it listens for pages, API and MQTT over WebSocket under TLS (TCP).
+    pub https: Option<SocketAddr>,
+    /// Where it listens for MQTT under TLS (TCP).
+    pub mqtts: Option<SocketAddr>,
+    /// The certificate; needed as soon as there is a listener.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// Where a node's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsIdentity {
+    /// From PEM files: the chain, the node's own certificate first, and its key.
+    Files {
+        /// The chain.
+        chain: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// Made on every start, for development: clients have no reason to trust it.
+    SelfSigned,
 }
 
 /// Why a node cannot run as it was told.
@@ -133,10 +167,22 @@ pub enum ConfigError {
         name: String,
     },
     /// Two listeners want one port.
-    #[error("--http and --mqtt are both {addr}: give one of them another port")]
+    #[error("{one} and {two} are both {addr}: give one of them another port")]
     SamePort {
+        /// The flag of one.
+        one: &'static str,
+        /// The flag of the other.
+        two: &'static str,
         /// The address they share.
         addr: SocketAddr,
+    },
+    /// A listener under TLS has no certificate to show.
+    #[error(
+        "{flag} needs a certificate: give --tls-cert and --tls-key, or --tls-self-signed to try it out"
+    )]
+    CertificateMissing {
+        /// The listener's flag.
+        flag: &'static str,
     },
     /// It listens everywhere, and nobody could tell its players where that is.
     #[error(
@@ -168,18 +214,6 @@ pub enum ConfigError {
     },
 }
 
-/// A listener that could not be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr}: {source}; choose another address with {flag}")]
-pub struct BindError {
-    /// The flag that gave the address.
-    pub flag: &'static str,
-    /// The address.
-    pub addr: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-}
-
 /// Where a running node listens: with the ports that it was given where it asked for any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
@@ -189,6 +223,12 @@ pub struct Bound {
     pub http: SocketAddr,
     /// For MQTT (TCP).
     pub mqtt: SocketAddr,
+    /// For pages and API under TLS (TCP).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<SocketAddr>,
+    /// For MQTT under TLS (TCP).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtts: Option<SocketAddr>,
 }
 
 /// The cluster key: 32 random bytes that make a node a member. Never printed by accident.
@@ -265,10 +305,18 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
 }
 
 fn check_listeners(config: &NodeConfig) -> Result<(), ConfigError> {
-    if config.http == config.mqtt && config.http.port() != 0 {
-        return Err(ConfigError::SamePort { addr: config.http });
+    let listeners: Vec<_> = config.tcp_listeners().collect();
+    for (index, (one, addr)) in listeners.iter().enumerate() {
+        let mut later = listeners[index + 1..].iter();
+        if let Some((two, _)) = later.find(|(_, other)| other == addr && addr.port() != 0) {
+            return Err(ConfigError::SamePort { one, two, addr: *addr });
+        }
     }
-    Ok(())
+    let secure = listeners.iter().map(|(flag, _)| *flag).find(|flag| flag.ends_with('s'));
+    match (secure, &config.tls.identity) {
+        (Some(flag), None) => Err(ConfigError::CertificateMissing { flag }),
+        _ => Ok(()),
+    }
 }
 
 fn check_advertise(config: &NodeConfig) -> Result<(), ConfigError> {
@@ -279,8 +327,7 @@ fn check_advertise(config: &NodeConfig) -> Result<(), ConfigError> {
         }
         return Ok(());
     }
-    for (flag, addr) in [("--peer", config.peer), ("--http", config.http), ("--mqtt", config.mqtt)]
-    {
+    for (flag, addr) in [("--peer", config.peer)].into_iter().chain(config.tcp_listeners()) {
         if addr.ip().is_unspecified() {
             return Err(ConfigError::AdvertiseMissing { flag, addr });
         }
@@ -350,7 +397,18 @@ mod tests {
     fn http_and_mqtt_need_their_own_ports() {
         let addr = "127.0.0.1:8080".parse().unwrap();
         let config = NodeConfig { http: addr, mqtt: addr, ..config() };
-        assert_eq!(config.validated(), Err(ConfigError::SamePort { addr }));
+        let (one, two) = ("--http", "--mqtt");
+        assert_eq!(config.validated(), Err(ConfigError::SamePort { one, two, addr }));
+    }
+
+    #[test]
+    fn a_listener_under_tls_needs_a_certificate() {
+        let tls = TlsConfig { mqtts: Some("127.0.0.1:0".parse().unwrap()), ..Default::default() };
+        let bare = NodeConfig { tls: tls.clone(), ..config() };
+        let error = bare.validated().unwrap_err();
+        assert_eq!(error, ConfigError::CertificateMissing { flag: "--mqtts" });
+        let tls = TlsConfig { identity: Some(TlsIdentity::SelfSigned), ..tls };
+        assert!(NodeConfig { tls, ..config() }.validated().is_ok());
     }
 
     #[test]

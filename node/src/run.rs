@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
+mod http;
 mod inside;
 mod serve;
 
@@ -189,6 +190,7 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         ("http", facts.links.http.clone()),
         ("ws", facts.links.ws.clone()),
         ("mqtt", facts.links.mqtt.clone()),
+        ("mqtts", facts.links.mqtts.clone()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     NetworkConfig {
@@ -308,11 +310,15 @@ fn ack(config: &NodeConfig) -> AckLevel {
 /// Where a node that listens on `bound` is reached.
 #[must_use]
 pub fn links(config: &NodeConfig, bound: &Bound) -> NodeLinks {
-    let http = config.advertised(bound.http);
+    let (secure, http) = match bound.https {
+        Some(https) => ("s", config.advertised(https)),
+        None => ("", config.advertised(bound.http)),
+    };
     NodeLinks {
         name: config.name.clone(),
-        ws: format!("ws://{http}/mqtt"),
-        http: format!("http://{http}"),
+        ws: format!("ws{secure}://{http}/mqtt"),
+        http: format!("http{secure}://{http}"),
         mqtt: config.advertised(bound.mqtt),
+        mqtts: bound.mqtts.map(|mqtts| config.advertised(mqtts)).unwrap_or_default(),
     }
 }

@@ -165,6 +165,7 @@ fn ground(life: &Life, number: u8, seeds: &[u8]) -> Result<Ground, BootError> {
             http: format!("http://{}", life.address(HTTP_PORT)),
             ws: format!("ws://{}/mqtt", life.address(HTTP_PORT)),
             mqtt: life.address(MQTT_PORT).to_string(),
+            mqtts: String::new(),
         },
         players: vec![Box::new(players)],
         store: Some(store.map_err(|why| BootError::Store { number, why })?),

@@ -86,7 +86,10 @@ impl Node {
             }
         });
         let (http, ws) = (String::new(), String::new());
-        Node { links: NodeLinks { name: mqtt.clone(), http, ws, mqtt }, published }
+        Node {
+            links: NodeLinks { name: mqtt.clone(), http, ws, mqtt, mqtts: String::new() },
+            published,
+        }
     }
 
     /// The next thing published, which must be to `topic`.

@@ -2,7 +2,7 @@
 
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
-use crate::config::{Ack, Bound, ClusterConfig, NodeConfig};
+use crate::config::{Ack, Bound, ClusterConfig, NodeConfig, TlsConfig, TlsIdentity};
 use clap::{Args, ValueEnum};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -31,6 +31,21 @@ pub(super) struct ServeArgs {
     /// Where to listen for MQTT (TCP)
     #[arg(long, value_name = "ADDR", env = "STARLING_MQTT", default_value = "127.0.0.1:1883")]
     mqtt: SocketAddr,
+    /// Where to listen for pages, API and MQTT over WebSocket under TLS 1.3 (TCP); players are sent there
+    #[arg(long, value_name = "ADDR", env = "STARLING_HTTPS")]
+    https: Option<SocketAddr>,
+    /// Where to listen for MQTT under TLS 1.3 (TCP)
+    #[arg(long, value_name = "ADDR", env = "STARLING_MQTTS")]
+    mqtts: Option<SocketAddr>,
+    /// PEM file with the certificate chain for --https and --mqtts
+    #[arg(long, value_name = "FILE", env = "STARLING_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key
+    #[arg(long, value_name = "FILE", env = "STARLING_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Make a certificate that nobody trusts, to try out --https and --mqtts
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
     /// Host name or address under which others reach this node [default: the ones it listens on]
     #[arg(long, value_name = "HOST", env = "STARLING_ADVERTISE")]
     advertise: Option<String>,
@@ -92,11 +107,21 @@ impl ServeArgs {
             peer: self.peer,
             http: self.http,
             mqtt: self.mqtt,
+            tls: self.tls(),
             advertise: self.advertise.clone(),
             join: peers(&self.join),
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
         };
         config.validated().map_err(|error| Failure::new(Exit::Invalid, error.to_string()))
+    }
+}
+
+impl ServeArgs {
+    fn tls(&self) -> TlsConfig {
+        let files = self.tls_cert.clone().zip(self.tls_key.clone());
+        let files = files.map(|(chain, key)| TlsIdentity::Files { chain, key });
+        let made = self.tls_self_signed.then_some(TlsIdentity::SelfSigned);
+        TlsConfig { https: self.https, mqtts: self.mqtts, identity: files.or(made) }
     }
 }
 

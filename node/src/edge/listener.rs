@@ -20,6 +20,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
+/// The far end of a connection that came over HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote(pub SocketAddr);
+
+/// A connection and its far end.
+pub type Accepted = (Box<dyn Stream>, SocketAddr);
+
 /// Where connections come from.
 #[async_trait]
 pub trait Accept: Send {
@@ -27,7 +34,7 @@ pub trait Accept: Send {
     ///
     /// # Errors
     /// What kept this one from coming; later ones may come all the same.
-    async fn accept(&mut self) -> io::Result<(Box<dyn Stream>, SocketAddr)>;
+    async fn accept(&mut self) -> io::Result<Accepted>;
 }
 
 /// Serves every connection that comes, each in a task of its own.
@@ -86,7 +93,7 @@ impl TcpAccept {
 
 #[async_trait]
 impl Accept for TcpAccept {
-    async fn accept(&mut self) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<Accepted> {
         let (stream, remote) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
         Ok((Box::new(stream), remote))

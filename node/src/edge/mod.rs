@@ -1,8 +1,8 @@
 //! The players' edge: MQTT 3.1.1 and 5 over anything that carries bytes.
 //!
-//! [`listener`] and [`websocket`] yield byte streams, [`connection`] talks MQTT on each of them and
-//! asks the node through [`Players`]. Nothing in here knows engines, lanes or peers, and nothing
-//! but the two listeners knows sockets: a simulated player speaks to [`serve`] over a simulated
+//! [`listener`], [`tls`] and [`websocket`] yield byte streams, [`connection`] talks MQTT on each of
+//! them and asks the node through [`Players`]. Nothing in here knows engines, lanes or peers, and
+//! nothing but the listeners knows sockets: a simulated player speaks to [`serve`] over a simulated
 //! stream.
 //!
 //! What the edge offers, and no more: QoS 0 towards players, QoS 0 and 1 from them (QoS 2 from
@@ -18,12 +18,14 @@ pub mod guard;
 pub mod listener;
 mod output;
 pub mod packet;
+pub mod tls;
 pub mod websocket;
 
 pub use admission::{Admission, Edge};
 pub use connection::{Closed, serve};
 pub use counters::{Counters, Reading};
-pub use listener::{Accept, BindError, Stream, TcpAccept, accept_players};
+pub use listener::{Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_players};
+pub use tls::{Tls, TlsAccept, TlsError};
 pub use websocket::{WebSocketStream, mqtt_over_websocket};
 
 pub use gossip::network::Spawn;

@@ -3,7 +3,7 @@
 //! Packets and messages need not align in either direction. Buffers are small, since there is one
 //! pair per player: the defaults of the WebSocket library would cost 131 KB each.
 
-use super::Edge;
+use super::{Edge, Remote};
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
@@ -37,7 +37,7 @@ pub async fn mqtt_over_websocket(
         let text = "this node has as many players as it takes: use another one\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
-    let remote = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(remote)| *remote);
+    let remote = extensions.get::<ConnectInfo<Remote>>().map(|ConnectInfo(Remote(remote))| *remote);
     let remote = remote.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     upgrade.on_upgrade(move |socket| async move {
         edge.serve(WebSocketStream::new(socket), remote, admission).await;

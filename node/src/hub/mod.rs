@@ -151,7 +151,8 @@ fn stopping() -> Refusal {
 /// Where a member says that it is reached.
 fn links(member: &Member) -> NodeLinks {
     let kv = |key: &str| member.kvs.get(key).cloned().unwrap_or_default();
-    NodeLinks { name: member.name.clone(), http: kv("http"), ws: kv("ws"), mqtt: kv("mqtt") }
+    let (http, ws, mqtt, mqtts) = (kv("http"), kv("ws"), kv("mqtt"), kv("mqtts"));
+    NodeLinks { name: member.name.clone(), http, ws, mqtt, mqtts }
 }
 
 impl Source for Hub {

@@ -1,15 +1,17 @@
 //! A node on real ground: sockets, files, signals.
 
+use super::http::HttpListener;
 use super::{Ground, Node, StartError, links, start};
-use crate::config::{BindError, Bound, NodeConfig};
-use crate::edge::{Accept, TcpAccept};
+use crate::config::{Bound, NodeConfig, TlsIdentity};
+use crate::edge::{Accept, Remote, TcpAccept, Tls, TlsAccept, TlsError};
 use crate::env::Env;
 use crate::store::{OpenError, open_file};
+use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -20,12 +22,17 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Why a node did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A listener could not be bound.
+    /// A listener for players or hosts could not be bound.
+    #[error("{error} ({flag})")]
+    Listen {
+        /// The flag that gave the address.
+        flag: &'static str,
+        /// Why not.
+        error: crate::edge::BindError,
+    },
+    /// The certificate cannot be used.
     #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Players' listener could not be bound.
-    #[error("{0} (--mqtt)")]
-    Players(#[from] crate::edge::BindError),
+    Tls(#[from] TlsError),
     /// The peers' socket could not be bound.
     #[error("{0}; choose another address with --peer")]
     Peers(#[from] gossip::network::OpenError),
@@ -63,44 +70,97 @@ pub async fn serve(
     let env = Env::system().map_err(RunError::Entropy)?;
     let store = config.data.as_deref().map(open_file).transpose()?;
     let (socket, peer) = gossip::network::open_socket(config.peer)?;
-    let players = TcpAccept::bind(config.mqtt)?;
-    let http = bind_http(config.http).await?;
-    let bound = Bound { peer, http: http.local_addr()?, mqtt: players.local_address()? };
+    let listeners = Listeners::bind(&config)?;
+    let bound = listeners.bound(peer)?;
+    let Listeners { mqtt, http, secure } = listeners;
+    let (mut players, mut pages) = (vec![Box::new(mqtt) as Box<dyn Accept>], Vec::new());
+    pages.push(HttpListener::new(http, bound.http));
+    if let Some((tls, mqtts, https)) = secure {
+        players.extend(mqtts.map(|mqtts| Box::new(TlsAccept::new(mqtts, tls.clone())) as _));
+        let https = https.map(|https| TlsAccept::new(https, tls)).zip(bound.https);
+        pages.extend(https.map(|(https, local)| HttpListener::new(https, local)));
+    }
     let ground = Ground {
         socket,
         runtime: Arc::new(quinn::TokioRuntime),
         advertise: resolve(&config.advertised(peer)).await?,
         seeds: seeds(&config).await?,
         links: links(&config, &bound),
-        players: vec![Box::new(players) as Box<dyn Accept>],
+        players,
         store,
     };
     let node = start(&config, &env, ground).await?;
     let served = CancellationToken::new();
-    let serving = tokio::spawn(serve_http(http, &node, served.clone()));
+    let serving =
+        pages.into_iter().map(|page| tokio::spawn(serve_http(page, &node, served.clone())));
+    let serving: Vec<_> = serving.collect();
     listening(&bound)?;
     info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
     stop.await?;
     info!("stopping");
     served.cancel();
     node.stop().await;
-    if timeout(STOP_PATIENCE, serving).await.is_err() {
+    if timeout(STOP_PATIENCE, join_all(serving)).await.is_err() {
         warn!("open requests were cut off");
     }
     Ok(())
 }
 
-async fn bind_http(addr: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(addr).await.map_err(|source| BindError { flag: "--http", addr, source })
+/// Everything that players and hosts connect to.
+struct Listeners {
+    mqtt: TcpAccept,
+    http: TcpAccept,
+    /// Who the node is, MQTT and HTTP under TLS.
+    secure: Option<(Tls, Option<TcpAccept>, Option<TcpAccept>)>,
+}
+
+impl Listeners {
+    fn bind(config: &NodeConfig) -> Result<Self, RunError> {
+        let bind =
+            |flag, addr| TcpAccept::bind(addr).map_err(|error| RunError::Listen { flag, error });
+        let secure = |flag, addr: Option<SocketAddr>| addr.map(|addr| bind(flag, addr)).transpose();
+        let tls =
+            config.tls.identity.as_ref().map(|identity| identify(identity, config)).transpose()?;
+        let (mqtts, https) =
+            (secure("--mqtts", config.tls.mqtts)?, secure("--https", config.tls.https)?);
+        Ok(Listeners {
+            mqtt: bind("--mqtt", config.mqtt)?,
+            http: bind("--http", config.http)?,
+            secure: tls.map(|tls| (tls, mqtts, https)),
+        })
+    }
+
+    fn bound(&self, peer: SocketAddr) -> io::Result<Bound> {
+        let (mqtts, https) = match &self.secure {
+            Some((_, mqtts, https)) => (mqtts.as_ref(), https.as_ref()),
+            None => (None, None),
+        };
+        Ok(Bound {
+            peer,
+            http: self.http.local_address()?,
+            mqtt: self.mqtt.local_address()?,
+            https: https.map(TcpAccept::local_address).transpose()?,
+            mqtts: mqtts.map(TcpAccept::local_address).transpose()?,
+        })
+    }
+}
+
+fn identify(identity: &TlsIdentity, config: &NodeConfig) -> Result<Tls, TlsError> {
+    match identity {
+        TlsIdentity::Files { chain, key } => Tls::from_files(chain, key),
+        TlsIdentity::SelfSigned => {
+            Tls::self_signed(config.advertise.as_deref().unwrap_or("localhost"))
+        }
+    }
 }
 
 fn serve_http(
-    listener: TcpListener,
+    listener: HttpListener,
     node: &Node,
     stop: CancellationToken,
 ) -> impl Future<Output = io::Result<()>> + Send + 'static {
     let router = node.router(stop.clone());
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service = router.into_make_service_with_connect_info::<Remote>();
     async move {
         let graceful =
             axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());

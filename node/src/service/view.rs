@@ -273,6 +273,9 @@ pub struct NodeLinks {
     pub ws: String,
     /// `host:port` of MQTT over TCP.
     pub mqtt: String,
+    /// `host:port` of MQTT over TLS; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mqtts: String,
 }
 
 /// What a PIN means.

@@ -9,4 +9,5 @@ mod guard;
 mod mosquitto;
 mod players;
 mod tcp;
+mod tls;
 mod websocket;

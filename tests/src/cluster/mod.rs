@@ -282,6 +282,7 @@ fn links(file: &ClusterFile) -> Vec<NodeLinks> {
         http: node.http.clone(),
         ws: node.ws.clone(),
         mqtt: node.mqtt.clone(),
+        mqtts: String::new(),
     });
     links.collect()
 }

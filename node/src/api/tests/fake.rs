@@ -158,6 +158,7 @@ fn links(name: &str) -> NodeLinks {
         http: format!("http://{name}.example:8080"),
         ws: format!("ws://{name}.example:8080/mqtt"),
         mqtt: format!("{name}.example:1883"),
+        mqtts: String::new(),
     }
 }
 

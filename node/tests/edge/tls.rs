@@ -1,0 +1,141 @@
+//! TLS 1.3 under MQTT: who is let in, and who does not hold up the others.
+
+use crate::client::Client;
+use crate::players::FakePlayers;
+use crate::tcp::Runtime;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use node::edge::{Edge, Limits, TcpAccept, Tls, TlsAccept, TlsError, accept_players};
+use rcgen::generate_simple_self_signed;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A certificate in two files, and a client's configuration that trusts it.
+struct Identity {
+    _folder: TempDir,
+    chain: PathBuf,
+    key: PathBuf,
+    trusting: Arc<ClientConfig>,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&chain, pem("CERTIFICATE", made.cert.der())).unwrap();
+        std::fs::write(&key, pem("PRIVATE KEY", &made.signing_key.serialize_der())).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        Identity { _folder: folder, chain, key, trusting: client(roots) }
+    }
+}
+
+fn pem(label: &str, bytes: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(bytes))
+}
+
+fn client(roots: RootCertStore) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider);
+    let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn listen(identity: &Identity, players: &Arc<FakePlayers>) -> (SocketAddr, Edge) {
+    let under = TcpAccept::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = under.local_address().unwrap();
+    let tls = Tls::from_files(&identity.chain, &identity.key).unwrap();
+    let edge = Edge::new(Arc::clone(players) as _, Limits::default());
+    let accept = Box::new(TlsAccept::new(under, tls));
+    tokio::spawn(accept_players(accept, edge.clone(), Arc::new(Runtime)));
+    (address, edge)
+}
+
+async fn dial(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
+}
+
+#[tokio::test]
+async fn players_join_answer_and_watch_under_tls() {
+    let (identity, players) = (Identity::new(), FakePlayers::new());
+    players.show("lobby");
+    let (address, _edge) = listen(&identity, &players);
+    for version in [4, 5] {
+        let stream = dial(address, &identity.trusting).await.unwrap();
+        let negotiated = stream.get_ref().1.protocol_version();
+        assert_eq!(negotiated, Some(rustls::ProtocolVersion::TLSv1_3));
+        let mut client = Client::connect(stream, version).await;
+        client.subscribe("live/482913").await;
+        assert_eq!(client.message().await, "lobby");
+        // More than one record of TLS and more than what it buffers.
+        let long = "x".repeat(50_000);
+        players.show(long.clone());
+        assert_eq!(client.message().await, long);
+        client.publish(1, 1, "answer/2a", &[b'y'; 40_000]).await;
+        assert_eq!(client.read().await.unwrap().body[..2], [0, 1]);
+        players.show("lobby");
+    }
+    assert_eq!(players.topics().len(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_in_the_handshake_holds_up_nobody() {
+    let (identity, players) = (Identity::new(), FakePlayers::new());
+    let (address, edge) = listen(&identity, &players);
+    let mut stalled = TcpStream::connect(address).await.unwrap();
+    // The beginning of a record that never ends.
+    stalled.write_all(&[0x16, 3, 1, 2]).await.unwrap();
+    let stream = dial(address, &identity.trusting).await.unwrap();
+    Client::connect(stream, 5).await;
+    assert_eq!(edge.counters().sessions_active(), 1);
+}
+
+#[tokio::test]
+async fn a_client_without_tls_is_sent_away() {
+    let (identity, players) = (Identity::new(), FakePlayers::new());
+    let (address, edge) = listen(&identity, &players);
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(&crate::client::connect(5, "plain", 30, &[])).await.unwrap();
+    let mut said = Vec::new();
+    // What comes is an alert of TLS or a reset, and then the end.
+    let _ = plain.read_to_end(&mut said).await;
+    assert_ne!(said.first(), Some(&0x20), "no CONNACK: {said:?}");
+    let closed = edge.counters().readings().into_iter();
+    let closed = closed.filter(|r| r.labels.contains(&("reason", "transport")));
+    assert_eq!(closed.map(|reading| reading.value).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_refused_by_the_client() {
+    let (identity, players) = (Identity::new(), FakePlayers::new());
+    let (address, _edge) = listen(&identity, &players);
+    let error = dial(address, &client(RootCertStore::empty())).await.unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[test]
+fn files_that_are_no_certificate_are_named() {
+    let (identity, other) = (Identity::new(), Identity::new());
+    let swapped = Tls::from_files(&identity.key, &identity.chain).unwrap_err();
+    assert!(matches!(&swapped, TlsError::File { .. } | TlsError::Unusable(_)), "{swapped}");
+    let missing = Tls::from_files(&identity.chain.with_extension("none"), &identity.key);
+    let missing = missing.unwrap_err().to_string();
+    assert!(missing.contains("chain.none") && missing.contains("--tls-cert"), "{missing}");
+    let foreign = Tls::from_files(&identity.chain, &other.key).unwrap_err();
+    assert!(matches!(foreign, TlsError::Unusable(_)), "{foreign}");
+    assert!(Tls::self_signed("localhost").is_ok());
+}
