@@ -5,7 +5,8 @@
 //! is held, so that any client may repeat anything to any node.
 
 use super::carried::Joined;
-use super::core::{EventCore, Output, Reply};
+use super::core::EventCore;
+use super::io::{Output, Reply};
 use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, encode};

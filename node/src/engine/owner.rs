@@ -4,8 +4,9 @@
 //! replies. Its mailbox is bounded; whoever finds it full waits, which is the back-pressure that players'
 //! connections and peers' links feel.
 
-use super::core::{EventCore, Input, Output, Reply};
+use super::core::EventCore;
 use super::inboxes::Inboxes;
+use super::io::{Input, Output, Reply};
 use super::publisher::{Publisher, Views};
 use crate::service::Frame;
 use crate::service::view::AppliedView;

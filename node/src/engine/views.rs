@@ -3,8 +3,9 @@
 //! Secrecy: a player's view is built from what its phase allows, out of types that have no field for
 //! the correct answer before the reveal.
 
-use super::core::{EventCore, Output};
+use super::core::EventCore;
 use super::intake::{choices_of, receipt};
+use super::io::Output;
 use crate::service::view::{
     BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
     MissingNode, PhaseView, QuestionView, ResultView, RevealView, StageView,

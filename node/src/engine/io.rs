@@ -1,0 +1,178 @@
+//! What an event's core hears and says.
+
+use super::intake::Claim;
+use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
+use bytes::Bytes;
+use crdt_state::engagement::quiz::Script;
+use crdt_state::{EventId, Heads, Lane, LaneId, NodeId, Origin, PlayerId, Row};
+use gossip::replication::{self, AckLevel, Alarm, Message};
+use std::time::Duration;
+
+/// What does not change while the node runs.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The event.
+    pub event: EventId,
+    /// The node.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// This incarnation.
+    pub origin: Origin,
+}
+
+/// How an event is run. The same on every node of a cluster.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How many must hold an answer before its receipt is firm.
+    pub ack: AckLevel,
+    /// For how long after the deadline an answer is still taken: 300 ms, about one slow round trip on
+    /// a phone network, so that an answer tapped on zero counts.
+    pub grace: Duration,
+    /// For how long tallies wait for the seals of reachable origins: 500 ms, from the design.
+    pub seal_wait: Duration,
+    /// Between the proposals of two nodes for the same step: 20 ms, above a round trip in one site.
+    pub stagger: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            ack: AckLevel::Peer,
+            grace: Duration::from_millis(300),
+            seal_wait: Duration::from_millis(500),
+            stagger: Duration::from_millis(20),
+        }
+    }
+}
+
+/// What the world tells an event. A ticket is the caller's own number for its reply.
+#[derive(Debug)]
+pub enum Input {
+    /// The event begins here.
+    Create {
+        /// For the reply.
+        ticket: u64,
+        /// What is played.
+        script: Script,
+    },
+    /// Somebody wants to play.
+    Join {
+        /// For the reply.
+        ticket: u64,
+        /// Who.
+        player: PlayerId,
+        /// The name as typed.
+        name: String,
+    },
+    /// Somebody who has joined before, here or elsewhere, is back.
+    Resume {
+        /// For the reply.
+        ticket: u64,
+        /// What the token proves.
+        claim: Claim,
+    },
+    /// Somebody answers.
+    Answer {
+        /// For the reply.
+        ticket: u64,
+        /// What the token proves.
+        claim: Claim,
+        /// Which run.
+        instance: u32,
+        /// Which options.
+        choices: Vec<u8>,
+    },
+    /// A host acts.
+    Command {
+        /// For the reply.
+        ticket: u64,
+        /// What to do.
+        request: CommandRequest,
+    },
+    /// A player's inbox was opened: say what is known.
+    Project {
+        /// Whose.
+        player: PlayerId,
+    },
+    /// Something happened between this node and its peers.
+    Replication(replication::Input),
+    /// The time of [`EventCore::poll_timeout`](super::EventCore::poll_timeout) has come.
+    Timeout,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The event exists.
+    Created {
+        /// Whether enough nodes know.
+        firm: bool,
+    },
+    /// The player is in.
+    Joined {
+        /// The row.
+        row: Row,
+        /// The name as typed; it is signed into the token.
+        name: String,
+        /// Whether enough nodes know.
+        firm: bool,
+    },
+    /// The answer is held.
+    Answered(InboxMessage),
+    /// The command was carried out.
+    Commanded(CommandReply),
+    /// No.
+    Refused(Refusal),
+}
+
+/// What an event tells the world.
+#[derive(Debug)]
+pub enum Output {
+    /// The reply to a request.
+    Reply {
+        /// Its ticket.
+        ticket: u64,
+        /// What came of it.
+        reply: Reply,
+    },
+    /// Send this to a peer; it may be dropped when the way is full.
+    Send {
+        /// To whom.
+        to: Origin,
+        /// On which stream.
+        lane: Lane,
+        /// What.
+        message: Message,
+    },
+    /// Keep an entry.
+    Persist {
+        /// Its lane.
+        id: LaneId,
+        /// Its number.
+        seq: u64,
+        /// Its bytes.
+        entry: Bytes,
+    },
+    /// Keep a snapshot in place of everything before its heads.
+    PersistCut {
+        /// The vector of the cut.
+        heads: Heads,
+        /// The snapshot.
+        parts: Vec<Bytes>,
+    },
+    /// A private message for a player, if the player is here.
+    Inbox {
+        /// Whose.
+        player: PlayerId,
+        /// What.
+        message: InboxMessage,
+    },
+    /// Answers that others brought have been applied.
+    Applied {
+        /// Which run, and whose answer.
+        rows: Vec<(u32, PlayerId)>,
+    },
+    /// A fact that an operator has to know.
+    Alarm(Alarm),
+}
