@@ -54,9 +54,7 @@ impl fmt::Display for Output {
             Output::Applied { id, seq, entry } => {
                 write!(f, "applied {id:?} {seq} {:?}", Text(entry))
             }
-            Output::Restored { heads, parts } => {
-                write!(f, "restored [{}] from {} parts", Vector(heads), parts.len())
-            }
+            Output::Restored { heads } => write!(f, "restored [{}]", Vector(heads)),
             Output::Receipt { ticket, firm: true } => write!(f, "receipt {ticket} firm"),
             Output::Receipt { ticket, firm: false } => write!(f, "receipt {ticket} provisional"),
             Output::Alarm(alarm) => write!(f, "ALARM {alarm}"),

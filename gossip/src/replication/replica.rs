@@ -77,13 +77,11 @@ pub enum Output {
         /// The origin's own bytes.
         entry: Bytes,
     },
-    /// A snapshot was joined: the store keeps it whole. Entries up to these heads may be missing
-    /// one by one from now on.
+    /// A snapshot was joined. Entries up to these heads may be missing one by one from now on, so
+    /// the store keeps a cut of what is here now: it may hold more than the peer's did.
     Restored {
-        /// The vector of the cut.
+        /// The vector of the cut that was joined.
         heads: Heads,
-        /// The snapshot.
-        parts: Vec<Bytes>,
     },
     /// A receipt has reached its level, or waited too long for it. After one that is not firm a
     /// firm one follows when the level is reached.

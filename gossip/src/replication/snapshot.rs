@@ -207,7 +207,7 @@ impl Replica {
             Ok(()) => {
                 self.stats.snapshots_joined += 1;
                 self.adopt(&heads);
-                self.outputs.push_back(Output::Restored { heads, parts });
+                self.outputs.push_back(Output::Restored { heads });
                 self.drain_all(now, source, state);
             }
             Err(ApplyError::Unsupported { kind, version }) => self.halt(kind, version, source),

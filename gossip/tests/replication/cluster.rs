@@ -373,22 +373,23 @@ impl Cluster {
                 keep(&mut node.written, id, seq, entry);
                 self.ever.entry(name).or_default().apply(Dot::new(id, seq));
             }
-            Output::Restored { heads, parts } => self.on_restored(name, heads, &parts),
+            Output::Restored { heads } => self.on_restored(name, heads),
             Output::Receipt { ticket, firm } => self.on_receipt(ticket, firm),
             Output::Alarm(alarm) => panic!("nothing was wrong, yet: {alarm}"),
         }
     }
 
-    fn on_restored(&mut self, name: NodeId, heads: Heads, parts: &[Bytes]) {
+    fn on_restored(&mut self, name: NodeId, heads: Heads) {
         self.snapshots += 1;
-        let disk = &mut self.nodes.get_mut(&name).expect("the node is there").written;
+        let node = self.nodes.get_mut(&name).expect("the node is there");
+        let (disk, parts) = (&mut node.written, node.toy.cut(Duration::ZERO));
         for (id, head) in &heads.dots {
             let had = disk.toy.lanes.get(id).map_or(0, BTreeMap::len) as u64;
             if *head > had {
                 disk.logs.insert(*id, (head + 1, Vec::new()));
             }
         }
-        disk.toy.restore(Duration::ZERO, AGE_UNKNOWN, parts).expect("it was restored before");
+        disk.toy.restore(Duration::ZERO, AGE_UNKNOWN, &parts).expect("it was restored before");
         self.ever.entry(name).or_default().merge(heads);
     }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
 use crdt_state::engagement::quiz::{Script, Standing};
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, Stage};
-use gossip::replication::{self, Config, EnrolmentState, Replica, Replicated};
+use gossip::replication::{self, Config, EnrolmentState, Replica};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -244,7 +244,10 @@ impl EventCore {
         }
         self.on_touched();
         while let Some(output) = self.replica.poll_output() {
-            self.on_replication(now, output);
+            match Output::of(output, now, &self.carried) {
+                Ok(output) => self.outputs.push_back(output),
+                Err((ticket, firm)) => self.on_receipt(ticket, firm),
+            }
         }
     }
 
@@ -254,25 +257,6 @@ impl EventCore {
         self.check_superseded(&rows);
         if !rows.is_empty() {
             self.outputs.push_back(Output::Applied { rows });
-        }
-    }
-
-    fn on_replication(&mut self, now: Mono, output: replication::Output) {
-        use replication::Output as From;
-        match output {
-            From::Send { to, lane, message } => {
-                self.outputs.push_back(Output::Send { to, lane, message });
-            }
-            From::Applied { id, seq, entry } => {
-                self.outputs.push_back(Output::Persist { id, seq, entry });
-            }
-            From::Restored { .. } => {
-                // What is kept is this node's own cut: it may hold lanes that the peer's did not.
-                let (heads, parts) = (self.carried.heads().clone(), self.carried.cut(now));
-                self.outputs.push_back(Output::PersistCut { heads, parts });
-            }
-            From::Receipt { ticket, firm } => self.on_receipt(ticket, firm),
-            From::Alarm(alarm) => self.outputs.push_back(Output::Alarm(alarm)),
         }
     }
 

@@ -4,8 +4,8 @@ use super::intake::Claim;
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::engagement::quiz::Script;
-use crdt_state::{EventId, Heads, Lane, LaneId, NodeId, Origin, PlayerId, Row};
-use gossip::replication::{self, AckLevel, Alarm, Message};
+use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
+use gossip::replication::{self, AckLevel, Alarm, Message, Replicated};
 use std::time::Duration;
 
 /// What does not change while the node runs.
@@ -104,6 +104,11 @@ pub enum Input {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
+    /// The catalogue lists the event.
+    Listed {
+        /// Whether enough nodes know.
+        firm: bool,
+    },
     /// The event exists.
     Created {
         /// Whether enough nodes know.
@@ -126,7 +131,7 @@ pub enum Reply {
     Refused(Refusal),
 }
 
-/// What an event tells the world.
+/// What an event, or the catalogue, tells the world.
 #[derive(Debug)]
 pub enum Output {
     /// The reply to a request.
@@ -175,4 +180,29 @@ pub enum Output {
     },
     /// A fact that an operator has to know.
     Alarm(Alarm),
+}
+
+/// A receipt of replication: the ticket that waited, and whether its level is reached.
+pub(super) type Reached = (u64, bool);
+
+impl Output {
+    /// What replication's output asks of the world. A receipt is the core's own affair.
+    pub(super) fn of(
+        output: replication::Output,
+        now: Mono,
+        state: &impl Replicated,
+    ) -> Result<Output, Reached> {
+        use replication::Output as From;
+        Ok(match output {
+            From::Send { to, lane, message } => Output::Send { to, lane, message },
+            From::Applied { id, seq, entry } => Output::Persist { id, seq, entry },
+            From::Restored { heads } => {
+                // What is kept is this node's own cut: it may hold lanes that the peer's did not.
+                let heads = state.content().unwrap_or(heads);
+                Output::PersistCut { heads, parts: state.cut(now) }
+            }
+            From::Receipt { ticket, firm } => return Err((ticket, firm)),
+            From::Alarm(alarm) => Output::Alarm(alarm),
+        })
+    }
 }

@@ -2,13 +2,13 @@
 //! a reserved id.
 
 use super::carried::refused;
+use super::io::{Output, Reply};
 use bytes::Bytes;
 use crdt_state::catalogue::{Catalogue, List, encode};
 use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
 use crdts::{CmRDT, CvRDT};
 use gossip::replication::{
-    self, AckLevel, Alarm, ApplyError, Config, EnrolmentState, Message, PART_BYTES_MAX, Replica,
-    Replicated,
+    self, AckLevel, ApplyError, Config, EnrolmentState, PART_BYTES_MAX, Replica, Replicated,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -57,43 +57,6 @@ impl Replicated for Listed {
     }
 }
 
-/// What the catalogue tells the world.
-#[derive(Debug)]
-pub enum ListingOutput {
-    /// A listing is known to enough nodes, or has waited long enough for it.
-    Listed {
-        /// Its ticket.
-        ticket: u64,
-    },
-    /// Send this to a peer; it may be dropped when the way is full.
-    Send {
-        /// To whom.
-        to: Origin,
-        /// On which stream.
-        lane: Lane,
-        /// What.
-        message: Message,
-    },
-    /// Keep an entry.
-    Persist {
-        /// Its lane.
-        id: LaneId,
-        /// Its number.
-        seq: u64,
-        /// Its bytes.
-        entry: Bytes,
-    },
-    /// Keep a snapshot in place of everything before its heads.
-    PersistCut {
-        /// The vector of the cut.
-        heads: Heads,
-        /// The snapshot.
-        parts: Vec<Bytes>,
-    },
-    /// A fact that an operator has to know.
-    Alarm(Alarm),
-}
-
 /// The catalogue.
 #[derive(Debug)]
 pub struct ListingCore {
@@ -101,7 +64,7 @@ pub struct ListingCore {
     ack: AckLevel,
     listed: Listed,
     replica: Replica,
-    outputs: VecDeque<ListingOutput>,
+    outputs: VecDeque<Output>,
 }
 
 impl ListingCore {
@@ -131,7 +94,7 @@ impl ListingCore {
         let dot = self.listed.content.inc(id);
         self.listed.content.apply(dot);
         let seq = self.replica.commit(now, Lane::Control, entry.clone());
-        self.outputs.push_back(ListingOutput::Persist { id, seq, entry });
+        self.outputs.push_back(Output::Persist { id, seq, entry });
         self.replica.await_receipt(now, ticket, Lane::Control, seq, self.ack);
     }
 
@@ -139,24 +102,15 @@ impl ListingCore {
     pub fn replicate(&mut self, now: Mono, input: replication::Input) {
         self.replica.handle_input(now, input, &mut self.listed);
         while let Some(output) = self.replica.poll_output() {
-            self.outputs.push_back(match output {
-                replication::Output::Send { to, lane, message } => {
-                    ListingOutput::Send { to, lane, message }
-                }
-                replication::Output::Applied { id, seq, entry } => {
-                    ListingOutput::Persist { id, seq, entry }
-                }
-                replication::Output::Restored { heads, parts } => {
-                    ListingOutput::PersistCut { heads, parts }
-                }
-                replication::Output::Receipt { ticket, .. } => ListingOutput::Listed { ticket },
-                replication::Output::Alarm(alarm) => ListingOutput::Alarm(alarm),
+            self.outputs.push_back(match Output::of(output, now, &self.listed) {
+                Ok(output) => output,
+                Err((ticket, firm)) => Output::Reply { ticket, reply: Reply::Listed { firm } },
             });
         }
     }
 
     /// The next thing to be done outside, in order; `None` when all is done.
-    pub fn poll_output(&mut self) -> Option<ListingOutput> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 

@@ -19,7 +19,7 @@ pub use inboxes::Inboxes;
 pub use intake::Claim;
 pub(crate) use intake::level;
 pub use io::{Identity, Input, Output, Reply, Rules};
-pub use listing::{Listed, ListingCore, ListingOutput};
+pub use listing::{Listed, ListingCore};
 pub use owner::{Owner, Ports, open_envelope};
 pub use publisher::{Publisher, Views};
 pub use views::{stage_of, stage_view};

@@ -63,6 +63,24 @@ impl Ports {
         self.started.elapsed()
     }
 
+    /// Does what an event, or the catalogue, asks of the world; gives back what only its task can do.
+    pub async fn carry_out(&self, event: EventId, output: Output) -> Option<Output> {
+        match output {
+            Output::Send { to, lane, message } => self.send(event, to, lane, &message),
+            Output::Persist { id, seq, entry } => {
+                self.store.put(StoreOp::Entry { event, id, seq, entry }).await;
+            }
+            Output::PersistCut { heads, parts } => {
+                self.store.put(StoreOp::Cut { event, heads, parts }).await;
+            }
+            Output::Alarm(alarm) => error!(%event, %alarm, "replication alarm"),
+            Output::Reply { .. } | Output::Inbox { .. } | Output::Applied { .. } => {
+                return Some(output);
+            }
+        }
+        None
+    }
+
     /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
     pub fn send(&self, event: EventId, to: Origin, lane: crdt_state::Lane, message: &Message) {
         match self.network.send(to, lane, envelope(event, message)) {
@@ -226,32 +244,27 @@ impl Task {
         #[cfg(debug_assertions)]
         self.core.check_invariants();
         while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Reply { ticket, reply } => {
-                    if let Some(to) = self.replies.remove(&ticket) {
-                        // Whoever asked may have gone; the answer is held all the same.
-                        let _ = to.send(reply);
-                    }
-                }
-                Output::Send { to, lane, message } => {
-                    self.ports.send(self.event, to, lane, &message);
-                }
-                Output::Persist { id, seq, entry } => {
-                    let event = self.event;
-                    self.ports.store.put(StoreOp::Entry { event, id, seq, entry }).await;
-                }
-                Output::PersistCut { heads, parts } => {
-                    let event = self.event;
-                    self.ports.store.put(StoreOp::Cut { event, heads, parts }).await;
-                }
-                Output::Inbox { player, message } => {
-                    self.ports.inboxes.deliver(player, &message);
-                }
-                Output::Applied { rows } => self.show_applied(rows),
-                Output::Alarm(alarm) => error!(event = %self.event, %alarm, "replication alarm"),
+            if let Some(own) = self.ports.carry_out(self.event, output).await {
+                self.tell(own);
             }
         }
         self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
+    }
+
+    fn tell(&mut self, output: Output) {
+        match output {
+            Output::Reply { ticket, reply } => {
+                if let Some(to) = self.replies.remove(&ticket) {
+                    // Whoever asked may have gone; the answer is held all the same.
+                    let _ = to.send(reply);
+                }
+            }
+            Output::Inbox { player, message } => {
+                self.ports.inboxes.deliver(player, &message);
+            }
+            Output::Applied { rows } => self.show_applied(rows),
+            other => unreachable!("the ports carry {other:?} out"),
+        }
     }
 
     /// Shows what was applied to whoever follows; the last one who leaves takes the queue along.

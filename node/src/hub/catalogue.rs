@@ -1,7 +1,6 @@
 //! The catalogue's task: a thin shell around its core.
 
-use crate::engine::{ListingCore, ListingOutput, Ports};
-use crate::store::StoreOp;
+use crate::engine::{ListingCore, Output, Ports};
 use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Catalogue, List};
 use gossip::replication;
@@ -10,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::error;
 
 /// Messages that wait for the catalogue. When full, the switchboard waits.
 const MAILBOX: usize = 1_024;
@@ -135,25 +133,12 @@ impl ListingTask {
 
     async fn carry_out(&mut self) {
         while let Some(output) = self.core.poll_output() {
-            match output {
-                ListingOutput::Listed { ticket } => {
-                    if let Some(listed) = self.waiting.remove(&ticket) {
-                        // Whoever asked may have gone.
-                        let _ = listed.send(());
-                    }
-                }
-                ListingOutput::Send { to, lane, message } => {
-                    self.ports.send(CATALOGUE, to, lane, &message);
-                }
-                ListingOutput::Persist { id, seq, entry } => {
-                    let event = CATALOGUE;
-                    self.ports.store.put(StoreOp::Entry { event, id, seq, entry }).await;
-                }
-                ListingOutput::PersistCut { heads, parts } => {
-                    let event = CATALOGUE;
-                    self.ports.store.put(StoreOp::Cut { event, heads, parts }).await;
-                }
-                ListingOutput::Alarm(alarm) => error!(%alarm, "replication alarm of the catalogue"),
+            if let Some(Output::Reply { ticket, .. }) =
+                self.ports.carry_out(CATALOGUE, output).await
+                && let Some(listed) = self.waiting.remove(&ticket)
+            {
+                // Whoever asked may have gone.
+                let _ = listed.send(());
             }
         }
         if **self.known.borrow() != *self.core.catalogue() {
