@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
@@ -37,6 +38,9 @@ mod serve;
 use inside::Inside;
 pub use serve::{RunError, serve};
 
+/// Over which players are sent to other nodes when this one stops: 250 ms, a tenth of what an open page
+/// takes to find another node by itself.
+const DRAIN_TIME: Duration = Duration::from_millis(250);
 /// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
 const CARRY_QUEUE: usize = 64;
 
@@ -101,6 +105,7 @@ impl Node {
 
     /// Leaves the cluster politely and brings everything to disk.
     pub async fn stop(&self) {
+        self.edge.drain(self.hub.elsewhere(), DRAIN_TIME).await;
         self.network.leave().await;
         self.store.flush().await;
     }

@@ -1,10 +1,12 @@
 //! The edge as its listeners share it, and the one cap on connections that holds for all of them.
 
 use super::connection::{Closed, serve};
+use super::sessions::Sessions;
 use super::{Counters, Limits};
 use crate::service::Players;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What every listener needs to serve a connection. Clones share everything.
@@ -13,13 +15,15 @@ pub struct Edge {
     players: Arc<dyn Players>,
     limits: Arc<Limits>,
     counters: Arc<Counters>,
+    sessions: Arc<Sessions>,
 }
 
 impl Edge {
     /// An edge in front of `players`.
     #[must_use]
     pub fn new(players: Arc<dyn Players>, limits: Limits) -> Self {
-        Edge { players, limits: Arc::new(limits), counters: Arc::default() }
+        let limits = Arc::new(limits);
+        Edge { players, limits, counters: Arc::default(), sessions: Arc::default() }
     }
 
     /// What it has counted so far.
@@ -51,10 +55,23 @@ impl Edge {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let players = Arc::clone(&self.players);
-        let closed = serve(io, remote, players, &self.limits, &self.counters).await;
+        let closed = serve(io, remote, self).await;
         drop(admission);
         closed
+    }
+
+    /// Sends all clients to other nodes, `host:port` each, over about `within`, and every newcomer
+    /// too from now on.
+    pub async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
+        self.sessions.drain(elsewhere, within).await;
+    }
+
+    pub(super) fn players(&self) -> &Arc<dyn Players> {
+        &self.players
+    }
+
+    pub(super) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 }
 

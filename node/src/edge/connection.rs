@@ -16,17 +16,23 @@
 
 mod close;
 mod deadline;
+mod deliveries;
+mod welcome;
 
 pub use close::Closed;
 
-use super::counters::{ActiveSession, ConnectResult};
-use super::feeds::{Feeds, Next};
-use super::guard::{Fault, Guard};
+use super::Edge;
+use super::feeds::{Feeds, Next, Sending};
+use super::guard::{Fault, Guard, pubrel};
 use super::output::Output;
-use super::packet::{Acknowledge, Connect, Inbound, Outbound, Protocol, Publish, Refused, Wish};
-use super::{Counters, Limits};
-use crate::service::{Feed, Players, Verdict};
+use super::packet::{
+    Acknowledge, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Request, Wish,
+    response,
+};
+use super::sessions::Order;
+use crate::service::{Feed, Form, Verdict};
 use deadline::Alarm;
+use deliveries::Deliveries;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
@@ -40,23 +46,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tracing::debug;
+use welcome::{Arrival, Session};
 
 /// Serves one client until its end, which it tells. Publishes that were taken are carried to their
 /// verdict even if the client has gone.
-pub async fn serve<IO>(
-    io: IO,
-    remote: SocketAddr,
-    players: Arc<dyn Players>,
-    limits: &Limits,
-    counters: &Counters,
-) -> Closed
+pub async fn serve<IO>(io: IO, remote: SocketAddr, edge: &Edge) -> Closed
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut connection = Connection::new(io, players, limits, counters);
+    let mut connection = Connection::new(io, edge);
     let closed = poll_fn(|cx| connection.poll_serve(cx)).await;
     debug!(%remote, %closed, "a player's connection ends");
-    counters.closed(closed);
+    edge.counters().closed(closed);
     // Boxed, so that a living connection does not carry the room for its end.
     Box::pin(connection.finish(closed)).await;
     closed
@@ -64,16 +65,21 @@ where
 
 struct Connection<'a, IO> {
     io: IO,
-    players: Arc<dyn Players>,
-    limits: &'a Limits,
-    counters: &'a Counters,
+    edge: &'a Edge,
     guard: Guard,
     output: Output,
     work: FuturesUnordered<Work>,
     feeds: Feeds,
-    session: Option<ActiveSession<'a>>,
-    /// Whether a SUBSCRIBE is under way: nothing overtakes it.
-    subscribing: bool,
+    /// What it was sent at QoS 1 and 2.
+    deliveries: Deliveries,
+    /// From the CONNACK on.
+    session: Option<Session<'a>>,
+    /// What is to be published if it goes without a word.
+    will: Option<Box<Publish>>,
+    /// Whether a CONNECT or SUBSCRIBE is under way: nothing overtakes it.
+    settling: bool,
+    /// Whether the client takes a topic alias.
+    takes_alias: bool,
     /// The largest packet that the client takes.
     peer_bytes_max: usize,
     /// One and a half times the client's keep-alive.
@@ -89,29 +95,34 @@ struct Connection<'a, IO> {
 /// A question to the node under way.
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
+/// What became of one wish. No feed stands for what the connection itself sends.
+type Outcome = Result<Option<Feed>, Refused>;
+
 /// The node's answer.
 enum Done {
-    Published(Acknowledge, Verdict),
-    Subscribed(u16, Vec<(Wish, Result<Feed, Refused>)>),
+    Arrived(Box<Arrival>),
+    Published(Acknowledge, Option<Box<Request>>, Verdict),
+    Subscribed(u16, Vec<(Wish, Outcome)>),
 }
 
 impl<'a, IO> Connection<'a, IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    fn new(io: IO, players: Arc<dyn Players>, limits: &'a Limits, counters: &'a Counters) -> Self {
+    fn new(io: IO, edge: &'a Edge) -> Self {
         let now = Instant::now();
         Connection {
             io,
-            players,
-            limits,
-            counters,
-            guard: Guard::new(limits.packet_bytes_max.get()),
+            edge,
+            guard: Guard::new(edge.limits().packet_bytes_max.get()),
             output: Output::default(),
             work: FuturesUnordered::new(),
             feeds: Feeds::default(),
+            deliveries: Deliveries::new(u16::MAX),
             session: None,
-            subscribing: false,
+            will: None,
+            settling: false,
+            takes_alias: false,
             peer_bytes_max: usize::MAX,
             silence_max: None,
             opened_at: now,
@@ -135,6 +146,7 @@ where
     /// move next has been told to wake this task.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         self.poll_deadlines(cx)?;
+        self.poll_orders(cx)?;
         let mut moved = self.poll_work(cx)?;
         moved |= self.poll_feeds(cx)?;
         moved |= self.read_packets()?;
@@ -156,19 +168,19 @@ where
         Ok(moved)
     }
 
+    fn poll_orders(&self, cx: &Context<'_>) -> Result<(), Closed> {
+        match self.session.as_ref().and_then(|session| session.seated.poll_order(cx)) {
+            None => Ok(()),
+            Some(Order::TakenOver) => Err(Closed::TakenOver),
+            Some(Order::Drained) => Err(Closed::Drained),
+        }
+    }
+
     fn poll_feeds(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let mut moved = false;
-        while self.ended_at.is_none() && self.output.bytes() < FEEDS_MARK_BYTES {
+        while self.may_feed() {
             match self.feeds.poll_next(cx) {
-                Poll::Ready(Next::Frame(frame)) => {
-                    let v5 = self.guard.protocol() == Some(Protocol::V5);
-                    let bytes = if v5 { &frame.v5 } else { &frame.v3 };
-                    if bytes.len() <= self.peer_bytes_max {
-                        self.output.push(bytes.clone(), self.counters);
-                    } else {
-                        self.counters.frame_too_large();
-                    }
-                }
+                Poll::Ready(Next::Frame(sending)) => self.deliver(&sending),
                 Poll::Ready(Next::InboxEnded) => return Err(Closed::InboxOverflowed),
                 Poll::Ready(Next::LiveEnded) => return Err(Closed::LiveEnded),
                 Poll::Pending => break,
@@ -176,6 +188,31 @@ where
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// A client that does not acknowledge what it has is sent no more of anything.
+    fn may_feed(&self) -> bool {
+        self.ended_at.is_none()
+            && self.output.bytes() < FEEDS_MARK_BYTES
+            && self.deliveries.has_room()
+    }
+
+    fn deliver(&mut self, sending: &Sending) {
+        let Sending { frame, qos, retain, alias } = sending;
+        let v5 = self.guard.protocol() == Some(Protocol::V5);
+        let form = Form { v5, retain: *retain, alias: *alias };
+        let counters = self.edge.counters();
+        // Eleven bytes are the most that packet id, alias and lengths add.
+        if frame.topic.len() + frame.payload.len() + 11 > self.peer_bytes_max
+            && frame.bytes(form).len() + 2 > self.peer_bytes_max
+        {
+            counters.frame_too_large();
+        } else if *qos == 0 {
+            self.output.push(frame.bytes(form).clone(), counters);
+        } else {
+            let head = frame.head(form, *qos, self.deliveries.begin(*qos));
+            self.output.push_parts(head, frame.payload.clone(), counters);
+        }
     }
 
     /// Reads once, onto the stack.
@@ -216,19 +253,19 @@ where
 
     /// Whether the client's next packet has to wait for the node.
     fn is_held(&self) -> bool {
-        self.subscribing || self.work.len() >= usize::from(self.limits.in_flight_max.get())
+        self.settling || self.work.len() >= usize::from(self.edge.limits().in_flight_max.get())
     }
 
     fn may_read(&self) -> bool {
         let read_ahead = !self.is_held() || self.guard.buffered() < READ_BYTES;
-        read_ahead && self.output.bytes() < self.limits.output_bytes_max
+        read_ahead && self.output.bytes() < self.edge.limits().output_bytes_max
     }
 
     fn read_packets(&mut self) -> Result<bool, Closed> {
         let mut moved = false;
         while !self.is_held() {
             let Some(packet) = self.guard.poll_packet().map_err(Closed::Faulty)? else { break };
-            self.counters.packet_in();
+            self.edge.counters().packet_in();
             self.heard_at = Instant::now();
             self.on_packet(packet)?;
             moved = true;
@@ -238,67 +275,64 @@ where
 
     fn on_packet(&mut self, packet: Inbound) -> Result<(), Closed> {
         match packet {
-            Inbound::Connect(connect) => self.on_connect(&connect),
-            Inbound::Publish(publish) => {
-                self.on_publish(publish);
-                Ok(())
-            }
-            Inbound::Subscribe { packet_id, wishes } => {
-                self.on_subscribe(packet_id, wishes);
-                Ok(())
-            }
+            Inbound::Connect(connect) => self.on_connect(connect)?,
+            Inbound::Publish(publish) => self.publish(publish),
+            Inbound::Subscribe { packet_id, wishes } => self.on_subscribe(packet_id, wishes),
             Inbound::Unsubscribe { packet_id, filters } => {
                 let existed: Vec<_> = filters.iter().map(|f| self.feeds.remove(f)).collect();
-                self.send(&Outbound::Unsuback(packet_id, &existed))
+                self.send(&Outbound::Unsuback(packet_id, &existed))?;
             }
-            Inbound::Release { packet_id } => self.send(&Outbound::Pubcomp(packet_id)),
-            Inbound::Repeated(answer) => {
-                self.output.push(answer, self.counters);
-                Ok(())
+            Inbound::Release { packet_id, known } => {
+                self.send(&Outbound::Pubcomp(packet_id, known))?;
             }
-            Inbound::Ping => self.send(&Outbound::Pingresp),
-            Inbound::Disconnect => Err(Closed::Disconnected),
+            Inbound::Has(has) => self.on_has(has),
+            Inbound::Repeated(answer) => self.output.push(answer, self.edge.counters()),
+            Inbound::Ping => self.send(&Outbound::Pingresp)?,
+            Inbound::Disconnect { with_will } => {
+                let closed = if with_will { Closed::Gone } else { Closed::Disconnected };
+                return Err(closed);
+            }
         }
-    }
-
-    fn on_connect(&mut self, connect: &Connect) -> Result<(), Closed> {
-        let protocol = self.guard.protocol();
-        let v5 = protocol == Some(Protocol::V5);
-        let given = v5 && connect.keep_alive_s == 0;
-        let keep_alive_s = given.then_some(self.limits.keep_alive_default_s.get());
-        let seconds = keep_alive_s.unwrap_or(connect.keep_alive_s);
-        let silence_ms = u64::from(seconds) * 1500;
-        self.silence_max = (seconds > 0).then_some(Duration::from_millis(silence_ms));
-        if let Some(bytes) = connect.packet_bytes_max {
-            self.peer_bytes_max = bytes as usize;
-        }
-        let number = self.counters.next_client_number();
-        let client_id = (v5 && connect.client_id.is_empty()).then(|| format!("player-{number}"));
-        let receive_maximum = self.limits.in_flight_max.get();
-        self.send(&Outbound::Connack { client_id, keep_alive_s, receive_maximum })?;
-        self.counters.connect(protocol, ConnectResult::Accepted);
-        self.session = Some(ActiveSession::begin(self.counters));
         Ok(())
     }
 
-    fn on_publish(&mut self, publish: Publish) {
-        let players = Arc::clone(&self.players);
-        let Publish { topic, payload, acknowledge } = publish;
+    fn publish(&mut self, publish: Publish) {
+        let players = Arc::clone(self.edge.players());
+        let Publish { topic, payload, acknowledge, request } = publish;
         self.work.push(Box::pin(async move {
             let verdict = players.publish(&topic, payload).await;
-            Done::Published(acknowledge, verdict)
+            Done::Published(acknowledge, request, verdict)
         }));
     }
 
+    fn on_has(&mut self, has: Has) {
+        let Has { packet_id, step, failed } = has;
+        match step {
+            HasStep::Acknowledged => self.deliveries.acknowledged(packet_id),
+            HasStep::Completed => self.deliveries.completed(packet_id),
+            HasStep::Received => {
+                if let Some(known) = self.deliveries.received(packet_id, failed) {
+                    let protocol = self.guard.protocol().unwrap_or(Protocol::V3);
+                    let answer = pubrel(packet_id, known, protocol);
+                    self.output.push(answer, self.edge.counters());
+                }
+            }
+        }
+    }
+
     fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
-        self.subscribing = true;
-        let players = Arc::clone(&self.players);
+        self.settling = true;
+        let players = Arc::clone(self.edge.players());
         let wishes = self.with_room(wishes);
         self.work.push(Box::pin(async move {
             let mut outcomes = Vec::with_capacity(wishes.len());
             for (wish, has_room) in wishes {
                 let outcome = match check_wish(&wish, has_room) {
-                    Ok(()) => players.subscribe(&wish.filter).await.map_err(Refused::from),
+                    Ok(()) if is_own(&wish.filter) => Ok(None),
+                    Ok(()) => {
+                        let feed = players.subscribe(&wish.filter).await;
+                        feed.map(Some).map_err(Refused::from)
+                    }
                     Err(refused) => Err(refused),
                 };
                 outcomes.push((wish, outcome));
@@ -310,7 +344,7 @@ where
     /// Tells for each wish whether the client may hold one more. One packet may not ask the node
     /// more often than that either.
     fn with_room(&self, wishes: Vec<Wish>) -> Vec<(Wish, bool)> {
-        let most = self.limits.subscriptions_max;
+        let most = self.edge.limits().subscriptions_max;
         let mut room = most.saturating_sub(self.feeds.len());
         let wishes = wishes.into_iter().enumerate().map(|(index, wish)| {
             let known = self.feeds.holds(&wish.filter);
@@ -323,31 +357,55 @@ where
 
     fn on_done(&mut self, done: Done) -> Result<(), Closed> {
         match done {
-            Done::Published(Acknowledge::Not, _) => Ok(()),
-            Done::Published(Acknowledge::Once(id), verdict) => {
-                self.send(&Outbound::Puback(id, &verdict))
+            Done::Arrived(arrival) => self.on_arrived(*arrival),
+            Done::Published(acknowledge, request, verdict) => {
+                match acknowledge {
+                    Acknowledge::Not => {}
+                    Acknowledge::Once(id) => self.send(&Outbound::Puback(id, &verdict))?,
+                    Acknowledge::Twice(id) => self.send(&Outbound::Pubrec(id, &verdict))?,
+                }
+                if let Some(request) = request {
+                    self.respond(&request, &verdict);
+                }
+                Ok(())
             }
-            Done::Published(Acknowledge::Twice(id), _) => self.send(&Outbound::Pubrec(id)),
             Done::Subscribed(id, outcomes) => self.on_subscribed(id, outcomes),
+        }
+    }
+
+    /// Answers a request, if the client listens where it wants the answer.
+    fn respond(&mut self, request: &Request, verdict: &Verdict) {
+        if !self.feeds.holds(&request.response_topic) {
+            return;
+        }
+        match response(request, verdict) {
+            Ok(bytes) if bytes.len() <= self.peer_bytes_max => {
+                self.output.push(bytes, self.edge.counters());
+            }
+            _ => self.edge.counters().frame_too_large(),
         }
     }
 
     fn on_subscribed(
         &mut self,
         packet_id: u16,
-        outcomes: Vec<(Wish, Result<Feed, Refused>)>,
+        outcomes: Vec<(Wish, Outcome)>,
     ) -> Result<(), Closed> {
-        self.subscribing = false;
+        self.settling = false;
         let mut granted = Vec::with_capacity(outcomes.len());
         for (wish, outcome) in outcomes {
-            granted.push(outcome.map(|feed| self.feeds.add(wish.filter, feed, wish.replay)));
+            let qos = wish.qos;
+            granted.push(outcome.map(|feed| {
+                self.feeds.add(wish, feed, self.takes_alias);
+                qos
+            }));
         }
         self.send(&Outbound::Suback(packet_id, &granted))
     }
 
     fn send(&mut self, outbound: &Outbound<'_>) -> Result<(), Closed> {
         let bytes = self.guard.encode(outbound).map_err(Closed::Faulty)?;
-        self.output.push(bytes, self.counters);
+        self.output.push(bytes, self.edge.counters());
         Ok(())
     }
 }
@@ -369,6 +427,13 @@ fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
     Ok(())
 }
 
+/// What only the connection itself sends to: answers to its client's requests.
+fn is_own(filter: &str) -> bool {
+    filter.starts_with(RESPONSE_TOPICS)
+}
+
+/// Before the name that a client chooses for its answers.
+const RESPONSE_TOPICS: &str = "reply/";
 /// On the stack while reading; at once the read-ahead of a held connection.
 const READ_BYTES: usize = 4096;
 /// Enough for a write to be worth its system call; what waits here is no longer the newest.

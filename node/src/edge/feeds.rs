@@ -3,8 +3,8 @@
 //! Feeds take turns, so that none starves another; which one comes next depends on nothing but the
 //! order of subscriptions and what is ready, so the simulator sees the same merge every time.
 
-use super::packet::Replay;
-use crate::service::{Feed, Frame};
+use super::packet::{Replay, Wish};
+use crate::service::{Alias, Feed, Frame};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
@@ -14,11 +14,20 @@ use tokio_util::sync::ReusableBoxFuture;
 #[derive(Debug)]
 pub(super) enum Next {
     /// A message.
-    Frame(Arc<Frame>),
+    Frame(Sending),
     /// An inbox was given up by its sender, because it was full.
     InboxEnded,
     /// There will be no newer state of a topic here.
     LiveEnded,
+}
+
+/// A message and how its subscription wants it.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) frame: Arc<Frame>,
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    pub(super) alias: Alias,
 }
 
 #[derive(Default)]
@@ -30,6 +39,10 @@ pub(super) struct Feeds {
 
 struct Subscription {
     filter: String,
+    qos: u8,
+    retain_as_published: bool,
+    /// What its next message makes of the one topic alias.
+    alias: Alias,
     source: Source,
 }
 
@@ -37,6 +50,8 @@ enum Source {
     /// What is still to be replayed, and the wait for something newer.
     Live(Option<Arc<Frame>>, ReusableBoxFuture<'static, Option<LiveReceiver>>),
     Inbox(mpsc::Receiver<Arc<Frame>>),
+    /// Nothing but what the connection itself sends there.
+    Own,
 }
 
 type LiveReceiver = watch::Receiver<Option<Arc<Frame>>>;
@@ -52,18 +67,26 @@ impl Feeds {
         self.subscriptions.iter().any(|subscription| subscription.filter == filter)
     }
 
-    /// Adds a subscription, in place of one with the same filter.
-    pub(super) fn add(&mut self, filter: String, feed: Feed, replay: Replay) {
+    /// Adds a subscription, in place of one with the same filter; without a feed it is one to what
+    /// the connection itself sends. The first live state gets the one topic alias, if the client
+    /// takes aliases.
+    pub(super) fn add(&mut self, wish: Wish, feed: Option<Feed>, takes_alias: bool) {
+        let Wish { filter, qos, retain_as_published, replay, .. } = wish;
         let known = self.subscriptions.iter().position(|other| other.filter == filter);
         let replay = match replay {
             Replay::Always => true,
             Replay::IfNew => known.is_none(),
             Replay::Never => false,
         };
-        let source = Source::new(feed, replay);
+        let live = matches!(feed, Some(Feed::Live { .. }));
+        let source = feed.map_or(Source::Own, |feed| Source::new(feed, replay));
+        let others = self.subscriptions.iter().filter(|other| other.filter != filter);
+        let free = others.map(|other| other.alias).all(|alias| alias == Alias::None);
+        let alias = if takes_alias && live && free { Alias::New } else { Alias::None };
+        let new = Subscription { filter, qos, retain_as_published, alias, source };
         match known {
-            Some(index) => self.subscriptions[index].source = source,
-            None => self.subscriptions.push(Subscription { filter, source }),
+            Some(index) => self.subscriptions[index] = new,
+            None => self.subscriptions.push(new),
         }
     }
 
@@ -79,12 +102,43 @@ impl Feeds {
         let count = self.subscriptions.len();
         for offset in 0..count {
             let index = (self.turn + offset) % count;
-            if let Poll::Ready(next) = self.subscriptions[index].source.poll_next(cx) {
+            if let Poll::Ready(next) = self.subscriptions[index].poll_next(cx) {
                 self.turn = (index + 1) % count;
                 return Poll::Ready(next);
             }
         }
         Poll::Pending
+    }
+}
+
+impl Subscription {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.source.poll_next(cx).map(|came| match came {
+            Came::Frame { frame, known } => {
+                let named = frame.topic == self.filter;
+                let alias = if named { self.alias } else { Alias::None };
+                if alias == Alias::New {
+                    self.alias = Alias::Known;
+                }
+                let retain = frame.retained && (known || self.retain_as_published);
+                Next::Frame(Sending { frame, qos: self.qos, retain, alias })
+            }
+            Came::InboxEnded => Next::InboxEnded,
+            Came::LiveEnded => Next::LiveEnded,
+        })
+    }
+}
+
+/// What comes out of one source; `known` tells of what was there before the subscription.
+enum Came {
+    Frame { frame: Arc<Frame>, known: bool },
+    InboxEnded,
+    LiveEnded,
+}
+
+impl Came {
+    fn newer(frame: Arc<Frame>) -> Self {
+        Came::Frame { frame, known: false }
     }
 }
 
@@ -99,15 +153,16 @@ impl Source {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
         match self {
             Source::Live(first, waiting) => match first.take() {
-                Some(frame) => Poll::Ready(Next::Frame(frame)),
+                Some(frame) => Poll::Ready(Came::Frame { frame, known: true }),
                 None => poll_live(waiting, cx),
             },
             Source::Inbox(receiver) => {
-                receiver.poll_recv(cx).map(|frame| frame.map_or(Next::InboxEnded, Next::Frame))
+                receiver.poll_recv(cx).map(|frame| frame.map_or(Came::InboxEnded, Came::newer))
             }
+            Source::Own => Poll::Pending,
         }
     }
 }
@@ -115,17 +170,17 @@ impl Source {
 fn poll_live(
     waiting: &mut ReusableBoxFuture<'static, Option<LiveReceiver>>,
     cx: &mut Context<'_>,
-) -> Poll<Next> {
+) -> Poll<Came> {
     while let Poll::Ready(receiver) = waiting.poll(cx) {
         let Some(mut receiver) = receiver else {
             // Polled again this stays the answer.
             waiting.set(async { None });
-            return Poll::Ready(Next::LiveEnded);
+            return Poll::Ready(Came::LiveEnded);
         };
         let newest = receiver.borrow_and_update().clone();
         waiting.set(changed(receiver));
         if let Some(frame) = newest {
-            return Poll::Ready(Next::Frame(frame));
+            return Poll::Ready(Came::newer(frame));
         }
     }
     Poll::Pending
@@ -145,8 +200,8 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut topics = Vec::new();
         while let Poll::Ready(next) = feeds.poll_next(&mut cx) {
-            let Next::Frame(frame) = next else { panic!("{next:?}") };
-            topics.push(frame.topic.clone());
+            let Next::Frame(sending) = next else { panic!("{next:?}") };
+            topics.push(sending.frame.topic.clone());
         }
         topics
     }
@@ -154,6 +209,11 @@ mod tests {
     fn live(mut changes: LiveReceiver) -> Feed {
         let first = changes.borrow_and_update().clone();
         Feed::Live { first, changes }
+    }
+
+    fn wish(filter: &str, replay: Replay) -> Wish {
+        let filter = filter.to_owned();
+        Wish { filter, qos: 0, retain_as_published: false, replay, has_options: false }
     }
 
     fn frame(topic: &str) -> Arc<Frame> {
@@ -165,8 +225,8 @@ mod tests {
         let (a, receiver_a) = mpsc::channel(4);
         let (b, receiver_b) = mpsc::channel(4);
         let mut feeds = Feeds::default();
-        feeds.add("a".to_owned(), Feed::Inbox(receiver_a), Replay::Always);
-        feeds.add("b".to_owned(), Feed::Inbox(receiver_b), Replay::Always);
+        feeds.add(wish("a", Replay::Always), Some(Feed::Inbox(receiver_a)), true);
+        feeds.add(wish("b", Replay::Always), Some(Feed::Inbox(receiver_b)), true);
         for name in ["a1", "a2", "a3"] {
             a.try_send(frame(name)).unwrap();
         }
@@ -178,7 +238,7 @@ mod tests {
     fn a_live_feed_skips_to_the_newest() {
         let (sender, receiver) = watch::channel(None);
         let mut feeds = Feeds::default();
-        feeds.add("live".to_owned(), live(receiver), Replay::Always);
+        feeds.add(wish("live", Replay::Always), Some(live(receiver)), true);
         assert_eq!(topics(&mut feeds), [""; 0]);
         for name in ["1", "2", "3"] {
             sender.send_replace(Some(frame(name)));
@@ -192,7 +252,7 @@ mod tests {
         let (sender, receiver) = watch::channel(Some(frame("now")));
         let mut feeds = Feeds::default();
         let mut subscribe = |replay| {
-            feeds.add("live".to_owned(), live(receiver.clone()), replay);
+            feeds.add(wish("live", replay), Some(live(receiver.clone())), true);
             topics(&mut feeds)
         };
         assert_eq!(subscribe(Replay::Never), [""; 0]);

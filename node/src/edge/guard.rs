@@ -4,7 +4,9 @@
 //! version); this wrapper cuts the byte stream into packets and refuses beforehand what the state
 //! machine lets pass or stumbles over:
 //! - a CONNECT of MQTT 5 with Topic Alias Maximum 0 makes it panic, so the value is set to 1 in
-//!   place; no alias is ever used towards a client;
+//!   place, and read as 0;
+//! - answers to what a client was sent at QoS 1 and 2: it knows nothing of that, since what is sent
+//!   to many is encoded past it;
 //! - packet id 0, reserved flags, empty topics, wildcards in topics, malformed filters, an empty
 //!   client id without a clean session;
 //! - what it reports as an error without asking for the connection's end;
@@ -16,9 +18,12 @@
 mod fault;
 mod wire;
 
+pub(super) use wire::pubrel;
+
 pub use fault::Fault;
 
 use super::packet::{Acknowledge, Inbound, Outbound, Protocol};
+use crate::service::Reason;
 use bytes::{Bytes, BytesMut};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event};
@@ -39,6 +44,8 @@ pub struct Guard {
     welcomed: bool,
     /// Whether the client takes words and user properties.
     detail: bool,
+    /// Whether its Topic Alias Maximum of 0 was raised.
+    takes_no_alias: bool,
     /// QoS 2 publishes whose PUBREL has not come.
     unreleased: BTreeSet<u16>,
 }
@@ -57,6 +64,7 @@ impl Guard {
             protocol: None,
             welcomed: false,
             detail: false,
+            takes_no_alias: false,
             unreleased: BTreeSet::new(),
         }
     }
@@ -121,14 +129,23 @@ impl Guard {
         // Words that do not fit the client's limit are left out.
         let with_words = if detail { encode(true).ok() } else { None };
         let bytes = with_words.map_or_else(|| encode(false), Ok)?;
-        self.welcomed |= matches!(outbound, Outbound::Connack { .. });
+        self.welcomed |= matches!(outbound, Outbound::Connack(_));
+        if let Outbound::Pubrec(id, verdict) = outbound
+            && protocol == Protocol::V5
+            && verdict.reason != Reason::Success
+        {
+            // The end of that publish: no PUBREL follows.
+            self.unreleased.remove(id);
+        }
         Ok(bytes)
     }
 
-    /// The last words to a client, if its version and state have any: `reason` as MQTT 5 knows it.
+    /// The last words to a client, if its version and state have any: `reason` as MQTT 5 knows it,
+    /// the same in words, and where else to go.
     #[must_use]
-    pub fn farewell(&self, reason: u8) -> Option<Bytes> {
-        wire::farewell(self.protocol, self.welcomed, reason)
+    pub fn farewell(&self, reason: u8, words: &str, elsewhere: Option<&str>) -> Option<Bytes> {
+        let words = self.detail.then_some(words);
+        wire::farewell(self.protocol, self.welcomed, reason, wire::Words { words, elsewhere })
     }
 
     fn read(
@@ -141,12 +158,18 @@ impl Guard {
             None => {
                 let protocol = wire::protocol(body)?;
                 self.protocol = Some(protocol);
-                wire::check_connect(body, protocol)?;
+                self.takes_no_alias = wire::check_connect(body, protocol)?;
             }
-            Some(protocol) => wire::check(header.first, body, protocol)?,
+            Some(protocol) => {
+                wire::check(header.first, body, protocol)?;
+                if let Some(has) = wire::answer(header.first, body, protocol)? {
+                    let early = Fault::Protocol(fault::PROTOCOL_ERROR);
+                    return if self.welcomed { Ok(Some(Inbound::Has(has))) } else { Err(early) };
+                }
+            }
         }
-        let inbound = self.advance(packet)?;
-        if let Some(inbound) = &inbound {
+        let mut inbound = self.advance(packet)?;
+        if let Some(inbound) = &mut inbound {
             self.check(inbound)?;
         }
         Ok(inbound)
@@ -183,7 +206,7 @@ impl Guard {
     }
 
     /// What the state machine has let pass.
-    fn check(&mut self, inbound: &Inbound) -> Result<(), Fault> {
+    fn check(&mut self, inbound: &mut Inbound) -> Result<(), Fault> {
         match inbound {
             Inbound::Connect(connect) => {
                 let nameless = connect.client_id.is_empty() && !connect.clean;
@@ -194,6 +217,9 @@ impl Guard {
                     return Err(Fault::AuthenticationUnsupported);
                 }
                 self.detail = connect.wants_detail;
+                if self.takes_no_alias {
+                    connect.alias_maximum = 0;
+                }
             }
             Inbound::Publish(publish) => {
                 if let Acknowledge::Twice(id) = publish.acknowledge {
@@ -215,10 +241,9 @@ impl Guard {
             Inbound::Unsubscribe { filters, .. } => {
                 filters.iter().try_for_each(|filter| check_filter(filter))?;
             }
-            Inbound::Release { packet_id } => {
-                self.unreleased.remove(packet_id);
+            Inbound::Release { packet_id, known } => *known = self.unreleased.remove(packet_id),
+            Inbound::Repeated(_) | Inbound::Has(_) | Inbound::Ping | Inbound::Disconnect { .. } => {
             }
-            Inbound::Repeated(_) | Inbound::Ping | Inbound::Disconnect => {}
         }
         Ok(())
     }

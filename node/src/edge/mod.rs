@@ -5,10 +5,11 @@
 //! nothing but the listeners knows sockets: a simulated player speaks to [`serve`] over a simulated
 //! stream.
 //!
-//! What the edge offers, and no more: QoS 0 towards players, QoS 0 and 1 from them (QoS 2 from
-//! MQTT 3.1.1, which has no way to be told no); exact topic filters; no session beyond the
-//! connection, since every node derives a player's session from state; wills are taken and never
-//! published; user names and passwords are not looked at, because each payload proves its sender.
+//! What the edge offers, and no more: QoS 0, 1 and 2 both ways; exact topic filters; sessions that
+//! are derived from state, so that every node has them, and whose packet ids do not outlive a
+//! connection; wills, published like anything else that the client may publish; requests, whose
+//! answers go to the client that asked. User names and passwords are not looked at, because each
+//! payload proves its sender.
 
 mod admission;
 pub mod connection;
@@ -18,6 +19,7 @@ pub mod guard;
 pub mod listener;
 mod output;
 pub mod packet;
+mod sessions;
 pub mod tls;
 pub mod websocket;
 

@@ -30,6 +30,13 @@ impl Output {
         self.queue.push_back(packet);
     }
 
+    /// Appends one packet whose payload is shared.
+    pub(super) fn push_parts(&mut self, head: Bytes, payload: Bytes, counters: &Counters) {
+        self.push(head, counters);
+        self.bytes += payload.len();
+        self.queue.push_back(payload);
+    }
+
     /// How many bytes wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -7,8 +7,8 @@
 mod inbound;
 mod outbound;
 
-pub use inbound::{Acknowledge, Connect, Inbound, Publish, Replay, Wish};
-pub use outbound::{Outbound, Refused};
+pub use inbound::{Acknowledge, Connect, Has, HasStep, Inbound, Publish, Replay, Request, Wish};
+pub use outbound::{Outbound, Refused, Welcome, response};
 
 /// The two versions that the edge speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -133,6 +133,12 @@ impl Hub {
         std::iter::once(self.facts.links.clone()).chain(others).collect()
     }
 
+    /// Where players can go when this node stops: the MQTT addresses of the others.
+    pub fn elsewhere(&self) -> Vec<String> {
+        let others = self.nodes().into_iter().skip(1).map(|links| links.mqtt);
+        others.filter(|mqtt| !mqtt.is_empty()).collect()
+    }
+
     fn count_refusal(&self, edge: &'static str, refusal: &Refusal) {
         let mut refusals = self.lock_refusals();
         *refusals.entry((edge, refusal.code.clone())).or_default() += 1;

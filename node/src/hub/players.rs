@@ -4,7 +4,7 @@ use super::payload::{Answer, Connect, read};
 use super::{Hub, stopping};
 use crate::engine::{Claim, Input, Owner, Reply, level};
 use crate::service::view::{InboxMessage, Refusal};
-use crate::service::{Feed, Players, Reason, Verdict};
+use crate::service::{Feed, Players, Reason, Verdict, inbox_topic, live_topic};
 use crate::token::PlayerClaim;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +31,24 @@ impl Players for Hub {
                 verdict_of(&refusal)
             }
         }
+    }
+
+    /// A client whose id is that of a player has the player's inbox and the live states of the
+    /// player's shows.
+    async fn session(&self, client_id: &str) -> Vec<String> {
+        let Ok(player) = client_id.parse::<PlayerId>() else { return Vec::new() };
+        let mut topics = Vec::new();
+        for owner in self.owners.all() {
+            let pin = owner.read(move |core, publisher, _| {
+                core.state().players.row_of(player)?;
+                Some(publisher.pin().to_owned())
+            });
+            topics.extend(pin.await.flatten().map(|pin| live_topic(&pin)));
+        }
+        if !topics.is_empty() {
+            topics.push(inbox_topic(player));
+        }
+        topics
     }
 
     async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal> {

@@ -6,7 +6,7 @@
 mod frame;
 pub mod view;
 
-pub use frame::Frame;
+pub use frame::{Alias, Form, Frame};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -67,6 +67,10 @@ pub trait Players: Send + Sync + 'static {
     /// Takes what a player published. Returns when the receipt has its level or has waited long
     /// enough; never fails, a refusal is a verdict.
     async fn publish(&self, topic: &str, payload: Bytes) -> Verdict;
+
+    /// The topics to which a client has a session here, by its client id: what it is subscribed to
+    /// without asking. Sessions are derived from state, so that every node has them.
+    async fn session(&self, client_id: &str) -> Vec<String>;
 
     /// Opens the feed behind a topic filter. Filters are exact topics, no wildcards.
     ///

@@ -2,6 +2,7 @@
 //! tested against the library that it is made of.
 
 use bytes::{Buf, Bytes, BytesMut};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// 4 for MQTT 3.1.1, 5 for MQTT 5.
@@ -28,7 +29,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     /// Introduces itself and reads the CONNACK.
     pub async fn connect(io: IO, version: Version) -> Self {
         let mut client = Client::new(io, version);
-        client.send(&connect(version, "test", 30, &[])).await;
+        let name = format!("test-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        client.send(&connect(version, &name, 30, &[])).await;
         let connack = client.read().await.expect("a CONNACK");
         assert_eq!((connack.first, &connack.body[..2]), (0x20, &[0, 0][..]));
         client
@@ -126,7 +128,7 @@ pub fn subscribe(version: Version, id: u16, filters: &[&str]) -> Vec<u8> {
     }
     for filter in filters {
         body.extend(string(filter));
-        body.push(1);
+        body.push(0);
     }
     packet(0x82, &body)
 }
@@ -160,6 +162,9 @@ pub fn string(text: &str) -> Vec<u8> {
     out.extend(text.as_bytes());
     out
 }
+
+/// So that no two clients of a test have one name.
+static NAMES: AtomicU32 = AtomicU32::new(0);
 
 pub const PINGREQ: [u8; 2] = [0xc0, 0];
 pub const DISCONNECT: [u8; 2] = [0xe0, 0];

@@ -1,12 +1,12 @@
 //! One client on one stream in memory, on virtual time.
 
 use crate::client::{
-    Client, DISCONNECT, PINGREQ, connect, packet, publish, subscribe, unsubscribe,
+    Client, DISCONNECT, PINGREQ, connect, packet, publish, string, subscribe, unsubscribe,
 };
 use crate::players::{FakePlayers, RECEIPT};
 use node::edge::guard::Fault;
-use node::edge::{Closed, Counters, Limits, serve};
-use node::service::{Frame, Players};
+use node::edge::{Closed, Counters, Edge, Limits, serve};
+use node::service::Frame;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,15 +23,14 @@ struct Served {
 }
 
 fn served(players: &Arc<FakePlayers>, pipe_bytes: usize) -> Served {
+    served_by(&Edge::new(Arc::clone(players) as _, Limits::default()), pipe_bytes)
+}
+
+fn served_by(edge: &Edge, pipe_bytes: usize) -> Served {
     let (io, theirs) = duplex(pipe_bytes);
-    let players: Arc<dyn Players> = Arc::clone(players) as _;
-    let counters = Arc::new(Counters::default());
-    let counted = Arc::clone(&counters);
+    let (edge, counters) = (edge.clone(), Arc::clone(edge.counters()));
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
-    let closed =
-        tokio::spawn(
-            async move { serve(theirs, remote, players, &Limits::default(), &counted).await },
-        );
+    let closed = tokio::spawn(async move { serve(theirs, remote, &edge).await });
     Served { io, closed, counters }
 }
 
@@ -59,9 +58,8 @@ async fn the_connack_states_what_is_offered() {
     let connack = client.read().await.unwrap();
     let properties = connack.body[3..].to_vec();
     for expected in [
-        &[0x11, 0, 0, 0, 0][..],
-        &[0x21, 0, 16],
-        &[0x24, 1],
+        &[0x21, 0, 16][..],
+        &[0x22, 0, 4],
         &[0x28, 0],
         &[0x29, 0],
         &[0x2a, 0],
@@ -134,26 +132,38 @@ async fn a_publish_of_qos_0_is_taken_silently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn qos_2_works_in_mqtt_3_and_ends_the_connection_in_mqtt_5() {
-    let players = FakePlayers::new();
-    let (mut client, _closed) = connected(&players, 4).await;
-    client.publish(2, 3, "answer/2a", b"x").await;
-    assert_eq!(client.read().await.unwrap().first, 0x50);
-    let mut again = publish(4, 2, 3, "answer/2a", b"x");
-    again[0] |= 8;
-    client.send(&again).await;
-    assert_eq!(client.read().await.unwrap().first, 0x50);
-    client.send(&packet(0x62, &[0, 3])).await;
-    let pubcomp = client.read().await.unwrap();
-    assert_eq!((pubcomp.first, &pubcomp.body[..]), (0x70, &[0, 3][..]));
-    assert_eq!(players.topics(), ["answer/2a"], "taken once");
+async fn a_publish_of_qos_2_is_taken_once() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = connected(&players, version).await;
+        client.publish(2, 3, "answer/2a", b"x").await;
+        let pubrec = client.read().await.unwrap();
+        assert_eq!((pubrec.first, &pubrec.body[..2]), (0x50, &[0, 3][..]));
+        if version == 5 {
+            assert!(String::from_utf8_lossy(&pubrec.body).contains(RECEIPT), "{pubrec:?}");
+        }
+        let mut again = publish(version, 2, 3, "answer/2a", b"x");
+        again[0] |= 8;
+        client.send(&again).await;
+        assert_eq!(client.read().await.unwrap().first, 0x50);
+        for known in [true, false] {
+            client.send(&packet(0x62, &[0, 3])).await;
+            let pubcomp = client.read().await.unwrap();
+            let unknown = if version == 5 && !known { &[0, 3, 0x92][..] } else { &[0, 3] };
+            assert_eq!((pubcomp.first, &pubcomp.body[..]), (0x70, unknown));
+        }
+        assert_eq!(players.topics(), ["answer/2a"], "taken once");
+    }
+}
 
-    let (mut client, closed) = connected(&players, 5).await;
-    client.publish(2, 3, "answer/2a", b"x").await;
-    let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, &disconnect.body[..]), (0xe0, &[0x9b][..]));
-    drop(client);
-    assert_eq!(closed.await.unwrap(), Closed::Faulty(Fault::QosUnsupported));
+#[tokio::test(start_paused = true)]
+async fn a_refused_publish_of_qos_2_ends_with_its_pubrec() {
+    let (mut client, _closed) = connected(&FakePlayers::new(), 5).await;
+    client.publish(2, 3, "answer/2a", b"late").await;
+    assert_eq!(client.read().await.unwrap().body[..3], [0, 3, 0x83]);
+    // The id is free again: this is another publish, not a repetition.
+    client.publish(2, 3, "answer/2a", b"locked").await;
+    assert_eq!(client.read().await.unwrap().body[..3], [0, 3, 0x87]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +172,7 @@ async fn a_subscription_brings_the_current_state_and_every_newer_one() {
         let players = FakePlayers::new();
         players.show("first");
         let (mut client, _closed) = connected(&players, version).await;
-        assert_eq!(client.subscribe("live/482913").await.body.last(), Some(&0));
+        assert_eq!(client.subscribe("live/482913").await.body.last(), Some(&0), "QoS 0");
         assert_eq!(client.message().await, "first");
         players.show("second");
         assert_eq!(client.message().await, "second");
@@ -237,7 +247,7 @@ async fn an_overflowed_inbox_ends_the_connection() {
     client.subscribe("inbox/ada").await;
     players.inboxes.lock().unwrap().clear();
     let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, &disconnect.body[..]), (0xe0, &[0x97][..]));
+    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x97));
     drop(client);
     assert_eq!(closed.await.unwrap(), Closed::InboxOverflowed);
 }
@@ -248,7 +258,7 @@ async fn an_oversized_packet_is_answered_before_it_has_come() {
     let mut client = Client::connect(io, 5).await;
     client.send(&[0x30, 0x81, 0x80, 0x04]).await;
     let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, &disconnect.body[..]), (0xe0, &[0x95][..]));
+    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x95));
     // What it still sends is read and discarded until it hangs up.
     client.send(&[0; 5000]).await;
     drop(client);
@@ -271,7 +281,7 @@ async fn silence_beyond_the_keep_alive_ends_the_connection() {
         assert_eq!(client.read().await.unwrap().first, 0xd0);
     }
     let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, &disconnect.body[..]), (0xe0, &[0x8d][..]));
+    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x8d));
     assert_eq!(start.elapsed().as_secs(), 42 + 15);
     drop(client);
     assert_eq!(closed.await.unwrap(), Closed::KeepAliveExpired);
@@ -404,14 +414,12 @@ async fn a_broken_stream_ends_the_connection_and_not_its_publishes() {
     let players = FakePlayers::new();
     let io = broken_stream();
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
-    let counters = Counters::default();
-    let limits = Limits::default();
-    let dynamic: Arc<dyn Players> = Arc::clone(&players) as _;
+    let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
     players.gate.add_permits(1);
-    let closed = serve(io, remote, dynamic, &limits, &counters).await;
+    let closed = serve(io, remote, &edge).await;
     assert_eq!(closed, Closed::Transport(ErrorKind::ConnectionReset));
     assert_eq!(players.topics(), ["answer/2a"]);
-    assert_eq!(counters.sessions_active(), 0);
+    assert_eq!(edge.counters().sessions_active(), 0);
 }
 
 /// Delivers an introduction and a publish, then resets.
@@ -466,13 +474,229 @@ impl tokio::io::AsyncWrite for BrokenStream {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_clients_of_one_name_do_not_disturb_each_other() {
+async fn a_newcomer_takes_over_a_client_id() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+        let named = |io| async move {
+            let mut client = Client::new(io, version);
+            client.send(&connect(version, "ada", 30, &[])).await;
+            assert_eq!(client.read().await.unwrap().first, 0x20);
+            client
+        };
+        let first = served_by(&edge, 1024);
+        let mut old = named(first.io).await;
+        let mut new = named(served_by(&edge, 1024).io).await;
+        if version == 5 {
+            let disconnect = old.read().await.unwrap();
+            assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x8e));
+        }
+        assert_eq!(old.read().await, None);
+        drop(old);
+        assert_eq!(first.closed.await.unwrap(), Closed::TakenOver);
+        new.send(&PINGREQ).await;
+        assert_eq!(new.read().await.unwrap().first, 0xd0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_without_a_name_take_over_from_nobody() {
+    let edge = Edge::new(FakePlayers::new(), Limits::default());
+    let (one, other) = (served_by(&edge, 1024), served_by(&edge, 1024));
+    let mut clients = [Client::new(one.io, 5), Client::new(other.io, 5)];
+    clients[0].send(&connect(5, "", 30, &[])).await;
+    clients[0].read().await.unwrap();
+    // The name that the other was given can be guessed.
+    clients[1].send(&connect(5, "player-0", 30, &[])).await;
+    for client in &mut clients {
+        client.send(&PINGREQ).await;
+        while client.read().await.unwrap().first != 0xd0 {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_node_sends_its_clients_elsewhere() {
+    let edge = Edge::new(FakePlayers::new(), Limits::default());
+    let served = served_by(&edge, 1024);
+    let mut client = Client::connect(served.io, 5).await;
+    let mut older = Client::connect(served_by(&edge, 1024).io, 4).await;
+    edge.drain(vec!["n2.example:1883".to_owned()], Duration::from_secs(1)).await;
+    let disconnect = client.read().await.unwrap();
+    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x9c));
+    assert!(disconnect.body.ends_with(b"\x1c\0\x0fn2.example:1883"), "{disconnect:?}");
+    assert_eq!(older.read().await, None);
+    drop(client);
+    assert_eq!(served.closed.await.unwrap(), Closed::Drained);
+
+    let mut late = Client::new(served_by(&edge, 1024).io, 5);
+    late.send(&connect(5, "late", 30, &[])).await;
+    let connack = late.read().await.unwrap();
+    assert_eq!((connack.first, &connack.body[..2]), (0x20, &[0, 0x9c][..]));
+    let mut late = Client::new(served_by(&edge, 1024).io, 4);
+    late.send(&connect(4, "late", 30, &[])).await;
+    assert_eq!(late.read().await.unwrap().body[..], [0, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_found_and_brings_its_feeds() {
     let players = FakePlayers::new();
-    let (mut one, _closed) = connected(&players, 5).await;
-    let (mut other, _closed) = connected(&players, 5).await;
-    for client in [&mut one, &mut other] {
+    players.show("state");
+    *players.session.lock().unwrap() = vec!["live/482913".to_owned(), "inbox/ada".to_owned()];
+    for version in [4, 5] {
+        let mut client = Client::new(served(&players, 1024).io, version);
+        let mut bytes = connect(version, "ada", 30, &[0x11, 0, 0, 1, 0][..]);
+        bytes[9] = 0;
+        client.send(&bytes).await;
+        let connack = client.read().await.unwrap();
+        assert_eq!((connack.first, &connack.body[..2]), (0x20, &[1, 0][..]), "session present");
+        let message = client.read().await.unwrap();
+        assert_eq!(message.first, 0x33, "QoS 1, retained");
+        players
+            .inbox("inbox/ada")
+            .send(Arc::new(Frame::new("inbox/ada", "hello", false)))
+            .await
+            .unwrap();
+        assert_eq!(client.read().await.unwrap().first, 0x32);
+        // Whoever starts afresh finds none.
+        let mut fresh = Client::new(served(&players, 1024).io, version);
+        fresh.send(&connect(version, "ada", 30, &[])).await;
+        assert_eq!(fresh.read().await.unwrap().body[0], 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_qos_1_and_2_are_sent_as_the_client_takes_them() {
+    for (version, qos) in [(4, 1), (4, 2), (5, 1), (5, 2)] {
+        let players = FakePlayers::new();
+        let mut client = Client::new(served(&players, 4096).io, version);
+        // In MQTT 5 it takes two at once, in 3.1.1 it cannot say.
+        client.send(&connect(version, "ada", 30, &[0x21, 0, 2])).await;
+        client.read().await.unwrap();
+        let mut wish = subscribe(version, 7, &["inbox/ada"]);
+        *wish.last_mut().unwrap() = qos;
+        client.send(&wish).await;
+        assert_eq!(client.read().await.unwrap().body.last(), Some(&qos));
+        let inbox = players.inbox("inbox/ada");
+        for number in 0..4 {
+            let frame = Frame::new("inbox/ada", number.to_string(), false);
+            inbox.send(Arc::new(frame)).await.unwrap();
+        }
+        let mut came = Vec::new();
+        if version == 5 {
+            // Nothing is acknowledged yet: the third waits.
+            while let Ok(message) = timeout(Duration::from_secs(5), client.read()).await {
+                came.push(message.unwrap());
+            }
+            assert_eq!(came.len(), 2, "{came:?}");
+        }
+        let mut texts = Vec::new();
+        while texts.len() < 4 {
+            let packet = match came.is_empty() {
+                true => client.read().await.unwrap(),
+                false => came.remove(0),
+            };
+            if packet.first == 0x62 {
+                client.send(&self::packet(0x70, &packet.body)).await;
+                continue;
+            }
+            assert_eq!(packet.first, 0x30 | qos << 1);
+            texts.push(*packet.body.last().unwrap());
+            client
+                .send(&self::packet([0x40, 0x50][usize::from(qos) - 1], &packet.body[11..13]))
+                .await;
+        }
+        assert_eq!(texts, b"0123", "version {version}, QoS {qos}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_what_was_never_sent_change_nothing() {
+    for version in [4, 5] {
+        let (mut client, _closed) = connected(&FakePlayers::new(), version).await;
+        client.send(&packet(0x40, &[0, 9])).await;
+        client.send(&packet(0x70, &[0, 9])).await;
+        client.send(&packet(0x50, &[0, 9])).await;
+        let pubrel = client.read().await.unwrap();
+        let unknown = if version == 5 { &[0, 9, 0x92][..] } else { &[0, 9] };
+        assert_eq!((pubrel.first, &pubrel.body[..]), (0x62, unknown));
         client.send(&PINGREQ).await;
         assert_eq!(client.read().await.unwrap().first, 0xd0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn topic_aliases_work_both_ways() {
+    let players = FakePlayers::new();
+    players.show("first");
+    let mut client = Client::new(served(&players, 4096).io, 5);
+    client.send(&connect(5, "ada", 30, &[0x22, 0, 9])).await;
+    client.read().await.unwrap();
+    client.subscribe("live/482913").await;
+    let first = client.read().await.unwrap();
+    assert_eq!(&first.body[..], b"\0\x0blive/482913\x03\x23\0\x01first");
+    players.show("second");
+    assert_eq!(&client.read().await.unwrap().body[..], b"\0\0\x03\x23\0\x01second");
+
+    for (topic, payload) in [("answer/2a", "one"), ("", "two")] {
+        let body = [&string(topic)[..], &[0, 1, 3, 0x23, 0, 2], payload.as_bytes()].concat();
+        client.send(&packet(0x32, &body)).await;
+        assert_eq!(client.read().await.unwrap().body[..3], [0, 1, 0]);
+    }
+    assert_eq!(players.topics(), ["answer/2a", "answer/2a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_answered_where_its_client_listens() {
+    let players = FakePlayers::new();
+    let mut client = Client::new(served(&players, 4096).io, 5);
+    client.send(&connect(5, "ada", 30, &[0x19, 1])).await;
+    let connack = client.read().await.unwrap();
+    assert!(connack.body.windows(9).any(|bytes| bytes == b"reply/ada"), "{connack:?}");
+    let properties = b"\x08\0\x09reply/ada\x09\0\x02\xff\x01\x26\0\x01k\0\x01v";
+    let body =
+        [&string("answer/2a")[..], &[0, 1, properties.len() as u8], properties, b"x"].concat();
+    // Nobody listens there yet.
+    client.send(&packet(0x32, &body)).await;
+    assert_eq!(client.read().await.unwrap().first, 0x40);
+    assert_eq!(client.subscribe("reply/ada").await.body.last(), Some(&0));
+    client.send(&packet(0x32, &body)).await;
+    assert_eq!(client.read().await.unwrap().first, 0x40);
+    let answer = client.read().await.unwrap();
+    assert_eq!(answer.first, 0x30);
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.starts_with("\0\x09reply/ada") && text.ends_with(RECEIPT), "{text}");
+    let passed = [&b"\x09\0\x02\xff\x01"[..], b"\x26\0\x01k\0\x01v"];
+    for property in passed {
+        let found = answer.body.windows(property.len()).any(|bytes| bytes == property);
+        assert!(found, "{property:?} in {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_speaks_for_whoever_goes_without_a_word() {
+    // How the client goes, and whether its will is published then.
+    let ways: [(u8, &[u8], bool); 4] = [
+        (4, &DISCONNECT, false),
+        (5, &DISCONNECT, false),
+        (5, &[0xe0, 1, 4], true),
+        (4, &[], true),
+    ];
+    for (version, words, published) in ways {
+        let players = FakePlayers::new();
+        let served = served(&players, 4096);
+        let mut client = Client::new(served.io, version);
+        let mut body = [b"\0\x04MQTT", &[version, 6, 0, 30][..]].concat();
+        body.extend(if version == 5 { &[0][..] } else { &[] });
+        body.extend(string("ada"));
+        body.extend(if version == 5 { &[0][..] } else { &[] });
+        body.extend([string("answer/2a"), string("gone")].concat());
+        client.send(&packet(0x10, &body)).await;
+        client.read().await.unwrap();
+        client.send(words).await;
+        drop(client);
+        served.closed.await.unwrap();
+        let expected = if published { &["gone"][..] } else { &[] };
+        assert_eq!(players.payloads(), expected, "version {version}, {words:?}");
     }
 }
 
@@ -480,8 +704,8 @@ async fn two_clients_of_one_name_do_not_disturb_each_other() {
 async fn a_connection_without_traffic_is_small() {
     let (io, _theirs) = duplex(64);
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
-    let (limits, counters) = (Limits::default(), Counters::default());
-    let future = serve(io, remote, FakePlayers::new() as _, &limits, &counters);
+    let edge = Edge::new(FakePlayers::new(), Limits::default());
+    let future = serve(io, remote, &edge);
     let bytes = size_of_val(&future);
     assert!(bytes <= 2048, "the whole state of a connection takes {bytes} bytes");
 }

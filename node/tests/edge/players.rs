@@ -19,6 +19,8 @@ pub struct FakePlayers {
     pub inboxes: Mutex<BTreeMap<String, mpsc::Sender<Arc<Frame>>>>,
     /// A publish of `wait` takes one permit.
     pub gate: Semaphore,
+    /// What a returning client is subscribed to.
+    pub session: Mutex<Vec<String>>,
     /// How many publishes wait or waited at the gate.
     pub waiting: watch::Sender<usize>,
 }
@@ -31,6 +33,7 @@ impl FakePlayers {
             live: LiveSender::new(None),
             inboxes: Mutex::default(),
             gate: Semaphore::new(0),
+            session: Mutex::default(),
             waiting: watch::Sender::new(0),
         })
     }
@@ -70,6 +73,10 @@ impl Players for FakePlayers {
             _ => (Reason::Success, RECEIPT.to_owned()),
         };
         Verdict { reason, receipt }
+    }
+
+    async fn session(&self, _client_id: &str) -> Vec<String> {
+        self.session.lock().unwrap().clone()
     }
 
     async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal> {

@@ -66,7 +66,7 @@ async fn an_oversized_packet_is_told_over_tcp_too() {
     packet.resize(200_000, 0);
     client.send(&packet).await;
     let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, &disconnect.body[..]), (0xe0, &[0x95][..]));
+    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x95));
     assert_eq!(client.read().await, None);
 }
 

@@ -37,6 +37,12 @@ pub enum Closed {
     /// What it was subscribed to is no longer served here.
     #[error("a live state that it was subscribed to is no longer served")]
     LiveEnded,
+    /// Somebody else came with its client id.
+    #[error("another connection has this client id now")]
+    TakenOver,
+    /// The node sends its clients elsewhere.
+    #[error("this node is stopping; use another one")]
+    Drained,
     /// It broke the protocol.
     #[error("{0}")]
     Faulty(Fault),
@@ -44,7 +50,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 9] = [
+    pub(in crate::edge) const LABELS: [&'static str; 11] = [
         "disconnected",
         "gone",
         "transport",
@@ -53,6 +59,8 @@ impl Closed {
         "stuck",
         "inbox_overflowed",
         "live_ended",
+        "taken_over",
+        "drained",
         "faulty",
     ];
 
@@ -66,7 +74,9 @@ impl Closed {
             Closed::Stuck => 5,
             Closed::InboxOverflowed => 6,
             Closed::LiveEnded => 7,
-            Closed::Faulty(_) => 8,
+            Closed::TakenOver => 8,
+            Closed::Drained => 9,
+            Closed::Faulty(_) => 10,
         }
     }
 
@@ -79,6 +89,8 @@ impl Closed {
             Closed::KeepAliveExpired => Some(0x8d),
             Closed::InboxOverflowed => Some(0x97),
             Closed::LiveEnded => Some(0x8b),
+            Closed::TakenOver => Some(0x8e),
+            Closed::Drained => Some(0x9c),
             Closed::Faulty(fault) => Some(fault.reason()),
         }
     }
@@ -86,7 +98,7 @@ impl Closed {
     fn connect_result(self) -> ConnectResult {
         match self {
             Closed::ConnectTimedOut => ConnectResult::TimedOut,
-            Closed::Faulty(_) | Closed::Disconnected => ConnectResult::Refused,
+            Closed::Faulty(_) | Closed::Disconnected | Closed::Drained => ConnectResult::Refused,
             _ => ConnectResult::Gone,
         }
     }
@@ -99,17 +111,35 @@ where
     /// Says the last words and waits for the verdicts that are still to come, both for a bounded
     /// time.
     pub(super) async fn finish(mut self, closed: Closed) {
+        let (edge, counters) = (self.edge, self.edge.counters());
         if self.session.is_none() {
-            self.counters.connect(self.guard.protocol(), closed.connect_result());
+            counters.connect(self.guard.protocol(), closed.connect_result());
         }
         let reason = closed.reason();
-        if let Some(farewell) = reason.and_then(|reason| self.guard.farewell(reason)) {
-            self.output.push(farewell, self.counters);
+        if let Some(farewell) = reason.and_then(|reason| self.farewell(closed, reason)) {
+            self.output.push(farewell, counters);
         }
-        let Connection { io, output, work, feeds, session, limits, .. } = self;
+        if let Some(will) = self.will.take().filter(|_| closed != Closed::Disconnected) {
+            self.publish(*will);
+        }
+        let limits = edge.limits();
+        let Connection { io, output, work, feeds, session, .. } = self;
         drop((feeds, session));
         let output = reason.map(|_| output);
         tokio::join!(part(io, output, limits), settle(work, limits));
+    }
+}
+
+impl<IO> Connection<'_, IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    fn farewell(&self, closed: Closed, reason: u8) -> Option<bytes::Bytes> {
+        let elsewhere = self.edge.sessions().elsewhere(self.client_id());
+        let elsewhere = elsewhere.filter(|_| closed == Closed::Drained);
+        // Where there is no other node, nothing but the end can be told.
+        let reason = if reason == 0x9c && elsewhere.is_none() { 0x8b } else { reason };
+        self.guard.farewell(reason, &closed.to_string(), elsewhere)
     }
 }
 

@@ -43,7 +43,7 @@ where
     }
 
     fn next_deadline(&self) -> Option<(Instant, Closed)> {
-        let limits = self.limits;
+        let limits = self.edge.limits();
         let connect = self.session.is_none().then(|| self.opened_at + limits.connect_timeout);
         // While nothing is read, it is not the client's silence.
         let silence = self.silence_max.filter(|_| self.ended_at.is_none() && self.may_read());

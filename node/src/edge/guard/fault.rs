@@ -38,9 +38,6 @@ pub enum Fault {
     /// MQTT 5.0, section 4.7.1.
     #[error("the topic filter is malformed")]
     FilterMalformed,
-    /// The CONNACK said that QoS 1 is the best.
-    #[error("QoS 2 is not supported")]
-    QosUnsupported,
     /// The CONNACK said that there are none.
     #[error("subscription identifiers are not supported")]
     SubscriptionIdUnsupported,
@@ -57,7 +54,7 @@ pub enum Fault {
 
 impl Fault {
     /// One of each kind.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 15] = [
         Fault::LengthMalformed,
         Fault::Oversized,
         Fault::ConnectExpected,
@@ -69,7 +66,6 @@ impl Fault {
         Fault::TopicEmpty,
         Fault::TopicWildcard,
         Fault::FilterMalformed,
-        Fault::QosUnsupported,
         Fault::SubscriptionIdUnsupported,
         Fault::ReleasesPending,
         Fault::Protocol(PROTOCOL_ERROR),
@@ -91,7 +87,6 @@ impl Fault {
             Fault::TopicEmpty => "topic_empty",
             Fault::TopicWildcard => "topic_wildcard",
             Fault::FilterMalformed => "filter_malformed",
-            Fault::QosUnsupported => "qos_unsupported",
             Fault::SubscriptionIdUnsupported => "subscription_id_unsupported",
             Fault::ReleasesPending => "releases_pending",
             Fault::Protocol(_) => "protocol",
@@ -114,7 +109,6 @@ impl Fault {
             Fault::TopicWildcard => 0x90,
             Fault::ReleasesPending => 0x93,
             Fault::Oversized => 0x95,
-            Fault::QosUnsupported => 0x9b,
             Fault::SubscriptionIdUnsupported => 0xa1,
             Fault::Protocol(reason) => reason,
             Fault::Panicked => 0x80,

@@ -1,8 +1,10 @@
 //! The wire forms that the guard looks at itself, before the state machine does.
 
 use super::Fault;
-use crate::edge::packet::Protocol;
-use bytes::Bytes;
+use crate::edge::packet::{Has, HasStep, Protocol};
+use bytes::{BufMut, Bytes, BytesMut};
+use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::result_code::MqttError;
 
 /// A packet's fixed header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,33 +57,32 @@ pub(super) fn protocol(body: &[u8]) -> Result<Protocol, Fault> {
     }
 }
 
-/// Checks a CONNECT's body and takes the sting out of it: see the guard's header.
-pub(super) fn check_connect(body: &mut [u8], protocol: Protocol) -> Result<(), Fault> {
+/// Checks a CONNECT's body and takes the sting out of it, which it tells: see the guard's header.
+pub(super) fn check_connect(body: &mut [u8], protocol: Protocol) -> Result<bool, Fault> {
     let flags = *body.get(7).ok_or(Fault::Protocol(0x81))?;
     let (has_will, will_qos) = (flags & 0x04 != 0, (flags >> 3) & 3);
     if flags & 1 != 0 || will_qos == 3 || !has_will && flags & 0x38 != 0 {
         return Err(Fault::FlagsReserved);
     }
-    if protocol == Protocol::V5 {
-        if will_qos == 2 {
-            return Err(Fault::QosUnsupported);
-        }
-        raise_alias_maximum(body.get_mut(10..).unwrap_or_default());
-    }
-    Ok(())
+    let properties = body.get_mut(10..).unwrap_or_default();
+    Ok(protocol == Protocol::V5 && raise_alias_maximum(properties) == Some(true))
 }
 
-/// Sets a Topic Alias Maximum of 0 to 1. What cannot be read is left to the state machine.
-fn raise_alias_maximum(properties: &mut [u8]) {
-    let Ok(Some((length, length_bytes))) = variable_length(properties) else { return };
-    let Some(mut rest) = properties.get_mut(length_bytes..length_bytes + length) else { return };
+/// Sets a Topic Alias Maximum of 0 to 1 and tells whether it did. What cannot be read is left to the
+/// state machine.
+fn raise_alias_maximum(properties: &mut [u8]) -> Option<bool> {
+    let (length, length_bytes) = variable_length(properties).ok()??;
+    let mut rest = properties.get_mut(length_bytes..length_bytes + length)?;
+    let mut raised = false;
     while let Some(property_bytes) = connect_property_bytes(rest) {
-        let Some((property, after)) = rest.split_at_mut_checked(property_bytes) else { return };
+        let Some((property, after)) = rest.split_at_mut_checked(property_bytes) else { break };
         if *property == [TOPIC_ALIAS_MAXIMUM, 0, 0] {
             property[2] = 1;
+            raised = true;
         }
         rest = after;
     }
+    Some(raised)
 }
 
 /// The length of the property that comes first, identifier included (MQTT 5.0, section 2.2.2.2).
@@ -110,6 +111,7 @@ pub(super) fn check(first: u8, body: &[u8], protocol: Protocol) -> Result<(), Fa
     let (kind, flags) = (first >> 4, first & 0x0f);
     match kind {
         PUBLISH => check_publish(flags, body, protocol),
+        PUBACK | PUBREC | PUBCOMP if flags == 0 => check_packet_id(body),
         PUBREL | SUBSCRIBE | UNSUBSCRIBE => {
             if flags != 2 {
                 return Err(Fault::FlagsReserved);
@@ -125,9 +127,6 @@ fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault
     let (qos, duplicate) = ((flags >> 1) & 3, flags & 8 != 0);
     if qos == 3 || qos == 0 && duplicate {
         return Err(Fault::FlagsReserved);
-    }
-    if qos == 2 && protocol == Protocol::V5 {
-        return Err(Fault::QosUnsupported);
     }
     let topic_bytes = string_bytes(body).ok_or(Fault::Protocol(0x81))?;
     let (topic, rest) = body.split_at_checked(topic_bytes).ok_or(Fault::Protocol(0x81))?;
@@ -157,25 +156,127 @@ fn check_packet_id(body: &[u8]) -> Result<(), Fault> {
     }
 }
 
+/// What the client answers to something that it was sent, if that is what it says.
+pub(super) fn answer(first: u8, body: &[u8], protocol: Protocol) -> Result<Option<Has>, Fault> {
+    let step = match first >> 4 {
+        PUBACK => HasStep::Acknowledged,
+        PUBREC => HasStep::Received,
+        PUBCOMP => HasStep::Completed,
+        _ => return Ok(None),
+    };
+    let failed = match (step, protocol) {
+        (HasStep::Acknowledged, Protocol::V3) => {
+            whole(v3_1_1::Puback::parse(body), body)?.is_none()
+        }
+        (HasStep::Received, Protocol::V3) => whole(v3_1_1::Pubrec::parse(body), body)?.is_none(),
+        (HasStep::Completed, Protocol::V3) => whole(v3_1_1::Pubcomp::parse(body), body)?.is_none(),
+        (HasStep::Acknowledged, Protocol::V5) => {
+            let packet = whole(v5_0::Puback::parse(body), body)?;
+            packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
+        }
+        (HasStep::Received, Protocol::V5) => {
+            let packet = whole(v5_0::Pubrec::parse(body), body)?;
+            packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
+        }
+        (HasStep::Completed, Protocol::V5) => {
+            let packet = whole(v5_0::Pubcomp::parse(body), body)?;
+            packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
+        }
+    };
+    let packet_id = u16::from_be_bytes([body[0], body[1]]);
+    Ok(Some(Has { packet_id, step, failed }))
+}
+
+/// A parsed body that has nothing left over.
+fn whole<T>(parsed: Result<(T, usize), MqttError>, body: &[u8]) -> Result<Option<T>, Fault> {
+    match parsed.map_err(Fault::from)? {
+        (packet, length) if length == body.len() => Ok(Some(packet)),
+        _ => Err(Fault::Protocol(0x81)),
+    }
+}
+
+/// The third step of QoS 2 towards a client, and whether there is such a message.
+pub(in crate::edge) fn pubrel(packet_id: u16, known: bool, protocol: Protocol) -> Bytes {
+    let [high, low] = packet_id.to_be_bytes();
+    match (known, protocol) {
+        (false, Protocol::V5) => Bytes::copy_from_slice(&[0x62, 3, high, low, 0x92]),
+        _ => Bytes::copy_from_slice(&[0x62, 2, high, low]),
+    }
+}
+
+/// What is said beside a reason.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Words<'a> {
+    /// The reason for people.
+    pub(super) words: Option<&'a str>,
+    /// Another server.
+    pub(super) elsewhere: Option<&'a str>,
+}
+
+impl Words<'_> {
+    /// As properties, their length before them; nothing at all if there is nothing to say.
+    fn encode(&self) -> BytesMut {
+        let mut out = BytesMut::new();
+        for (id, text) in [(REASON_STRING, self.words), (SERVER_REFERENCE, self.elsewhere)] {
+            let Some(text) = text.filter(|text| text.len() <= WORDS_BYTES_MAX) else { continue };
+            out.put_u8(id);
+            out.put_u16(text.len() as u16);
+            out.put_slice(text.as_bytes());
+        }
+        out
+    }
+}
+
 /// DISCONNECT or CONNACK with a reason, as far as the version has one.
-pub(super) fn farewell(protocol: Option<Protocol>, welcomed: bool, reason: u8) -> Option<Bytes> {
+pub(super) fn farewell(
+    protocol: Option<Protocol>,
+    welcomed: bool,
+    reason: u8,
+    words: Words<'_>,
+) -> Option<Bytes> {
     match (protocol, welcomed) {
-        (Some(Protocol::V5), true) => Some(Bytes::copy_from_slice(&[0xe0, 1, reason])),
-        (Some(Protocol::V5), false) => Some(Bytes::copy_from_slice(&[0x20, 3, 0, reason, 0])),
+        (Some(Protocol::V5), true) => Some(with_properties(&[0xe0], &[reason], words)),
+        (Some(Protocol::V5), false) => Some(with_properties(&[0x20], &[0, reason], words)),
         (Some(Protocol::V3), true) => None,
-        // Of these two each version of MQTT understands its own old form.
+        // Of these each version of MQTT understands its own old form.
         (_, false) => match reason {
             0x84 => Some(Bytes::from_static(&[0x20, 2, 0, 1])),
             0x85 => Some(Bytes::from_static(&[0x20, 2, 0, 2])),
+            0x88 | 0x97 | 0x9c | 0x9f => Some(Bytes::from_static(&[0x20, 2, 0, 3])),
             _ => None,
         },
         (None, true) => None,
     }
 }
 
+fn with_properties(first: &[u8], fixed: &[u8], words: Words<'_>) -> Bytes {
+    let properties = words.encode();
+    let length = fixed.len() + 5 + properties.len();
+    let mut out = BytesMut::with_capacity(length);
+    out.put_slice(first);
+    // Both lengths take two bytes if need be, and the words are too short for three.
+    let two = |out: &mut BytesMut, value: usize| match value {
+        0..128 => out.put_u8(value as u8),
+        _ => out.put_slice(&[value as u8 | 0x80, (value >> 7) as u8]),
+    };
+    let length_bytes = if properties.len() < 128 { 1 } else { 2 };
+    two(&mut out, fixed.len() + length_bytes + properties.len());
+    out.put_slice(fixed);
+    two(&mut out, properties.len());
+    out.put_slice(&properties);
+    out.freeze()
+}
+
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const PUBREC: u8 = 5;
 const PUBREL: u8 = 6;
+const PUBCOMP: u8 = 7;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
 const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+const REASON_STRING: u8 = 0x1f;
+const SERVER_REFERENCE: u8 = 0x1c;
+/// Longer words are left out. Arbitrary: a sentence or two.
+const WORDS_BYTES_MAX: usize = 1024;

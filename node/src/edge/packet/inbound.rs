@@ -4,6 +4,7 @@ use bytes::Bytes;
 use mqtt_protocol_core::mqtt::packet::{
     Packet, Property, Qos, RetainHandling, SubEntry, v3_1_1, v5_0,
 };
+use mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode;
 
 /// What a client said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +31,42 @@ pub enum Inbound {
     Release {
         /// Of the publish.
         packet_id: u16,
+        /// Whether there is such a publish.
+        known: bool,
     },
+    /// It has something that it was sent.
+    Has(Has),
     /// The client repeated a QoS 2 publish that is known; these bytes say so.
     Repeated(Bytes),
     /// It is alive.
     Ping,
     /// It goes.
-    Disconnect,
+    Disconnect {
+        /// Whether its will is to be published all the same.
+        with_will: bool,
+    },
+}
+
+/// An answer to something that the client was sent at QoS 1 or 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Has {
+    /// Of what it was sent.
+    pub packet_id: u16,
+    /// How far it is.
+    pub step: HasStep,
+    /// Whether it says that something went wrong.
+    pub failed: bool,
+}
+
+/// The three answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HasStep {
+    /// PUBACK: the end of QoS 1.
+    Acknowledged,
+    /// PUBREC: the second step of QoS 2.
+    Received,
+    /// PUBCOMP: the end of QoS 2.
+    Completed,
 }
 
 /// A client's introduction.
@@ -54,6 +84,16 @@ pub struct Connect {
     pub wants_detail: bool,
     /// Whether it asks for MQTT 5's extended authentication.
     pub wants_authentication: bool,
+    /// Whether it asks where answers to its requests may go.
+    pub wants_response_topic: bool,
+    /// How many messages at QoS 1 and 2 it takes at once.
+    pub receive_maximum: u16,
+    /// How many topic aliases it takes.
+    pub alias_maximum: u16,
+    /// For how long it asks its session to be kept, in seconds; in MQTT 3.1.1 for ever or not.
+    pub session_expiry_s: u32,
+    /// What is to be published for it if it goes without a word.
+    pub will: Option<Box<Publish>>,
 }
 
 /// A client's message.
@@ -65,6 +105,19 @@ pub struct Publish {
     pub payload: Bytes,
     /// How it is to be acknowledged.
     pub acknowledge: Acknowledge,
+    /// Where an answer to it is to go, if it is a request.
+    pub request: Option<Box<Request>>,
+}
+
+/// What makes a publish a request (MQTT 5.0, section 4.10).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Where the answer is to go.
+    pub response_topic: String,
+    /// By which the client knows the answer.
+    pub correlation: Option<Vec<u8>>,
+    /// Passed through to the answer.
+    pub user_properties: Vec<(String, String)>,
 }
 
 /// What a publish's quality of service asks of its receiver.
@@ -83,6 +136,10 @@ pub enum Acknowledge {
 pub struct Wish {
     /// The topic filter.
     pub filter: String,
+    /// The quality of service that is asked for, and granted.
+    pub qos: u8,
+    /// Whether the retain flag is to be kept on what comes later.
+    pub retain_as_published: bool,
     /// Whether what is already known is to be sent.
     pub replay: Replay,
     /// Whether it carries flags that MQTT 3.1.1 reserves.
@@ -110,11 +167,13 @@ impl Inbound {
                 topic: packet.topic_name().to_owned(),
                 payload: Bytes::copy_from_slice(packet.payload().as_slice()),
                 acknowledge: acknowledge(packet.qos(), packet.packet_id()),
+                request: None,
             }),
             Packet::V5_0Publish(packet) => Inbound::Publish(Publish {
                 topic: packet.topic_name().to_owned(),
                 payload: Bytes::copy_from_slice(packet.payload().as_slice()),
                 acknowledge: acknowledge(packet.qos(), packet.packet_id()),
+                request: request(packet.props()),
             }),
             Packet::V3_1_1Subscribe(packet) => Inbound::Subscribe {
                 packet_id: packet.packet_id(),
@@ -132,12 +191,44 @@ impl Inbound {
                 packet_id: packet.packet_id(),
                 filters: packet.entries().iter().map(|f| f.as_str().to_owned()).collect(),
             },
-            Packet::V3_1_1Pubrel(packet) => Inbound::Release { packet_id: packet.packet_id() },
+            Packet::V3_1_1Pubrel(packet) => release(packet.packet_id()),
+            Packet::V5_0Pubrel(packet) => release(packet.packet_id()),
             Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => Inbound::Ping,
-            Packet::V3_1_1Disconnect(_) | Packet::V5_0Disconnect(_) => Inbound::Disconnect,
+            Packet::V3_1_1Disconnect(_) => Inbound::Disconnect { with_will: false },
+            Packet::V5_0Disconnect(packet) => {
+                let reason = packet.reason_code();
+                let with_will = reason == Some(DisconnectReasonCode::DisconnectWithWillMessage);
+                Inbound::Disconnect { with_will }
+            }
             _ => return None,
         })
     }
+}
+
+/// The guard knows whether it is known.
+fn release(packet_id: u16) -> Inbound {
+    Inbound::Release { packet_id, known: false }
+}
+
+fn request(properties: &[Property]) -> Option<Box<Request>> {
+    let mut request = Request::default();
+    for property in properties {
+        match property {
+            Property::ResponseTopic(topic) => topic.val().clone_into(&mut request.response_topic),
+            Property::CorrelationData(data) => request.correlation = Some(data.val().to_vec()),
+            Property::UserProperty(pair) => {
+                request.user_properties.push((pair.key().to_owned(), pair.val().to_owned()));
+            }
+            _ => {}
+        }
+    }
+    (!request.response_topic.is_empty()).then(|| Box::new(request))
+}
+
+fn will(topic: Option<&str>, payload: Option<&[u8]>) -> Option<Box<Publish>> {
+    let (topic, payload) = (topic?.to_owned(), Bytes::copy_from_slice(payload.unwrap_or_default()));
+    let acknowledge = Acknowledge::Not;
+    Some(Box::new(Publish { topic, payload, acknowledge, request: None }))
 }
 
 fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
@@ -148,6 +239,11 @@ fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
         packet_bytes_max: None,
         wants_detail: false,
         wants_authentication: false,
+        wants_response_topic: false,
+        receive_maximum: u16::MAX,
+        alias_maximum: 0,
+        session_expiry_s: if packet.clean_session() { 0 } else { u32::MAX },
+        will: will(packet.will_topic(), packet.will_payload()),
     }
 }
 
@@ -159,12 +255,23 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
         packet_bytes_max: None,
         wants_detail: true,
         wants_authentication: false,
+        wants_response_topic: false,
+        receive_maximum: u16::MAX,
+        alias_maximum: 0,
+        session_expiry_s: 0,
+        will: will(packet.will_topic(), packet.will_payload()),
     };
     for property in packet.props() {
         match property {
             Property::MaximumPacketSize(bytes) => connect.packet_bytes_max = Some(bytes.val()),
             Property::RequestProblemInformation(wanted) => connect.wants_detail = wanted.val() == 1,
             Property::AuthenticationMethod(_) => connect.wants_authentication = true,
+            Property::RequestResponseInformation(wanted) => {
+                connect.wants_response_topic = wanted.val() == 1;
+            }
+            Property::ReceiveMaximum(most) => connect.receive_maximum = most.val(),
+            Property::TopicAliasMaximum(most) => connect.alias_maximum = most.val(),
+            Property::SessionExpiryInterval(seconds) => connect.session_expiry_s = seconds.val(),
             _ => {}
         }
     }
@@ -187,5 +294,11 @@ fn wish(entry: &SubEntry) -> Wish {
         RetainHandling::DoNotSendRetained => Replay::Never,
     };
     let has_options = options.nl() || options.rap() || replay != Replay::Always;
-    Wish { filter: entry.topic_filter().to_owned(), replay, has_options }
+    Wish {
+        filter: entry.topic_filter().to_owned(),
+        qos: options.qos() as u8,
+        retain_as_published: options.rap(),
+        replay,
+        has_options,
+    }
 }

@@ -1,43 +1,58 @@
 //! What the edge answers.
 
-use super::Protocol;
+use super::{Protocol, Request};
 use crate::service::view::Refusal;
 use crate::service::{Reason, Verdict};
+use bytes::Bytes;
 use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, MaximumQos, Packet, Properties, ReasonString, ReceiveMaximum,
-    ServerKeepAlive, SessionExpiryInterval, SharedSubscriptionAvailable,
-    SubscriptionIdentifierAvailable, UserProperty, WildcardSubscriptionAvailable, v3_1_1, v5_0,
+    AssignedClientIdentifier, CorrelationData, Packet, Properties, Qos, ReasonString,
+    ReceiveMaximum, ResponseInformation, ServerKeepAlive, SessionExpiryInterval,
+    SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, TopicAliasMaximum, UserProperty,
+    WildcardSubscriptionAvailable, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, ConnectReturnCode, MqttError, PubackReasonCode, SubackReasonCode,
-    SubackReturnCode, UnsubackReasonCode,
+    ConnectReasonCode, ConnectReturnCode, MqttError, PubackReasonCode, PubcompReasonCode,
+    PubrecReasonCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
 };
 
 /// What the edge answers.
 #[derive(Debug)]
 pub enum Outbound<'a> {
     /// Welcome.
-    Connack {
-        /// The name given to a client without one.
-        client_id: Option<String>,
-        /// The keep-alive given to a client without one, in seconds.
-        keep_alive_s: Option<u16>,
-        /// How many publishes may be under way.
-        receive_maximum: u16,
-    },
+    Connack(Welcome),
     /// The verdict on a QoS 1 publish.
     Puback(u16, &'a Verdict),
-    /// The verdict on a QoS 2 publish. Only MQTT 3.1.1 comes here, and its PUBREC has no room.
-    Pubrec(u16),
-    /// The end of a QoS 2 publish.
-    Pubcomp(u16),
-    /// What became of each wish.
-    Suback(u16, &'a [Result<(), Refused>]),
+    /// The verdict on a QoS 2 publish.
+    Pubrec(u16, &'a Verdict),
+    /// The end of a QoS 2 publish, and whether there was one.
+    Pubcomp(u16, bool),
+    /// What became of each wish: the quality of service, or why not.
+    Suback(u16, &'a [Result<u8, Refused>]),
     /// Whether there was something to give up, per filter.
     Unsuback(u16, &'a [bool]),
     /// Alive, too.
     Pingresp,
 }
+
+/// How a client is welcomed.
+#[derive(Debug, Clone, Default)]
+pub struct Welcome {
+    /// Whether it finds its session.
+    pub session_present: bool,
+    /// For how long its session is kept, where that is not what it asked for, in seconds.
+    pub session_expiry_s: Option<u32>,
+    /// The name given to a client without one.
+    pub client_id: Option<String>,
+    /// The keep-alive given to a client without one, in seconds.
+    pub keep_alive_s: Option<u16>,
+    /// How many publishes may be under way.
+    pub receive_maximum: u16,
+    /// Where answers to its requests may go, if it asked for that.
+    pub response_topic: Option<String>,
+}
+
+/// Topic aliases that a client may use: it publishes to two topics.
+const ALIASES_MAX: u16 = 4;
 
 /// Why a subscription is not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +94,14 @@ impl Outbound<'_> {
 
     fn to_v3(&self) -> Result<Packet, MqttError> {
         Ok(match self {
-            Outbound::Connack { .. } => v3_1_1::Connack::builder()
-                .session_present(false)
+            Outbound::Connack(welcome) => v3_1_1::Connack::builder()
+                .session_present(welcome.session_present)
                 .return_code(ConnectReturnCode::Accepted)
                 .build()?
                 .into(),
             Outbound::Puback(id, _) => v3_1_1::Puback::builder().packet_id(*id).build()?.into(),
-            Outbound::Pubrec(id) => v3_1_1::Pubrec::builder().packet_id(*id).build()?.into(),
-            Outbound::Pubcomp(id) => v3_1_1::Pubcomp::builder().packet_id(*id).build()?.into(),
+            Outbound::Pubrec(id, _) => v3_1_1::Pubrec::builder().packet_id(*id).build()?.into(),
+            Outbound::Pubcomp(id, _) => v3_1_1::Pubcomp::builder().packet_id(*id).build()?.into(),
             Outbound::Suback(id, outcomes) => v3_1_1::Suback::builder()
                 .packet_id(*id)
                 .return_codes(outcomes.iter().map(return_code).collect())
@@ -99,13 +114,15 @@ impl Outbound<'_> {
 
     fn to_v5(&self, detail: bool) -> Result<Packet, MqttError> {
         Ok(match self {
-            Outbound::Connack { client_id, keep_alive_s, receive_maximum } => {
-                let client_id = client_id.as_deref();
-                connack_v5(client_id, *keep_alive_s, *receive_maximum)?.into()
-            }
+            Outbound::Connack(welcome) => connack_v5(welcome)?.into(),
             Outbound::Puback(id, verdict) => puback_v5(*id, verdict, detail)?.into(),
-            Outbound::Pubrec(id) => v5_0::Pubrec::builder().packet_id(*id).build()?.into(),
-            Outbound::Pubcomp(id) => v5_0::Pubcomp::builder().packet_id(*id).build()?.into(),
+            Outbound::Pubrec(id, verdict) => pubrec_v5(*id, verdict, detail)?.into(),
+            Outbound::Pubcomp(id, true) => v5_0::Pubcomp::builder().packet_id(*id).build()?.into(),
+            Outbound::Pubcomp(id, false) => v5_0::Pubcomp::builder()
+                .packet_id(*id)
+                .reason_code(PubcompReasonCode::PacketIdentifierNotFound)
+                .build()?
+                .into(),
             Outbound::Suback(id, outcomes) => suback_v5(*id, outcomes, detail)?.into(),
             Outbound::Unsuback(id, existed) => v5_0::Unsuback::builder()
                 .packet_id(*id)
@@ -118,30 +135,65 @@ impl Outbound<'_> {
 }
 
 /// The protocol core adds the largest packet that it takes.
-fn connack_v5(
-    client_id: Option<&str>,
-    keep_alive_s: Option<u16>,
-    receive_maximum: u16,
-) -> Result<v5_0::Connack, MqttError> {
+fn connack_v5(welcome: &Welcome) -> Result<v5_0::Connack, MqttError> {
     let mut properties: Properties = vec![
-        SessionExpiryInterval::new(0)?.into(),
-        ReceiveMaximum::new(receive_maximum)?.into(),
-        MaximumQos::new(1)?.into(),
+        ReceiveMaximum::new(welcome.receive_maximum)?.into(),
+        TopicAliasMaximum::new(ALIASES_MAX)?.into(),
         WildcardSubscriptionAvailable::new(0)?.into(),
         SubscriptionIdentifierAvailable::new(0)?.into(),
         SharedSubscriptionAvailable::new(0)?.into(),
     ];
-    if let Some(client_id) = client_id {
+    if let Some(seconds) = welcome.session_expiry_s {
+        properties.push(SessionExpiryInterval::new(seconds)?.into());
+    }
+    if let Some(client_id) = &welcome.client_id {
         properties.push(AssignedClientIdentifier::new(client_id)?.into());
     }
-    if let Some(seconds) = keep_alive_s {
+    if let Some(seconds) = welcome.keep_alive_s {
         properties.push(ServerKeepAlive::new(seconds)?.into());
     }
+    if let Some(topic) = &welcome.response_topic {
+        properties.push(ResponseInformation::new(topic)?.into());
+    }
     v5_0::Connack::builder()
-        .session_present(false)
+        .session_present(welcome.session_present)
         .reason_code(ConnectReasonCode::Success)
         .props(properties)
         .build()
+}
+
+/// The answer to a request, with everything by which its sender knows it.
+///
+/// # Errors
+/// If the request cannot be answered, as when its topic has wildcards.
+pub fn response(request: &Request, verdict: &Verdict) -> Result<Bytes, MqttError> {
+    let mut properties: Properties = Vec::new();
+    if let Some(correlation) = &request.correlation {
+        properties.push(CorrelationData::new(correlation)?.into());
+    }
+    for (key, value) in &request.user_properties {
+        properties.push(UserProperty::new(key, value)?.into());
+    }
+    let publish =
+        v5_0::Publish::builder().topic_name(&request.response_topic)?.qos(Qos::AtMostOnce);
+    let publish = publish.props(properties).payload(verdict.receipt.as_bytes()).build()?;
+    Ok(publish.to_continuous_buffer().into())
+}
+
+fn pubrec_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Pubrec, MqttError> {
+    let reason = match verdict.reason {
+        Reason::Success => PubrecReasonCode::Success,
+        Reason::ImplementationSpecific => PubrecReasonCode::ImplementationSpecificError,
+        Reason::NotAuthorized => PubrecReasonCode::NotAuthorized,
+        Reason::TopicNameInvalid => PubrecReasonCode::TopicNameInvalid,
+        Reason::QuotaExceeded => PubrecReasonCode::QuotaExceeded,
+        Reason::PayloadFormatInvalid => PubrecReasonCode::PayloadFormatInvalid,
+    };
+    let pubrec = v5_0::Pubrec::builder().packet_id(id).reason_code(reason);
+    if !detail {
+        return pubrec.build();
+    }
+    pubrec.props(vec![UserProperty::new("receipt", &verdict.receipt)?.into()]).build()
 }
 
 fn puback_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Puback, MqttError> {
@@ -166,11 +218,13 @@ fn puback_reason(reason: Reason) -> PubackReasonCode {
 /// A SUBACK has one reason in words for all its lines: the first refusal's.
 fn suback_v5(
     id: u16,
-    outcomes: &[Result<(), Refused>],
+    outcomes: &[Result<u8, Refused>],
     detail: bool,
 ) -> Result<v5_0::Suback, MqttError> {
     let reasons = outcomes.iter().map(|outcome| match outcome {
-        Ok(()) => SubackReasonCode::GrantedQos0,
+        Ok(0) => SubackReasonCode::GrantedQos0,
+        Ok(1) => SubackReasonCode::GrantedQos1,
+        Ok(_) => SubackReasonCode::GrantedQos2,
         Err(refused) => refused.reason,
     });
     let suback = v5_0::Suback::builder().packet_id(id).reason_codes(reasons.collect());
@@ -182,9 +236,11 @@ fn suback_v5(
     }
 }
 
-fn return_code(outcome: &Result<(), Refused>) -> SubackReturnCode {
+fn return_code(outcome: &Result<u8, Refused>) -> SubackReturnCode {
     match outcome {
-        Ok(()) => SubackReturnCode::SuccessMaximumQos0,
+        Ok(0) => SubackReturnCode::SuccessMaximumQos0,
+        Ok(1) => SubackReturnCode::SuccessMaximumQos1,
+        Ok(_) => SubackReturnCode::SuccessMaximumQos2,
         Err(_) => SubackReturnCode::Failure,
     }
 }

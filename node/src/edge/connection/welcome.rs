@@ -1,0 +1,112 @@
+//! How a client comes in: its CONNECT, the session that it may find, its CONNACK.
+//!
+//! A session is what can be derived from state (the topics that a player of that id is subscribed to,
+//! and an inbox that is projected anew), so a client finds it on any node. What a broker would keep
+//! beyond that, packet ids in flight, does not move: whatever was not acknowledged is sent again by
+//! its sender, and means the same.
+
+use super::{Closed, Connection, Done, RESPONSE_TOPICS};
+use crate::edge::counters::{ActiveSession, ConnectResult};
+use crate::edge::packet::{Connect, Outbound, Protocol, Replay, Welcome, Wish};
+use crate::edge::sessions::Seated;
+use crate::service::Feed;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A client that has been welcomed.
+pub(super) struct Session<'a> {
+    pub(super) seated: Seated,
+    /// Counts while it lives.
+    _active: ActiveSession<'a>,
+}
+
+/// A client that comes, with the session that it found.
+pub(super) struct Arrival {
+    client_id: String,
+    welcome: Welcome,
+    session: Vec<(String, Feed)>,
+}
+
+impl<IO> Connection<'_, IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    pub(super) fn on_connect(&mut self, connect: Connect) -> Result<(), Closed> {
+        let clean = connect.clean;
+        let (client_id, welcome) = self.introduce(connect);
+        if self.edge.sessions().is_draining() {
+            return Err(Closed::Drained);
+        }
+        if clean {
+            return self.on_arrived(Arrival { client_id, welcome, session: Vec::new() });
+        }
+        self.settling = true;
+        let players = Arc::clone(self.edge.players());
+        self.work.push(Box::pin(async move {
+            let mut session = Vec::new();
+            for topic in players.session(&client_id).await {
+                // What is no longer there is no part of the session.
+                if let Ok(feed) = players.subscribe(&topic).await {
+                    session.push((topic, feed));
+                }
+            }
+            Done::Arrived(Box::new(Arrival { client_id, welcome, session }))
+        }));
+        Ok(())
+    }
+
+    pub(super) fn on_arrived(&mut self, arrival: Arrival) -> Result<(), Closed> {
+        let Arrival { client_id, mut welcome, session } = arrival;
+        self.settling = false;
+        welcome.session_present = !session.is_empty();
+        if session.is_empty() {
+            welcome.session_expiry_s = Some(0);
+        }
+        self.send(&Outbound::Connack(welcome))?;
+        for (filter, feed) in session {
+            let (replay, has_options) = (Replay::Always, false);
+            let wish = Wish { filter, qos: 1, retain_as_published: false, replay, has_options };
+            self.feeds.add(wish, Some(feed), self.takes_alias);
+        }
+        let edge = self.edge;
+        edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
+        let active = ActiveSession::begin(edge.counters());
+        self.session = Some(Session { seated: edge.sessions().take(&client_id), _active: active });
+        Ok(())
+    }
+
+    /// Takes in what a client says of itself.
+    fn introduce(&mut self, connect: Connect) -> (String, Welcome) {
+        let limits = self.edge.limits();
+        let v5 = self.guard.protocol() == Some(Protocol::V5);
+        let given = v5 && connect.keep_alive_s == 0;
+        let keep_alive_s = given.then_some(limits.keep_alive_default_s.get());
+        let seconds = keep_alive_s.unwrap_or(connect.keep_alive_s);
+        let silence_ms = u64::from(seconds) * 1500;
+        self.silence_max = (seconds > 0).then_some(Duration::from_millis(silence_ms));
+        if let Some(bytes) = connect.packet_bytes_max {
+            self.peer_bytes_max = bytes as usize;
+        }
+        self.takes_alias = connect.alias_maximum > 0;
+        self.deliveries = super::Deliveries::new(connect.receive_maximum);
+        self.will = connect.will;
+        let named = !connect.client_id.is_empty();
+        let number = self.edge.counters().next_client_number();
+        let name = if named { connect.client_id } else { format!("player-{number}") };
+        let response_topic = format!("{RESPONSE_TOPICS}{name}");
+        let welcome = Welcome {
+            client_id: (v5 && !named).then(|| name.clone()),
+            keep_alive_s,
+            receive_maximum: limits.in_flight_max.get(),
+            response_topic: connect.wants_response_topic.then_some(response_topic),
+            ..Welcome::default()
+        };
+        // A name that was given can be guessed; no client can send one with a zero, and take over.
+        (if named { name } else { format!("\0{name}") }, welcome)
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        self.session.as_ref().map_or("", |session| session.seated.client_id())
+    }
+}

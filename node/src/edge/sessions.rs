@@ -1,0 +1,182 @@
+//! Who is connected here, by client id: so that a newcomer takes over from a connection that is still
+//! half there, and a node that drains can send everybody elsewhere.
+//!
+//! A map per shard of client ids, each behind a lock of its own that is held for one look-up: no lock
+//! is shared by all connections. A client without a name of its own is given one that nobody has.
+
+use futures_util::task::AtomicWaker;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+use tokio::time::sleep;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// All sessions of this node.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    shards: [Mutex<Shard>; SHARDS],
+    draining: AtomicBool,
+    elsewhere: OnceLock<Vec<String>>,
+}
+
+type Shard = BTreeMap<Arc<str>, Arc<Seat>>;
+
+/// What a connection is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Another connection has its client id now.
+    TakenOver,
+    /// The node is going: use another.
+    Drained,
+}
+
+/// A connection's ear.
+#[derive(Debug, Default)]
+struct Seat {
+    order: AtomicU8,
+    waker: AtomicWaker,
+}
+
+/// A taken client id; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seated {
+    sessions: Arc<Sessions>,
+    client_id: Arc<str>,
+    seat: Arc<Seat>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Sessions {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            draining: AtomicBool::new(false),
+            elsewhere: OnceLock::new(),
+        }
+    }
+}
+
+impl Sessions {
+    /// Takes a client id, from whoever has it.
+    pub(super) fn take(self: &Arc<Self>, client_id: &str) -> Seated {
+        let client_id: Arc<str> = client_id.into();
+        let seat = Arc::new(Seat::default());
+        let before = self.shard(&client_id).insert(Arc::clone(&client_id), Arc::clone(&seat));
+        if let Some(before) = before {
+            before.tell(Order::TakenOver);
+        }
+        Seated { sessions: Arc::clone(self), client_id, seat }
+    }
+
+    /// Whether newcomers are to be sent elsewhere.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Where else a client may go; clients are spread over what there is.
+    pub(super) fn elsewhere(&self, client_id: &str) -> Option<&str> {
+        let all = self.elsewhere.get()?;
+        let turn = xxh3_64(client_id.as_bytes()) as usize;
+        all.get(turn.checked_rem(all.len())?).map(String::as_str)
+    }
+
+    /// Sends everybody elsewhere, shard by shard over about `within`, so that the others are not
+    /// stormed.
+    pub(super) async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
+        // Set once: a node drains towards the end of its life.
+        let _ = self.elsewhere.set(elsewhere);
+        self.draining.store(true, Ordering::Release);
+        for shard in &self.shards {
+            let seats: Vec<_> = lock(shard).values().cloned().collect();
+            if !seats.is_empty() {
+                seats.iter().for_each(|seat| seat.tell(Order::Drained));
+                sleep(within / SHARDS as u32).await;
+            }
+        }
+    }
+
+    fn shard(&self, client_id: &str) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[xxh3_64(client_id.as_bytes()) as usize % SHARDS])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seat {
+    fn tell(&self, order: Order) {
+        // The first order stands.
+        let _ =
+            self.order.compare_exchange(0, order as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
+        self.waker.wake();
+    }
+}
+
+impl Seated {
+    /// What was told; whoever is told nothing is woken when something comes.
+    pub(super) fn poll_order(&self, cx: &Context<'_>) -> Option<Order> {
+        self.seat.waker.register(cx.waker());
+        match self.seat.order.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Order::TakenOver),
+            _ => Some(Order::Drained),
+        }
+    }
+
+    /// The client id.
+    pub(super) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut shard = self.sessions.shard(&self.client_id);
+        if shard.get(&self.client_id).is_some_and(|seat| Arc::ptr_eq(seat, &self.seat)) {
+            shard.remove(&self.client_id);
+        }
+    }
+}
+
+/// As many as there are slots' second digits, four times: two connections seldom meet.
+const SHARDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn order(seated: &Seated) -> Option<Order> {
+        seated.poll_order(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_newcomer_takes_over_and_stays_when_the_old_one_goes() {
+        let sessions = Arc::new(Sessions::default());
+        let (old, other) = (sessions.take("ada"), sessions.take("bob"));
+        assert_eq!(order(&old), None);
+        let new = sessions.take("ada");
+        assert_eq!((order(&old), order(&other)), (Some(Order::TakenOver), None));
+        drop(old);
+        let newest = sessions.take("ada");
+        assert_eq!((order(&new), order(&newest)), (Some(Order::TakenOver), None));
+        drop((new, newest));
+        assert!(sessions.shard("ada").get("ada").is_none(), "nothing is left behind");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_is_sent_elsewhere_and_spread() {
+        let sessions = Arc::new(Sessions::default());
+        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"))).collect();
+        let nodes = vec!["n2:1883".to_owned(), "n3:1883".to_owned()];
+        sessions.drain(nodes.clone(), Duration::from_secs(1)).await;
+        assert!(seated.iter().all(|seated| order(seated) == Some(Order::Drained)));
+        let to_n2 = seated
+            .iter()
+            .filter(|seated| sessions.elsewhere(seated.client_id()) == Some(&nodes[0]));
+        assert!((25..75).contains(&to_n2.count()));
+        assert!(sessions.is_draining());
+    }
+}
