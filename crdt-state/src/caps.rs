@@ -13,5 +13,21 @@ pub const NAME_BYTES_MAX: usize = 48;
 pub const KEY_BYTES_MAX: usize = 64;
 /// Flags, counters, sets and settings of one kind.
 pub const KEYS_MAX: usize = 1_024;
+/// Bytes of what a register holds, or of a set's member.
+pub const VALUE_BYTES_MAX: usize = 1_024;
+/// Members that one set has ever had.
+pub const MEMBERS_MAX: usize = 4_096;
+/// Origins that one operation may have seen.
+pub const WRITERS_MAX: usize = 4_096;
+/// Players of one event that were ever kicked, muted, renamed or given time: each of these apart.
+pub const MARKED_MAX: usize = 65_536;
+/// Time that one player can be given beyond the others, in milliseconds.
+pub const EXTRA_MS_MAX: u32 = 600_000;
+/// Points that one award can give or take.
+pub const AWARD_POINTS_MAX: i32 = 1_000_000;
+/// Notes of an audit trail.
+pub const NOTES_MAX: usize = 65_536;
+/// Largest order hint: an honest one counts changes, and nobody may use all of them up.
+pub const LAMPORT_MAX: u64 = 1 << 53;
 /// Instances that an event can run through.
 pub const INSTANCES_MAX: u32 = 100_000;

@@ -9,9 +9,8 @@ use crate::caps;
 use crate::column::Cell;
 use crate::engagement::quiz::Script;
 use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
-use crate::named::FlagOp;
+use crate::named::Change;
 use crate::stage::Stage;
-use crdts::orswot;
 use serde::{Deserialize, Serialize};
 
 /// One change of an event's state.
@@ -27,14 +26,8 @@ pub enum Delta {
     Extend(Extend),
     /// An origin takes no more answers for a round.
     Seal(Seal),
-    /// A flag changes.
-    Flag(FlagChange),
-    /// A counter changes.
-    Count(CountChange),
-    /// A set changes.
-    Member(SetChange),
-    /// A setting is written.
-    Setting(SettingChange),
+    /// Something that the event names changes, or a player is marked; each in a kind of its own.
+    Named(Change),
     /// Players are taken.
     Joins(Vec<Join>),
     /// Answers are taken.
@@ -96,46 +89,6 @@ pub struct Seal {
     pub control: u64,
 }
 
-/// See [`Delta::Flag`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FlagChange {
-    /// Which flag.
-    pub name: String,
-    /// What happens to it.
-    pub op: FlagOp,
-}
-
-/// See [`Delta::Count`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CountChange {
-    /// Which counter.
-    pub name: String,
-    /// The writer's running total in that direction, so that a repetition counts once.
-    pub total: u64,
-    /// Whether it counts up.
-    pub up: bool,
-}
-
-/// See [`Delta::Member`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SetChange {
-    /// Which set.
-    pub name: String,
-    /// What happens to it.
-    pub op: orswot::Op<String, Origin>,
-}
-
-/// See [`Delta::Setting`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettingChange {
-    /// Order hint of the writer.
-    pub lamport: Lamport,
-    /// Which setting.
-    pub name: String,
-    /// What it is set to.
-    pub value: String,
-}
-
 /// A player is taken, or a join that was proven by a token is written down again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
@@ -195,10 +148,7 @@ impl Delta {
             Delta::Advance(_) => 3,
             Delta::Extend(_) => 4,
             Delta::Seal(_) => 5,
-            Delta::Flag(_) => 6,
-            Delta::Count(_) => 7,
-            Delta::Member(_) => 8,
-            Delta::Setting(_) => 9,
+            Delta::Named(change) => change.kind(),
             Delta::Joins(_) => 64,
             Delta::Answers(_) => 65,
         }
@@ -211,10 +161,7 @@ impl Delta {
             Delta::Advance(x) => postcard::to_stdvec(x),
             Delta::Extend(x) => postcard::to_stdvec(x),
             Delta::Seal(x) => postcard::to_stdvec(x),
-            Delta::Flag(x) => postcard::to_stdvec(x),
-            Delta::Count(x) => postcard::to_stdvec(x),
-            Delta::Member(x) => postcard::to_stdvec(x),
-            Delta::Setting(x) => postcard::to_stdvec(x),
+            Delta::Named(x) => x.payload(),
             Delta::Joins(x) => postcard::to_stdvec(x),
             Delta::Answers(x) => postcard::to_stdvec(x),
         };
@@ -222,47 +169,46 @@ impl Delta {
     }
 
     fn read(kind: u32, payload: &[u8]) -> Result<Delta, DecodeError> {
-        fn of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-            match postcard::take_from_bytes(bytes) {
-                Ok((value, [])) => Ok(value),
-                Ok(_) => Err(malformed("a payload is longer than its content")),
-                Err(_) => Err(malformed("a payload does not decode")),
-            }
-        }
         Ok(match kind {
-            1 => Delta::Create(of(payload)?),
-            2 => Delta::Enrol(of(payload)?),
-            3 => Delta::Advance(of(payload)?),
-            4 => Delta::Extend(of(payload)?),
-            5 => Delta::Seal(of(payload)?),
-            6 => Delta::Flag(of(payload)?),
-            7 => Delta::Count(of(payload)?),
-            8 => Delta::Member(of(payload)?),
-            9 => Delta::Setting(of(payload)?),
-            64 => Delta::Joins(of(payload)?),
-            65 => Delta::Answers(of(payload)?),
-            _ => return Err(DecodeError::Unsupported { kind, version: VERSION }),
+            1 => Delta::Create(whole(payload)?),
+            2 => Delta::Enrol(whole(payload)?),
+            3 => Delta::Advance(whole(payload)?),
+            4 => Delta::Extend(whole(payload)?),
+            5 => Delta::Seal(whole(payload)?),
+            64 => Delta::Joins(whole(payload)?),
+            65 => Delta::Answers(whole(payload)?),
+            _ => match Change::read(kind, payload) {
+                Some(change) => Delta::Named(change?),
+                None => return Err(DecodeError::Unsupported { kind, version: VERSION }),
+            },
         })
+    }
+
+    /// Whether `origin` can have written it.
+    #[must_use]
+    pub fn is_by(&self, origin: Origin) -> bool {
+        match self {
+            Delta::Named(change) => change.is_by(origin),
+            _ => true,
+        }
     }
 
     /// What a delta must keep, whoever wrote it.
     fn check(&self) -> Result<(), DecodeError> {
-        let fits = |name: &str| !name.is_empty() && name.len() <= caps::KEY_BYTES_MAX;
         let ok = match self {
-            Delta::Create(create) => !create.script.questions.is_empty(),
+            Delta::Create(create) => {
+                !create.script.questions.is_empty() && create.lamport <= caps::LAMPORT_MAX
+            }
             Delta::Enrol(enrol) => enrol.name.len() <= caps::KEY_BYTES_MAX,
             Delta::Advance(advance) => {
                 let instance = advance.to.instance;
-                advance.to.is_valid() && (advance.to.is_over() || instance <= caps::INSTANCES_MAX)
+                advance.to.is_valid()
+                    && advance.lamport <= caps::LAMPORT_MAX
+                    && (advance.to.is_over() || instance <= caps::INSTANCES_MAX)
             }
             Delta::Extend(extend) => extend.instance <= caps::INSTANCES_MAX,
             Delta::Seal(seal) => seal.instance <= caps::INSTANCES_MAX,
-            Delta::Flag(change) => fits(&change.name),
-            Delta::Count(change) => fits(&change.name),
-            Delta::Member(change) => fits(&change.name),
-            Delta::Setting(change) => {
-                fits(&change.name) && change.value.len() <= caps::ENTRY_BYTES_MAX / 16
-            }
+            Delta::Named(change) => change.is_within_caps(),
             Delta::Joins(joins) => {
                 joins.len() <= caps::DELTA_ROWS_MAX && joins.iter().all(is_possible_join)
             }
@@ -284,6 +230,15 @@ fn is_possible_join(join: &Join) -> bool {
     join.row.number < caps::ROWS_MAX
         && !join.name.is_empty()
         && join.name.len() <= caps::NAME_BYTES_MAX
+}
+
+/// Reads a payload that must be used up.
+pub(crate) fn whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, DecodeError> {
+    match postcard::take_from_bytes(payload) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(malformed("a payload is longer than its content")),
+        Err(_) => Err(malformed("a payload does not decode")),
+    }
 }
 
 /// Writes an entry.

@@ -51,9 +51,12 @@ impl EventState {
     /// Takes in one entry of a lane, whole or not at all.
     ///
     /// # Errors
-    /// When the entry cannot be read; the state is then unchanged.
+    /// When the entry cannot be read, or is in another's name; the state is then unchanged.
     pub fn apply(&mut self, from: LaneId, entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
         let deltas = delta::decode(entry)?;
+        if !deltas.iter().all(|delta| delta.is_by(from.origin)) {
+            return Err(DecodeError::Malformed { what: "a change is written in another's name" });
+        }
         for delta in &deltas {
             self.take(from.origin, delta.clone());
         }
@@ -79,13 +82,9 @@ impl EventState {
                 self.rounds.at(extend.instance).open_ms.merge(Max(extend.open_ms));
             }
             Delta::Seal(seal) => self.rounds.seal(&seal),
-            Delta::Flag(change) => self.named.flags.at(change.name).apply(change.op),
-            Delta::Count(change) => self.named.count(change.name, origin, change.total, change.up),
-            Delta::Member(change) => self.named.change_set(change.name, change.op),
-            Delta::Setting(change) => {
-                self.lamport.observe(change.lamport);
-                let register = self.named.settings.at(change.name);
-                register.write(change.value, (change.lamport, origin));
+            Delta::Named(change) => {
+                self.lamport.observe(change.lamport().unwrap_or_default());
+                self.named.take(origin, change);
             }
             Delta::Joins(joins) => {
                 for join in joins {
@@ -123,7 +122,7 @@ impl EventState {
     /// An order hint larger than everything seen.
     #[must_use]
     pub fn next_lamport(&self) -> Lamport {
-        self.lamport.0 + 1
+        (self.lamport.0 + 1).min(crate::caps::LAMPORT_MAX)
     }
 
     /// What is known of an instance.

@@ -4,13 +4,15 @@
 //! that one set of laws tests theirs and ours. A merge cannot fail: `Validation` is [`Infallible`].
 //! `validate_merge` of the crate's own types is quadratic and is never called.
 
-use crdts::CvRDT;
+use crdts::{CmRDT, CvRDT};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// Only grows: the larger value wins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Max<T>(pub T);
 
 impl<T: Ord> Max<T> {
@@ -21,6 +23,19 @@ impl<T: Ord> Max<T> {
             self.0 = value;
         }
         grows
+    }
+}
+
+impl<T: Ord> CmRDT for Max<T> {
+    type Op = T;
+    type Validation = Infallible;
+
+    fn validate_op(&self, _: &T) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn apply(&mut self, value: T) {
+        self.observe(value);
     }
 }
 
@@ -37,7 +52,7 @@ impl<T: Ord> CvRDT for Max<T> {
 }
 
 /// The smallest value that was ever offered; nothing is the top.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Min<T>(pub Option<T>);
 
 impl<T> Default for Min<T> {
@@ -54,6 +69,19 @@ impl<T: Ord> Min<T> {
             self.0 = Some(value);
         }
         wins
+    }
+}
+
+impl<T: Ord> CmRDT for Min<T> {
+    type Op = T;
+    type Validation = Infallible;
+
+    fn validate_op(&self, _: &T) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn apply(&mut self, value: T) {
+        self.observe(value);
     }
 }
 

@@ -6,15 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use crdt_state::delta::{
-    Advance, Answers, CountChange, Create, Delta, Enrol, Extend, FlagChange, Join, Seal, SetChange,
-    SettingChange, encode,
-};
+use crdt_state::delta::{Advance, Answers, Create, Delta, Enrol, Extend, Join, Seal, encode};
 use crdt_state::engagement::quiz::{Question, Script, standings};
-use crdt_state::named::Flag;
 use crdt_state::{EventState, Lane, LaneId, NodeId, Origin, Phase, PlayerId, Row, Stage};
-use crdts::{CvRDT, Orswot};
+use crdts::CvRDT;
 use proptest::prelude::*;
+
+mod changes;
 
 const ORIGINS: usize = 3;
 
@@ -34,10 +32,8 @@ enum Act {
         question: u8,
     },
     Extend(u8, u16),
-    Lock(bool),
-    React,
-    CoHost(u8, bool),
-    Setting(u8),
+    /// A change of something named: its kind and its value.
+    Change(u8, u8),
     Seal(u8),
     /// Takes in the next few entries of another origin.
     Hear(u8, u8),
@@ -45,22 +41,19 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        any::<u8>().prop_map(Act::Join),
-        (any::<u8>(), 1..4u8, any::<u16>(), any::<u8>()).prop_map(
+        1 => any::<u8>().prop_map(Act::Join),
+        1 => (any::<u8>(), 1..4u8, any::<u16>(), any::<u8>()).prop_map(
             |(player, instance, elapsed, choice)| Act::Answer { player, instance, elapsed, choice }
         ),
-        (1..4u8, 2..8u8, any::<u8>()).prop_map(|(instance, phase, question)| Act::Advance {
+        1 => (1..4u8, 2..8u8, any::<u8>()).prop_map(|(instance, phase, question)| Act::Advance {
             instance,
             phase,
             question
         }),
-        (1..4u8, any::<u16>()).prop_map(|(i, ms)| Act::Extend(i, ms)),
-        any::<bool>().prop_map(Act::Lock),
-        Just(Act::React),
-        (any::<u8>(), any::<bool>()).prop_map(|(who, add)| Act::CoHost(who % 3, add)),
-        any::<u8>().prop_map(Act::Setting),
-        (1..4u8).prop_map(Act::Seal),
-        (any::<u8>(), 1..6u8).prop_map(|(from, n)| Act::Hear(from % ORIGINS as u8, n)),
+        1 => (1..4u8, any::<u16>()).prop_map(|(i, ms)| Act::Extend(i, ms)),
+        4 => (0..changes::KINDS, any::<u8>()).prop_map(|(kind, value)| Act::Change(kind, value)),
+        1 => (1..4u8).prop_map(Act::Seal),
+        2 => (any::<u8>(), 1..6u8).prop_map(|(from, n)| Act::Hear(from % ORIGINS as u8, n)),
     ]
 }
 
@@ -72,7 +65,7 @@ struct Writer {
     state: EventState,
     lanes: [Vec<Vec<u8>>; 2],
     heard: [[usize; 2]; ORIGINS],
-    reactions: u64,
+    totals: changes::Totals,
 }
 
 impl Writer {
@@ -82,7 +75,7 @@ impl Writer {
             state: EventState::default(),
             lanes: Default::default(),
             heard: Default::default(),
-            reactions: 0,
+            totals: changes::Totals::default(),
         }
     }
 
@@ -133,37 +126,14 @@ impl Writer {
                 Lane::Control,
                 Delta::Extend(Extend { instance: u32::from(*instance), open_ms: u32::from(*ms) }),
             ),
-            Act::Lock(on) => {
-                let name = "lobby_lock".to_owned();
-                let flag = self.state.named.flags.0.get(&name).cloned().unwrap_or_default();
-                let op = if *on { Flag::enable(&flag, self.origin) } else { flag.disable() };
-                self.write(Lane::Control, Delta::Flag(FlagChange { name, op }));
+            Act::Change(kind, value) => {
+                let me = (self.origin, lamport);
+                let pick = (*kind, *value);
+                let change = changes::pick(&self.state.named, me, &mut self.totals, pick);
+                if let Some(change) = change {
+                    self.write(Lane::Control, Delta::Named(change));
+                }
             }
-            Act::React => {
-                self.reactions += 1;
-                let (name, total) = ("wow".to_owned(), self.reactions);
-                self.write(Lane::Control, Delta::Count(CountChange { name, total, up: true }));
-            }
-            Act::CoHost(who, add) => {
-                let name = "co_hosts".to_owned();
-                let set: Orswot<String, Origin> =
-                    self.state.named.sets.0.get(&name).cloned().unwrap_or_default();
-                let who = format!("host{who}");
-                let op = if *add {
-                    set.add(who, set.read_ctx().derive_add_ctx(self.origin))
-                } else {
-                    set.rm(who.clone(), set.contains(&who).derive_rm_ctx())
-                };
-                self.write(Lane::Control, Delta::Member(SetChange { name, op }));
-            }
-            Act::Setting(value) => self.write(
-                Lane::Control,
-                Delta::Setting(SettingChange {
-                    lamport,
-                    name: "theme".into(),
-                    value: value.to_string(),
-                }),
-            ),
             Act::Seal(instance) => {
                 let seal = Seal {
                     origin: self.origin,

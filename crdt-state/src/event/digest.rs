@@ -1,10 +1,10 @@
 //! A canonical digest of an event's state: equal states give equal digests on every node.
 //!
-//! It walks the state in its own order and never hashes an encoding: two equal `Orswot`s may encode to
-//! different bytes, since `crdts` keeps their members in hash maps.
+//! It walks the state in its own order and never hashes an encoding. All that is named stands in ordered
+//! maps, so that equal states hash equal; an `Orswot` of the `crdts` crate would not, since it keeps its
+//! members in hash maps.
 
 use super::EventState;
-use crdts::{Orswot, VClock};
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -14,7 +14,7 @@ impl EventState {
     pub fn digest(&self) -> u64 {
         let mut hash = Xxh3::new();
         self.hash_program(&mut hash);
-        self.hash_named(&mut hash);
+        self.named.hash(&mut hash);
         for (row, player) in self.players.rows() {
             (row, player.id, &player.name).hash(&mut hash);
         }
@@ -39,22 +39,6 @@ impl EventState {
         self.enrolled.hash(hash);
     }
 
-    fn hash_named(&self, hash: &mut Xxh3) {
-        for (name, flag) in &self.named.flags.0 {
-            (name, flag.is_on()).hash(hash);
-        }
-        for (name, counter) in &self.named.counters.0 {
-            (name, counter.read().to_string()).hash(hash);
-        }
-        for (name, set) in &self.named.sets.0 {
-            name.hash(hash);
-            hash_set(set, hash);
-        }
-        for (name, register) in &self.named.settings.0 {
-            (name, register.value()).hash(hash);
-        }
-    }
-
     fn hash_answers(&self, hash: &mut Xxh3) {
         for (key, sheet) in &self.sheets.0 {
             for (origin, column) in &sheet.0 {
@@ -65,18 +49,5 @@ impl EventState {
                 }
             }
         }
-    }
-}
-
-fn hash_set<A: Ord + Hash + Clone>(set: &Orswot<String, A>, hash: &mut Xxh3) {
-    let mut members: Vec<&String> = set.iter().map(|member| member.val).collect();
-    members.sort_unstable();
-    members.hash(hash);
-    hash_clock(&set.clock(), hash);
-}
-
-fn hash_clock<A: Ord + Hash>(clock: &VClock<A>, hash: &mut Xxh3) {
-    for dot in clock.iter() {
-        (dot.actor, dot.counter).hash(hash);
     }
 }

@@ -8,8 +8,8 @@ use super::core::EventCore;
 use super::intake::Waiting;
 use super::views::{stage_of, stage_view};
 use crate::service::view::{Command, CommandRequest, Refusal};
-use crdt_state::delta::{Delta, Extend, FlagChange};
-use crdt_state::named::LOBBY_LOCK;
+use crdt_state::delta::{Delta, Extend};
+use crdt_state::named::{Change, FlagChange, LOBBY_LOCK};
 use crdt_state::{Lane, LaneId, Mono, Phase, Stage};
 use std::time::Duration;
 
@@ -167,12 +167,12 @@ impl EventCore {
 
     fn lock(&mut self, now: Mono, ticket: u64, on: bool) {
         let name = LOBBY_LOCK.to_owned();
-        let flag = self.carried.state.named.flags.0.get(&name).cloned().unwrap_or_default();
-        if flag.is_on() == on {
+        let flag = self.carried.state.named.flags.get(&name).cloned().unwrap_or_default();
+        let Some(op) = flag.set(self.identity.origin, on) else {
             return self.told_already(now, ticket, self.stage());
-        }
-        let op = if on { flag.enable(self.identity.origin) } else { flag.disable() };
-        let seq = self.write_control(now, vec![Delta::Flag(FlagChange { name, op })]);
+        };
+        let change = Change::Flag(FlagChange { name, op });
+        let seq = self.write_control(now, vec![Delta::Named(change)]);
         self.commanded(now, ticket, seq);
     }
 
