@@ -14,22 +14,28 @@
 //! addresses come in as seeds.
 
 mod addresses;
+mod changes;
 mod config;
 mod connect;
 mod endpoint;
 mod frames;
 mod gossip;
+mod guard;
 mod handshake;
 mod identity;
 mod link;
 mod links;
 mod membership;
+mod notice;
 mod queue;
 mod reason;
+mod standing;
 mod stats;
+mod supervise;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{MemberChange, MemberEvent};
 pub use config::{
     ConfigError, KEY_BYTES_MAX, NAME_BYTES_MAX, NetworkConfig, Ports, Spawn, TokioSpawn, Tuning,
     VALUE_BYTES_MAX,
@@ -40,15 +46,18 @@ pub use handshake::{HELLO_BYTES_MAX, WIRE_VERSION};
 pub use identity::{ClusterKey, IdentityError, ParseKeyError};
 pub use membership::Member;
 pub use reason::Reason;
+pub use standing::Standing;
 pub use stats::NetworkStats;
 
 use addresses::AddressBook;
 use bytes::Bytes;
 use crdt_state::{Lane, NodeId, Origin};
 use gossip::GossipInbox;
+use guard::Crowd;
 use handshake::Hello;
 use links::Links;
 use membership::Membership;
+use notice::Notice;
 use quinn::Endpoint;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -58,11 +67,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a leaving node waits for its goodbyes to be acknowledged.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Member events that a slow reader may be behind; it is told how many it missed beyond them.
+const MEMBER_EVENTS: usize = 256;
 
 /// A node's network: a handle that may be cloned freely. It runs until [`leave`](Self::leave).
 #[derive(Clone)]
@@ -110,6 +122,10 @@ pub struct PeerInfo {
     pub addr: SocketAddr,
     /// The link's smoothed round trip, as measured by QUIC.
     pub rtt: Duration,
+    /// Packets sent on the link since it stands.
+    pub packets_sent: u64,
+    /// Of those, how many QUIC counts as lost.
+    pub packets_lost: u64,
     /// What it announced when the link was made; [`Member::kvs`] follows later changes.
     pub kvs: BTreeMap<String, String>,
 }
@@ -160,9 +176,9 @@ impl Network {
         let (events, received) = mpsc::channel(config.tuning.events_max);
         let shared = Arc::new(Shared::new(config, ports.spawn, random, endpoint, events));
         shared.members.send_replace(vec![shared.describe_self()]);
-        shared.spawn("accept", connect::accept_connections(shared.clone()));
-        shared.spawn("membership", membership::keep_membership(shared.clone()));
-        shared.spawn("dialler", connect::dial_addresses(shared.clone()));
+        shared.supervise("accept", connect::accept_connections);
+        shared.supervise("membership", membership::keep_membership);
+        shared.supervise("dialler", connect::dial_addresses);
         Ok((Network { shared }, received))
     }
 
@@ -194,10 +210,39 @@ impl Network {
         self.shared.members.subscribe()
     }
 
-    /// Every address at which a node might be, for the store: the seeds of the next start.
+    /// What becomes of the other members, from now on. A reader that is too slow loses the oldest
+    /// events; [`members`](Self::members) then tells how things stand.
+    #[must_use]
+    pub fn member_events(&self) -> broadcast::Receiver<MemberEvent> {
+        self.shared.member_events.subscribe()
+    }
+
+    /// Says something else of this node, to every peer directly and to all others by gossip.
+    /// Nothing takes back [`Standing::Left`], which [`leave`](Self::leave) says too.
+    pub fn stand(&self, standing: Standing) {
+        let said = self.shared.membership.say(standing);
+        self.shared.notify_all(&Notice::Standing(said));
+    }
+
+    /// What this node says of itself.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.shared.membership.said().standing
+    }
+
+    /// Ends the link to a peer whose frames cannot be read; it hears why and is counted.
+    pub fn refuse(&self, origin: Origin) {
+        let link = lock(&self.shared.links).with_origin(origin).cloned();
+        if let Some(link) = link {
+            link.close(Reason::MalformedFrame);
+        }
+    }
+
+    /// Every address at which a node was ever found, for the store:
+    /// [`remembered`](NetworkConfig::remembered) in the next life.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        lock(&self.shared.addresses).iter().collect()
+        lock(&self.shared.addresses).kept().collect()
     }
 
     /// This node's generation: at least the configured one, higher if it was known under a higher
@@ -207,10 +252,11 @@ impl Network {
         self.shared.membership.generation()
     }
 
-    /// Adds discovered addresses; they are tried from now on.
+    /// Adds discovered addresses; they are tried from now on, until nobody has answered there or
+    /// named them again for ten minutes.
     pub fn add_candidates(&self, candidates: impl IntoIterator<Item = SocketAddr>) {
         for candidate in candidates {
-            self.shared.add_seed(candidate);
+            self.shared.note_address(|book, now| book.add_candidate(candidate, now));
         }
         self.shared.redial.notify_one();
     }
@@ -233,12 +279,19 @@ impl Network {
         self.shared.membership.announce(key, value)
     }
 
+    /// Ends when the node has begun to leave.
+    pub async fn leaving(&self) {
+        self.shared.closing().await;
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> NetworkStats {
         NetworkStats {
             links: lock(&self.shared.links).iter().count() as u64,
             addresses: lock(&self.shared.addresses).iter().count() as u64,
+            incarnations: self.shared.membership.incarnations() as u64,
+            incarnations_max: self.shared.config.tuning.incarnations_max as u64,
             ..self.shared.counters.snapshot()
         }
     }
@@ -284,8 +337,10 @@ struct Shared {
     addresses: Mutex<AddressBook>,
     links: Mutex<Links>,
     inbox: GossipInbox,
+    crowd: Mutex<Crowd>,
     membership: Membership,
     members: watch::Sender<Vec<Member>>,
+    member_events: broadcast::Sender<MemberEvent>,
     counters: Counters,
     random: Mutex<ChaCha12Rng>,
     /// Wakes the dialler.
@@ -314,15 +369,22 @@ impl Shared {
             )),
             links: Mutex::default(),
             inbox: GossipInbox::default(),
+            crowd: Mutex::default(),
             membership: Membership::new(config.generation, config.kvs.clone()),
             members: watch::Sender::default(),
+            member_events: broadcast::Sender::new(MEMBER_EVENTS),
             counters: Counters::default(),
             random: Mutex::new(random),
             redial: Notify::new(),
             closing: watch::Sender::new(false),
             config,
         };
-        shared.config.seeds.iter().for_each(|seed| shared.add_seed(*seed));
+        for seed in &shared.config.seeds {
+            shared.note_address(|book, now| book.add_seed(*seed, now));
+        }
+        for address in &shared.config.remembered {
+            shared.note_address(|book, now| book.add_remembered(*address, now));
+        }
         shared
     }
 
@@ -330,16 +392,15 @@ impl Shared {
         self.spawn.spawn(name, Box::pin(task));
     }
 
-    fn add_seed(&self, address: SocketAddr) {
-        if !lock(&self.addresses).add_seed(address, Instant::now()) {
+    /// Enters an address into the book; one that finds no room there is counted.
+    fn note_address(&self, note: impl FnOnce(&mut AddressBook, Instant) -> bool) {
+        if !note(&mut lock(&self.addresses), Instant::now()) {
             self.counters.addresses_refused.count();
         }
     }
 
     fn remember(&self, address: SocketAddr, node: NodeId) {
-        if !lock(&self.addresses).learn(address, node, Instant::now()) {
-            self.counters.addresses_refused.count();
-        }
+        self.note_address(|book, now| book.learn(address, node, now));
     }
 
     /// Ends when the node begins to leave.

@@ -1,8 +1,10 @@
 //! The address book: where nodes were ever seen, and when to dial them next.
 //!
-//! An address stays until its member left, was forgotten, or moved; seeds stay for ever. Whatever
-//! no link covers is dialled, with a wait that doubles from failure to failure, so that a
-//! partition of any length heals by itself. A pure state machine: time and jitter are arguments.
+//! An address at which a node was ever found stays until its member left, was forgotten, or moved;
+//! seeds stay for ever; what was only ever heard of stays for as long as somebody goes on naming
+//! it. Whatever no link covers is dialled, with a wait that doubles from failure to failure, so that
+//! a partition of any length heals by itself. A full book makes room by dropping who was named
+//! longest ago. A pure state machine: time and jitter are arguments.
 
 use crdt_state::{NodeId, Origin};
 use std::collections::BTreeMap;
@@ -13,11 +15,22 @@ use tokio::time::Instant;
 /// Addresses remembered at most. Arbitrary: thirty times the nodes that replicate one event.
 const ADDRESSES_MAX: usize = 1_024;
 
+/// An address where nobody ever answered is dropped so long after it was last named: 10 minutes,
+/// longer than any node takes to start.
+const CANDIDATE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Whoever was named within a minute is never dropped to make room.
+const RECENT: Duration = Duration::from_secs(60);
+
 /// What is known of one address.
 #[derive(Debug)]
 struct Address {
     /// Seeds are never dropped.
     seed: bool,
+    /// A node was found here once, in this life or a former one.
+    kept: bool,
+    /// When somebody last named it: configuration, discovery, gossip or the node itself.
+    named: Instant,
     /// The member that advertises it.
     node: Option<NodeId>,
     /// Who answered there last, whatever address that node advertises.
@@ -67,11 +80,23 @@ impl AddressBook {
         entry.map(|entry| entry.seed = true).is_some() || address == self.own
     }
 
+    /// Adds an address to be tried for as long as it goes on being named; `false` when full.
+    pub(super) fn add_candidate(&mut self, address: SocketAddr, now: Instant) -> bool {
+        self.entry(address, now).is_some() || address == self.own
+    }
+
+    /// Adds an address where a node was in a former life; `false` when the book is full.
+    pub(super) fn add_remembered(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let entry = self.entry(address, now);
+        entry.map(|entry| entry.kept = true).is_some() || address == self.own
+    }
+
     /// Learns where a member is; its former address is dropped. `false` when the book is full.
     pub(super) fn learn(&mut self, address: SocketAddr, node: NodeId, now: Instant) -> bool {
         self.drop_where(|held, entry| entry.node == Some(node) && *held != address);
         let entry = self.entry(address, now);
-        entry.map(|entry| entry.node = Some(node)).is_some() || address == self.own
+        let known = entry.map(|entry| (entry.node, entry.kept) = (Some(node), true));
+        known.is_some() || address == self.own
     }
 
     /// Stops dialling a node that left or was forgotten.
@@ -86,6 +111,9 @@ impl AddressBook {
         now: Instant,
         covered: impl Fn(SocketAddr, Option<Origin>) -> bool,
     ) -> Vec<SocketAddr> {
+        self.addresses.retain(|_, entry| {
+            entry.seed || entry.kept || entry.own || entry.named + CANDIDATE_PATIENCE > now
+        });
         let mut due = Vec::new();
         for (address, entry) in &mut self.addresses {
             let waiting = entry.own || entry.dialling || entry.due > now;
@@ -107,6 +135,7 @@ impl AddressBook {
     pub(super) fn answered(&mut self, address: SocketAddr, origin: Origin, now: Instant) {
         if let Some(entry) = self.addresses.get_mut(&address) {
             (entry.answered, entry.dialling) = (Some(origin), false);
+            (entry.kept, entry.named) = (true, now);
             entry.due = now + self.wait_min;
         }
     }
@@ -150,21 +179,43 @@ impl AddressBook {
         self.addresses.iter().filter(|(_, entry)| !entry.own).map(|(address, _)| *address)
     }
 
+    /// Those where a node was found.
+    pub(super) fn kept(&self) -> impl Iterator<Item = SocketAddr> {
+        let kept = self.addresses.iter().filter(|(_, entry)| entry.kept && !entry.own);
+        kept.map(|(address, _)| *address)
+    }
+
     fn entry(&mut self, address: SocketAddr, now: Instant) -> Option<&mut Address> {
-        let full = self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address);
-        if full || address == self.own {
+        if address == self.own {
             return None;
         }
+        if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
+            self.make_room(now)?;
+        }
         let wait = self.wait_min;
-        Some(self.addresses.entry(address).or_insert_with(|| Address {
+        let entry = self.addresses.entry(address).or_insert_with(|| Address {
             seed: false,
+            kept: false,
+            named: now,
             node: None,
             answered: None,
             own: false,
             dialling: false,
             due: now,
             wait,
-        }))
+        });
+        entry.named = now;
+        Some(entry)
+    }
+
+    /// Drops who was named longest ago, strangers before nodes; `None` if all are of today.
+    fn make_room(&mut self, now: Instant) -> Option<()> {
+        let old = self.addresses.iter().filter(|(_, entry)| {
+            !entry.seed && !entry.own && !entry.dialling && entry.named + RECENT <= now
+        });
+        let oldest = old.min_by_key(|(_, entry)| (entry.kept, entry.named));
+        let oldest = oldest.map(|(address, _)| *address)?;
+        self.addresses.remove(&oldest).map(drop)
     }
 
     fn drop_where(&mut self, unwanted: impl Fn(&SocketAddr, &Address) -> bool) {
@@ -267,6 +318,34 @@ mod tests {
         book.forget(NodeId(2));
         book.forget(NodeId(4));
         assert_eq!(book.iter().collect::<Vec<_>>(), [at(4)]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_names_or_answers_at_is_dropped_and_a_nodes_is_not() {
+        let (mut book, now) = book();
+        book.add_candidate(at(2), now);
+        book.add_candidate(at(3), now);
+        book.add_remembered(at(4), now);
+        assert_eq!(due(&mut book, now), [at(2), at(3), at(4)]);
+        book.answered(at(3), Origin(7), now);
+        [at(2), at(4)].iter().for_each(|address| book.failed(*address, now, 0.0));
+        assert_eq!(book.kept().collect::<Vec<_>>(), [at(3), at(4)]);
+        assert_eq!(due(&mut book, now + CANDIDATE_PATIENCE), [at(3), at(4)]);
+        assert_eq!(book.iter().count(), 2);
+    }
+
+    #[test]
+    fn a_full_book_makes_room_for_news_by_dropping_who_was_named_longest_ago() {
+        let (mut book, now) = book();
+        for port in 2..2 + ADDRESSES_MAX as u16 {
+            assert!(book.add_remembered(at(port), now));
+        }
+        let later = now + RECENT;
+        book.learn(at(2), NodeId(2), later);
+        assert!(book.learn(at(60_000), NodeId(1), later));
+        let held: Vec<_> = book.iter().collect();
+        assert_eq!(held.len(), ADDRESSES_MAX);
+        assert!(held.contains(&at(2)) && held.contains(&at(60_000)) && !held.contains(&at(3)));
     }
 
     #[test]

@@ -35,9 +35,13 @@ pub struct NetworkConfig {
     pub name: String,
     /// Where the other nodes reach this one. Never unspecified, never port 0.
     pub advertise: SocketAddr,
-    /// Addresses to try from the start: configured, discovered or remembered. They are tried for
-    /// ever; one's own is recognised and skipped.
+    /// Addresses to try from the start, and for ever; one's own is recognised and skipped.
     pub seeds: Vec<SocketAddr>,
+    /// Where nodes were in former lives of this one, from [`Network::addresses`]. They are tried
+    /// until their member left or was forgotten.
+    ///
+    /// [`Network::addresses`]: super::Network::addresses
+    pub remembered: Vec<SocketAddr>,
     /// What else the members shall know of this node: addresses of its other listeners, versions.
     pub kvs: BTreeMap<String, String>,
     /// Hash of all settings that must be equal in the whole cluster.
@@ -52,6 +56,9 @@ pub struct Tuning {
     /// Silence after which a connection is given up. Above a garbage collector's or hypervisor's
     /// usual stall (1 s measured as harmless), below what a host on stage would wait. 3 s.
     pub idle_timeout: Duration,
+    /// A member whose link brings nothing for so long is suspect: 1.2 s, two of its keep-alives
+    /// lost, and short enough to be told before gossip has decided.
+    pub suspect_after: Duration,
     /// Sent when nothing else is; a sixth of the idle time-out survives five losses. 0.5 s.
     pub keep_alive: Duration,
     /// First guess of the round trip: 10 ms. With QUIC's usual 333 ms a lost first packet costs a
@@ -71,6 +78,13 @@ pub struct Tuning {
     pub phi_threshold: f64,
     /// A dead member is forgotten by gossip after this: 5 minutes, several restarts of a machine.
     pub dead_grace: Duration,
+    /// Incarnations of nodes that gossip may hold, dead ones within their grace included. Beyond
+    /// them strangers are refused, and from four fifths on an alarm is raised. 512: half of what
+    /// one gossip message can name, so that nodes which count differently for a while still fit.
+    pub incarnations_max: usize,
+    /// Heartbeats by which a member's rhythm is judged: 200, the last minute or so. (chitchat's
+    /// own 1,000 cost 8 KiB for every incarnation, dead ones included.)
+    pub heartbeats_judged: usize,
     /// The members are derived anew that often, even if gossip reported no change: 1 s.
     pub snapshot_interval: Duration,
     /// Frames that wait per peer and lane; beyond them `send` refuses. Arbitrary: 1,024.
@@ -89,6 +103,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             idle_timeout: Duration::from_secs(3),
+            suspect_after: Duration::from_millis(1_200),
             keep_alive: Duration::from_millis(500),
             initial_rtt: Duration::from_millis(10),
             handshake_timeout: Duration::from_secs(3),
@@ -97,6 +112,8 @@ impl Default for Tuning {
             gossip_interval: Duration::from_millis(250),
             phi_threshold: 16.0,
             dead_grace: Duration::from_secs(300),
+            incarnations_max: 512,
+            heartbeats_judged: 200,
             snapshot_interval: Duration::from_secs(1),
             lane_frames_max: 1_024,
             lane_bytes_max: 8 << 20,

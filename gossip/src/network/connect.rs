@@ -7,6 +7,7 @@ use super::link::{Link, NewLink, run_link};
 use super::links::Duplicates;
 use super::reason::Reason;
 use super::{Shared, lock};
+use crdt_state::NodeId;
 use quinn::{Connecting, Connection, Incoming};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -188,6 +189,7 @@ impl Shared {
         if *self.closing.borrow() {
             return Err(Reason::Left);
         }
+        self.check_room(peer.node)?;
         let (advertise, node, origin) = (peer.advertise, peer.node, peer.origin);
         let (link, outgoing) = Link::new(self, peer, connection.clone());
         let predecessor = lock(&self.links).admit(&link, duplicates)?;
@@ -199,6 +201,13 @@ impl Shared {
         self.membership.note_back(origin);
         self.spawn("link", run_link(self.clone(), NewLink { link, outgoing, predecessor }));
         Ok(())
+    }
+
+    /// Whether a node may come in: whoever is known may, a stranger only while there is room.
+    fn check_room(&self, node: NodeId) -> Result<(), Reason> {
+        let full = self.membership.incarnations() >= self.config.tuning.incarnations_max;
+        let known = || self.members.borrow().iter().any(|member| member.node == node);
+        if full && !known() { Err(Reason::Crowded) } else { Ok(()) }
     }
 
     /// Keeps a peer's address in the book, or drops it if the peer said goodbye.

@@ -4,9 +4,11 @@
 //! address without a link, or with a full queue, is dropped and counted, as a network would. And
 //! an error of `recv` would end that loop for good, so there is none.
 
-use super::Shared;
 use super::config::Spawn;
-use super::lock;
+use super::link::Link;
+use super::reason::Reason;
+use super::stats::Counter;
+use super::{Shared, lock};
 use bytes::Bytes;
 use chitchat::transport::{Socket, Transport};
 use chitchat::{ChitchatMessage, Deserializable, Serializable};
@@ -41,17 +43,30 @@ impl GossipInbox {
 }
 
 impl Shared {
-    /// Hands a message from the node that advertises `from` to chitchat.
-    pub(super) fn deliver_gossip(&self, from: SocketAddr, mut bytes: &[u8]) {
+    /// Hands a message from a link's peer to chitchat, if it may have it.
+    pub(super) fn deliver_gossip(&self, link: &Link, bytes: &[u8]) {
+        self.take_gossip(link, bytes).count();
+    }
+
+    /// Judges a message and returns the counter of what became of it.
+    fn take_gossip(&self, link: &Link, mut bytes: &[u8]) -> &Counter {
         let counters = &self.counters;
-        let counter = match ChitchatMessage::deserialize(&mut bytes) {
-            Err(_) => &counters.gossip_malformed,
-            Ok(message) => match self.inbox.push((from, message)) {
-                true => &counters.gossip_received,
-                false => &counters.gossip_inbox_overflow,
-            },
+        if !link.within_gossip_budget() {
+            return &counters.gossip_flooded;
+        }
+        let whole = bytes;
+        let Ok(message) = ChitchatMessage::deserialize(&mut bytes) else {
+            return &counters.gossip_malformed;
         };
-        counter.count();
+        match lock(&self.crowd).admit(whole, self.config.tuning.incarnations_max) {
+            Err(Reason::Crowded) => return &counters.gossip_crowded,
+            Err(_) => return &counters.gossip_malformed,
+            Ok(()) => {}
+        }
+        match self.inbox.push((link.peer.advertise, message)) {
+            true => &counters.gossip_received,
+            false => &counters.gossip_inbox_overflow,
+        }
     }
 
     fn send_gossip(&self, to: SocketAddr, message: Bytes) {

@@ -8,13 +8,17 @@
 
 use super::frames::{FrameDecoder, FrameError, header};
 use super::gossip;
+use super::guard::Budget;
 use super::handshake::Hello;
+use super::notice::NOTICE_BYTES_MAX;
 use super::queue::LaneQueue;
 use super::reason::Reason;
 use super::{NetworkEvent, PeerInfo, Shared, lock};
 use bytes::Bytes;
 use crdt_state::Lane;
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use quinn::{
+    Connection, ConnectionError, ReadError, ReadToEndError, RecvStream, SendStream, WriteError,
+};
 use std::future::pending;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -25,6 +29,7 @@ use tokio::time::{Instant, timeout};
 const GOSSIP_STREAM: u8 = 0;
 const CONTROL_STREAM: u8 = 1;
 const BULK_STREAM: u8 = 2;
+const NOTICE_STREAM: u8 = 3;
 
 /// Bytes taken from QUIC at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -38,6 +43,9 @@ pub(super) struct Link {
     connection: Connection,
     lanes: [LaneQueue; 2],
     gossip: mpsc::Sender<Bytes>,
+    gossip_budget: Mutex<Budget>,
+    /// How many datagrams had come at the last look, and since when.
+    heard: Mutex<(u64, Instant)>,
     since: Instant,
     /// Why this node ended it, if it did.
     verdict: OnceLock<Reason>,
@@ -60,6 +68,8 @@ impl Link {
             connection,
             lanes: [queue(), queue()],
             gossip,
+            gossip_budget: Mutex::new(Budget::new(Instant::now())),
+            heard: Mutex::new((0, Instant::now())),
             since: Instant::now(),
             verdict: OnceLock::new(),
             ended: watch::Sender::new(false),
@@ -77,6 +87,21 @@ impl Link {
         self.gossip.try_send(message).is_ok()
     }
 
+    /// Whether the peer may send another gossip message now.
+    pub(super) fn within_gossip_budget(&self) -> bool {
+        lock(&self.gossip_budget).take(Instant::now())
+    }
+
+    /// For how long nothing came from the peer, as far as looks at it can tell.
+    pub(super) fn silence(&self) -> Duration {
+        let (datagrams, now) = (self.connection.stats().udp_rx.datagrams, Instant::now());
+        let mut heard = lock(&self.heard);
+        if heard.0 != datagrams {
+            *heard = (datagrams, now);
+        }
+        now - heard.1
+    }
+
     /// Ends the link, telling the peer why.
     pub(super) fn close(&self, reason: Reason) {
         let _ = self.verdict.set(reason);
@@ -87,7 +112,13 @@ impl Link {
         self.connection.close_reason().is_none()
     }
 
+    /// Tells the peer something, or lets it be: a peer that takes nothing is on its way out.
+    pub(super) async fn send_notice(&self, notice: &[u8]) {
+        let _ = timeout(STREAM_TIMEOUT, write_message(self, NOTICE_STREAM, notice)).await;
+    }
+
     pub(super) fn describe(&self) -> PeerInfo {
+        let path = self.connection.stats().path;
         PeerInfo {
             origin: self.peer.origin,
             node: self.peer.node,
@@ -95,6 +126,8 @@ impl Link {
             name: self.peer.name.clone(),
             addr: self.peer.advertise,
             rtt: self.connection.rtt(),
+            packets_sent: path.sent_packets,
+            packets_lost: path.lost_packets,
             kvs: self.peer.kvs.clone(),
         }
     }
@@ -127,6 +160,7 @@ pub(super) async fn run_link(shared: Arc<Shared>, new: NewLink) {
     tracing::info!(peer = %link.peer.name, origin = %link.peer.origin, addr = %link.peer.advertise,
         "linked");
     spawn_writers(&shared, &link, new.outgoing);
+    shared.introduce(&link);
     let (reason, text) = match up {
         Ok(()) => read_until_end(&shared, &link).await,
         Err(_) => described(Reason::Broken),
@@ -257,7 +291,7 @@ async fn accept_streams(
 
 /// Learns what a stream is for. One that does not say so in time, or is cut short, is dropped.
 async fn sort_stream(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     link: &Link,
     slots: &LaneSlots,
     mut stream: RecvStream,
@@ -269,10 +303,15 @@ async fn sort_stream(
     match purpose[0] {
         GOSSIP_STREAM => {
             if let Ok(message) = stream.read_to_end(gossip::MESSAGE_BYTES_MAX).await {
-                shared.deliver_gossip(link.peer.advertise, &message);
+                shared.deliver_gossip(link, &message);
             }
             Ok(())
         }
+        NOTICE_STREAM => match stream.read_to_end(NOTICE_BYTES_MAX).await {
+            Ok(notice) => shared.on_notice(link, &notice),
+            Err(ReadToEndError::TooLong) => Err(Reason::MalformedNotice),
+            Err(ReadToEndError::Read(_)) => Ok(()),
+        },
         CONTROL_STREAM => slots.fill(Lane::Control, stream),
         BULK_STREAM => slots.fill(Lane::Bulk, stream),
         _ => Err(Reason::UnknownStream),
@@ -282,7 +321,7 @@ async fn sort_stream(
 async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
     loop {
         match link.connection.read_datagram().await {
-            Ok(message) => shared.deliver_gossip(link.peer.advertise, &message),
+            Ok(message) => shared.deliver_gossip(link, &message),
             Err(error) => return error,
         }
     }
@@ -332,7 +371,7 @@ fn lane_priority(lane: Lane) -> i32 {
     }
 }
 
-/// Gossip is tiny, and a late heartbeat is a false death.
+/// Gossip and notices are tiny, and a late heartbeat is a false death.
 const GOSSIP_PRIORITY: i32 = 2;
 
 async fn open_stream(link: &Link, purpose: u8, priority: i32) -> Result<SendStream, WriteError> {
@@ -353,7 +392,8 @@ async fn write_gossip(shared: &Shared, link: &Link, mut outgoing: mpsc::Receiver
             counters.gossip_datagrams.count();
             continue;
         }
-        let written = timeout(STREAM_TIMEOUT / 2, write_message(link, &message)).await;
+        let written =
+            timeout(STREAM_TIMEOUT / 2, write_message(link, GOSSIP_STREAM, &message)).await;
         match written {
             Ok(Ok(())) => counters.gossip_streams.count(),
             _ => counters.gossip_overflow.count(),
@@ -361,8 +401,8 @@ async fn write_gossip(shared: &Shared, link: &Link, mut outgoing: mpsc::Receiver
     }
 }
 
-async fn write_message(link: &Link, message: &[u8]) -> Result<(), WriteError> {
-    let mut stream = open_stream(link, GOSSIP_STREAM, GOSSIP_PRIORITY).await?;
+async fn write_message(link: &Link, purpose: u8, message: &[u8]) -> Result<(), WriteError> {
+    let mut stream = open_stream(link, purpose, GOSSIP_PRIORITY).await?;
     stream.write_all(message).await?;
     stream.finish().map_err(|_| WriteError::ClosedStream)
 }

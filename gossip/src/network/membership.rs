@@ -6,8 +6,11 @@
 //! was lost), it is started again above that one. The list is derived from chitchat's whole view
 //! every time, so that no lost notice leaves a ghost.
 
+use super::changes::{MemberEvent, MemberWatch};
 use super::config::{ConfigError, check_announcement};
 use super::gossip::LinkTransport;
+use super::reason::Reason;
+use super::standing::{Said, Standing};
 use super::{Shared, lock};
 use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState,
@@ -16,7 +19,7 @@ use chitchat::{
 use crdt_state::{NodeId, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -26,8 +29,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const RESTART_WAIT_MIN: Duration = Duration::from_secs(1);
 const RESTART_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// The value of the key `state` of a node that will not come back under its origin.
-const STATE_LEFT: &str = "left";
+/// chitchat's own name for the cluster. The same everywhere: clusters are told apart before, by
+/// their keys, and a name derived from the key would change with it.
+const GOSSIP_CLUSTER: &str = "starling";
+
+/// The most that a member may have in gossip, seven times what a node of ours can announce.
+const ANNOUNCED_BYTES_MAX: usize = 64 << 10;
 
 /// Announcements per node at most, so that a greeting and a gossip message stay small.
 const ANNOUNCEMENTS_MAX: usize = 32;
@@ -49,6 +56,8 @@ pub struct Member {
     pub live: bool,
     /// Whether it said goodbye or was given up: it is dialled no more.
     pub left: bool,
+    /// What it says of itself.
+    pub standing: Standing,
     /// What it announces.
     pub kvs: BTreeMap<String, String>,
 }
@@ -57,10 +66,15 @@ pub struct Member {
 pub(super) struct Membership {
     handle: Mutex<Option<Arc<ChitchatHandle>>>,
     announced: Mutex<BTreeMap<String, String>>,
-    /// Origins that said goodbye on their link or were given up.
-    left: Mutex<BTreeSet<Origin>>,
+    /// What this node says of itself.
+    said: Mutex<Said>,
+    /// What origins said on their link, goodbyes included, and who was given up.
+    heard: Mutex<BTreeMap<Origin, Said>>,
+    watch: Mutex<MemberWatch>,
     changed: Notify,
     generation: AtomicU64,
+    /// How many chitchat holds.
+    incarnations: AtomicUsize,
 }
 
 impl Membership {
@@ -68,9 +82,12 @@ impl Membership {
         Membership {
             handle: Mutex::default(),
             announced: Mutex::new(kvs),
-            left: Mutex::default(),
+            said: Mutex::new(Said::FIRST),
+            heard: Mutex::default(),
+            watch: Mutex::default(),
             changed: Notify::new(),
             generation: AtomicU64::new(generation),
+            incarnations: AtomicUsize::new(1),
         }
     }
 
@@ -81,13 +98,38 @@ impl Membership {
 
     /// This incarnation said goodbye, or an operator gave it up.
     pub(super) fn note_left(&self, origin: Origin) {
-        lock(&self.left).insert(origin);
+        self.note_said(origin, Said::GONE);
+    }
+
+    /// This incarnation said something on its link.
+    pub(super) fn note_said(&self, origin: Origin, said: Said) {
+        let mut heard = lock(&self.heard);
+        let newest = heard.entry(origin).or_insert(said);
+        *newest = said.max(*newest);
+        drop(heard);
         self.refresh_soon();
+    }
+
+    /// Says something else of this node than before.
+    pub(super) fn say(&self, standing: Standing) -> Said {
+        let mut said = lock(&self.said);
+        *said = said.next(standing);
+        let said = *said;
+        self.refresh_soon();
+        said
+    }
+
+    pub(super) fn said(&self) -> Said {
+        *lock(&self.said)
+    }
+
+    pub(super) fn incarnations(&self) -> usize {
+        self.incarnations.load(Relaxed)
     }
 
     /// This incarnation is linked: whoever gave it up was wrong.
     pub(super) fn note_back(&self, origin: Origin) {
-        lock(&self.left).remove(&origin);
+        lock(&self.heard).remove(&origin);
         self.refresh_soon();
     }
 
@@ -121,11 +163,15 @@ enum End {
     Died(String),
     /// This node's id is known with a higher generation.
     Outbid(u64),
+    /// A member announces more than any node may.
+    Overgrown(NodeId),
 }
 
 /// Keeps chitchat running and the list of members current, until the node leaves.
 pub(super) async fn keep_membership(shared: Arc<Shared>) {
     let mut wait = RESTART_WAIT_MIN;
+    // One that a panic of this very task left behind must not go on beside the next.
+    shared.membership.retire_handle();
     loop {
         let started = Instant::now();
         let end = match start_chitchat(&shared).await {
@@ -141,6 +187,11 @@ pub(super) async fn keep_membership(shared: Arc<Shared>) {
             End::Outbid(observed) => {
                 tracing::warn!(observed, "this node is known with a higher generation");
                 observed.saturating_add(1)
+            }
+            End::Overgrown(node) => {
+                tracing::error!(%node, "a member's announcements are beyond every limit");
+                shared.expel(node);
+                shared.membership.generation() + 1
             }
         };
         shared.membership.retire_handle();
@@ -169,13 +220,14 @@ fn chitchat_config(shared: &Shared) -> ChitchatConfig {
     let generation = shared.membership.generation();
     ChitchatConfig {
         chitchat_id: ChitchatId::new(config.node.to_string(), generation, config.advertise),
-        cluster_id: config.key.fingerprint(),
+        cluster_id: GOSSIP_CLUSTER.into(),
         gossip_interval: tuning.gossip_interval,
         listen_addr: config.advertise,
         seed_nodes: Vec::new(),
         failure_detector_config: FailureDetectorConfig {
             phi_threshold: tuning.phi_threshold,
             initial_interval: tuning.gossip_interval,
+            sampling_window_size: tuning.heartbeats_judged,
             dead_node_grace_period: tuning.dead_grace,
             ..FailureDetectorConfig::default()
         },
@@ -202,8 +254,8 @@ async fn follow(shared: &Arc<Shared>, handle: &ChitchatHandle) -> End {
             () = shared.membership.changed.notified() => {}
             _ = turn.tick() => {}
         }
-        if let Some(observed) = shared.refresh_members(handle).await {
-            return End::Outbid(observed);
+        if let Some(end) = shared.refresh_members(handle).await {
+            return end;
         }
     }
 }
@@ -219,12 +271,14 @@ impl Membership {
         }
     }
 
-    /// Applies the goodbyes heard on links, and forgets those that gossip has forgotten.
-    fn mark_left(&self, members: &mut [Member]) {
-        let mut left = lock(&self.left);
-        left.retain(|origin| members.iter().any(|member| member.origin == *origin));
-        for member in members {
-            member.left |= left.contains(&member.origin);
+    /// Puts what was heard on links beside what gossip brought, and forgets whom both forgot.
+    fn apply_heard(&self, view: &mut View, linked: impl Fn(Origin) -> bool) {
+        let mut heard = lock(&self.heard);
+        heard.retain(|origin, _| view.said.contains_key(origin) || linked(*origin));
+        for member in &mut view.members {
+            let said = view.said.get(&member.origin).max(heard.get(&member.origin));
+            member.standing = said.map_or(Standing::Starting, |said| said.standing);
+            member.left = member.standing == Standing::Left;
             member.live &= !member.left;
         }
     }
@@ -236,6 +290,7 @@ impl Shared {
         let mut keys = lock(&self.membership.announced).clone();
         keys.insert("name".into(), self.config.name.clone());
         keys.insert("origin".into(), self.config.origin.to_string());
+        keys.insert("state".into(), self.membership.said().text());
         keys
     }
 
@@ -249,13 +304,14 @@ impl Shared {
             generation: self.membership.generation(),
             live: true,
             left: false,
+            standing: self.membership.said().standing,
             kvs: lock(&self.membership.announced).clone(),
         }
     }
 
     /// Tells chitchat what is new here and derives the list of members from what it knows.
-    /// Returns the generation under which this node's id is known, if that is above its own.
-    async fn refresh_members(&self, handle: &ChitchatHandle) -> Option<u64> {
+    /// Returns why chitchat must be started anew, if it must.
+    async fn refresh_members(self: &Arc<Self>, handle: &ChitchatHandle) -> Option<End> {
         let keys = self.own_keys();
         let mut view = handle
             .with_chitchat(|chitchat| {
@@ -265,19 +321,68 @@ impl Shared {
                 View::of(chitchat)
             })
             .await;
-        let newest = view.generations.get(&self.config.node).copied();
-        if let Some(newest) = newest.filter(|newest| *newest > self.membership.generation()) {
-            return Some(newest);
+        if let Some(end) = self.check_view(&view) {
+            return Some(end);
         }
-        self.membership.mark_left(&mut view.members);
+        self.count_incarnations(&mut view);
+        let linked = self.linked_origins(Duration::MAX);
+        self.membership.apply_heard(&mut view, |origin| linked.contains(&origin));
         self.learn_addresses(&view.members);
         self.gossip_with_unseen(handle, &view.members);
+        self.tell_changes(&view.members);
         self.members.send_if_modified(|known| {
             let changed = *known != view.members;
             *known = std::mem::take(&mut view.members);
             changed
         });
         None
+    }
+
+    fn check_view(&self, view: &View) -> Option<End> {
+        let newest = view.generations.get(&self.config.node).copied();
+        if let Some(newest) = newest.filter(|newest| *newest > self.membership.generation()) {
+            return Some(End::Outbid(newest));
+        }
+        view.overgrown.map(End::Overgrown)
+    }
+
+    /// Raises the alarm when there are nearly as many incarnations as there may be.
+    fn count_incarnations(&self, view: &mut View) {
+        let (max, now) = (self.config.tuning.incarnations_max, view.ids.len());
+        let before = self.membership.incarnations.swap(now, Relaxed);
+        let alarming = |count: usize| count * 5 >= max * 4;
+        if alarming(now) && !alarming(before) {
+            tracing::error!(now, max, "nearly as many members as there may be, dead ones included");
+        }
+        lock(&self.crowd).replace(std::mem::take(&mut view.ids));
+    }
+
+    /// Whoever is linked and was silent for less than `silence`.
+    fn linked_origins(&self, silence: Duration) -> BTreeSet<Origin> {
+        let links = lock(&self.links);
+        let heard = links.iter().filter(|link| link.silence() < silence);
+        heard.map(|link| link.peer.origin).collect()
+    }
+
+    /// Tells whoever listens what became of the members since the last look.
+    fn tell_changes(&self, members: &[Member]) {
+        let linked = self.linked_origins(self.config.tuning.suspect_after);
+        let mut watch = lock(&self.membership.watch);
+        let events = watch.observe(self.config.node, members, |origin| linked.contains(&origin));
+        for event in events {
+            let MemberEvent { change, node, origin, name, addr } = &event;
+            tracing::info!(%change, %node, %origin, name, %addr, "member");
+            self.counters.member_events.count();
+            // Without a listener it has been logged and counted.
+            let _ = self.member_events.send(event);
+        }
+    }
+
+    /// Ends the link to a node that breaks the rules of gossip.
+    fn expel(&self, node: NodeId) {
+        for link in lock(&self.links).iter().filter(|link| link.peer.node == node) {
+            link.close(Reason::Crowded);
+        }
     }
 
     fn learn_addresses(&self, members: &[Member]) {
@@ -303,7 +408,8 @@ impl Shared {
 
     /// Has gossip carry that this node leaves, to whoever it reaches first.
     pub(super) async fn gossip_goodbye(&self, handle: &ChitchatHandle) {
-        handle.with_chitchat(|chitchat| chitchat.self_node_state().set("state", STATE_LEFT)).await;
+        let goodbye = self.membership.say(Standing::Left).text();
+        handle.with_chitchat(|chitchat| chitchat.self_node_state().set("state", &goodbye)).await;
         for link in lock(&self.links).iter() {
             let _ = handle.gossip(link.peer.advertise);
         }
@@ -314,24 +420,42 @@ impl Shared {
 struct View {
     /// The newest incarnation of each node, in the order of node ids.
     members: Vec<Member>,
+    /// What each of them says of itself.
+    said: BTreeMap<Origin, Said>,
     /// The highest generation under which each node id is known.
     generations: BTreeMap<NodeId, u64>,
+    /// Every incarnation.
+    ids: BTreeSet<ChitchatId>,
+    /// A node that announces more than it may.
+    overgrown: Option<NodeId>,
 }
 
 impl View {
     fn of(chitchat: &Chitchat) -> Self {
         let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
         let (mut members, mut generations) = (BTreeMap::new(), BTreeMap::new());
+        let mut said = BTreeMap::new();
+        let mut overgrown = None;
         // Within a node the ids are in the order of generations: the newest comes last and stays.
         for (id, state) in chitchat.node_states() {
             let Ok(node) = id.node_id.parse::<NodeId>() else { continue };
             generations.insert(node, id.generation_id);
+            if announced_bytes(state) > ANNOUNCED_BYTES_MAX {
+                overgrown = Some(node);
+            }
             if let Some(member) = describe_member(node, id, state, live.contains(id)) {
+                said.insert(member.origin, state.get("state").map_or(Said::FIRST, Said::read));
                 members.insert(node, member);
             }
         }
-        View { members: members.into_values().collect(), generations }
+        let ids = chitchat.node_states().keys().cloned().collect();
+        View { members: members.into_values().collect(), said, generations, ids, overgrown }
     }
+}
+
+/// All that a member has in gossip, deleted keys included.
+fn announced_bytes(state: &NodeState) -> usize {
+    state.key_values_including_deleted().map(|(key, value)| key.len() + value.value.len()).sum()
 }
 
 /// A member, once its keys have arrived.
@@ -344,7 +468,8 @@ fn describe_member(node: NodeId, id: &ChitchatId, state: &NodeState, live: bool)
         addr: id.gossip_advertise_addr,
         generation: id.generation_id,
         live,
-        left: state.get("state") == Some(STATE_LEFT),
+        left: false,
+        standing: Standing::Starting,
         kvs: kvs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
     })
 }

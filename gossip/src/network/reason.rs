@@ -46,6 +46,9 @@ pub enum Reason {
     /// Too many handshakes at once.
     #[error("too many handshakes at once")]
     Overloaded = 0x17,
+    /// The cluster has as many members as it may have.
+    #[error("the cluster has as many members as it may have")]
+    Crowded = 0x18,
     /// A frame above the limit.
     #[error("a frame above the limit")]
     FrameTooBig = 0x20,
@@ -61,6 +64,12 @@ pub enum Reason {
     /// A second stream for the same lane.
     #[error("a lane was opened twice")]
     LaneTwice = 0x24,
+    /// A frame whose content could not be read.
+    #[error("a frame that cannot be read")]
+    MalformedFrame = 0x25,
+    /// A notice that could not be read.
+    #[error("a notice that cannot be read")]
+    MalformedNotice = 0x26,
     /// The certificate is not of this cluster's key.
     #[error("the certificate is not of this cluster")]
     Untrusted = 0x100,
@@ -89,7 +98,7 @@ const NO_APPLICATION_PROTOCOL: u64 = 0x178;
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Reason; 22] = [
+    pub const ALL: [Reason; 25] = [
         Reason::Left,
         Reason::Duplicate,
         Reason::Superseded,
@@ -102,11 +111,14 @@ impl Reason {
         Reason::StaleIncarnation,
         Reason::HandshakeTimeout,
         Reason::Overloaded,
+        Reason::Crowded,
         Reason::FrameTooBig,
         Reason::FrameTruncated,
         Reason::UnknownStream,
         Reason::LaneEnded,
         Reason::LaneTwice,
+        Reason::MalformedFrame,
+        Reason::MalformedNotice,
         Reason::Untrusted,
         Reason::OtherProtocol,
         Reason::Silent,

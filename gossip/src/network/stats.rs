@@ -30,6 +30,10 @@ macro_rules! counters {
             pub links: u64,
             /// Addresses that are dialled whenever no link covers them.
             pub addresses: u64,
+            /// Incarnations of nodes that gossip holds, dead ones until their grace is over.
+            pub incarnations: u64,
+            /// The most of them that there may be; an alarm is raised at four fifths.
+            pub incarnations_max: u64,
             /// Connections refused or ended, by reason, whichever side said so.
             pub ended: BTreeMap<Reason, u64>,
         }
@@ -48,6 +52,8 @@ macro_rules! counters {
                     $($name: self.$name.0.load(Relaxed),)*
                     links: 0,
                     addresses: 0,
+                    incarnations: 0,
+                    incarnations_max: 0,
                     ended: lock(&self.ended).clone(),
                 }
             }
@@ -90,6 +96,17 @@ counters! {
     gossip_inbox_overflow,
     /// Times that chitchat's loop ended and was started again.
     gossip_restarts,
+    /// Gossip messages dropped, coming in: their peer sent more than anybody needs to.
+    gossip_flooded,
+    /// Gossip messages dropped, coming in: they name more members than there may be.
+    gossip_crowded,
+    /// Times that a task of the network panicked and was started again.
+    task_restarts,
+    /// Notices of peers taken in.
+    notices_received,
+    /// Member events that a reader of [`Network::member_events`](super::Network::member_events)
+    /// could have heard.
+    member_events,
     /// Addresses not remembered because the book was full.
     addresses_refused,
 }

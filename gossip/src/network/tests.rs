@@ -4,6 +4,7 @@ use super::frames::FRAME_BYTES_MAX;
 use super::handshake::{Greeting, Hello, Verdict};
 use super::identity::{SERVER_NAME, tls_configs};
 use super::*;
+use chitchat::{ChitchatId, Serializable};
 use quinn::{ClientConfig, Connection, EndpointConfig, Runtime, TokioRuntime};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,6 +18,7 @@ fn config(number: u64, advertise: SocketAddr) -> NetworkConfig {
         name: format!("node-{number}"),
         advertise,
         seeds: Vec::new(),
+        remembered: Vec::new(),
         kvs: BTreeMap::new(),
         config_hash: 7,
         tuning: Tuning { handshake_timeout: Duration::from_millis(500), ..Tuning::default() },
@@ -125,6 +127,27 @@ async fn another_wire_version_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn an_old_wire_version_is_refused_by_name() {
+    let victim = Victim::start().await;
+    let rogue = Rogue::connect(&victim).await;
+    rogue.greet_with(&[0, 2, 0, 0]).await;
+    assert_eq!(rogue.refusal().await, Reason::WireVersion);
+    assert_eq!(victim.network.stats().ended_for(Reason::WireVersion), 1);
+}
+
+#[tokio::test]
+async fn another_cluster_is_refused_although_the_certificate_is_good() {
+    let victim = Victim::start().await;
+    let rogue = Rogue::connect(&victim).await;
+    let stranger = Hello { cluster: [9; 8], ..rogue.hello.clone() };
+    let mut greeting = Greeting::open(&rogue.connection).await.unwrap();
+    greeting.send_hello(&stranger).await.unwrap();
+    assert_eq!(rogue.refusal().await, Reason::Cluster);
+    assert_eq!(victim.network.stats().ended_for(Reason::Cluster), 1);
+    assert_eq!(victim.network.members().borrow().len(), 1);
+}
+
+#[tokio::test]
 async fn an_unreadable_or_endless_greeting_is_refused() {
     let victim = Victim::start().await;
     for greeting in [&[0, 4, 0, 1, 0xff, 0xff][..], &[0xff, 0xff]] {
@@ -175,6 +198,64 @@ async fn a_lane_that_ends_or_begins_twice_and_an_unknown_stream_end_the_link() {
     let rogue = Rogue::linked(&mut victim).await;
     let _unknown = rogue.send_stream(&[77]).await;
     assert_link_ends(&mut victim, &rogue, Reason::UnknownStream).await;
+}
+
+#[tokio::test]
+async fn an_unreadable_or_endless_notice_ends_the_link() {
+    for notice in [vec![3, 99, 1], vec![3, 1, 0, 1, 9, 9], [&[3, 1][..], &[0; 9_000]].concat()] {
+        let mut victim = Victim::start().await;
+        let rogue = Rogue::linked(&mut victim).await;
+        rogue.send_stream(&notice).await.finish().unwrap();
+        assert_link_ends(&mut victim, &rogue, Reason::MalformedNotice).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_whose_frames_the_owner_cannot_read_hears_so() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    victim.network.refuse(rogue.hello.origin);
+    assert_link_ends(&mut victim, &rogue, Reason::MalformedFrame).await;
+}
+
+/// A gossip message that names `count` nodes from `first` on.
+fn crowd(first: u64, count: u16) -> Bytes {
+    let mut message = vec![0x53, 0xb0, 0, 0];
+    count.serialize(&mut message);
+    for node in first..first + u64::from(count) {
+        let addr = "127.0.0.1:9".parse().unwrap();
+        ChitchatId::new(NodeId(node).to_string(), 1, addr).serialize(&mut message);
+        [9_u64, 0, 1].iter().for_each(|number| number.serialize(&mut message));
+    }
+    "starling".to_string().serialize(&mut message);
+    message.into()
+}
+
+#[tokio::test]
+async fn invented_members_are_bounded_and_gossip_lives_through_them() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    for wave in 0..20 {
+        let message = [&[0][..], &crowd(1_000 + wave * 200, 200)].concat();
+        rogue.send_stream(&message).await.finish().unwrap();
+    }
+    until(|| victim.network.stats().gossip_crowded >= 15).await;
+    until(|| victim.network.stats().incarnations > 300).await;
+    let stats = victim.network.stats();
+    assert!(stats.incarnations <= stats.incarnations_max, "{stats:?}");
+    assert_eq!((stats.gossip_restarts, stats.task_restarts), (0, 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_gossip_is_dropped_beyond_what_a_peer_may_send() {
+    let mut victim = Victim::start().await;
+    let rogue = Rogue::linked(&mut victim).await;
+    for _ in 0..400 {
+        let sent = rogue.connection.send_datagram_wait(crowd(50, 1)).await;
+        sent.unwrap();
+    }
+    until(|| victim.network.stats().gossip_flooded > 100).await;
+    assert_eq!(victim.network.peers().len(), 1);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub fn config(key: u8, number: u64, advertise: SocketAddr) -> NetworkConfig {
         name: format!("node-{number}"),
         advertise,
         seeds: Vec::new(),
+        remembered: Vec::new(),
         kvs: BTreeMap::from([("http".into(), format!("http://node-{number}"))]),
         config_hash: 7,
         tuning: Tuning::default(),
@@ -47,6 +48,7 @@ pub struct TestNode {
     pub addr: SocketAddr,
     events: mpsc::Receiver<NetworkEvent>,
     unmatched: Vec<NetworkEvent>,
+    grace: Duration,
     tasks: Arc<Tasks>,
     socket: Arc<MutableSocket>,
 }
@@ -62,8 +64,15 @@ impl TestNode {
             seed: [config.origin.0 as u8; 32],
         };
         let (origin, node, addr) = (config.origin, config.node, config.advertise);
+        let grace = config.tuning.dead_grace;
         let (network, events) = Network::start(config, ports).await.unwrap();
-        TestNode { network, origin, node, addr, events, unmatched: Vec::new(), tasks, socket }
+        let unmatched = Vec::new();
+        TestNode { network, origin, node, addr, events, unmatched, grace, tasks, socket }
+    }
+
+    /// For how long gossip remembers the dead.
+    pub fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// Ends the process as a power cut would: no packet leaves any more, then every task ends.

@@ -6,5 +6,6 @@
 
 mod harness;
 mod loopback;
+mod membership;
 mod virtual_net;
 mod virtual_time;

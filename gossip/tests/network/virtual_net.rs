@@ -20,6 +20,9 @@ pub struct VirtualNet(Arc<Mutex<State>>);
 struct State {
     inboxes: BTreeMap<SocketAddr, Inbox>,
     cut: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// Of a thousand datagrams, how many are lost, and what draws them.
+    loss_per_mille: u64,
+    random: u64,
 }
 
 #[derive(Debug, Default)]
@@ -35,9 +38,20 @@ impl VirtualNet {
         Arc::new(VirtualSocket { net: self.clone(), addr })
     }
 
+    /// Forgets a socket: whatever is sent there is lost.
+    pub fn close(&self, addr: SocketAddr) {
+        self.0.lock().unwrap().inboxes.remove(&addr);
+    }
+
     /// Cuts two nodes apart, in both directions.
     pub fn cut(&self, one: SocketAddr, other: SocketAddr) {
         self.0.lock().unwrap().cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Loses that share of all datagrams from now on, each by its own draw.
+    pub fn lose(&self, per_mille: u64) {
+        let mut state = self.0.lock().unwrap();
+        (state.loss_per_mille, state.random) = (per_mille, 0x9e37_79b9_7f4a_7c15);
     }
 
     /// Mends every cut.
@@ -55,7 +69,7 @@ impl VirtualNet {
 
     fn deliver(&self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         let mut state = self.0.lock().unwrap();
-        if state.cut.contains(&(from, to)) {
+        if state.cut.contains(&(from, to)) || state.draws_a_loss() {
             return;
         }
         let Some(inbox) = state.inboxes.get_mut(&to) else { return };
@@ -63,6 +77,16 @@ impl VirtualNet {
         if let Some(waker) = inbox.waker.take() {
             waker.wake();
         }
+    }
+}
+
+impl State {
+    fn draws_a_loss(&mut self) -> bool {
+        // Marsaglia's xorshift, 64 bits: the same losses in every run.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % 1_000 < self.loss_per_mille
     }
 }
 
@@ -101,7 +125,7 @@ impl AsyncUdpSocket for VirtualSocket {
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.net.0.lock().unwrap();
-        let inbox = state.inboxes.get_mut(&self.addr).expect("the socket was opened");
+        let Some(inbox) = state.inboxes.get_mut(&self.addr) else { return Poll::Pending };
         let mut taken = 0;
         for (buffer, meta) in buffers.iter_mut().zip(metas) {
             let Some((from, datagram)) = inbox.datagrams.pop_front() else { break };

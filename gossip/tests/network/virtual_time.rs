@@ -10,15 +10,15 @@ use gossip::network::{
 use std::net::SocketAddr;
 use std::time::Duration;
 
-fn addr(number: u64) -> SocketAddr {
+pub fn addr(number: u64) -> SocketAddr {
     ([10, 0, 0, number as u8], 7_000).into()
 }
 
-async fn start(net: &VirtualNet, number: u64, seeds: &[u64]) -> TestNode {
+pub async fn start(net: &VirtualNet, number: u64, seeds: &[u64]) -> TestNode {
     start_with(net, number, seeds, |_| ()).await
 }
 
-async fn start_with(
+pub async fn start_with(
     net: &VirtualNet,
     number: u64,
     seeds: &[u64],

@@ -1,0 +1,109 @@
+//! What a node says to each peer directly, beside frames and gossip: its standing.
+//!
+//! A notice is a one-way stream of its own: a version byte and a postcard body. Notices may overtake
+//! each other and may be lost with their link: every part is a lattice, and gossip or the next link
+//! brings it again.
+
+use super::link::Link;
+use super::reason::Reason;
+use super::standing::Said;
+use super::{Shared, lock};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The longest notice, its version included.
+pub(super) const NOTICE_BYTES_MAX: usize = 4 << 10;
+
+/// The layout of a notice's body.
+const VERSION: u8 = 1;
+
+/// Something that every peer should know at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Notice {
+    /// What the node says of itself.
+    Standing(Said),
+}
+
+impl Notice {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let body = postcard::to_stdvec(self).expect("a notice is made of plain values");
+        [&[VERSION], &body[..]].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Reason> {
+        match bytes.split_first() {
+            Some((&VERSION, body)) => {
+                let (notice, rest) =
+                    postcard::take_from_bytes(body).map_err(|_| Reason::MalformedNotice)?;
+                if rest.is_empty() { Ok(notice) } else { Err(Reason::MalformedNotice) }
+            }
+            _ => Err(Reason::MalformedNotice),
+        }
+    }
+}
+
+impl Shared {
+    /// Takes in what `link`'s peer says.
+    pub(super) fn on_notice(self: &Arc<Self>, link: &Link, bytes: &[u8]) -> Result<(), Reason> {
+        match Notice::decode(bytes)? {
+            Notice::Standing(said) => self.membership.note_said(link.peer.origin, said),
+        }
+        self.counters.notices_received.count();
+        Ok(())
+    }
+
+    /// Tells every linked peer.
+    pub(super) fn notify_all(self: &Arc<Self>, notice: &Notice) {
+        let links: Vec<_> = lock(&self.links).iter().cloned().collect();
+        for link in links {
+            self.notify(link, notice);
+        }
+    }
+
+    /// Tells one peer, in its own time.
+    pub(super) fn notify(self: &Arc<Self>, link: Arc<Link>, notice: &Notice) {
+        let bytes = notice.encode();
+        self.spawn("notice", async move { link.send_notice(&bytes).await });
+    }
+
+    /// What a new peer is told first.
+    pub(super) fn introduce(self: &Arc<Self>, link: &Arc<Link>) {
+        self.notify(link.clone(), &Notice::Standing(self.membership.said()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::standing::Standing;
+    use proptest::prelude::*;
+
+    fn notice() -> Notice {
+        Notice::Standing(Said { number: 300, standing: Standing::Draining })
+    }
+
+    #[test]
+    fn a_notice_survives_and_anything_after_it_does_not() {
+        let mut wire = notice().encode();
+        assert_eq!(Notice::decode(&wire), Ok(notice()));
+        wire.push(0);
+        assert_eq!(Notice::decode(&wire), Err(Reason::MalformedNotice));
+        wire[0] = 9;
+        assert_eq!(Notice::decode(&wire), Err(Reason::MalformedNotice));
+    }
+
+    proptest! {
+        #[test]
+        fn a_mutated_notice_is_an_error_or_another_notice_and_never_a_panic(
+            at in any::<prop::sample::Index>(),
+            byte: u8,
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut wire = notice().encode();
+            let at = at.index(wire.len());
+            wire[at] = byte;
+            let _ = Notice::decode(&wire);
+            let _ = Notice::decode(&wire[..cut.index(wire.len())]);
+        }
+    }
+}
