@@ -70,6 +70,8 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// `host:port` of peers to look for first; any one of them leads to all.
     pub join: Vec<String>,
+    /// Run by the shell for every member event.
+    pub on_member_event: Option<String>,
     /// What the whole cluster agrees on.
     pub cluster: ClusterConfig,
 }
@@ -89,6 +91,7 @@ impl NodeConfig {
             tls: TlsConfig::default(),
             advertise: None,
             join: Vec::new(),
+            on_member_event: None,
             cluster: ClusterConfig::default(),
         }
     }

@@ -10,15 +10,15 @@ use crate::engine::{Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
 use crate::service::view::NodeLinks;
-use crate::service::{Hosts, Players};
+use crate::service::{Hosts, Ops, Players};
 use crate::store::{self, Opened, StoreHandle, StoreOp};
 use crate::token::TokenKeys;
 use axum::Router;
 use crdt_state::catalogue::CATALOGUE;
 use crdt_state::{NodeId, Origin};
 use gossip::network::{
-    ClusterKey, Network, NetworkConfig, Ports as NetworkPorts, StartError as NetworkStartError,
-    Tuning,
+    ClusterKey, Network, NetworkConfig, Ports as NetworkPorts, Standing,
+    StartError as NetworkStartError, Tuning,
 };
 use gossip::replication::{AckLevel, Config};
 use ring::digest;
@@ -31,11 +31,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
+mod hook;
 mod http;
 mod inside;
+mod members;
+mod memory;
 mod serve;
 
 use inside::Inside;
+pub use members::MemberEvents;
 pub use serve::{RunError, serve};
 
 /// Over which players are sent to other nodes when this one stops: 250 ms, a tenth of what an open page
@@ -76,6 +80,8 @@ pub struct Node {
     pub edge: Edge,
     /// What `/metrics` shows.
     pub metrics: Arc<metrics::Metrics>,
+    /// What becomes of other members.
+    pub member_events: Arc<MemberEvents>,
     hub: Arc<Hub>,
 }
 
@@ -92,6 +98,12 @@ impl Node {
         Arc::clone(&self.hub) as Arc<dyn Players>
     }
 
+    /// The node as its operators handle it.
+    #[must_use]
+    pub fn ops(&self) -> Arc<dyn Ops> {
+        Arc::clone(&self.hub) as Arc<dyn Ops>
+    }
+
     /// The HTTP API, the pages and MQTT over WebSocket.
     pub fn router(&self, stop: tokio_util::sync::CancellationToken) -> Router {
         let mut settings = api::Settings::new(self.facts.links.http.clone());
@@ -100,7 +112,7 @@ impl Node {
         let mqtt = Router::new()
             .route("/mqtt", axum::routing::get(crate::edge::mqtt_over_websocket))
             .with_state(self.edge.clone());
-        api::router(self.hosts(), settings).merge(mqtt)
+        api::router(Arc::clone(&self.hub), settings).merge(mqtt)
     }
 
     /// Leaves the cluster politely and brings everything to disk.
@@ -146,6 +158,7 @@ pub async fn start(config: &NodeConfig, env: &Env, ground: Ground) -> Result<Nod
         let accepting = accept_players(accept, node.edge.clone(), Arc::clone(&env.spawn));
         env.spawn.spawn("accept", Box::pin(accepting));
     }
+    node.network.stand(Standing::Ready);
     info!(node = %node.facts.node, origin = %node.facts.origin, "node started");
     Ok(node)
 }
@@ -170,8 +183,8 @@ async fn remember(
         Some(u64::from_be_bytes(bytes))
     };
     let node = number("node").unwrap_or_else(|| env.random_u64("node"));
-    let generation = (number("generation").unwrap_or(0) + 1).max((env.wall)());
-    for (name, value) in [("node", node), ("generation", generation)] {
+    let generation = (number(memory::GENERATION).unwrap_or(0) + 1).max((env.wall)());
+    for (name, value) in [("node", node), (memory::GENERATION, generation)] {
         let value = value.to_be_bytes().to_vec();
         store.put(StoreOp::Remember { name, value }).await;
     }
@@ -188,9 +201,7 @@ struct Identity<'a> {
 }
 
 fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig {
-    let Identity { facts, generation, advertise, mut seeds, memory } = identity;
-    let known = memory.get("addresses").and_then(|bytes| postcard::from_bytes(bytes).ok());
-    seeds.extend(known.unwrap_or_else(Vec::<SocketAddr>::new));
+    let Identity { facts, generation, advertise, seeds, memory } = identity;
     let kvs = [
         ("http", facts.links.http.clone()),
         ("ws", facts.links.ws.clone()),
@@ -206,6 +217,7 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         name: facts.name.clone(),
         advertise,
         seeds,
+        remembered: memory::addresses(memory),
         kvs: kvs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         config_hash: config_hash(config),
         tuning: Tuning::default(),
@@ -262,6 +274,11 @@ fn assemble(
     env.spawn.spawn("switchboard", Box::pin(switchboard.run(received, wishes)));
     listings.set_ready();
 
+    let member_events = Arc::new(MemberEvents::default());
+    let following = member_events.clone().follow(network.clone(), network.member_events());
+    env.spawn.spawn("member events", Box::pin(following));
+    env.spawn.spawn("memory", Box::pin(memory::keep(network.clone(), store.clone())));
+
     let tokens = TokenKeys::new(&[*config.key.bytes()]);
     let sessions = Sessions::default();
     let parts = Parts {
@@ -273,19 +290,21 @@ fn assemble(
         carry,
         network: network.clone(),
         sessions: sessions.reader(),
+        member_events: Arc::clone(&member_events),
     };
     let hub = Arc::new(Hub::new(parts, env));
     let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, Limits::default());
     sessions.fill(&edge);
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
+    metrics.register(Arc::clone(&member_events) as Arc<dyn metrics::Source>);
     metrics.register(Arc::new(Inside {
         edge: edge.clone(),
         network: network.clone(),
         store: store.clone(),
         malformed,
     }));
-    Node { facts, network, store, owners, edge, metrics, hub }
+    Node { facts, network, store, owners, edge, metrics, member_events, hub }
 }
 
 /// The number of sessions, which the edge knows and the hub, made before it, tells.

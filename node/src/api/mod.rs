@@ -1,4 +1,4 @@
-//! The HTTP API and the pages, as one axum router over [`Hosts`].
+//! The HTTP API and the pages, as one axum router over [`Hosts`] and [`Ops`].
 //!
 //! It holds no state of an event and decides nothing about one: a handler finds out who asks, checks
 //! the role, asks the node and turns the answer into JSON. Whatever goes wrong is answered as
@@ -20,7 +20,7 @@ pub(crate) mod tests;
 
 pub use error::ApiError;
 
-use crate::service::Hosts;
+use crate::service::{Hosts, Ops};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
@@ -72,14 +72,17 @@ impl Settings {
 #[derive(Clone)]
 struct Api {
     hosts: Arc<dyn Hosts>,
+    ops: Arc<dyn Ops>,
     settings: Arc<Settings>,
     streams: Arc<Semaphore>,
 }
 
 /// Every route but `/mqtt`.
-pub fn router(hosts: Arc<dyn Hosts>, settings: Settings) -> Router {
+pub fn router<N: Hosts + Ops>(node: Arc<N>, settings: Settings) -> Router {
+    let hosts = Arc::clone(&node) as Arc<dyn Hosts>;
+    let ops = node as Arc<dyn Ops>;
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-    let api = Api { hosts, settings: Arc::new(settings), streams };
+    let api = Api { hosts, ops, settings: Arc::new(settings), streams };
     Router::new()
         .merge(event_routes())
         .merge(node_routes())
@@ -111,6 +114,10 @@ fn node_routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/status", get(ops::status))
         .route("/api/v1/members", get(ops::members))
+        .route("/api/v1/members/stream", get(ops::member_stream))
+        .route("/api/v1/standing", get(ops::standing))
+        .route("/api/v1/drain", post(ops::drain))
+        .route("/api/v1/undrain", post(ops::undrain))
         .route("/metrics", get(ops::metrics))
         .route("/livez", get(ops::live))
         .route("/readyz", get(ops::ready))

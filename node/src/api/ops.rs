@@ -2,12 +2,13 @@
 
 use super::auth::Caller;
 use super::metrics::{CONTENT_TYPE, Sample};
+use super::stream::{self, Every};
 use super::{Api, ApiError};
-use crate::service::view::{MemberView, Refusal, StatusView};
+use crate::service::view::{MemberView, Refusal, StandingView, StatusView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// The node in one page.
@@ -28,6 +29,42 @@ pub(super) async fn members(
     Ok(Json(api.hosts.members().await))
 }
 
+/// What becomes of other members, from now on.
+pub(super) async fn member_stream(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    caller.ops(&api)?;
+    stream::serve(&api, "member", Every(api.ops.member_events()))
+}
+
+/// What the node says of itself.
+pub(super) async fn standing(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<StandingView>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.ops.standing()))
+}
+
+/// Has the node send new players elsewhere.
+pub(super) async fn drain(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<StandingView>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.ops.drain(true)))
+}
+
+/// Has the node take new players again.
+pub(super) async fn undrain(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<StandingView>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.ops.drain(false)))
+}
+
 /// Whether the process answers at all; depends on nothing else.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "live": true }))
@@ -46,7 +83,7 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
 /// Numbers for a scraper.
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let mut samples = describe_status(&api.hosts.status().await);
-    samples.extend(api.hosts.members().await.iter().filter_map(describe_link));
+    samples.extend(api.hosts.members().await.iter().flat_map(describe_link));
     let taken = super::STREAMS_MAX - api.streams.available_permits();
     let help = "Event streams that hosts and screens have open";
     samples.push(Sample::new("starling_http_streams", help, taken as f64));
@@ -71,8 +108,26 @@ fn describe_status(status: &StatusView) -> Vec<Sample> {
     ]
 }
 
-fn describe_link(member: &MemberView) -> Option<Sample> {
-    let seconds = member.rtt_ms? / 1_000.0;
-    let help = "Round trip to a peer on the direct link";
-    Some(Sample::new("starling_peer_rtt_seconds", help, seconds).label("peer", &member.name))
+/// The direct link to a member, if there is one.
+fn describe_link(member: &MemberView) -> Vec<Sample> {
+    let Some(rtt_ms) = member.rtt_ms else { return Vec::new() };
+    let sample =
+        |name, help, value: f64| Sample::new(name, help, value).label("peer", &member.name);
+    vec![
+        sample(
+            "starling_peer_rtt_seconds",
+            "Round trip to a peer on the direct link",
+            rtt_ms / 1_000.0,
+        ),
+        sample(
+            "starling_peer_packets_sent_total",
+            "Packets to a peer on the direct link, since it stands",
+            member.packets_sent as f64,
+        ),
+        sample(
+            "starling_peer_packets_lost_total",
+            "Of those, how many were lost",
+            member.packets_lost as f64,
+        ),
+    ]
 }

@@ -184,3 +184,16 @@ async fn an_export_is_a_file_of_json_lines() {
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     assert_eq!(text(response).await, "{}\n{}\n");
 }
+
+#[tokio::test]
+async fn an_operator_drains_a_node_and_changes_its_mind() {
+    let app = app();
+    let mut standings = Vec::new();
+    for path in ["/api/v1/drain", "/api/v1/undrain"] {
+        let response = app.clone().oneshot(post(path, OPS_TOKEN, "")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        standings.push(json_of(response).await["standing"].clone());
+        assert_refused(post(path, HOST_TOKEN, ""), StatusCode::UNAUTHORIZED, "token_unknown").await;
+    }
+    assert_eq!(standings, ["draining", "ready"]);
+}

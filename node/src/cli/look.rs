@@ -4,8 +4,9 @@
 use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
-use crate::service::view::{MemberView, PhaseView, StatusView};
+use crate::service::view::{MemberEventView, MemberView, PhaseView, StatusView};
 use clap::Args;
+use std::io::{BufRead as _, BufReader};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -32,11 +33,11 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, Failure> {
 }
 
 fn describe_status(status: &StatusView) -> String {
-    let StatusView { verdict, name, node, origin, version, cluster, .. } = status;
+    let StatusView { verdict, standing, name, node, origin, version, cluster, .. } = status;
     let (alive, known, sessions) = (status.members_alive, status.members_known, status.sessions);
     let uptime = describe_seconds(status.uptime_s);
     let head = format!(
-        "{verdict}, as seen by {name}\n\
+        "{verdict}, as seen by {name}, which is {standing}\n\
          node {node} origin {origin} version {version} cluster {cluster}\n\
          up {uptime}, {alive} of {known} members alive, {sessions} players connected"
     );
@@ -69,6 +70,9 @@ fn describe_seconds(seconds: u64) -> String {
 pub(super) struct MembersArgs {
     #[command(flatten)]
     node: NodeArgs,
+    /// Print what becomes of members, as it happens, until interrupted
+    #[arg(long)]
+    watch: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -76,7 +80,11 @@ pub(super) struct MembersArgs {
 
 /// Shows the members in a node's view.
 pub(super) fn members(args: &MembersArgs) -> Result<Exit, Failure> {
-    let members: Vec<MemberView> = Client::new(&args.node).get("/api/v1/members")?;
+    let client = Client::new(&args.node);
+    if args.watch {
+        return watch_members(&client, args.json);
+    }
+    let members: Vec<MemberView> = client.get("/api/v1/members")?;
     if args.json {
         say_json(&members)?;
     } else {
@@ -85,20 +93,53 @@ pub(super) fn members(args: &MembersArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Follows the stream of member events for as long as the node lives.
+fn watch_members(client: &Client, json: bool) -> Result<Exit, Failure> {
+    let stream = BufReader::new(client.download("/api/v1/members/stream")?);
+    for line in stream.lines() {
+        let line = line.map_err(Failure::of(Exit::Unreachable, "the node is gone"))?;
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        match serde_json::from_str::<MemberEventView>(data) {
+            Ok(event) if !json => {
+                let MemberEventView { event, name, node, addr, .. } = event;
+                say(&format!("{event}  {name}  {node}  {addr}"))?;
+            }
+            // A word about missed events has another shape and is worth as much.
+            _ => say(data)?,
+        }
+    }
+    Ok(Exit::Done)
+}
+
 fn describe_members(members: &[MemberView]) -> String {
     let rows = members.iter().map(|member| {
         let link = if member.linked { "up" } else { "down" };
         let rtt = member.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
+        let loss = describe_loss(member.packets_sent, member.packets_lost);
         let MemberView { state, name, node, addr, version, links, .. } = member.clone();
-        [state, name, node.to_string(), addr, link.into(), rtt, version, links.http]
+        [state, name, node.to_string(), addr, link.into(), rtt, loss, version, links.http]
     });
     let rows: Vec<_> = rows.collect();
-    table(["STATE", "NAME", "NODE", "PEER", "LINK", "RTT", "VERSION", "HTTP"], &rows)
+    table(["STATE", "NAME", "NODE", "PEER", "LINK", "RTT", "LOSS", "VERSION", "HTTP"], &rows)
+}
+
+/// The share of packets that were lost on a link.
+fn describe_loss(sent: u64, lost: u64) -> String {
+    match sent {
+        0 => "-".to_owned(),
+        sent => format!("{:.1} %", lost as f64 * 100.0 / sent as f64),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_is_a_share_of_what_was_sent() {
+        assert_eq!(describe_loss(0, 0), "-");
+        assert_eq!(describe_loss(1_000, 15), "1.5 %");
+    }
 
     #[test]
     fn an_uptime_has_two_units_at_most() {

@@ -6,6 +6,7 @@
 
 mod client;
 mod dev;
+mod drain;
 mod event;
 mod exit;
 mod key;
@@ -60,6 +61,10 @@ enum Command {
     Status(look::StatusArgs),
     /// Show the members of the cluster, as one node sees them
     Members(look::MembersArgs),
+    /// Send new players to other nodes; reversible until the node exits
+    Drain(drain::DrainArgs),
+    /// Take new players again
+    Undrain(drain::UndrainArgs),
     /// Write an event out as JSON lines
     Export(event::ExportArgs),
 }
@@ -85,6 +90,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Event(command) => event::run(&command),
         Command::Status(args) => look::status(&args),
         Command::Members(args) => look::members(&args),
+        Command::Drain(args) => drain::drain(&args),
+        Command::Undrain(args) => drain::undrain(&args),
         Command::Export(args) => event::export(&args),
     }
 }

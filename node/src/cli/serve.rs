@@ -52,6 +52,10 @@ pub(super) struct ServeArgs {
     /// host:port of peers to look for; any one leads to all of them
     #[arg(long, value_name = "ADDR", env = "STARLING_JOIN", value_delimiter = ',')]
     join: Vec<String>,
+    /// Command that the shell runs for every member event: JSON on its stdin, the event's word in
+    /// STARLING_EVENT, the member's name in STARLING_MEMBER; one at a time, 10 s each
+    #[arg(long, value_name = "CMD", env = "STARLING_ON_MEMBER_EVENT")]
+    on_member_event: Option<String>,
     /// How many other nodes hold an answer before its receipt is firm; the same on every node
     #[arg(long, value_name = "LEVEL", env = "STARLING_ACK", value_enum, default_value_t)]
     ack: Ack,
@@ -110,6 +114,7 @@ impl ServeArgs {
             tls: self.tls(),
             advertise: self.advertise.clone(),
             join: peers(&self.join),
+            on_member_event: self.on_member_event.clone().filter(|command| !command.is_empty()),
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
         };
         config.validated().map_err(|error| Failure::new(Exit::Invalid, error.to_string()))

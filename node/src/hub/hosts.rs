@@ -14,7 +14,7 @@ use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Class, List};
 use crdt_state::delta::{Create, Delta, encode};
 use crdt_state::engagement::quiz::Script;
-use gossip::network::Member;
+use gossip::network::{Member, Standing};
 use gossip::replication::ENTRY_BYTES_MAX;
 use rand_chacha::rand_core::Rng;
 use std::sync::{Arc, PoisonError};
@@ -113,6 +113,7 @@ impl Hosts for Hub {
             version: VERSION.to_owned(),
             uptime_s: self.facts.started.elapsed().as_secs(),
             cluster: self.facts.cluster.clone(),
+            standing: self.network.standing().word().to_owned(),
             members_alive: alive,
             members_known: known,
             sessions: (self.sessions)(),
@@ -138,7 +139,7 @@ impl Hosts for Hub {
     }
 
     fn ready(&self) -> bool {
-        self.listings.is_ready()
+        self.listings.is_ready() && self.network.standing() == Standing::Ready
     }
 }
 
@@ -187,10 +188,12 @@ impl Hub {
             node: member.node,
             origin: member.origin,
             name: member.name.clone(),
-            state: if member.live { "alive" } else { "dead" }.to_owned(),
+            state: state(member).to_owned(),
             addr: member.addr.to_string(),
             linked: own || peer.is_some(),
             rtt_ms: peer.map(|peer| peer.rtt.as_secs_f64() * 1_000.0),
+            packets_sent: peer.map_or(0, |peer| peer.packets_sent),
+            packets_lost: peer.map_or(0, |peer| peer.packets_lost),
             version: member.kvs.get("version").cloned().unwrap_or_default(),
             links: if own { self.facts.links.clone() } else { links(member) },
         }
@@ -210,6 +213,17 @@ fn check_size(script: &Script) -> Result<(), Refusal> {
 
 async fn summary(owner: &Owner) -> Option<EventSummary> {
     owner.read(|core, publisher, _| core.summary(publisher.pin())).await
+}
+
+/// How a member is, in a word.
+fn state(member: &Member) -> &'static str {
+    match (member.left, member.live, member.standing) {
+        (true, ..) => "left",
+        (_, false, _) => "dead",
+        (.., Standing::Draining) => "draining",
+        (.., Standing::Starting) => "starting",
+        _ => "alive",
+    }
 }
 
 fn verdict(alive: usize, known: usize) -> &'static str {

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod hosts;
+mod ops;
 mod payload;
 mod players;
 mod switchboard;
@@ -16,10 +17,11 @@ pub use switchboard::{Switchboard, replay};
 use crate::api::metrics::{Sample, Source};
 use crate::engine::Owner;
 use crate::env::Env;
+use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
 use crate::token::TokenKeys;
 use crdt_state::{EventId, NodeId, Origin};
-use gossip::network::{Member, Network};
+use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -84,6 +86,7 @@ pub struct Hub {
     random: Mutex<ChaCha12Rng>,
     refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
     sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
+    member_events: Arc<MemberEvents>,
 }
 
 /// What a hub is made of.
@@ -104,16 +107,31 @@ pub struct Parts {
     pub network: Network,
     /// How many players are connected.
     pub sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// What becomes of other members.
+    pub member_events: Arc<MemberEvents>,
 }
 
 impl Hub {
     /// A hub over its parts.
     #[must_use]
     pub fn new(parts: Parts, env: &Env) -> Self {
-        let Parts { facts, tokens, owners, listings, inboxes, carry, network, sessions } = parts;
+        let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
+        let Parts { sessions, member_events, .. } = parts;
         let random = Mutex::new(env.random("events and pins"));
         let refusals = Mutex::default();
-        Hub { facts, tokens, owners, listings, inboxes, carry, network, random, refusals, sessions }
+        Hub {
+            facts,
+            tokens,
+            owners,
+            listings,
+            inboxes,
+            carry,
+            network,
+            random,
+            refusals,
+            sessions,
+            member_events,
+        }
     }
 
     /// The owner of an event, or a clear no.
@@ -124,13 +142,18 @@ impl Hub {
         })
     }
 
-    /// Where every live node is reached, this one first.
+    /// Where every node is reached that takes players, this one first. If none does, all.
     fn nodes(&self) -> Vec<NodeLinks> {
         let members = self.network.members();
         let members = members.borrow();
         let others = members.iter().filter(|m| m.live && m.node != self.facts.node);
-        let others = others.map(links).filter(|links| !links.http.is_empty());
-        std::iter::once(self.facts.links.clone()).chain(others).collect()
+        let others = others.map(|m| (m.standing, links(m)));
+        let own = (self.network.standing(), self.facts.links.clone());
+        let all = std::iter::once(own).chain(others.filter(|(_, links)| !links.http.is_empty()));
+        let (going, taking): (Vec<_>, Vec<_>) =
+            all.partition(|(standing, _)| *standing >= Standing::Draining);
+        let chosen = if taking.is_empty() { going } else { taking };
+        chosen.into_iter().map(|(_, links)| links).collect()
     }
 
     /// Where players can go when this node stops: the MQTT addresses of the others.

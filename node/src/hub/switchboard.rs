@@ -110,9 +110,11 @@ impl Switchboard {
         // An event that the catalogue has not brought yet: heads will be told again in a moment.
     }
 
+    /// A peer that sends what cannot be read loses its link and is told why; it may come again.
     fn on_malformed(&self, from: Origin) {
         self.malformed.fetch_add(1, Relaxed);
         warn!(%from, "a frame cannot be read");
+        self.ports.network.refuse(from);
     }
 
     async fn tell_all(&self, input: &replication::Input) {

@@ -3,7 +3,7 @@
 use crate::api::metrics::{Sample, Source};
 use crate::edge::Edge;
 use crate::store::StoreHandle;
-use gossip::network::Network;
+use gossip::network::{Network, NetworkStats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -48,7 +48,7 @@ impl Inside {
         let help = "Frames of peers that could not be read.";
         let malformed = self.malformed.load(Relaxed) as f64;
         let malformed = Sample::new("starling_peer_frames_malformed_total", help, malformed);
-        ended.chain([malformed]).collect()
+        ended.chain([malformed]).chain(gossip_samples(&stats)).collect()
     }
 
     fn store_samples(&self) -> Vec<Sample> {
@@ -65,6 +65,37 @@ impl Inside {
             sample("starling_store_failures_total", "Groups that failed.", &counters.failures),
         ]
     }
+}
+
+/// What gossip and its supervision have counted.
+fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
+    let sample = |name, help, value: u64| Sample::new(name, help, value as f64);
+    let dropped = [
+        ("malformed", stats.gossip_malformed),
+        ("flooded", stats.gossip_flooded),
+        ("crowded", stats.gossip_crowded),
+        ("inbox_overflow", stats.gossip_inbox_overflow),
+        ("peer_overflow", stats.gossip_overflow),
+        ("unlinked", stats.gossip_unlinked),
+    ];
+    let help = "Gossip messages dropped, by reason";
+    let dropped = dropped.map(|(reason, count)| {
+        sample("starling_gossip_dropped_total", help, count).label("reason", reason)
+    });
+    let incarnations = "Incarnations of nodes in gossip, dead ones until their grace is over";
+    let most = "The most of them that there may be; strangers are refused then";
+    let restarts = "Tasks of the peer plane that panicked and were started again";
+    let more = [
+        sample("starling_gossip_received_total", "Gossip messages taken in", stats.gossip_received),
+        sample("starling_gossip_incarnations", incarnations, stats.incarnations),
+        sample("starling_gossip_incarnations_max", most, stats.incarnations_max),
+        sample("starling_gossip_restarts_total", "Times gossip began anew", stats.gossip_restarts),
+        sample("starling_peer_task_restarts_total", restarts, stats.task_restarts),
+        sample("starling_peer_addresses", "Addresses that nodes might be at", stats.addresses),
+        sample("starling_peer_dials_total", "Connections to peers tried", stats.dials),
+        sample("starling_peer_dials_failed_total", "Of those, failed", stats.dials_failed),
+    ];
+    dropped.into_iter().chain(more).collect()
 }
 
 /// A variant's name as a label's value.

@@ -1,7 +1,9 @@
 //! A node on real ground: sockets, files, signals.
 
+use super::hook::Hook;
 use super::http::HttpListener;
 use super::{Ground, Node, StartError, links, start};
+use crate::api::metrics::Source;
 use crate::config::{Bound, NodeConfig, TlsIdentity};
 use crate::edge::{Accept, Remote, TcpAccept, Tls, TlsAccept, TlsError};
 use crate::env::Env;
@@ -90,6 +92,7 @@ pub async fn serve(
         store,
     };
     let node = start(&config, &env, ground).await?;
+    start_hook(&config, &node);
     let served = CancellationToken::new();
     let serving =
         pages.into_iter().map(|page| tokio::spawn(serve_http(page, &node, served.clone())));
@@ -104,6 +107,15 @@ pub async fn serve(
         warn!("open requests were cut off");
     }
     Ok(())
+}
+
+/// Has the operator's command hear of members, if there is one.
+fn start_hook(config: &NodeConfig, node: &Node) {
+    if let Some(command) = &config.on_member_event {
+        let hook = Arc::new(Hook::new(command.clone()));
+        node.metrics.register(Arc::clone(&hook) as Arc<dyn Source>);
+        tokio::spawn(hook.run(node.member_events.feed()));
+    }
 }
 
 /// Everything that players and hosts connect to.

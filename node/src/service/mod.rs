@@ -4,9 +4,11 @@
 //! of sockets. Between them stand these two traits and the payload types of [`view`].
 
 mod frame;
+mod ops;
 pub mod view;
 
 pub use frame::{Alias, Form, Frame};
+pub use ops::Ops;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -300,7 +300,7 @@ pub struct MemberView {
     pub origin: Origin,
     /// Its name.
     pub name: String,
-    /// `alive` or `dead`.
+    /// `starting`, `alive`, `draining`, `dead` or `left`.
     pub state: String,
     /// `host:port` of its peer plane.
     pub addr: String,
@@ -308,10 +308,38 @@ pub struct MemberView {
     pub linked: bool,
     /// Round trip on that link, in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// Packets sent on that link.
+    pub packets_sent: u64,
+    /// Of those, how many were lost.
+    pub packets_lost: u64,
     /// Its version.
     pub version: String,
     /// Where players and hosts reach it.
     pub links: NodeLinks,
+}
+
+/// What became of another member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberEventView {
+    /// `joined`, `ready`, `draining`, `left`, `suspect`, `died` or `returned`.
+    pub event: String,
+    /// The node.
+    pub node: NodeId,
+    /// The incarnation that it is about.
+    pub origin: Origin,
+    /// Its name.
+    pub name: String,
+    /// `host:port` of its peer plane.
+    pub addr: String,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingView {
+    /// `starting`, `ready`, `draining` or `left`.
+    pub standing: String,
+    /// Players connected to it.
+    pub sessions: u64,
 }
 
 /// A node in one page.
@@ -331,6 +359,8 @@ pub struct StatusView {
     pub uptime_s: u64,
     /// Fingerprint of the cluster's key.
     pub cluster: String,
+    /// What it says of itself: `starting`, `ready`, `draining` or `left`.
+    pub standing: String,
     /// Members alive in its view, itself included.
     pub members_alive: usize,
     /// Members known in its view.

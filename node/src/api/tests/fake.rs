@@ -1,15 +1,16 @@
 //! A node with one event, whose every answer is known.
 
-use crate::service::Hosts;
 use crate::service::view::{
     AppliedView, Command, CommandReply, CommandRequest, EventSummary, HostQuestion, HostView,
-    Imported, LiveView, MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, StageView,
-    StatusView,
+    Imported, LiveView, MemberEventView, MemberView, NodeLinks, PhaseView, PinView, Problem,
+    Refusal, StageView, StandingView, StatusView,
 };
+use crate::service::{Hosts, Ops};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{broadcast, watch};
 
 pub const EVENT: EventId = EventId(0xe1);
@@ -22,6 +23,8 @@ pub struct FakeNode {
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
     applied: broadcast::Sender<Arc<AppliedView>>,
+    member_events: broadcast::Sender<Arc<MemberEventView>>,
+    draining: AtomicBool,
     stuck: bool,
     ops: String,
 }
@@ -31,7 +34,9 @@ impl FakeNode {
         let host = watch::Sender::new(Arc::new(host_view(1)));
         let screen = watch::Sender::new(Arc::new(live_view(1)));
         let applied = broadcast::Sender::new(2);
-        FakeNode { host, screen, applied, stuck: false, ops: OPS_TOKEN.into() }
+        let (member_events, draining) = (broadcast::Sender::new(2), AtomicBool::new(false));
+        let ops = OPS_TOKEN.into();
+        FakeNode { host, screen, applied, member_events, draining, stuck: false, ops }
     }
 
     /// One that never answers an import and is not ready.
@@ -46,6 +51,18 @@ impl FakeNode {
 
     pub fn show(&self, revision: u64) {
         self.host.send_replace(Arc::new(host_view(revision)));
+    }
+
+    /// Tells that a member died.
+    pub fn tell_of_a_death(&self) {
+        let event = MemberEventView {
+            event: "died".into(),
+            node: NodeId(2),
+            origin: Origin(3),
+            name: "n2".into(),
+            addr: "n2.example:7946".into(),
+        };
+        self.member_events.send(Arc::new(event)).expect("somebody follows");
     }
 
     /// Applies the answer of `player` to `instance`; two batches wait for a follower.
@@ -120,6 +137,7 @@ impl Hosts for FakeNode {
             version: "0.1.0".into(),
             uptime_s: 3,
             cluster: "00".into(),
+            standing: "ready".into(),
             members_alive: 2,
             members_known: 3,
             sessions: 4,
@@ -148,6 +166,22 @@ impl Hosts for FakeNode {
     }
 }
 
+impl Ops for FakeNode {
+    fn drain(&self, draining: bool) -> StandingView {
+        self.draining.store(draining, Relaxed);
+        self.standing()
+    }
+
+    fn standing(&self) -> StandingView {
+        let standing = if self.draining.load(Relaxed) { "draining" } else { "ready" };
+        StandingView { standing: standing.into(), sessions: 4 }
+    }
+
+    fn member_events(&self) -> broadcast::Receiver<Arc<MemberEventView>> {
+        self.member_events.subscribe()
+    }
+}
+
 fn known(pin: &str) -> Result<(), Refusal> {
     if pin == PIN { Ok(()) } else { Err(Refusal::new("pin_unknown", format!("no PIN {pin:?}"))) }
 }
@@ -171,6 +205,8 @@ fn member(name: &str, rtt_ms: Option<f64>) -> MemberView {
         addr: format!("{name}.example:7946"),
         linked: true,
         rtt_ms,
+        packets_sent: 100,
+        packets_lost: 1,
         version: "0.1.0".into(),
         links: links(name),
     }

@@ -90,3 +90,14 @@ async fn a_stream_gives_its_place_back() {
     drop(stream);
     assert!(shown().await.contains("starling_http_streams 0.0"));
 }
+
+#[tokio::test]
+async fn an_operator_is_told_what_becomes_of_members() {
+    let node = Arc::new(FakeNode::new());
+    let path = format!("/api/v1/members/stream?token={OPS_TOKEN}");
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &path).await;
+    assert!(next(&mut stream).await.contains(": from now on\n"));
+    node.tell_of_a_death();
+    let event = next(&mut stream).await;
+    assert!(event.contains("event: member\n") && event.contains("\"event\":\"died\""), "{event}");
+}

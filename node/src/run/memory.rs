@@ -1,0 +1,67 @@
+//! What a node remembers of its cluster from one life to the next.
+
+use crate::store::{StoreHandle, StoreOp};
+use gossip::network::Network;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Between two looks at what is to be remembered: 2 s, one write to a disk at most.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Where nodes were ever found.
+const ADDRESSES: &str = "addresses";
+/// Orders the lives of this node.
+pub(super) const GENERATION: &str = "generation";
+
+/// Where nodes were in former lives. What cannot be read is as good as forgotten: configuration
+/// and discovery lead back to the cluster.
+pub(super) fn addresses(memory: &BTreeMap<String, Vec<u8>>) -> Vec<SocketAddr> {
+    let known = memory.get(ADDRESSES).and_then(|bytes| postcard::from_bytes(bytes).ok());
+    known.unwrap_or_default()
+}
+
+/// Writes every address at which a node was found, and the generation that this node had to rise
+/// to, whenever they change, until the node leaves.
+pub(super) async fn keep(network: Network, store: StoreHandle) {
+    let (mut addresses, mut generation) = (Vec::new(), network.generation());
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = network.leaving() => return,
+            _ = look.tick() => {}
+        }
+        let newest = network.generation();
+        if newest != generation {
+            generation = newest;
+            remember(&store, GENERATION, newest.to_be_bytes().to_vec()).await;
+        }
+        let known = network.addresses();
+        if known != addresses {
+            addresses = known;
+            let value = postcard::to_stdvec(&addresses).expect("addresses are plain values");
+            remember(&store, ADDRESSES, value).await;
+        }
+    }
+}
+
+async fn remember(store: &StoreHandle, name: &'static str, value: Vec<u8>) {
+    store.put(StoreOp::Remember { name, value }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back_and_garbage_is_none() {
+        let known: Vec<SocketAddr> = vec!["127.0.0.1:7946".parse().unwrap()];
+        let memory = |bytes: Vec<u8>| BTreeMap::from([(ADDRESSES.to_owned(), bytes)]);
+        assert_eq!(addresses(&memory(postcard::to_stdvec(&known).unwrap())), known);
+        assert_eq!(addresses(&memory(vec![9, 9])), []);
+        assert_eq!(addresses(&BTreeMap::new()), []);
+    }
+}
