@@ -3,7 +3,10 @@
 //! Bulk state (players, answers) lives here rather than in a map of CRDT objects: 8 bytes a cell
 //! against some 400. A column's join is the minimum of every cell on its whole value, so it does not
 //! matter in which order, how often or in what groups cells arrive. Cloning a column copies one
-//! pointer per block: that is what makes an exact cut cheap.
+//! pointer per block: that is what makes an exact cut cheap. Blocks start small and double. The digest
+//! of a block is kept until the block changes, so that an audit reads only what is new.
+
+mod pack;
 
 use crate::caps;
 use crate::id::Origin;
@@ -11,10 +14,11 @@ use crdts::CvRDT;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Cells of a full block.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
 /// A packed answer: elapsed milliseconds (24 bits), then the accepting origin's tag (16 bits), then the
 /// value (24 bits).
@@ -41,9 +45,13 @@ impl Cell {
     #[must_use]
     pub fn new(elapsed_ms: u32, accepted_by: Origin, value: u32) -> Self {
         assert!(value <= Self::VALUE_MAX, "value {value} is within the cap that decoding enforces");
-        let elapsed = u64::from(elapsed_ms.min(Self::ELAPSED_MS_MAX));
-        let tag = accepted_by.0 >> 48;
-        Cell(elapsed << 40 | tag << 24 | u64::from(value))
+        let tag = (accepted_by.0 >> 48) as u16;
+        Self::pack(elapsed_ms.min(Self::ELAPSED_MS_MAX), tag, value)
+    }
+
+    /// Packs fields that are known to fit.
+    pub(crate) fn pack(elapsed_ms: u32, tag: u16, value: u32) -> Self {
+        Cell(u64::from(elapsed_ms) << 40 | u64::from(tag) << 24 | u64::from(value))
     }
 
     /// Whether there is no answer.
@@ -58,6 +66,12 @@ impl Cell {
         (self.0 >> 40) as u32
     }
 
+    /// The first bits of the origin that accepted the answer.
+    #[must_use]
+    pub fn tag(self) -> u16 {
+        (self.0 >> 24) as u16
+    }
+
     /// What was answered.
     #[must_use]
     pub fn value(self) -> u32 {
@@ -68,12 +82,6 @@ impl Cell {
     #[must_use]
     pub fn choice(self) -> u16 {
         self.0 as u16
-    }
-
-    /// The packed integer, for digests.
-    #[must_use]
-    pub fn bits(self) -> u64 {
-        self.0
     }
 }
 
@@ -88,14 +96,68 @@ impl fmt::Debug for Cell {
         if self.is_empty() {
             return f.write_str("-");
         }
-        write!(f, "{:#x}@{}ms/{:04x}", self.value(), self.elapsed_ms(), self.0 >> 24 & 0xffff)
+        write!(f, "{:#x}@{}ms/{:04x}", self.value(), self.elapsed_ms(), self.tag())
+    }
+}
+
+/// Some thousand cells; those beyond its length are empty.
+#[derive(Clone, Default)]
+struct Block {
+    cells: Vec<Cell>,
+    /// Of the cells as they are; unset while they change.
+    digest: OnceLock<u64>,
+}
+
+impl Block {
+    /// Its cells up to the last answer, however far it has grown.
+    fn filled(&self) -> &[Cell] {
+        let last = self.cells.iter().rposition(|cell| !cell.is_empty());
+        &self.cells[..last.map_or(0, |at| at + 1)]
+    }
+
+    fn set(&mut self, at: usize, cell: Cell) {
+        if at >= self.cells.len() {
+            self.grow(at + 1);
+        }
+        self.cells[at] = cell;
+        self.digest.take();
+    }
+
+    fn grow(&mut self, to: usize) {
+        let grown = to.next_power_of_two().clamp(16, BLOCK);
+        self.cells.reserve_exact(grown - self.cells.len());
+        self.cells.resize(grown, Cell::EMPTY);
+    }
+
+    fn merge(&mut self, other: &[Cell]) {
+        if other.len() > self.cells.len() {
+            self.grow(other.len());
+        }
+        for (cell, theirs) in self.cells.iter_mut().zip(other) {
+            *cell = (*cell).min(*theirs);
+        }
+        self.digest.take();
+    }
+
+    fn digest(&self) -> u64 {
+        *self.digest.get_or_init(|| {
+            let mut hash = Xxh3::new();
+            let mut bytes = [0; 64 * 8];
+            for cells in self.filled().chunks(64) {
+                for (place, cell) in bytes.chunks_exact_mut(8).zip(cells) {
+                    place.copy_from_slice(&cell.0.to_le_bytes());
+                }
+                hash.update(&bytes[..cells.len() * 8]);
+            }
+            hash.digest()
+        })
     }
 }
 
 /// A column of answers, indexed by row number.
 #[derive(Clone, Default)]
 pub struct Column {
-    blocks: Vec<Arc<Vec<Cell>>>,
+    blocks: Vec<Arc<Block>>,
 }
 
 impl Column {
@@ -103,10 +165,10 @@ impl Column {
     #[must_use]
     pub fn get(&self, row: u32) -> Cell {
         let (block, at) = (row as usize / BLOCK, row as usize % BLOCK);
-        self.blocks.get(block).and_then(|b| b.get(at)).copied().unwrap_or_default()
+        self.blocks.get(block).and_then(|b| b.cells.get(at)).copied().unwrap_or_default()
     }
 
-    /// Joins one cell and returns what is held afterwards.
+    /// Joins one cell and returns what was held before.
     ///
     /// # Panics
     /// If `row` is beyond [`caps::ROWS_MAX`]: decoding refuses such rows before they get here.
@@ -116,13 +178,12 @@ impl Column {
         if block >= self.blocks.len() {
             self.blocks.resize_with(block + 1, Arc::default);
         }
-        let cells = Arc::make_mut(&mut self.blocks[block]);
-        if at >= cells.len() {
-            let grown = (at + 1).next_power_of_two().clamp(16, BLOCK);
-            cells.resize(grown, Cell::EMPTY);
+        let block = &mut self.blocks[block];
+        let held = block.cells.get(at).copied().unwrap_or_default();
+        if cell < held {
+            Arc::make_mut(block).set(at, cell);
         }
-        cells[at] = cells[at].min(cell);
-        cells[at]
+        held
     }
 
     /// Every answer with its row number, in row order.
@@ -130,16 +191,66 @@ impl Column {
         self.blocks
             .iter()
             .enumerate()
-            .flat_map(|(block, cells)| {
-                cells.iter().enumerate().map(move |(at, cell)| ((block * BLOCK + at) as u32, *cell))
+            .flat_map(|(block, held)| {
+                let row = move |at| (block * BLOCK + at) as u32;
+                held.cells.iter().enumerate().map(move |(at, cell)| (row(at), *cell))
             })
             .filter(|(_, cell)| !cell.is_empty())
+    }
+
+    /// The cells of the rows from `block * BLOCK`, as far as they go.
+    pub(crate) fn block(&self, block: usize) -> &[Cell] {
+        self.blocks.get(block).map_or(&[], |block| &block.cells)
+    }
+
+    /// The digest of these cells: equal for equal cells, whatever their way here.
+    pub(crate) fn block_digest(&self, block: usize) -> u64 {
+        self.blocks.get(block).map_or(0, |block| block.digest())
+    }
+
+    /// Every block in which there is an answer, with its digest.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let filled = |(_, block): &(usize, &Arc<Block>)| !block.filled().is_empty();
+        self.blocks.iter().enumerate().filter(filled).map(|(at, block)| (at, block.digest()))
+    }
+
+    /// Bytes for a snapshot: the number of every block that has answers, and the block, packed.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (number, block) in self.blocks.iter().enumerate() {
+            let cells = block.filled();
+            if !cells.is_empty() {
+                out.extend((number as u16).to_le_bytes());
+                pack::write(cells, &mut out);
+            }
+        }
+        out
+    }
+
+    fn decode(mut bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut column = Column::default();
+        while !bytes.is_empty() {
+            let number = bytes.split_off(..2).ok_or("a column is cut short")?;
+            let number = usize::from(u16::from_le_bytes([number[0], number[1]]));
+            if number < column.blocks.len() || number * BLOCK >= caps::ROWS_MAX as usize {
+                return Err("a block is out of place");
+            }
+            let cells = pack::read(&mut bytes).ok_or("a block cannot be read")?;
+            column.blocks.resize_with(number, Arc::default);
+            column.blocks.push(Arc::new(Block { cells, digest: OnceLock::new() }));
+        }
+        Ok(column)
     }
 }
 
 impl PartialEq for Column {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        let blocks = self.blocks.len().max(other.blocks.len());
+        let filled = |column: &Column, at: usize| column.blocks.get(at).map(Arc::clone);
+        (0..blocks).all(|at| match (filled(self, at), filled(other, at)) {
+            (Some(a), Some(b)) => Arc::ptr_eq(&a, &b) || a.filled() == b.filled(),
+            (one, none) => one.or(none).is_none_or(|block| block.filled().is_empty()),
+        })
     }
 }
 
@@ -159,45 +270,45 @@ impl CvRDT for Column {
     }
 
     fn merge(&mut self, other: Self) {
-        for (row, cell) in other.iter() {
-            self.join(row, cell);
+        if other.blocks.len() > self.blocks.len() {
+            self.blocks.resize_with(other.blocks.len(), Arc::default);
+        }
+        for (block, theirs) in self.blocks.iter_mut().zip(other.blocks) {
+            if block.cells.is_empty() {
+                *block = theirs;
+            } else if !Arc::ptr_eq(block, &theirs) && !theirs.cells.is_empty() {
+                Arc::make_mut(block).merge(&theirs.cells);
+            }
         }
     }
 }
 
 impl Serialize for Column {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.iter().map(|(row, cell)| (row, cell.0)).collect::<Vec<_>>())
+        to.serialize_bytes(&self.encode())
     }
 }
 
 impl<'de> Deserialize<'de> for Column {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut column = Column::default();
-        for (row, bits) in Vec::<(u32, u64)>::deserialize(from)? {
-            if row >= caps::ROWS_MAX {
-                return Err(serde::de::Error::custom(format_args!(
-                    "row {row} is beyond the cap of {}",
-                    caps::ROWS_MAX
-                )));
-            }
-            column.join(row, Cell(bits));
-        }
-        Ok(column)
+        let bytes = <&[u8]>::deserialize(from)?;
+        Column::decode(bytes).map_err(serde::de::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_earliest_answer_wins_whatever_the_order() {
         let (early, late) = (Cell::new(900, Origin(7), 1), Cell::new(901, Origin(1), 2));
         for (first, second) in [(early, late), (late, early)] {
             let mut column = Column::default();
-            column.join(5, first);
-            assert_eq!(column.join(5, second), early);
+            assert_eq!(column.join(5, first), Cell::EMPTY);
+            assert_eq!(column.join(5, second), first);
+            assert_eq!(column.get(5), early);
         }
     }
 
@@ -223,5 +334,65 @@ mod tests {
             (Cell::ELAPSED_MS_MAX, Cell::VALUE_MAX)
         );
         assert!(cell < largest && largest < Cell::EMPTY);
+    }
+
+    fn column(cells: &[(u32, u32, u8)]) -> Column {
+        let mut column = Column::default();
+        for (row, elapsed, value) in cells {
+            column.join(*row, Cell::new(*elapsed, Origin(1), u32::from(*value)));
+        }
+        column
+    }
+
+    fn cells() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
+        proptest::collection::vec((0..9_000u32, 0..50u32, any::<u8>()), 0..60)
+    }
+
+    fn joined(mut a: Column, b: &Column) -> Column {
+        a.merge(b.clone());
+        a
+    }
+
+    proptest! {
+        #[test]
+        fn a_column_is_a_lattice(a in cells(), b in cells(), c in cells()) {
+            let [a, b, c] = [a, b, c].map(|cells| column(&cells));
+            prop_assert_eq!(joined(a.clone(), &b), joined(b.clone(), &a));
+            prop_assert_eq!(
+                joined(joined(a.clone(), &b), &c),
+                joined(a.clone(), &joined(b.clone(), &c))
+            );
+            prop_assert_eq!(joined(a.clone(), &a), a.clone());
+            let both = joined(a.clone(), &b);
+            prop_assert!(a.iter().all(|(row, cell)| both.get(row) <= cell), "it only falls");
+            prop_assert_eq!(joined(both.clone(), &a), both);
+        }
+
+        #[test]
+        fn a_digest_knows_content_only(mut cells in cells(), more in cells(), turn in 0..60usize) {
+            let straight = column(&cells);
+            let middle = turn % (cells.len() + 1);
+            cells.rotate_left(middle);
+            let mut other = column(&more);
+            let _ = other.digests().count(); // computed and then outdated
+            other.merge(column(&cells));
+            other.merge(straight.clone());
+            let mut wanted = straight.clone();
+            wanted.merge(column(&more));
+            let digests = |column: &Column| column.digests().collect::<Vec<_>>();
+            prop_assert_eq!(digests(&other), digests(&wanted));
+            prop_assert_eq!(digests(&column(&cells)), digests(&straight));
+        }
+
+        #[test]
+        fn a_column_survives_its_bytes(cells in cells()) {
+            let column = column(&cells);
+            prop_assert_eq!(Column::decode(&column.encode()), Ok(column));
+        }
+
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Column::decode(&bytes);
+        }
     }
 }

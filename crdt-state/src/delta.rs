@@ -13,6 +13,10 @@ use crate::named::Change;
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
 
+mod rows;
+
+pub use rows::AnswersFrame;
+
 /// One change of an event's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Delta {
@@ -136,6 +140,9 @@ fn malformed(what: &'static str) -> DecodeError {
     DecodeError::Malformed { what }
 }
 
+/// The kind of [`Delta::Answers`].
+const ANSWERS: u32 = 65;
+
 /// Every delta so far is of the first version of its kind.
 const VERSION: u32 = 1;
 
@@ -150,7 +157,7 @@ impl Delta {
             Delta::Seal(_) => 5,
             Delta::Named(change) => change.kind(),
             Delta::Joins(_) => 64,
-            Delta::Answers(_) => 65,
+            Delta::Answers(_) => ANSWERS,
         }
     }
 
@@ -176,7 +183,7 @@ impl Delta {
             4 => Delta::Extend(whole(payload)?),
             5 => Delta::Seal(whole(payload)?),
             64 => Delta::Joins(whole(payload)?),
-            65 => Delta::Answers(whole(payload)?),
+            ANSWERS => Delta::Answers(AnswersFrame::read(payload)?.to_answers()),
             _ => match Change::read(kind, payload) {
                 Some(change) => Delta::Named(change?),
                 None => return Err(DecodeError::Unsupported { kind, version: VERSION }),
@@ -259,15 +266,34 @@ pub fn encode(deltas: &[Delta]) -> Vec<u8> {
     out
 }
 
-/// Reads an entry whole, or not at all.
+/// One frame of an entry, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame<'a> {
+    /// Answers, as they lie in the entry: there are too many to copy them twice.
+    Answers(AnswersFrame<'a>),
+    /// Anything else.
+    Delta(Delta),
+}
+
+impl Frame<'_> {
+    /// See [`Delta::is_by`]. Anybody may write down anybody's answers.
+    pub(crate) fn is_by(&self, origin: Origin) -> bool {
+        match self {
+            Frame::Answers(_) => true,
+            Frame::Delta(delta) => delta.is_by(origin),
+        }
+    }
+}
+
+/// Reads an entry whole, or not at all, and leaves answers where they are.
 ///
 /// # Errors
 /// When a frame is unknown here, malformed or beyond a cap.
-pub fn decode(entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
+pub fn frames(entry: &[u8]) -> Result<Vec<Frame<'_>>, DecodeError> {
     if entry.len() > caps::ENTRY_BYTES_MAX {
         return Err(malformed("an entry is longer than the cap"));
     }
-    let mut deltas = Vec::new();
+    let mut frames = Vec::new();
     let mut rest = entry;
     while !rest.is_empty() {
         let (kind, version, length);
@@ -279,12 +305,28 @@ pub fn decode(entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
         if version != VERSION {
             return Err(DecodeError::Unsupported { kind, version });
         }
-        let delta = Delta::read(kind, payload)?;
-        delta.check()?;
-        deltas.push(delta);
+        frames.push(if kind == ANSWERS {
+            Frame::Answers(AnswersFrame::read(payload)?)
+        } else {
+            let delta = Delta::read(kind, payload)?;
+            delta.check()?;
+            Frame::Delta(delta)
+        });
         rest = after;
     }
-    Ok(deltas)
+    Ok(frames)
+}
+
+/// Reads an entry whole, or not at all.
+///
+/// # Errors
+/// As [`frames`].
+pub fn decode(entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
+    let owned = |frame| match frame {
+        Frame::Answers(answers) => Delta::Answers(answers.to_answers()),
+        Frame::Delta(delta) => delta,
+    };
+    Ok(frames(entry)?.into_iter().map(owned).collect())
 }
 
 fn number(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
@@ -327,6 +369,30 @@ mod tests {
             let at = at % entry.len();
             entry[at] = with;
             let _ = decode(&entry);
+        }
+
+        #[test]
+        fn answers_are_read_in_place_as_they_are_read_whole(
+            rows in proptest::collection::vec(
+                (0..1u32 << 23, 0..1u32 << 25, 0..1u32 << 25), 0..20
+            ),
+            damage in proptest::option::of((any::<usize>(), any::<u8>())),
+            cut in 0..4usize,
+        ) {
+            let whole = Answers { instance: 3, question: 1, rows_of: Origin(u64::MAX / 3), rows };
+            let mut payload = postcard::to_stdvec(&whole).unwrap();
+            payload.truncate(payload.len() - cut.saturating_sub(2));
+            if let Some((at, with)) = damage {
+                let at = at % payload.len();
+                payload[at] = with;
+            }
+            let whole = match postcard::take_from_bytes::<Answers>(&payload) {
+                Ok((whole, [])) => Delta::Answers(whole).check().map(|()| payload.clone()).ok(),
+                _ => None,
+            };
+            let whole = whole.map(|bytes| postcard::from_bytes::<Answers>(&bytes).unwrap());
+            let in_place = AnswersFrame::read(&payload).ok();
+            prop_assert_eq!(in_place.map(|frame| frame.to_answers()), whole);
         }
     }
 }

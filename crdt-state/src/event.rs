@@ -5,14 +5,15 @@
 //! are no tombstones and no clocks, which removes the class of bugs that hurts every peer system most.
 
 mod digest;
+pub(crate) mod fold;
 mod rounds;
 
 pub use rounds::{Round, Rounds, Sealed};
 
 use crate::column::{Cell, Column};
-use crate::delta::{self, DecodeError, Delta};
+use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join};
 use crate::engagement::quiz::{Question, Script};
-use crate::id::{Heads, Lamport, LaneId, NodeId, Origin, Row};
+use crate::id::{Heads, Lamport, LaneId, NodeId, Origin, PlayerId, Row};
 use crate::lattice::{Max, Min, Pointwise};
 use crate::named::Named;
 use crate::players::{Player, Players};
@@ -25,6 +26,26 @@ use std::sync::Arc;
 
 /// Answers of one question in one instance, a column for every origin that numbered rows.
 pub type Sheet = Pointwise<Origin, Column>;
+
+/// What an entry brought, as far as anybody may have to react to it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// Players; those named have another row too.
+    Joins {
+        /// Whose answers may now be read together with others.
+        aliased: Vec<PlayerId>,
+    },
+    /// Answers; those to the rows named may be held in place of others.
+    Answers {
+        /// Which run.
+        instance: u32,
+        /// Rows for which an answer was held before, or whose player has another row, or all rows
+        /// where the instance has more than one question.
+        contested: Vec<Row>,
+    },
+    /// Anything else.
+    Other(Delta),
+}
 
 /// Everything that is replicated of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +73,60 @@ impl EventState {
     ///
     /// # Errors
     /// When the entry cannot be read, or is in another's name; the state is then unchanged.
-    pub fn apply(&mut self, from: LaneId, entry: &[u8]) -> Result<Vec<Delta>, DecodeError> {
-        let deltas = delta::decode(entry)?;
-        if !deltas.iter().all(|delta| delta.is_by(from.origin)) {
+    pub fn apply(&mut self, from: LaneId, entry: &[u8]) -> Result<Vec<Taken>, DecodeError> {
+        let frames = delta::frames(entry)?;
+        if !frames.iter().all(|frame| frame.is_by(from.origin)) {
             return Err(DecodeError::Malformed { what: "a change is written in another's name" });
         }
-        for delta in &deltas {
-            self.take(from.origin, delta.clone());
+        Ok(frames.into_iter().map(|frame| self.take_frame(from.origin, frame)).collect())
+    }
+
+    fn take_frame(&mut self, origin: Origin, frame: Frame<'_>) -> Taken {
+        match frame {
+            Frame::Answers(answers) => self.take_answers(origin, &answers),
+            Frame::Delta(Delta::Joins(joins)) => {
+                let several = |join: Join| self.join(&join).then_some(join.player);
+                Taken::Joins { aliased: joins.into_iter().filter_map(several).collect() }
+            }
+            Frame::Delta(delta) => {
+                self.take(origin, delta.clone());
+                Taken::Other(delta)
+            }
         }
-        Ok(deltas)
+    }
+
+    fn take_answers(&mut self, origin: Origin, answers: &AnswersFrame<'_>) -> Taken {
+        let AnswersFrame { instance, question, rows_of, .. } = *answers;
+        let mut contested = Vec::new();
+        if !answers.is_empty() {
+            let column = self.sheets.at((instance, question)).at(rows_of);
+            for (row, elapsed_ms, value) in answers.rows() {
+                let cell = Cell::new(elapsed_ms, origin, value);
+                let held = column.join(row, cell);
+                if !held.is_empty() && cell < held {
+                    contested.push(row);
+                }
+            }
+        }
+        let questions = self.sheets.0.range((instance, 0)..=(instance, u16::MAX)).count();
+        let row = |number| Row { origin: rows_of, number };
+        if questions > 1 {
+            contested = answers.rows().map(|(row, ..)| row).collect();
+        } else if self.players.has_aliases() {
+            let aliased = |number: &u32| self.players.is_aliased(row(*number));
+            contested.extend(answers.rows().map(|(row, ..)| row).filter(aliased));
+        }
+        Taken::Answers { instance, contested: contested.into_iter().map(row).collect() }
+    }
+
+    /// Takes in one answer, which `cell` holds; the cell that was held before.
+    pub fn take_answer(&mut self, instance: u32, question: u16, row: Row, cell: Cell) -> Cell {
+        self.sheets.at((instance, question)).at(row.origin).join(row.number, cell)
+    }
+
+    /// Takes in one row; tells whether its player has another one too.
+    pub fn join(&mut self, join: &Join) -> bool {
+        self.players.insert(join.row, Player { id: join.player, name: &join.name })
     }
 
     /// Takes in one delta that `origin` wrote.
@@ -88,14 +154,14 @@ impl EventState {
             }
             Delta::Joins(joins) => {
                 for join in joins {
-                    self.players.insert(join.row, Player { id: join.player, name: join.name });
+                    self.join(&join);
                 }
             }
             Delta::Answers(answers) => {
-                let sheet = self.sheets.at((answers.instance, answers.question));
-                let column = sheet.at(answers.rows_of);
-                for (row, elapsed_ms, value) in answers.rows {
-                    column.join(row, Cell::new(elapsed_ms, origin, value));
+                let Answers { instance, question, rows_of, rows } = answers;
+                for (number, elapsed_ms, value) in rows {
+                    let row = Row { origin: rows_of, number };
+                    self.take_answer(instance, question, row, Cell::new(elapsed_ms, origin, value));
                 }
             }
         }
@@ -183,53 +249,11 @@ impl EventState {
             .map(|(origin, node, _)| (origin, node))
     }
 
-    /// The answer held for one row in an instance: that of the question shown, or else the earliest of
-    /// those given to another question on the far side of a partition.
-    #[must_use]
-    pub fn held(&self, instance: u32, rows: impl IntoIterator<Item = Row>) -> Option<(u16, Cell)> {
-        let shown = self.rounds.get(instance).and_then(Round::question);
-        let rows: Vec<Row> = rows.into_iter().collect();
-        self.sheets
-            .0
-            .range((instance, 0)..=(instance, u16::MAX))
-            .map(|((_, question), sheet)| (*question, smallest(sheet, &rows)))
-            .filter(|(_, cell)| !cell.is_empty())
-            .min_by_key(|(question, cell)| (Some(*question) != shown, *cell))
-    }
-
-    /// How many answers an instance has for each option, aliases counted once.
-    #[must_use]
-    pub fn tally(&self, instance: u32) -> Vec<u64> {
-        let options = self.question_of(instance).map_or(0, |(_, question)| question.options.len());
-        let mut counts = vec![0; options];
-        for (_, rows) in self.players.iter() {
-            let Some((_, cell)) = self.held(instance, rows.iter().copied()) else { continue };
-            for (option, count) in counts.iter_mut().enumerate() {
-                *count += u64::from(cell.choice() >> option & 1);
-            }
-        }
-        counts
-    }
-
-    /// How many players have answered in an instance, aliases counted once.
-    #[must_use]
-    pub fn answered(&self, instance: u32) -> u64 {
-        let held = |rows: &std::collections::BTreeSet<Row>| {
-            self.held(instance, rows.iter().copied()).is_some()
-        };
-        self.players.iter().filter(|(_, rows)| held(rows)).count() as u64
-    }
-
     /// Whether answers are taken in `instance` in this view.
     #[must_use]
     pub fn is_open(&self, instance: u32) -> bool {
         self.stage() == Stage::new(instance, Phase::Open)
     }
-}
-
-fn smallest(sheet: &Sheet, rows: &[Row]) -> Cell {
-    let cell = |row: &Row| sheet.0.get(&row.origin).map_or(Cell::EMPTY, |c| c.get(row.number));
-    rows.iter().map(cell).min().unwrap_or_default()
 }
 
 impl CvRDT for EventState {

@@ -3,121 +3,386 @@
 //! A player id exists before its row, and rows with the same id are aliases: two nodes that took one
 //! player before they met gave it two rows, and every fold reads both as one player. A row never
 //! changes once it is there, so the join of two row tables is their union.
+//!
+//! Rows lie in copy-on-write blocks, some 20 bytes a player beside id and name. Everything else (who has
+//! which rows, who bears which name) is derived: each node numbers its blocks as they come, and a row's
+//! *handle*, its place among them, is the dense index that folds use. Handles mean nothing elsewhere.
+
+mod aliases;
+mod index;
+mod rows;
 
 use crate::caps;
+use crate::column::BLOCK;
 use crate::id::{Origin, PlayerId, Row};
+use aliases::Aliases;
 use crdts::CvRDT;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use index::Index;
+use rows::{Rows, name_tag};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a row says of its player.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Player {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Player<'a> {
     /// Who it is.
     pub id: PlayerId,
     /// The name as the player typed it, trimmed; 1 to [`caps::NAME_BYTES_MAX`] bytes.
-    pub name: String,
+    pub name: &'a str,
 }
 
-/// All rows, with two derived indexes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Rows", into = "Rows")]
+/// A row's place here: `block * BLOCK + at`.
+pub(crate) type Handle = u32;
+
+/// The blocks of one origin.
+#[derive(Debug, Clone, Default)]
+struct Numbered {
+    /// In row order; [`NONE`] where no row has come yet.
+    blocks: Vec<u32>,
+    /// One more than the largest number.
+    next: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// All rows, with derived indexes.
+#[derive(Clone, Default)]
 pub struct Players {
-    rows: BTreeMap<Row, Arc<Player>>,
-    by_id: BTreeMap<PlayerId, BTreeSet<Row>>,
-    by_name: BTreeMap<String, BTreeSet<Row>>,
+    /// In the order in which they came.
+    blocks: Vec<Arc<Rows>>,
+    origins: BTreeMap<Origin, Numbered>,
+    /// Of every player the smallest row.
+    by_id: Index<Handle>,
+    /// Every row, with its name's tag.
+    by_name: Index<(u32, Handle)>,
+    aliases: Arc<Aliases>,
+    count: usize,
 }
-
-type Rows = Vec<(Row, Player)>;
 
 impl Players {
-    /// Takes in a row. Where a row is already held with another content, the smaller content stays.
-    pub fn insert(&mut self, row: Row, player: Player) {
-        if let Some(held) = self.rows.get(&row) {
-            if **held <= player {
-                return;
+    /// Takes in a row; tells whether its player has another one too. Where a row is already held with
+    /// another content, the smaller content stays.
+    ///
+    /// # Panics
+    /// If the row is beyond [`caps::ROWS_MAX`] or the name beyond its cap: decoding refuses both.
+    pub fn insert(&mut self, row: Row, player: Player<'_>) -> bool {
+        assert!(row.number < caps::ROWS_MAX, "{row:?} is within the cap that decoding enforces");
+        let bytes = player.name.len();
+        assert!((1..=caps::NAME_BYTES_MAX).contains(&bytes), "a name of {bytes} bytes");
+        let handle = self.place(row);
+        if let Some(held) = self.at(handle) {
+            if held <= player {
+                return self.aliases.is_aliased(handle);
             }
-            self.forget_index(row);
+            self.unlink(handle);
         }
-        self.by_id.entry(player.id).or_default().insert(row);
-        self.by_name.entry(normalized(&player.name)).or_default().insert(row);
-        self.rows.insert(row, Arc::new(player));
+        Arc::make_mut(&mut self.blocks[handle as usize / BLOCK]).set(at(handle), player);
+        self.link(handle);
+        self.aliases.is_aliased(handle)
     }
 
-    fn forget_index(&mut self, row: Row) {
-        let Some(held) = self.rows.get(&row) else { return };
-        if let Some(rows) = self.by_id.get_mut(&held.id) {
-            rows.remove(&row);
+    /// The place of a row, made if it is new.
+    fn place(&mut self, row: Row) -> Handle {
+        let numbered = self.origins.entry(row.origin).or_default();
+        numbered.next = numbered.next.max(row.number + 1);
+        let number = row.number as usize / BLOCK;
+        if number >= numbered.blocks.len() {
+            numbered.blocks.resize(number + 1, NONE);
         }
-        if let Some(rows) = self.by_name.get_mut(&normalized(&held.name)) {
-            rows.remove(&row);
+        let block = &mut numbered.blocks[number];
+        if *block == NONE {
+            *block = self.blocks.len() as u32;
+            self.blocks.push(Arc::new(Rows::new(row.origin, (number * BLOCK) as u32)));
         }
+        *block * BLOCK as u32 + row.number % BLOCK as u32
+    }
+
+    /// Brings a row that has just been written into the indexes.
+    fn link(&mut self, handle: Handle) {
+        let player = self.at(handle).expect("it was just written");
+        let (id, tag) = (player.id, name_tag(player.name));
+        self.by_name.insert(spread(tag), (tag, handle), |(tag, _)| spread(*tag));
+        let Some(first) = self.handle_of(id) else {
+            self.count += 1;
+            return self.speak(id, handle);
+        };
+        let mut rows = self.aliases.rows_of(first);
+        rows.push(handle);
+        rows.sort_unstable_by_key(|handle| self.row_at(*handle));
+        self.regroup(id, first, rows);
+    }
+
+    /// Takes a row that is about to change out of the indexes.
+    fn unlink(&mut self, handle: Handle) {
+        let player = self.at(handle).expect("only rows that are there change");
+        let (id, tag) = (player.id, name_tag(player.name));
+        self.by_name.remove(spread(tag), (tag, handle));
+        let first = self.handle_of(id).expect("every row's player is known");
+        let mut rows = self.aliases.rows_of(first);
+        rows.retain(|row| *row != handle);
+        if rows.is_empty() {
+            self.count -= 1;
+            return self.by_id.remove(id_hash(id), first);
+        }
+        self.regroup(id, first, rows);
+    }
+
+    /// Has the rows of a player, of which `first` was the smallest, be these.
+    fn regroup(&mut self, id: PlayerId, first: Handle, rows: Vec<Handle>) {
+        let speaker = rows[0];
+        Arc::make_mut(&mut self.aliases).set(first, rows);
+        if speaker != first {
+            self.by_id.remove(id_hash(id), first);
+            self.speak(id, speaker);
+        }
+    }
+
+    fn speak(&mut self, id: PlayerId, handle: Handle) {
+        let blocks = &self.blocks;
+        self.by_id.insert(id_hash(id), handle, |handle| {
+            id_hash(player_at(blocks, *handle).expect("an indexed row is there").id)
+        });
     }
 
     /// What a row says.
     #[must_use]
-    pub fn get(&self, row: Row) -> Option<&Arc<Player>> {
-        self.rows.get(&row)
+    pub fn get(&self, row: Row) -> Option<Player<'_>> {
+        self.at(self.handle(row)?)
     }
 
     /// How many players there are, aliases counted once.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.by_id.len()
+        self.count
     }
 
-    /// Every player with all rows, in the order of their ids.
-    pub fn iter(&self) -> impl Iterator<Item = (PlayerId, &BTreeSet<Row>)> {
-        self.by_id.iter().map(|(id, rows)| (*id, rows))
+    /// Every player, in the order of their ids.
+    pub fn ids(&self) -> impl Iterator<Item = PlayerId> + use<> {
+        let speaks = |handle: Handle| self.aliases.speaker(handle) == handle;
+        let mut ids: Vec<PlayerId> = self
+            .handles()
+            .filter(|(handle, _)| speaks(*handle))
+            .map(|(_, player)| player.id)
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter()
     }
 
     /// All rows of a player, in their order; nothing for an unknown one.
     pub fn rows_of(&self, id: PlayerId) -> impl Iterator<Item = Row> + '_ {
-        self.by_id.get(&id).into_iter().flatten().copied()
+        let rows = self.handle_of(id).map(|first| self.aliases.rows_of(first));
+        rows.into_iter().flatten().map(|handle| self.row_at(handle))
     }
 
     /// The row that speaks for a player: the smallest.
     #[must_use]
     pub fn row_of(&self, id: PlayerId) -> Option<Row> {
-        self.rows_of(id).next()
+        Some(self.row_at(self.handle_of(id)?))
+    }
+
+    /// Whether any player has several rows.
+    #[must_use]
+    pub fn has_aliases(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
+    /// Whether a row is one of several of its player.
+    #[must_use]
+    pub fn is_aliased(&self, row: Row) -> bool {
+        self.handle(row).is_some_and(|handle| self.aliases.is_aliased(handle))
     }
 
     /// Whether somebody else already bears this name, in any spelling of case and space.
     #[must_use]
     pub fn is_taken(&self, name: &str, by_other_than: PlayerId) -> bool {
-        self.by_name
-            .get(&normalized(name))
-            .is_some_and(|rows| rows.iter().any(|row| self.rows[row].id != by_other_than))
+        self.named(name).any(|(_, player)| player.id != by_other_than)
     }
 
     /// The name as it is shown: bare for the smallest row that bears it, with a suffix for a player
     /// who took it on another node at the same time. A suffix never goes away again.
     #[must_use]
     pub fn shown_name(&self, id: PlayerId) -> Option<String> {
-        let row = self.row_of(id)?;
-        let name = &self.rows[&row].name;
-        let first = self.by_name.get(&normalized(name)).and_then(|rows| rows.first());
+        let name = self.at(self.handle_of(id)?)?.name;
+        let first = self.named(name).min_by_key(|(handle, _)| self.row_at(*handle));
         match first {
-            Some(first) if self.rows[first].id != id => {
-                Some(format!("{name} ({:04x})", id.0 as u16))
-            }
-            _ => Some(name.clone()),
+            Some((_, first)) if first.id != id => Some(format!("{name} ({:04x})", id.0 as u16)),
+            _ => Some(name.to_owned()),
         }
+    }
+
+    /// Every row that bears a name, in any spelling.
+    fn named(&self, name: &str) -> impl Iterator<Item = (Handle, Player<'_>)> {
+        let (tag, wanted) = (name_tag(name), normalized(name));
+        let tagged = self.by_name.all(spread(tag)).filter(move |(held, _)| *held == tag);
+        tagged
+            .filter_map(|(_, handle)| Some((handle, self.at(handle)?)))
+            .filter(move |(_, player)| normalized(player.name) == wanted)
     }
 
     /// The next free row number of `origin`.
     #[must_use]
     pub fn next_number(&self, origin: Origin) -> u32 {
-        let all = Row { origin, number: 0 }..=Row { origin, number: u32::MAX };
-        self.rows.range(all).next_back().map_or(0, |(row, _)| row.number + 1)
+        self.origins.get(&origin).map_or(0, |numbered| numbered.next)
     }
 
-    /// Every row in order, for digests and exports.
-    pub fn rows(&self) -> impl Iterator<Item = (Row, &Player)> {
-        self.rows.iter().map(|(row, player)| (*row, &**player))
+    /// Every row in order, for exports.
+    pub fn rows(&self) -> impl Iterator<Item = (Row, Player<'_>)> {
+        self.in_order().flat_map(|rows| {
+            let row = |at| Row { origin: rows.origin, number: rows.base + at as u32 };
+            rows.iter().map(move |(at, player)| (row(at), player))
+        })
     }
+
+    /// Every block's origin, first row and digest, in row order: canonical, whatever came first.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (Origin, u32, u64)> + '_ {
+        self.in_order().map(|rows| (rows.origin, rows.base, rows.digest()))
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Rows> {
+        let blocks = self.origins.values().flat_map(|numbered| &numbered.blocks);
+        blocks.filter(|block| **block != NONE).map(|block| &*self.blocks[*block as usize])
+    }
+
+    /// The blocks by handle: the first one holds handles from 0, the next from [`BLOCK`], and so on.
+    pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = PlayersBlock<'_>> {
+        let aliases = &*self.aliases;
+        self.blocks.iter().enumerate().map(move |(number, rows)| PlayersBlock {
+            first: (number * BLOCK) as Handle,
+            rows,
+            aliases,
+        })
+    }
+
+    /// Every player with several rows, the smallest first.
+    pub(crate) fn aliased(&self) -> impl Iterator<Item = &[Handle]> {
+        self.aliases.groups()
+    }
+
+    /// The row that a handle stands for.
+    pub(crate) fn row_at(&self, handle: Handle) -> Row {
+        let block = &self.blocks[handle as usize / BLOCK];
+        Row { origin: block.origin, number: block.base + handle % BLOCK as u32 }
+    }
+
+    /// The handle of the row that speaks for a player.
+    pub(crate) fn handle_of(&self, id: PlayerId) -> Option<Handle> {
+        self.by_id.find(id_hash(id), |handle| self.at(handle).is_some_and(|p| p.id == id))
+    }
+
+    /// Every row's handle and what it says.
+    fn handles(&self) -> impl Iterator<Item = (Handle, Player<'_>)> {
+        self.blocks().flat_map(|block| {
+            block.rows.iter().map(move |(at, player)| (block.first + at as u32, player))
+        })
+    }
+
+    /// Who a handle's row is.
+    pub(crate) fn id_at(&self, handle: Handle) -> PlayerId {
+        self.at(handle).expect("a handle stands for a row").id
+    }
+
+    fn handle(&self, row: Row) -> Option<Handle> {
+        let block = *self.origins.get(&row.origin)?.blocks.get(row.number as usize / BLOCK)?;
+        (block != NONE).then(|| block * BLOCK as u32 + row.number % BLOCK as u32)
+    }
+
+    fn at(&self, handle: Handle) -> Option<Player<'_>> {
+        player_at(&self.blocks, handle)
+    }
+
+    /// Takes in a whole block of rows.
+    fn insert_block(&mut self, theirs: &Arc<Rows>) {
+        let (origin, base) = (theirs.origin, theirs.base);
+        let held = self.handle(Row { origin, number: base });
+        match held.map(|first| &self.blocks[first as usize / BLOCK]) {
+            Some(ours) if Arc::ptr_eq(ours, theirs) || ours.is_same(theirs) => {}
+            Some(_) => {
+                for (at, player) in theirs.iter() {
+                    self.insert(Row { origin, number: base + at as u32 }, player);
+                }
+            }
+            None => {
+                let last = base + theirs.len().max(1) as u32 - 1;
+                let block = self.place(Row { origin, number: last }) as usize / BLOCK;
+                self.blocks[block] = Arc::clone(theirs);
+                for (at, _) in theirs.iter() {
+                    self.link((block * BLOCK + at) as Handle);
+                }
+            }
+        }
+    }
+
+    fn decode(mut bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut players = Players::default();
+        while !bytes.is_empty() {
+            let rows = Rows::read(&mut bytes).ok_or("a block of rows cannot be read")?;
+            players.insert_block(&Arc::new(rows));
+        }
+        Ok(players)
+    }
+}
+
+/// The rows of a block, as folds walk them.
+pub(crate) struct PlayersBlock<'a> {
+    /// The handle of its first row.
+    pub(crate) first: Handle,
+    rows: &'a Rows,
+    aliases: &'a Aliases,
+}
+
+impl PlayersBlock<'_> {
+    /// Who numbered its rows.
+    pub(crate) fn origin(&self) -> Origin {
+        self.rows.origin
+    }
+
+    /// Which block of its origin's it is.
+    pub(crate) fn number(&self) -> usize {
+        self.rows.base as usize / BLOCK
+    }
+
+    /// How many places it has.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.rows.digest()
+    }
+
+    /// Whether there is a row.
+    pub(crate) fn is_present(&self, at: usize) -> bool {
+        self.rows.is_present(at)
+    }
+
+    /// The places between rows that are aliases: what a fold can take one by one.
+    pub(crate) fn alone(&self) -> impl Iterator<Item = Range<usize>> {
+        let aliased = self.aliases.within(self.first..self.first + BLOCK as u32);
+        let ends = aliased.map(at).chain([self.len()]);
+        ends.scan(0, |from, end| Some(std::mem::replace(from, end + 1)..end))
+    }
+}
+
+fn at(handle: Handle) -> usize {
+    handle as usize % BLOCK
+}
+
+fn player_at(blocks: &[Arc<Rows>], handle: Handle) -> Option<Player<'_>> {
+    blocks[handle as usize / BLOCK].get(at(handle))
+}
+
+fn id_hash(id: PlayerId) -> u64 {
+    xxh3_64(&id.0.to_le_bytes())
+}
+
+/// A tag's bits, spread over all that an index looks at.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// One spelling for all that a person would call the same name.
@@ -172,25 +437,34 @@ fn is_invisible(c: char) -> bool {
 
 impl PartialEq for Players {
     fn eq(&self, other: &Self) -> bool {
-        self.rows == other.rows
+        let blocks = |players: &Self| players.blocks.iter().filter(|b| b.len() > 0).count();
+        let same =
+            |(a, b): (&Rows, &Rows)| (a.origin, a.base) == (b.origin, b.base) && a.is_same(b);
+        let filled = |rows: &&Rows| rows.len() > 0;
+        blocks(self) == blocks(other)
+            && self.in_order().filter(filled).zip(other.in_order().filter(filled)).all(same)
     }
 }
 
 impl Eq for Players {}
 
-impl From<Rows> for Players {
-    fn from(rows: Rows) -> Self {
-        let mut players = Players::default();
-        for (row, player) in rows {
-            players.insert(row, player);
-        }
-        players
+impl fmt::Debug for Players {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.rows()).finish()
     }
 }
 
-impl From<Players> for Rows {
-    fn from(players: Players) -> Self {
-        players.rows.into_iter().map(|(row, player)| (row, (*player).clone())).collect()
+impl Serialize for Players {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut out = Vec::new();
+        self.in_order().filter(|rows| rows.len() > 0).for_each(|rows| rows.write(&mut out));
+        to.serialize_bytes(&out)
+    }
+}
+
+impl<'de> Deserialize<'de> for Players {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Players::decode(<&[u8]>::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -202,51 +476,15 @@ impl CvRDT for Players {
     }
 
     fn merge(&mut self, other: Self) {
-        for (row, player) in Rows::from(other) {
-            self.insert(row, player);
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
+        for rows in &other.blocks {
+            self.insert_block(rows);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn player(id: u128, name: &str) -> Player {
-        Player { id: PlayerId(id), name: name.into() }
-    }
-
-    fn row(origin: u64, number: u32) -> Row {
-        Row { origin: Origin(origin), number }
-    }
-
-    #[test]
-    fn one_player_taken_twice_counts_once() {
-        let mut players = Players::default();
-        players.insert(row(1, 0), player(9, "Ada"));
-        players.insert(row(2, 0), player(9, "Ada"));
-        assert_eq!(players.count(), 1);
-        assert_eq!(players.rows_of(PlayerId(9)).count(), 2);
-        assert_eq!(players.shown_name(PlayerId(9)).as_deref(), Some("Ada"));
-    }
-
-    #[test]
-    fn a_name_taken_on_two_nodes_shows_one_suffix_on_both() {
-        let rows = [(row(1, 0), player(0xa, "Ada")), (row(2, 0), player(0xb, " ADA"))];
-        let forward: Players = rows.to_vec().into();
-        let backward: Players = rows.into_iter().rev().collect::<Vec<_>>().into();
-        for players in [forward, backward] {
-            assert_eq!(players.shown_name(PlayerId(0xa)).as_deref(), Some("Ada"));
-            assert_eq!(players.shown_name(PlayerId(0xb)).as_deref(), Some(" ADA (000b)"));
-            assert!(players.is_taken("ada", PlayerId(0xc)));
-        }
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_shown_is_refused() {
-        assert_eq!(check_name("  Ada   L. "), Ok("Ada L.".into()));
-        assert_eq!(check_name(" "), Err(NameError::Empty));
-        assert_eq!(check_name("a\u{202e}b"), Err(NameError::Control { code: 0x202e }));
-        assert!(matches!(check_name(&"x".repeat(49)), Err(NameError::Long { bytes: 49, .. })));
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use crdt_state::delta::{Advance, Answers, Create, Delta, Enrol, Extend, Join, Seal, encode};
-use crdt_state::engagement::quiz::{Question, Script, standings};
+use crdt_state::engagement::Scoreboard;
+use crdt_state::engagement::quiz::{Question, Script, Standing, outcome, standings};
 use crdt_state::{EventState, Lane, LaneId, NodeId, Origin, Phase, PlayerId, Row, Stage};
 use crdts::CvRDT;
 use proptest::prelude::*;
@@ -213,6 +214,29 @@ fn fold(lanes: &Lanes, picks: &[u8]) -> EventState {
     }
 }
 
+/// The leaderboard as its definition says: every player's outcomes summed up, sorted, ranked.
+fn defined(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
+    let instances: Vec<u32> = state.instances().map(|(i, _)| i).filter(|i| counts(*i)).collect();
+    let mut all: Vec<Standing> = state
+        .players
+        .ids()
+        .map(|player| {
+            let outcomes = instances.iter().filter_map(|i| outcome(state, *i, player));
+            let correct: Vec<_> = outcomes.filter(|outcome| outcome.correct).collect();
+            let points = correct.iter().map(|outcome| u64::from(outcome.points)).sum();
+            let correct_ms = correct.iter().map(|outcome| u64::from(outcome.elapsed_ms)).sum();
+            Standing { player, points, correct_ms, rank: 0 }
+        })
+        .collect();
+    all.sort_by_key(|s| (std::cmp::Reverse(s.points), s.correct_ms, s.player));
+    let key = |s: &Standing| (s.points, s.correct_ms);
+    for place in 0..all.len() {
+        let equal = place > 0 && key(&all[place - 1]) == key(&all[place]);
+        all[place].rank = if equal { all[place - 1].rank } else { place as u32 + 1 };
+    }
+    all
+}
+
 fn joined(mut a: EventState, b: EventState) -> EventState {
     a.merge(b);
     a
@@ -236,6 +260,15 @@ proptest! {
         prop_assert_eq!(a.digest(), b.digest());
         prop_assert_eq!(&a, &b);
         prop_assert_eq!(standings(&a, |_| true), standings(&b, |_| true));
+        for instance in 1..4 {
+            let held = |player| a.held(instance, a.players.rows_of(player)).map(|(_, cell)| cell);
+            let held: Vec<_> = a.players.ids().filter_map(held).collect();
+            prop_assert_eq!(a.answered(instance), held.len() as u64);
+            for (option, count) in a.tally(instance).into_iter().enumerate() {
+                let chose = held.iter().filter(|cell| cell.choice() >> option & 1 == 1).count();
+                prop_assert_eq!(count, chose as u64);
+            }
+        }
     }
 
     #[test]
@@ -253,6 +286,37 @@ proptest! {
         prop_assert_eq!(&right, &left);
         prop_assert_eq!(&joined(a.clone(), a.clone()), &a);
         prop_assert_eq!(&joined(left.clone(), b), &left);
+    }
+
+    #[test]
+    fn a_scoreboard_kept_up_to_date_is_the_fold(
+        acts in proptest::collection::vec((any::<u8>(), act()), 0..80),
+        picks in proptest::collection::vec(any::<u8>(), 1..40),
+        places in 0..9usize,
+    ) {
+        let (lanes, writers) = write_history(&acts);
+        let entries: usize = lanes.iter().map(|(_, entries)| entries.len()).sum();
+        let mut board = Scoreboard::default();
+        let mut picks = picks.iter().cycle();
+        let (mut state, mut next) = (EventState::default(), vec![0; lanes.len()]);
+        for step in 0..entries {
+            let open: Vec<_> = (0..lanes.len()).filter(|l| next[*l] < lanes[*l].1.len()).collect();
+            let lane = open[usize::from(*picks.next().unwrap()) % open.len()];
+            state.apply(lanes[lane].0, &lanes[lane].1[next[lane]]).unwrap();
+            next[lane] += 1;
+            let counts = |instance: u32| instance as usize <= 1 + step / 20;
+            board.update(&state, counts);
+            let wanted = defined(&state, counts);
+            prop_assert_eq!(board.len(), wanted.len());
+            prop_assert_eq!(board.top(&state, usize::MAX), wanted.clone());
+            prop_assert_eq!(board.top(&state, places), &wanted[..places.min(wanted.len())]);
+            for standing in wanted {
+                prop_assert_eq!(board.of(&state, standing.player), Some(standing));
+            }
+        }
+        state.merge(snapshot(&writers[0].state));
+        board.update(&state, |_| true);
+        prop_assert_eq!(board.top(&state, usize::MAX), defined(&state, |_| true));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A canonical digest of an event's state: equal states give equal digests on every node.
 //!
-//! It walks the state in its own order and never hashes an encoding. All that is named stands in ordered
-//! maps, so that equal states hash equal; an `Orswot` of the `crdts` crate would not, since it keeps its
-//! members in hash maps.
+//! Bulk state is hashed by blocks, and a block keeps its digest until it changes, so that an audit costs
+//! what is new. The state is walked in its own order and no encoding is ever hashed. All that is named
+//! stands in ordered maps, so that equal states hash equal; an `Orswot` of the `crdts` crate would not,
+//! since it keeps its members in hash maps.
 
 use super::EventState;
 use std::hash::{Hash, Hasher};
@@ -15,8 +16,8 @@ impl EventState {
         let mut hash = Xxh3::new();
         self.hash_program(&mut hash);
         self.named.hash(&mut hash);
-        for (row, player) in self.players.rows() {
-            (row, player.id, &player.name).hash(&mut hash);
+        for block in self.players.digests() {
+            block.hash(&mut hash);
         }
         self.hash_answers(&mut hash);
         hash.finish()
@@ -43,9 +44,8 @@ impl EventState {
         for (key, sheet) in &self.sheets.0 {
             for (origin, column) in &sheet.0 {
                 (key, origin).hash(hash);
-                for (row, cell) in column.iter() {
-                    hash.write_u32(row);
-                    hash.write_u64(cell.bits());
+                for block in column.digests() {
+                    block.hash(hash);
                 }
             }
         }

@@ -5,11 +5,12 @@
 //! whose calendar is ten minutes off changes no result.
 
 use bytes::Bytes;
-use crdt_state::delta::{DecodeError, Delta, Join};
-use crdt_state::{EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId};
+use crdt_state::delta::{DecodeError, Delta, Frame, frames};
+use crdt_state::event::Taken;
+use crdt_state::{EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// When a round opened, in milliseconds on this node's monotonic clock; negative before its start.
@@ -24,26 +25,32 @@ pub struct Carried {
     zeros: BTreeMap<u32, Zero>,
     /// Openings whose age nobody has told yet, by the entry that brought them.
     unaged: BTreeMap<(LaneId, u64), u32>,
-    /// Players whose answers others brought, since they were last asked for.
-    touched: Vec<(u32, PlayerId)>,
-    /// Whose rows others brought, since they were last asked for.
+    /// Rows whose held answers others may have replaced, since they were last asked for.
+    contested: Vec<(u32, Row)>,
+    /// Players of whom others brought a further row, since they were last asked for.
     joined: Joined,
+    /// The answers that others brought since they were last asked for, while somebody follows them.
+    followed: Option<Vec<(u32, PlayerId)>>,
     /// Whether anything was taken in since this was last asked.
     changed: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
 }
 
-/// Whose rows others brought. Lanes are independent: an answer may be here before its row.
-#[derive(Debug, Default)]
+/// Of whom others brought a further row, so that answers which were two players' are one's now. Lanes are
+/// independent: an answer may be here before its row.
+#[derive(Debug)]
 pub enum Joined {
-    /// Nobody's.
-    #[default]
-    Nobody,
-    /// These players'.
-    Players(BTreeSet<PlayerId>),
-    /// A snapshot's, which does not say.
+    /// These players.
+    Players(Vec<PlayerId>),
+    /// A snapshot does not say.
     Anybody,
+}
+
+impl Default for Joined {
+    fn default() -> Self {
+        Joined::Players(Vec::new())
+    }
 }
 
 /// What a snapshot starts with: everything that the state does not hold itself.
@@ -84,12 +91,24 @@ impl Carried {
         std::mem::take(&mut self.changed)
     }
 
-    /// The players whose answers others brought since the last call, with the instance.
-    pub fn take_touched(&mut self) -> Vec<(u32, PlayerId)> {
-        std::mem::take(&mut self.touched)
+    /// The rows whose held answers others may have replaced since the last call, with the instance.
+    pub fn take_contested(&mut self) -> Vec<(u32, Row)> {
+        std::mem::take(&mut self.contested)
     }
 
-    /// Whose rows others brought since the last call.
+    /// Starts or stops to remember whose answers others bring: it costs a lookup for each.
+    pub fn follow(&mut self, follow: bool) {
+        if follow != self.followed.is_some() {
+            self.followed = follow.then(Vec::new);
+        }
+    }
+
+    /// The players whose answers others brought since the last call, with the instance.
+    pub fn take_followed(&mut self) -> Vec<(u32, PlayerId)> {
+        self.followed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Of whom others brought a further row since the last call.
     pub fn take_joined(&mut self) -> Joined {
         std::mem::take(&mut self.joined)
     }
@@ -113,34 +132,58 @@ impl Carried {
     }
 
     fn score(&mut self, delta: &Delta) {
-        let scores = match delta {
-            Delta::Answers(answers) => !self.state.is_open(answers.instance),
-            Delta::Joins(_) | Delta::Advance(_) | Delta::Extend(_) | Delta::Create(_) => true,
-            _ => false,
-        };
-        self.scored_revision += u64::from(scores);
+        match delta {
+            Delta::Answers(answers) => self.score_answers(answers.instance),
+            Delta::Joins(_) | Delta::Advance(_) | Delta::Extend(_) | Delta::Create(_) => {
+                self.scored_revision += 1;
+            }
+            _ => {}
+        }
     }
 
-    /// Remembers whose rows and answers came from elsewhere.
-    fn touch(&mut self, delta: &Delta) {
-        if let Delta::Joins(joins) = delta {
-            self.join(joins);
-        }
-        let Delta::Answers(answers) = delta else { return };
-        for (number, _, _) in &answers.rows {
-            let row = crdt_state::Row { origin: answers.rows_of, number: *number };
-            if let Some(player) = self.state.players.get(row) {
-                self.touched.push((answers.instance, player.id));
+    fn score_answers(&mut self, instance: u32) {
+        self.scored_revision += u64::from(!self.state.is_open(instance));
+    }
+
+    /// Reacts to what another origin's entry brought.
+    fn brought(&mut self, (from, seq): (LaneId, u64), age: Duration, now: Mono, taken: Taken) {
+        match taken {
+            Taken::Joins { aliased } => {
+                self.scored_revision += 1;
+                if let Joined::Players(players) = &mut self.joined {
+                    players.extend(aliased);
+                }
+            }
+            Taken::Answers { instance, contested } => {
+                self.score_answers(instance);
+                self.contested.extend(contested.into_iter().map(|row| (instance, row)));
+            }
+            Taken::Other(delta) => {
+                self.score(&delta);
+                match opened_by(&delta) {
+                    Some(instance) if age >= AGE_UNKNOWN => {
+                        self.unaged.insert((from, seq), instance);
+                    }
+                    Some(instance) => self.set_zero(now, age, instance),
+                    None => {}
+                }
             }
         }
     }
 
-    fn join(&mut self, joins: &[Join]) {
-        let players = joins.iter().map(|join| join.player);
-        match &mut self.joined {
-            Joined::Nobody => self.joined = Joined::Players(players.collect()),
-            Joined::Players(known) => known.extend(players),
-            Joined::Anybody => {}
+    /// Remembers whose answers an entry brought that has just been applied.
+    fn note_followed(&mut self, entry: &[u8]) {
+        let Some(followed) = &mut self.followed else { return };
+        let answers = frames(entry).into_iter().flatten().filter_map(|frame| match frame {
+            Frame::Answers(answers) => Some(answers),
+            Frame::Delta(_) => None,
+        });
+        for answers in answers {
+            let player = |(number, ..): (u32, u32, u32)| {
+                let row = Row { origin: answers.rows_of, number };
+                Some((answers.instance, self.state.players.get(row)?.id))
+            };
+            followed.extend(answers.rows().filter_map(player));
         }
     }
 }
@@ -165,17 +208,10 @@ impl Replicated for Carried {
         now: Mono,
         entry: &[u8],
     ) -> Result<(), ApplyError> {
-        let deltas = self.state.apply(from, entry).map_err(|error| refused(&error))?;
-        for delta in &deltas {
-            self.score(delta);
-            match opened_by(delta) {
-                Some(instance) if age >= AGE_UNKNOWN => {
-                    self.unaged.insert((from, seq), instance);
-                }
-                Some(instance) => self.set_zero(now, age, instance),
-                None => self.touch(delta),
-            }
+        for taken in self.state.apply(from, entry).map_err(|error| refused(&error))? {
+            self.brought((from, seq), age, now, taken);
         }
+        self.note_followed(entry);
         self.content.apply(crdt_state::Dot::new(from, seq));
         self.changed = true;
         Ok(())

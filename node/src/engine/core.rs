@@ -16,12 +16,12 @@ use super::io::{Identity, Input, Output, Reply, Rules};
 use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
-use crdt_state::engagement::quiz::{Script, Standing};
+use crdt_state::engagement::Scoreboard;
+use crdt_state::engagement::quiz::Script;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, Stage};
 use gossip::replication::{self, Config, EnrolmentState, Replica};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long after its start a node that came back waits for its peers: 5 s, arbitrary, far above what it
@@ -52,8 +52,8 @@ pub struct EventCore {
     /// The number of the own enrolment entry, once written.
     enrolled_at: Option<u64>,
     revision: u64,
-    /// The standings at the scored revision for which they were folded.
-    pub(super) ranked: RefCell<Option<(u64, Arc<Vec<Standing>>)>>,
+    /// The leaderboard, and the scored revision at which it was brought up to date.
+    pub(super) ranked: RefCell<(Option<u64>, Scoreboard)>,
 }
 
 impl EventCore {
@@ -253,11 +253,16 @@ impl EventCore {
 
     /// Looks at the answers that others brought, and passes on whose they were.
     fn on_touched(&mut self) {
-        let rows = self.carried.take_touched();
-        self.check_superseded(&rows);
+        self.check_superseded();
+        let rows = self.carried.take_followed();
         if !rows.is_empty() {
             self.outputs.push_back(Output::Applied { rows });
         }
+    }
+
+    /// Starts or stops to tell [`Output::Applied`].
+    pub fn follow(&mut self, follow: bool) {
+        self.carried.follow(follow);
     }
 
     fn create(&mut self, now: Mono, ticket: u64, script: Script) {

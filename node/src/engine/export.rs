@@ -131,7 +131,7 @@ impl EventCore {
     }
 
     fn export_answers(&self, out: &mut Vec<u8>, instance: u32) {
-        for (player, _) in self.state().players.iter() {
+        for player in self.state().players.ids() {
             let Some(outcome) = outcome(self.state(), instance, player) else { continue };
             let line = Line::Answer {
                 instance,

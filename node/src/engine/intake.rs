@@ -344,19 +344,21 @@ impl EventCore {
         }
     }
 
-    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one of
-    /// these answers, or by one whose row has only now come.
-    pub(super) fn check_superseded(&mut self, answers: &[(u32, PlayerId)]) {
-        for (instance, player) in answers {
-            self.check_receipt(*instance, *player);
+    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the
+    /// same row, or to another row of theirs that has only now come.
+    pub(super) fn check_superseded(&mut self) {
+        for (instance, row) in self.carried.take_contested() {
+            if let Some(player) = self.carried.state.players.get(row).map(|player| player.id) {
+                self.check_receipt(instance, player);
+            }
         }
         for (instance, player) in self.receipts_joined() {
             self.check_receipt(instance, player);
         }
     }
 
-    /// The receipts of players whose rows others brought. Of each player all runs are looked up, and not
-    /// all receipts of each run: there are few runs with receipts and many receipts.
+    /// The receipts of players of whom others brought a further row. Of each player all runs are looked up,
+    /// and not all receipts of each run: there are few runs with receipts and many receipts.
     fn receipts_joined(&mut self) -> Vec<(u32, PlayerId)> {
         let joined = self.carried.take_joined();
         let receipts = &self.held.receipts;
@@ -367,7 +369,6 @@ impl EventCore {
         };
         let of = |player: PlayerId| (first.0..=last.0).map(move |instance| (instance, player));
         match joined {
-            Joined::Nobody => Vec::new(),
             Joined::Players(players) => players.into_iter().flat_map(of).collect(),
             Joined::Anybody => receipts.keys().copied().collect(),
         }
@@ -388,7 +389,7 @@ impl EventCore {
     }
 
     pub(super) fn name_of(&self, row: Row) -> String {
-        self.carried.state.players.get(row).map(|player| player.name.clone()).unwrap_or_default()
+        self.carried.state.players.get(row).map(|p| p.name.to_owned()).unwrap_or_default()
     }
 
     /// Forgets receipts of rounds that nobody can overrule any more.

@@ -173,7 +173,8 @@ pub enum Output {
         /// What.
         message: InboxMessage,
     },
-    /// Answers that others brought have been applied.
+    /// Answers that others brought have been applied; told only while somebody follows them, see
+    /// [`EventCore::follow`](super::EventCore::follow).
     Applied {
         /// Which run, and whose answer.
         rows: Vec<(u32, PlayerId)>,

@@ -234,6 +234,7 @@ impl Task {
             Mail::SetPin(pin) => self.publisher.set_pin(pin),
             Mail::Follow(reply) => {
                 let applied = self.applied.get_or_insert_with(|| broadcast::Sender::new(FOLLOWED));
+                self.core.follow(true);
                 // Whoever asked may have gone.
                 let _ = reply.send(applied.subscribe());
             }
@@ -273,6 +274,7 @@ impl Task {
             && applied.send(Arc::new(AppliedView { rows })).is_err()
         {
             self.applied = None;
+            self.core.follow(false);
         }
     }
 }

@@ -141,10 +141,10 @@ impl Publisher {
         let revealed = |instance: &u32| stage.has_revealed(*instance);
         let newest = core.state().instances().map(|(i, _)| i).filter(revealed).last();
         let Some(instance) = newest else { return };
-        let here = inboxes.players();
-        let all = core.standings();
-        for standing in all.iter().filter(|s| here.contains(&s.player)) {
-            let result = core.result_of(instance, standing, all.len() as u64);
+        let board = core.scoreboard();
+        let standing = |player| board.of(core.state(), player);
+        for standing in inboxes.players().into_iter().filter_map(standing) {
+            let result = core.result_of(instance, &standing, board.len() as u64);
             if self.results.get(&standing.player) != Some(&result)
                 && inboxes.deliver(standing.player, &result)
             {

@@ -10,11 +10,12 @@ use crate::service::view::{
     BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
     MissingNode, PhaseView, QuestionView, ResultView, RevealView, StageView,
 };
-use crdt_state::engagement::quiz::{Standing, outcome, standings};
+use crdt_state::engagement::Scoreboard;
+use crdt_state::engagement::quiz::{Standing, outcome};
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Mono, NodeId, Origin, Phase, PlayerId, Stage};
+use std::cell::Ref;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// Lines of the leaderboard that everybody sees.
 const BOARD_LINES: usize = 10;
@@ -122,30 +123,27 @@ impl EventCore {
         Some(RevealView { correct, explanation: question.explanation.clone() })
     }
 
-    /// All players in order, over what has been revealed. Folded anew only when something that scores
+    /// The leaderboard over what has been revealed. Brought up to date only when something that scores
     /// has changed: a wave of returning players asks for it a thousand times.
     #[must_use]
-    pub fn standings(&self) -> Arc<Vec<Standing>> {
-        let revision = self.carried.scored_revision();
-        if let Some((of, ranked)) = &*self.ranked.borrow()
-            && *of == revision
-        {
-            return Arc::clone(ranked);
+    pub fn scoreboard(&self) -> Ref<'_, Scoreboard> {
+        let revision = Some(self.carried.scored_revision());
+        if self.ranked.borrow().0 != revision {
+            let stage = self.stage();
+            let (of, board) = &mut *self.ranked.borrow_mut();
+            board.update(self.state(), |instance| stage.has_revealed(instance));
+            *of = revision;
         }
-        let stage = self.stage();
-        let ranked = standings(self.state(), |instance| stage.has_revealed(instance));
-        let ranked = Arc::new(ranked);
-        *self.ranked.borrow_mut() = Some((revision, Arc::clone(&ranked)));
-        ranked
+        Ref::map(self.ranked.borrow(), |(_, board)| board)
     }
 
     fn board(&self) -> Vec<BoardLine> {
-        let line = |standing: &Standing| BoardLine {
+        let line = |standing: Standing| BoardLine {
             rank: standing.rank,
             name: self.state().players.shown_name(standing.player).unwrap_or_default(),
             points: standing.points,
         };
-        self.standings().iter().take(BOARD_LINES).map(line).collect()
+        self.scoreboard().top(self.state(), BOARD_LINES).into_iter().map(line).collect()
     }
 
     /// How complete the answers of an instance are here.
@@ -233,9 +231,12 @@ impl EventCore {
             self.outputs.push_back(Output::Inbox { player, message });
         }
         if revealed {
-            let all = self.standings();
-            if let Some(standing) = all.iter().find(|s| s.player == player) {
-                let message = self.result_of(instance, standing, all.len() as u64);
+            let board = self.scoreboard();
+            let result = board
+                .of(self.state(), player)
+                .map(|standing| self.result_of(instance, &standing, board.len() as u64));
+            drop(board);
+            if let Some(message) = result {
                 self.outputs.push_back(Output::Inbox { player, message });
             }
         }

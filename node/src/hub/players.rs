@@ -130,13 +130,13 @@ impl Hub {
         let token =
             self.tokens.player(&PlayerClaim { event, player, row, name: name.clone(), issue: 0 });
         let facts = owner.read(move |core, publisher, _| {
-            let standings = core.standings();
-            let standing = standings.iter().find(|standing| standing.player == player);
-            let ranked = standing.filter(|_| core.state().instances().next().is_some());
+            let board = core.scoreboard();
+            let standing = board.of(core.state(), player);
+            let ranked = standing.as_ref().filter(|_| core.state().instances().next().is_some());
             let shown = core.state().players.shown_name(player).unwrap_or(name);
-            let points = standing.map_or(0, |standing| standing.points);
+            let points = standing.as_ref().map_or(0, |standing| standing.points);
             let rank = ranked.map(|standing| standing.rank);
-            (publisher.pin().to_owned(), shown, points, rank, standings.len() as u64)
+            (publisher.pin().to_owned(), shown, points, rank, board.len() as u64)
         });
         let (pin, name, points, rank, players) = facts.await.ok_or_else(stopping)?;
         let level = level(firm);
@@ -223,7 +223,7 @@ impl Hub {
     async fn greet(&self, owner: &Owner, player: PlayerId) -> Result<(), Refusal> {
         let known = owner.read(move |core, _, _| {
             let row = core.state().players.row_of(player)?;
-            let name = core.state().players.get(row)?.name.clone();
+            let name = core.state().players.get(row)?.name.to_owned();
             Some((core.event(), row, name))
         });
         if let Some((event, row, name)) = known.await.flatten() {

@@ -124,5 +124,5 @@ fn result_of(state: &EventState, instance: u32) -> Result {
         let outcome = outcome(state, instance, player)?;
         Some((player, outcome.elapsed_ms, outcome.choice, outcome.points))
     };
-    state.players.iter().filter_map(|(player, _)| line(player)).collect()
+    state.players.ids().filter_map(line).collect()
 }

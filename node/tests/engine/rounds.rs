@@ -25,7 +25,8 @@ fn a_whole_show_runs_on_three_cores() {
     world.step(2, Command::End);
     world.all_equal();
     assert_eq!(world.applied, 3 * 6 * 2, "each answer is applied once on the two other cores");
-    let standings = world.core(0).standings();
+    let core = world.core(0);
+    let standings = core.scoreboard().top(core.state(), usize::MAX);
     let ids: Vec<u128> = standings.iter().map(|standing| standing.player.0).collect();
     assert_eq!(ids, [0, 1, 2, 3, 4, 5], "the earlier answer gives more, wrong ones nothing");
     assert!(standings[2].points > 0 && standings[3].points == 0, "{standings:?}");

@@ -269,7 +269,8 @@ impl World {
         let logs =
             node::hub::replay(self.nodes[at].disk.read(), &mut carried, mono(self.now, zero));
         let config = self.weather.replication.clone();
-        let core = EventCore::resume(identity, Rules::default(), config, carried, logs);
+        let mut core = EventCore::resume(identity, Rules::default(), config, carried, logs);
+        core.follow(true);
         self.nodes[at].life = Some(Life { core, origin, zero });
     }
 

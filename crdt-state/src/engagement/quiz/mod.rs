@@ -3,5 +3,5 @@
 pub mod score;
 pub mod script;
 
-pub use score::{Outcome, Standing, outcome, standings};
+pub use score::{Outcome, Standing, outcome, outcome_of, standings};
 pub use script::{Question, Script};

@@ -4,6 +4,8 @@
 //! and two nodes taking one player cannot count twice, and a corrected key is a new fold.
 
 use super::Question;
+use crate::Cell;
+use crate::engagement::Scoreboard;
 use crate::event::EventState;
 use crate::id::PlayerId;
 
@@ -54,46 +56,30 @@ pub struct Standing {
     pub rank: u32,
 }
 
+/// What an answer to a question gives.
+#[must_use]
+pub fn outcome_of(question: &Question, open_ms: u32, cell: Cell) -> Outcome {
+    let (choice, elapsed_ms) = (cell.choice(), cell.elapsed_ms());
+    let points = points(question, open_ms, elapsed_ms, choice);
+    Outcome { choice, elapsed_ms, correct: choice == question.correct, points }
+}
+
 /// The outcome of one player in one instance; nothing if there is no answer.
 #[must_use]
 pub fn outcome(state: &EventState, instance: u32, player: PlayerId) -> Option<Outcome> {
     let (question, cell) = state.held(instance, state.players.rows_of(player))?;
     let question = state.script()?.questions.get(usize::from(question))?;
-    let elapsed_ms = cell.elapsed_ms();
-    let points = points(question, state.open_ms(instance), elapsed_ms, cell.choice());
-    let correct = cell.choice() == question.correct;
-    Some(Outcome { choice: cell.choice(), elapsed_ms, correct, points })
+    Some(outcome_of(question, state.open_ms(instance), cell))
 }
 
 /// All players in the order of the leaderboard: by points, then by total correct response time; equals
-/// share a rank and are listed by player id. Only instances for which `counts` holds are folded.
+/// share a rank and are listed by player id. Only instances for which `counts` holds are folded. A fold
+/// from nothing; who asks again and again keeps a [`Scoreboard`].
 #[must_use]
 pub fn standings(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
-    let instances: Vec<u32> = state.instances().map(|(i, _)| i).filter(|i| counts(*i)).collect();
-    let standing = |player| {
-        let outcomes = instances.iter().filter_map(|i| outcome(state, *i, player));
-        outcomes.fold(Standing { player, points: 0, correct_ms: 0, rank: 0 }, |mut sum, o| {
-            sum.points += u64::from(o.points);
-            sum.correct_ms += if o.correct { u64::from(o.elapsed_ms) } else { 0 };
-            sum
-        })
-    };
-    let mut all: Vec<Standing> = state.players.iter().map(|(id, _)| standing(id)).collect();
-    rank(&mut all);
-    all
-}
-
-/// Sorts and ranks.
-fn rank(all: &mut [Standing]) {
-    all.sort_by_key(|s| (std::cmp::Reverse(s.points), s.correct_ms, s.player));
-    let mut last = (0, u64::MAX, u64::MAX);
-    for (place, standing) in all.iter_mut().enumerate() {
-        let key = (standing.points, standing.correct_ms);
-        if (last.1, last.2) != key {
-            last = (place as u32 + 1, key.0, key.1);
-        }
-        standing.rank = last.0;
-    }
+    let mut board = Scoreboard::default();
+    board.update(state, counts);
+    board.top(state, usize::MAX)
 }
 
 #[cfg(test)]
@@ -119,22 +105,5 @@ mod tests {
         assert_eq!(points(&question(1000), 30_000, 30_000, 0b10), 500);
         assert_eq!(points(&question(1000), 30_000, 31_000, 0b10), 500);
         assert_eq!(points(&question(1000), 30_000, 10, 0b01), 0);
-    }
-
-    #[test]
-    fn equals_share_a_rank_and_the_next_one_skips() {
-        let standing =
-            |player, points| Standing { player: PlayerId(player), points, correct_ms: 10, rank: 0 };
-        let mut all = vec![standing(4, 1), standing(3, 5), standing(2, 5), standing(1, 9)];
-        rank(&mut all);
-        let ranks: Vec<_> = all.iter().map(|s| (s.player.0, s.rank)).collect();
-        assert_eq!(ranks, [(1, 1), (2, 2), (3, 2), (4, 4)]);
-    }
-
-    #[test]
-    fn players_without_points_are_ranked_too() {
-        let mut all = vec![Standing { player: PlayerId(1), points: 0, correct_ms: 0, rank: 0 }];
-        rank(&mut all);
-        assert_eq!(all[0].rank, 1);
     }
 }
