@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, encode};
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::players::check_name;
-use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
+use crdt_state::{Cell, EventId, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -336,11 +336,11 @@ impl EventCore {
             self.held.settled(ticket);
         }
         if let Waiting::Answer { player, instance, cell, status } = waiting {
-            let message = receipt(instance, status, firm, cell);
+            let message = receipt(self.identity.event, instance, status, firm, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
         if first {
-            self.reply(ticket, reply_to(waiting, firm));
+            self.reply(ticket, reply_to(self.identity.event, waiting, firm));
         }
     }
 
@@ -383,7 +383,7 @@ impl EventCore {
         }
         self.held.receipts.insert((instance, player), cell);
         if cell.value() != own.value() {
-            let message = receipt(instance, "superseded", true, cell);
+            let message = receipt(self.identity.event, instance, "superseded", true, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
     }
@@ -440,8 +440,15 @@ pub(super) fn choices_of(mask: u16) -> Vec<u8> {
     (0..16).filter(|option| mask >> option & 1 == 1).collect()
 }
 
-pub(super) fn receipt(instance: u32, status: &str, firm: bool, cell: Cell) -> InboxMessage {
+pub(super) fn receipt(
+    event: EventId,
+    instance: u32,
+    status: &str,
+    firm: bool,
+    cell: Cell,
+) -> InboxMessage {
     InboxMessage::Receipt {
+        event,
         instance,
         status: status.to_owned(),
         level: level(firm),
@@ -450,12 +457,12 @@ pub(super) fn receipt(instance: u32, status: &str, firm: bool, cell: Cell) -> In
     }
 }
 
-fn reply_to(waiting: Waiting, firm: bool) -> Reply {
+fn reply_to(event: EventId, waiting: Waiting, firm: bool) -> Reply {
     match waiting {
         Waiting::Create => Reply::Created { firm },
         Waiting::Join { row, name } => Reply::Joined { row, name, firm },
         Waiting::Answer { instance, cell, status, .. } => {
-            Reply::Answered(receipt(instance, status, firm, cell))
+            Reply::Answered(receipt(event, instance, status, firm, cell))
         }
         Waiting::Command { outcome, stage } => {
             Reply::Commanded(crate::service::view::CommandReply {

@@ -204,6 +204,7 @@ impl EventCore {
     pub fn result_of(&self, instance: u32, standing: &Standing, of: u64) -> InboxMessage {
         let outcome = outcome(self.state(), instance, standing.player);
         InboxMessage::Result {
+            event: self.identity.event,
             instance,
             correct: outcome.is_some_and(|o| o.correct),
             choices: outcome.map(|o| choices_of(o.choice)).unwrap_or_default(),
@@ -227,7 +228,7 @@ impl EventCore {
         let revealed = state.stage().has_revealed(instance);
         if let Some((_, cell)) = held {
             let firm = !self.held.is_unfirm(instance, player) && !self.rests_here_alone();
-            let message = receipt(instance, "accepted", firm, cell);
+            let message = receipt(self.identity.event, instance, "accepted", firm, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
         if revealed {

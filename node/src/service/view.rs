@@ -448,6 +448,8 @@ pub enum InboxMessage {
     },
     /// An answer was taken.
     Receipt {
+        /// Of which show: a player may be in several.
+        event: EventId,
         /// Of which run.
         instance: u32,
         /// `accepted`, `duplicate` or `superseded`.
@@ -461,6 +463,8 @@ pub enum InboxMessage {
     },
     /// A question was revealed.
     Result {
+        /// Of which show.
+        event: EventId,
         /// Of which run.
         instance: u32,
         /// Whether the held answer was correct.

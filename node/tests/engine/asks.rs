@@ -207,7 +207,7 @@ impl World {
 
 /// The receipt in a message, if it is one of this instance.
 pub fn receipt_in(message: &InboxMessage, of: u32) -> Option<Receipt> {
-    let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms } = message else {
+    let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } = message else {
         return None;
     };
     (*instance == of).then(|| Receipt {

@@ -316,7 +316,7 @@ impl Player {
                         .player(self.id, |seen| *seen.joined.get_or_insert_with(now));
                 }
             }
-            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms } => {
+            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } => {
                 self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
             }
             InboxMessage::Result { instance, .. } => self.on_secret(instance),

@@ -224,7 +224,7 @@ impl Record {
                 let Some(level) = self.level(&level) else { return };
                 self.joined.push(Joined { level, name, points, connection, node });
             }
-            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms } => {
+            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } => {
                 let Some(level) = self.level(&level) else { return };
                 let (via, at) = (Told::Inbox, Instant::now());
                 self.receipts.push(Receipt {
