@@ -3,16 +3,20 @@
 //! [`ClusterConfig`] must be the same on every node of a cluster; all else in [`NodeConfig`] is the
 //! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
 
+use crate::edge::{Limits, Rate};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Longest name of a node, in characters: names stand in tables and on the host's page.
 const NAME_CHARS_MAX: usize = 32;
+/// How many seconds' worth a player may publish at once: a reconnect publishes several things.
+const PLAYER_BURST: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
 /// Longest grace: beyond it a player could wait for a neighbour's reveal. Arbitrary.
 const GRACE_MAX: Duration = Duration::from_secs(5);
 
@@ -72,8 +76,55 @@ pub struct NodeConfig {
     pub join: Vec<String>,
     /// Run by the shell for every member event.
     pub on_member_event: Option<String>,
+    /// How often things may happen at the players' edge.
+    pub rates: RateConfig,
     /// What the whole cluster agrees on.
     pub cluster: ClusterConfig,
+}
+
+/// How often things may happen at the players' edge; 0 means as often as they do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateConfig {
+    /// Clients that may connect a second. Default 20,000: above what two cores accept (measured).
+    pub connects_per_s: u32,
+    /// Clients that may connect a second from one address. Default 0: an audience may share one.
+    pub address_connects_per_s: u32,
+    /// Publishes that are taken a second. Default 0.
+    pub publishes_per_s: u32,
+    /// Publishes of one player that are taken a second, three times as many at once. Default 20: a
+    /// guess, ten times what a quick player does.
+    pub player_publishes_per_s: u32,
+}
+
+impl Default for RateConfig {
+    fn default() -> Self {
+        RateConfig {
+            connects_per_s: 20_000,
+            address_connects_per_s: 0,
+            publishes_per_s: 0,
+            player_publishes_per_s: 20,
+        }
+    }
+}
+
+impl RateConfig {
+    /// What one player may publish.
+    #[must_use]
+    pub fn player_publishes(&self) -> Option<Rate> {
+        let rate = Rate::per_second(self.player_publishes_per_s)?;
+        Some(Rate { burst: rate.burst.saturating_mul(PLAYER_BURST), ..rate })
+    }
+
+    /// What the edge grants its clients.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connects: Rate::per_second(self.connects_per_s),
+            address_connects: Rate::per_second(self.address_connects_per_s),
+            publishes: Rate::per_second(self.publishes_per_s),
+            ..Limits::default()
+        }
+    }
 }
 
 impl NodeConfig {
@@ -92,6 +143,7 @@ impl NodeConfig {
             advertise: None,
             join: Vec::new(),
             on_member_event: None,
+            rates: RateConfig::default(),
             cluster: ClusterConfig::default(),
         }
     }

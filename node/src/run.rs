@@ -5,7 +5,7 @@
 
 use crate::api::{self, metrics};
 use crate::config::{Ack, Bound, NodeConfig};
-use crate::edge::{Accept, Edge, Limits, accept_players};
+use crate::edge::{Accept, Edge, accept_players};
 use crate::engine::{Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
@@ -291,9 +291,10 @@ fn assemble(
         network: network.clone(),
         sessions: sessions.reader(),
         member_events: Arc::clone(&member_events),
+        publishes: config.rates.player_publishes(),
     };
     let hub = Arc::new(Hub::new(parts, env));
-    let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, Limits::default());
+    let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());
     sessions.fill(&edge);
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);

@@ -2,7 +2,7 @@
 
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
-use crate::config::{Ack, Bound, ClusterConfig, NodeConfig, TlsConfig, TlsIdentity};
+use crate::config::{Ack, Bound, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity};
 use clap::{Args, ValueEnum};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -62,6 +62,18 @@ pub(super) struct ServeArgs {
     /// For how long after its deadline a round still takes answers; the same on every node
     #[arg(long, value_name = "MS", env = "STARLING_GRACE_MS", default_value_t = 250)]
     grace_ms: u64,
+    /// Players that may connect a second; those beyond are told when to try again. 0: no limit
+    #[arg(long, value_name = "N", env = "STARLING_CONNECTS_PER_S", default_value_t = 20_000)]
+    connects_per_s: u32,
+    /// Players that may connect a second from one address. 0: no limit
+    #[arg(long, value_name = "N", env = "STARLING_ADDRESS_CONNECTS_PER_S", default_value_t = 0)]
+    address_connects_per_s: u32,
+    /// Messages of players that are taken a second. 0: no limit
+    #[arg(long, value_name = "N", env = "STARLING_PUBLISHES_PER_S", default_value_t = 0)]
+    publishes_per_s: u32,
+    /// Messages of one player that are taken a second, three times as many at once. 0: no limit
+    #[arg(long, value_name = "N", env = "STARLING_PLAYER_PUBLISHES_PER_S", default_value_t = 20)]
+    player_publishes_per_s: u32,
     /// How to write the log to stderr [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "STARLING_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -115,6 +127,12 @@ impl ServeArgs {
             advertise: self.advertise.clone(),
             join: peers(&self.join),
             on_member_event: self.on_member_event.clone().filter(|command| !command.is_empty()),
+            rates: RateConfig {
+                connects_per_s: self.connects_per_s,
+                address_connects_per_s: self.address_connects_per_s,
+                publishes_per_s: self.publishes_per_s,
+                player_publishes_per_s: self.player_publishes_per_s,
+            },
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
         };
         config.validated().map_err(|error| Failure::new(Exit::Invalid, error.to_string()))

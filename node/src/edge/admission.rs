@@ -1,10 +1,11 @@
 //! The edge as its listeners share it, and the one cap on connections that holds for all of them.
 
 use super::connection::{Closed, serve};
+use super::rates::jittered;
 use super::sessions::Sessions;
-use super::{Counters, Limits};
+use super::{Counters, Limits, Meter, Meters};
 use crate::service::Players;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,14 +17,27 @@ pub struct Edge {
     limits: Arc<Limits>,
     counters: Arc<Counters>,
     sessions: Arc<Sessions>,
+    rates: Arc<Rates>,
+}
+
+/// What is metered for all connections together.
+struct Rates {
+    connects: Meter,
+    address_connects: Meters<IpAddr>,
+    publishes: Meter,
 }
 
 impl Edge {
     /// An edge in front of `players`.
     #[must_use]
     pub fn new(players: Arc<dyn Players>, limits: Limits) -> Self {
-        let limits = Arc::new(limits);
-        Edge { players, limits, counters: Arc::default(), sessions: Arc::default() }
+        let rates = Arc::new(Rates {
+            connects: Meter::new(limits.connects),
+            address_connects: Meters::new(limits.address_connects),
+            publishes: Meter::new(limits.publishes),
+        });
+        let (counters, sessions) = (Arc::default(), Arc::default());
+        Edge { players, limits: Arc::new(limits), counters, sessions, rates }
     }
 
     /// What it has counted so far.
@@ -64,6 +78,18 @@ impl Edge {
     /// too from now on.
     pub async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
         self.sessions.drain(elsewhere, within).await;
+    }
+
+    /// Whether one more client may come from `remote`; if not, when it should try again.
+    pub(super) fn meter_connect(&self, remote: SocketAddr) -> Result<(), Duration> {
+        let of_address = self.rates.address_connects.take(remote.ip());
+        let metered = of_address.and_then(|()| self.rates.connects.take());
+        metered.map_err(|wait| jittered(wait, self.counters.connect_deferred()))
+    }
+
+    /// Whether one more publish is taken; if not, when it would be.
+    pub(super) fn meter_publish(&self) -> Result<(), Duration> {
+        self.rates.publishes.take().inspect_err(|_| self.counters.publish_flooded())
     }
 
     pub(super) fn players(&self) -> &Arc<dyn Players> {

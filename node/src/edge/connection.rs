@@ -30,7 +30,7 @@ use super::packet::{
     response,
 };
 use super::sessions::Order;
-use crate::service::{Feed, Form, Verdict};
+use crate::service::{Feed, Form, Reason, Verdict};
 use deadline::Alarm;
 use deliveries::Deliveries;
 use futures_util::StreamExt as _;
@@ -54,7 +54,7 @@ pub async fn serve<IO>(io: IO, remote: SocketAddr, edge: &Edge) -> Closed
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut connection = Connection::new(io, edge);
+    let mut connection = Connection::new(io, remote, edge);
     let closed = poll_fn(|cx| connection.poll_serve(cx)).await;
     debug!(%remote, %closed, "a player's connection ends");
     edge.counters().closed(closed);
@@ -65,6 +65,7 @@ where
 
 struct Connection<'a, IO> {
     io: IO,
+    remote: SocketAddr,
     edge: &'a Edge,
     guard: Guard,
     output: Output,
@@ -109,10 +110,11 @@ impl<'a, IO> Connection<'a, IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    fn new(io: IO, edge: &'a Edge) -> Self {
+    fn new(io: IO, remote: SocketAddr, edge: &'a Edge) -> Self {
         let now = Instant::now();
         Connection {
             io,
+            remote,
             edge,
             guard: Guard::new(edge.limits().packet_bytes_max.get()),
             output: Output::default(),
@@ -299,6 +301,10 @@ where
     fn publish(&mut self, publish: Publish) {
         let players = Arc::clone(self.edge.players());
         let Publish { topic, payload, acknowledge, request } = publish;
+        if let Err(wait) = self.edge.meter_publish() {
+            let done = Done::Published(acknowledge, request, flooded(wait));
+            return self.work.push(Box::pin(std::future::ready(done)));
+        }
         self.work.push(Box::pin(async move {
             let verdict = players.publish(&topic, payload).await;
             Done::Published(acknowledge, request, verdict)
@@ -425,6 +431,14 @@ fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
         return refused(SubackReasonCode::QuotaExceeded, message);
     }
     Ok(())
+}
+
+fn flooded(wait: Duration) -> Verdict {
+    let receipt = serde_json::json!({
+        "status": "refused", "code": "overloaded", "message": "this node takes no more just now",
+        "hint": format!("try again in {} ms", wait.as_millis().max(1)),
+    });
+    Verdict { reason: Reason::QuotaExceeded, receipt: receipt.to_string() }
 }
 
 /// What only the connection itself sends to: answers to its client's requests.

@@ -20,6 +20,8 @@ pub struct Counters {
     packets_in: AtomicU64,
     packets_out: AtomicU64,
     frames_too_large: AtomicU64,
+    connects_deferred: AtomicU64,
+    publishes_flooded: AtomicU64,
     faults: [AtomicU64; Fault::ALL.len()],
     closed: [AtomicU64; Closed::LABELS.len()],
 }
@@ -61,6 +63,8 @@ impl Counters {
             reading("starling_mqtt_packets_total", &[("direction", "in")], &self.packets_in),
             reading("starling_mqtt_packets_total", &[("direction", "out")], &self.packets_out),
             reading("starling_mqtt_frames_too_large_total", &[], &self.frames_too_large),
+            reading("starling_mqtt_connects_deferred_total", &[], &self.connects_deferred),
+            reading("starling_mqtt_publishes_flooded_total", &[], &self.publishes_flooded),
         ];
         for (protocol, results) in PROTOCOLS.iter().zip(&self.connects) {
             for (result, value) in ConnectResult::ALL.iter().zip(results) {
@@ -120,6 +124,15 @@ impl Counters {
 
     pub(super) fn frame_too_large(&self) {
         self.frames_too_large.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a client that is to come later; the answer is its number.
+    pub(super) fn connect_deferred(&self) -> u64 {
+        self.connects_deferred.fetch_add(1, Relaxed)
+    }
+
+    pub(super) fn publish_flooded(&self) {
+        self.publishes_flooded.fetch_add(1, Relaxed);
     }
 
     pub(super) fn closed(&self, closed: Closed) {

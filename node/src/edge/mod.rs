@@ -19,6 +19,7 @@ pub mod guard;
 pub mod listener;
 mod output;
 pub mod packet;
+pub mod rates;
 mod sessions;
 pub mod tls;
 pub mod websocket;
@@ -27,6 +28,7 @@ pub use admission::{Admission, Edge};
 pub use connection::{Closed, serve};
 pub use counters::{Counters, Reading};
 pub use listener::{Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_players};
+pub use rates::{Meter, Meters, Rate};
 pub use tls::{Tls, TlsAccept, TlsError};
 pub use websocket::{WebSocketStream, mqtt_over_websocket};
 
@@ -60,6 +62,13 @@ pub struct Limits {
     pub keep_alive_default_s: NonZeroU16,
     /// How long a closing connection may take over its last words.
     pub farewell_timeout: Duration,
+    /// Clients that may connect, in all. Those beyond are told when to come again, so that those who
+    /// are in keep their latency.
+    pub connects: Option<Rate>,
+    /// Clients that may connect from one address.
+    pub address_connects: Option<Rate>,
+    /// Publishes that are taken, in all.
+    pub publishes: Option<Rate>,
     /// How long a closing connection waits for verdicts that are still to come.
     pub settle_timeout: Duration,
 }
@@ -85,6 +94,11 @@ impl Default for Limits {
             keep_alive_default_s: NonZeroU16::new(60).expect("it is not zero"),
             // Arbitrary: a round trip or two of a slow network.
             farewell_timeout: Duration::from_secs(2),
+            // Above what two cores accept (measured: 15,000), so that a queue never grows for long.
+            connects: Rate::per_second(20_000),
+            // A whole audience may share one address.
+            address_connects: None,
+            publishes: None,
             // Twenty times the 250 ms after which a verdict comes whatever its level.
             settle_timeout: Duration::from_secs(5),
         }

@@ -15,12 +15,13 @@ pub use catalogue::{ListingTask, Listings};
 pub use switchboard::{Switchboard, replay};
 
 use crate::api::metrics::{Sample, Source};
+use crate::edge::{Meters, Rate};
 use crate::engine::Owner;
 use crate::env::Env;
 use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
 use crate::token::TokenKeys;
-use crdt_state::{EventId, NodeId, Origin};
+use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
@@ -87,6 +88,8 @@ pub struct Hub {
     refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
     sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
     member_events: Arc<MemberEvents>,
+    /// What each player may publish, on all connections together.
+    publishes: Meters<PlayerId>,
 }
 
 /// What a hub is made of.
@@ -109,6 +112,8 @@ pub struct Parts {
     pub sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// What becomes of other members.
     pub member_events: Arc<MemberEvents>,
+    /// How often one player may publish.
+    pub publishes: Option<Rate>,
 }
 
 impl Hub {
@@ -116,7 +121,8 @@ impl Hub {
     #[must_use]
     pub fn new(parts: Parts, env: &Env) -> Self {
         let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
-        let Parts { sessions, member_events, .. } = parts;
+        let Parts { sessions, member_events, publishes, .. } = parts;
+        let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
         let refusals = Mutex::default();
         Hub {
@@ -131,6 +137,7 @@ impl Hub {
             refusals,
             sessions,
             member_events,
+            publishes,
         }
     }
 

@@ -76,6 +76,15 @@ impl Hub {
         }
     }
 
+    /// How often a player may publish, on whatever connection.
+    fn meter(&self, player: PlayerId) -> Result<(), Refusal> {
+        self.publishes.take(player).map_err(|wait| {
+            let millis = wait.as_millis().max(1);
+            Refusal::new("flooded", "you publish more often than a player may")
+                .hint(format!("try again in {millis} ms"))
+        })
+    }
+
     async fn join(
         &self,
         slot: &str,
@@ -84,6 +93,7 @@ impl Hub {
         name: String,
     ) -> Result<InboxMessage, Refusal> {
         check_slot("connect", slot, player)?;
+        self.meter(player)?;
         let event = self.find(pin)?;
         let owner = self.owner(event)?;
         let asked = owner.ask(move |ticket| Input::Join { ticket, player, name }).await;
@@ -92,6 +102,7 @@ impl Hub {
 
     async fn come_back(&self, slot: &str, claim: PlayerClaim) -> Result<InboxMessage, Refusal> {
         check_slot("connect", slot, claim.player)?;
+        self.meter(claim.player)?;
         let (event, player) = (claim.event, claim.player);
         let owner = self.owner(event)?;
         let claim = engine_claim(claim);
@@ -174,6 +185,7 @@ impl Hub {
         answer: &Answer,
     ) -> Result<InboxMessage, Refusal> {
         check_slot("answer", slot, claim.player)?;
+        self.meter(claim.player)?;
         let owner = self.owner(claim.event)?;
         let (instance, choices) = (answer.instance, answer.all_choices());
         let claim = engine_claim(claim);

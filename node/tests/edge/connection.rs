@@ -5,7 +5,7 @@ use crate::client::{
 };
 use crate::players::{FakePlayers, RECEIPT};
 use node::edge::guard::Fault;
-use node::edge::{Closed, Counters, Edge, Limits, serve};
+use node::edge::{Closed, Counters, Edge, Limits, Rate, serve};
 use node::service::Frame;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -730,4 +730,44 @@ async fn the_same_dialogue_gives_the_same_bytes() {
     }
     assert!(dialogues[0].len() > 30 * 60);
     assert_eq!(dialogues[0], dialogues[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_let_in_at_its_rate_and_the_others_are_told_when_to_come() {
+    let limits = Limits { connects: Rate::per_second(3), ..Limits::default() };
+    let edge = Edge::new(FakePlayers::new(), limits);
+    let mut waits = Vec::new();
+    for number in 0..6_u8 {
+        let version = 5 - number / 5;
+        let mut client = Client::new(served_by(&edge, 1024).io, version);
+        client.send(&connect(version, &format!("c{number}"), 30, &[])).await;
+        let connack = client.read().await.unwrap();
+        match (version, number) {
+            (_, 0..3) => assert_eq!(connack.body[1], 0),
+            (4, _) => assert_eq!(connack.body[..], [0, 3]),
+            _ => {
+                assert_eq!(connack.body[1], 0x9f);
+                let text = String::from_utf8_lossy(&connack.body[3..]).into_owned();
+                waits.push(text.split_once("try again in ").unwrap().1.to_owned());
+            }
+        }
+    }
+    assert!(waits.len() == 2 && waits[0] != waits[1], "each at another time: {waits:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Client::connect(served_by(&edge, 1024).io, 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_beyond_the_rate_is_refused_with_its_reason() {
+    let players = FakePlayers::new();
+    let limits = Limits { publishes: Rate::per_second(2), ..Limits::default() };
+    let edge = Edge::new(Arc::clone(&players) as _, limits);
+    let mut client = Client::connect(served_by(&edge, 4096).io, 5).await;
+    for (id, reason) in [(1, 0), (2, 0), (3, 0x97)] {
+        client.publish(1, id, "answer/2a", b"x").await;
+        let puback = client.read().await.unwrap();
+        assert_eq!(puback.body[..3], [0, id as u8, reason]);
+        assert_eq!(String::from_utf8_lossy(&puback.body).contains("overloaded"), reason != 0);
+    }
+    assert_eq!(players.topics().len(), 2);
 }

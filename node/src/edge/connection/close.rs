@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -43,6 +44,9 @@ pub enum Closed {
     /// The node sends its clients elsewhere.
     #[error("this node is stopping; use another one")]
     Drained,
+    /// Too many come at once.
+    #[error("too many clients connect at once; try again in {} ms", .0.as_millis())]
+    Deferred(Duration),
     /// It broke the protocol.
     #[error("{0}")]
     Faulty(Fault),
@@ -50,7 +54,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 11] = [
+    pub(in crate::edge) const LABELS: [&'static str; 12] = [
         "disconnected",
         "gone",
         "transport",
@@ -61,6 +65,7 @@ impl Closed {
         "live_ended",
         "taken_over",
         "drained",
+        "deferred",
         "faulty",
     ];
 
@@ -76,7 +81,8 @@ impl Closed {
             Closed::LiveEnded => 7,
             Closed::TakenOver => 8,
             Closed::Drained => 9,
-            Closed::Faulty(_) => 10,
+            Closed::Deferred(_) => 10,
+            Closed::Faulty(_) => 11,
         }
     }
 
@@ -91,6 +97,7 @@ impl Closed {
             Closed::LiveEnded => Some(0x8b),
             Closed::TakenOver => Some(0x8e),
             Closed::Drained => Some(0x9c),
+            Closed::Deferred(_) => Some(0x9f),
             Closed::Faulty(fault) => Some(fault.reason()),
         }
     }
@@ -98,7 +105,9 @@ impl Closed {
     fn connect_result(self) -> ConnectResult {
         match self {
             Closed::ConnectTimedOut => ConnectResult::TimedOut,
-            Closed::Faulty(_) | Closed::Disconnected | Closed::Drained => ConnectResult::Refused,
+            Closed::Faulty(_) | Closed::Disconnected | Closed::Drained | Closed::Deferred(_) => {
+                ConnectResult::Refused
+            }
             _ => ConnectResult::Gone,
         }
     }

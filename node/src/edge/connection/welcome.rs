@@ -38,6 +38,7 @@ where
         if self.edge.sessions().is_draining() {
             return Err(Closed::Drained);
         }
+        self.edge.meter_connect(self.remote).map_err(Closed::Deferred)?;
         if clean {
             return self.on_arrived(Arrival { client_id, welcome, session: Vec::new() });
         }
