@@ -18,3 +18,4 @@ pub mod mosquitto;
 pub mod paho;
 pub mod player;
 pub mod shows;
+pub mod single;

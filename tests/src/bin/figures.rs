@@ -5,7 +5,8 @@
 use clap::Parser;
 use serde_json::Value;
 use std::process::ExitCode;
-use tests::figures::{Scale, describe, find, write_readme};
+use tests::figures::edge::bare;
+use tests::figures::{PLAYERS_DEFAULT, Scale, describe, find, write_readme};
 
 /// Measures one figure on a real cluster on this machine.
 #[derive(Debug, Parser)]
@@ -17,7 +18,7 @@ struct Arguments {
     #[arg(long)]
     write: bool,
     /// How many players, spread evenly over the nodes
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u16).range(3..))]
+    #[arg(long, default_value_t = PLAYERS_DEFAULT as u16, value_parser = clap::value_parser!(u16).range(3..))]
     players: u16,
     /// How many questions
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -26,6 +27,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { name, write, players, questions } = Arguments::parse();
+    if name == bare::NAME {
+        return bare::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let Some(figure) = find(&name) else {
         eprintln!("there is no figure {name:?}; there are:\n{}", describe());
         return ExitCode::from(2);

@@ -6,6 +6,7 @@
 
 mod applied;
 mod audience;
+pub mod edge;
 mod main_job;
 mod readme;
 mod timings;
@@ -16,7 +17,10 @@ pub use readme::write as write_readme;
 use serde_json::{Map, Value};
 
 /// All of them.
-pub const FIGURES: &[Figure] = &[main_job::FIGURE];
+pub const FIGURES: &[Figure] = &[main_job::FIGURE, edge::FIGURE];
+
+/// Players where nobody says how many.
+pub const PLAYERS_DEFAULT: usize = 2_000;
 
 /// Something that can be measured.
 #[derive(Debug)]

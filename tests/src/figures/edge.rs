@@ -1,0 +1,302 @@
+//! The players' edge: many clients on one node, with Mosquitto and a bare server beside it.
+//!
+//! The clients are in this process and share the machine with the servers, which run one after the
+//! other. All moments are taken here, on one clock:
+//! - *fan-out*: from the host's command (or, beside, from publishing a message as long as our live
+//!   state) until the last client has the new state; the median of the rounds;
+//! - *acknowledged*: all clients answer at once; answers by the time until the last PUBACK;
+//! - *connect*: from the first connection until the last CONNACK, 64 under way at once; *join*: the
+//!   same until each has subscribed, joined, and knows its token;
+//! - *paced*: 5,000 publishes a second; from writing one to its PUBACK;
+//! - *memory*: what the node's resident set grew by, over all that have joined and watch.
+
+pub mod bare;
+mod crowd;
+mod servers;
+
+use super::readme::machine;
+use super::timings::hundredths;
+use super::{Figure, Report, Scale};
+use crate::binary::starling_path;
+use crate::lab::{eventually, say};
+use crate::shows::sums;
+use crate::single::{Single, SingleShow};
+use crowd::{Crowd, Plan, Target};
+use node::service::view::Command;
+use serde_json::{Map, Value, json};
+use servers::Server;
+use std::fs;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+/// See the module.
+pub(super) const FIGURE: Figure =
+    Figure { name: "edge", about: "19,900 clients on one node, beside Mosquitto", run };
+
+fn run(scale: &Scale) -> Result<Report, String> {
+    say(&format!("built {}", starling_path().display()));
+    let clients = if scale.players == super::PLAYERS_DEFAULT { CLIENTS } else { scale.players };
+    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let numbers = runtime.block_on(measure(clients))?;
+    let table = table(&numbers, clients);
+    Ok(Report { numbers, table })
+}
+
+async fn measure(clients: usize) -> Result<Map<String, Value>, String> {
+    let mut numbers = Map::new();
+    let mut tell = |name: &str, value: Value| {
+        say(&format!("{name}: {value}"));
+        numbers.insert(name.to_owned(), value);
+    };
+    let ours = local(clients).await?;
+    tell("fanout_ms", json!(millis(ours.fan_out)));
+    let beside = mosquitto(clients, ours.state_bytes).await?;
+    tell("mosquitto_fanout_ms", json!(beside.as_ref().map(|it| millis(it.fan_out))));
+    tell("ack_local_per_s", json!(per_s(clients, ours.burst)));
+    let peer = peer(clients).await?;
+    tell("ack_peer_per_s", json!(per_s(clients, peer.burst)));
+    tell("mosquitto_ack_per_s", json!(beside.map(|it| per_s(clients, it.burst))));
+    tell("connect_per_s", json!(per_s(clients, ours.connect)));
+    tell("join_per_s", json!(per_s(clients, ours.join)));
+    tell("rss_per_player_bytes", json!(ours.rss_per_player));
+    tell("bare_paced_ms_p99", json!(bare(clients).await?));
+    tell("paced_local_ms_p99", json!(ours.paced_ms));
+    tell("paced_peer_ms_p99", json!(peer.paced_ms));
+    Ok(numbers)
+}
+
+struct Local {
+    connect: Duration,
+    join: Duration,
+    rss_per_player: u64,
+    fan_out: Duration,
+    /// How long the live state is.
+    state_bytes: usize,
+    burst: Duration,
+    paced_ms: f64,
+}
+
+async fn local(clients: usize) -> Result<Local, String> {
+    let node = Single::start(&["--ack", "local"]);
+    let show = node.show(&sums(ROUNDS + 2, OPEN_MS));
+    let plan = plan(&node, &show, clients);
+    let empty = rss_bytes(&node)?;
+    let only_connect = Plan { only_connect: true, from: 2, ..plan.clone() };
+    let (crowd, connect) = Crowd::come(only_connect).await?;
+    drop(crowd);
+    wait_sessions(&node, 0);
+    let (crowd, join) = Crowd::come(plan).await?;
+    // Counts go out once a second: the last of them.
+    sleep(SETTLE).await;
+    let rss_per_player = rss_bytes(&node)?.saturating_sub(empty) / clients as u64;
+    let fan_out = fan_out(&node, &show, &crowd).await?;
+    let state_bytes = live_bytes(&node, &show)?;
+    open(&node, &show);
+    let burst = crowd.publish(ROUNDS + 1, Duration::ZERO).await?;
+    close(&node, &show);
+    open(&node, &show);
+    let paced_ms = paced(&crowd, ROUNDS + 2).await?;
+    Ok(Local { connect, join, rss_per_player, fan_out, state_bytes, burst, paced_ms })
+}
+
+struct Peer {
+    burst: Duration,
+    paced_ms: f64,
+}
+
+/// All clients on one of two nodes.
+async fn peer(clients: usize) -> Result<Peer, String> {
+    let node = Single::start(&["--ack", "peer"]);
+    let other = node.start_beside(&["--ack", "peer"]);
+    eventually("two linked nodes", SETTLED_MAX, || {
+        let members = node.get("/api/v1/members");
+        let members: Value = serde_json::from_str(&members.body).ok()?;
+        let linked = members.as_array()?.iter().filter(|member| member["linked"] == true);
+        (linked.count() == 2).then_some(())
+    });
+    let show = node.show(&sums(2, OPEN_MS));
+    eventually("the show on both nodes", SETTLED_MAX, || other.host_view(&show));
+    let (crowd, _) = Crowd::come(plan(&node, &show, clients)).await?;
+    sleep(SETTLE).await;
+    open(&node, &show);
+    let burst = crowd.publish(1, Duration::ZERO).await?;
+    close(&node, &show);
+    open(&node, &show);
+    let paced_ms = paced(&crowd, 2).await?;
+    Ok(Peer { burst, paced_ms })
+}
+
+struct Beside {
+    fan_out: Duration,
+    burst: Duration,
+}
+
+async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>, String> {
+    let Some(server) = Server::mosquitto()? else { return Ok(None) };
+    let (crowd, _) = Crowd::come(other(&server, clients)).await?;
+    let mut publisher = TcpStream::connect(server.address).await.map_err(|e| e.to_string())?;
+    let hello = b"\x10\x11\0\x04MQTT\x05\x02\0\0\0\0\x04boss";
+    publisher.write_all(hello).await.map_err(|error| error.to_string())?;
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let needle = format!("round {round:04}");
+        let payload = format!("{needle:.<state_bytes$}");
+        let message = crowd::publish(0, 0, "live/1", payload.as_bytes());
+        let trigger =
+            async { publisher.write_all(&message).await.map_err(|error| error.to_string()) };
+        rounds.push(crowd.fan_out(&needle, trigger).await?);
+        sleep(PAUSE).await;
+    }
+    let burst = crowd.publish(0, Duration::ZERO).await?;
+    Ok(Some(Beside { fan_out: median(rounds), burst }))
+}
+
+async fn bare(clients: usize) -> Result<f64, String> {
+    let server = Server::bare()?;
+    let (crowd, _) = Crowd::come(other(&server, clients)).await?;
+    paced(&crowd, 0).await
+}
+
+fn plan(node: &Single, show: &SingleShow, clients: usize) -> Plan {
+    let target = Target::Starling(show.imported.pin.clone());
+    let (server, in_flight) = (node.bound.mqtt, IN_FLIGHT);
+    Plan { clients, server, target, in_flight, only_connect: false, from: 3 }
+}
+
+fn other(server: &Server, clients: usize) -> Plan {
+    let (server, target, in_flight) = (server.address, Target::Other, IN_FLIGHT);
+    Plan { clients, server, target, in_flight, only_connect: false, from: 4 }
+}
+
+/// Every opening is a round.
+async fn fan_out(node: &Single, show: &SingleShow, crowd: &Crowd) -> Result<Duration, String> {
+    let mut rounds = Vec::new();
+    for instance in 1..=ROUNDS {
+        node.step(show, Command::Next);
+        sleep(PAUSE).await;
+        let offered = |command: Command| {
+            eventually("a step being offered", SETTLED_MAX, || {
+                node.host_view(show).filter(|view| view.next.contains(&command))
+            })
+        };
+        let view = offered(Command::Open);
+        let needle = format!(r#""stage":{{"instance":{instance},"phase":"open"}}"#);
+        let trigger = async {
+            // The load generator's other worker goes on meanwhile.
+            let reply = tokio::task::block_in_place(|| node.send(show, Command::Open, &view));
+            if reply.status == 200 { Ok(()) } else { Err(format!("no opening: {}", reply.body)) }
+        };
+        rounds.push(crowd.fan_out(&needle, trigger).await?);
+        close(node, show);
+    }
+    Ok(median(rounds))
+}
+
+fn open(node: &Single, show: &SingleShow) {
+    node.step(show, Command::Next);
+    node.step(show, Command::Open);
+}
+
+fn close(node: &Single, show: &SingleShow) {
+    for command in [Command::Close, Command::Tallies, Command::Reveal, Command::Leaderboard] {
+        node.step(show, command);
+    }
+}
+
+async fn paced(crowd: &Crowd, instance: u32) -> Result<f64, String> {
+    sleep(SETTLE).await;
+    crowd.publish(instance, PACE).await?;
+    let mut latencies = crowd.latencies_us();
+    latencies.sort_unstable();
+    Ok(hundredths(f64::from(latencies[latencies.len() * 99 / 100]) / 1_000.0))
+}
+
+fn live_bytes(node: &Single, show: &SingleShow) -> Result<usize, String> {
+    let view = node.host_view(show).ok_or("the node does not answer")?;
+    Ok(serde_json::to_vec(&view.live).map_err(|error| error.to_string())?.len())
+}
+
+fn wait_sessions(node: &Single, wanted: u64) {
+    eventually("the clients being gone", SETTLED_MAX, || {
+        let status: Value = serde_json::from_str(&node.get("/api/v1/status").body).ok()?;
+        (status["sessions"] == wanted).then_some(())
+    });
+}
+
+fn rss_bytes(node: &Single) -> Result<u64, String> {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid()));
+    let status = status.map_err(|error| error.to_string())?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| "no VmRSS".to_owned())
+}
+
+fn median(mut all: Vec<Duration>) -> Duration {
+    all.sort_unstable();
+    all[all.len() / 2]
+}
+
+fn millis(duration: Duration) -> f64 {
+    hundredths(duration.as_secs_f64() * 1_000.0)
+}
+
+fn per_s(count: usize, duration: Duration) -> u64 {
+    (count as f64 / duration.as_secs_f64()).round() as u64
+}
+
+fn table(numbers: &Map<String, Value>, clients: usize) -> String {
+    let cell = |name: &str| match &numbers[name] {
+        Value::Null => "not installed".to_owned(),
+        value => value.to_string(),
+    };
+    let mut out = String::from("| the edge | Starling | beside |\n|---|---|---|\n");
+    let rows = [
+        ("a new state to all, until the last has it, ms", "fanout_ms", "mosquitto_fanout_ms"),
+        (
+            "answers acknowledged per second, `--ack local`",
+            "ack_local_per_s",
+            "mosquitto_ack_per_s",
+        ),
+        ("answers acknowledged per second, `--ack peer`", "ack_peer_per_s", "mosquitto_ack_per_s"),
+        (
+            "5,000 answers/s to PUBACK, p99, ms, `--ack local`",
+            "paced_local_ms_p99",
+            "bare_paced_ms_p99",
+        ),
+        ("the same, `--ack peer`", "paced_peer_ms_p99", "bare_paced_ms_p99"),
+    ];
+    for (what, ours, beside) in rows {
+        let server = if beside.starts_with("bare") { "bare tokio tasks" } else { "Mosquitto" };
+        out += &format!("| {what} | {} | {} ({server}) |\n", cell(ours), cell(beside));
+    }
+    for (what, name) in [
+        ("connections per second", "connect_per_s"),
+        ("players joining per second", "join_per_s"),
+        ("memory per joined and watching player, bytes", "rss_per_player_bytes"),
+    ] {
+        out += &format!("| {what} | {} | |\n", cell(name));
+    }
+    let machine = machine();
+    out + &format!(
+        "\n{clients} MQTT 5 clients on one node, which share the machine with it: {machine}.\n"
+    )
+}
+
+/// A process has 20,000 files at most; some are needed for other things.
+const CLIENTS: usize = 19_900;
+/// As many as the machine that the goals were set on has cores.
+const WORKERS: usize = 2;
+const IN_FLIGHT: usize = 64;
+/// Of the fan-out.
+const ROUNDS: u32 = 9;
+/// Nobody answers by a deadline here.
+const OPEN_MS: u32 = 120_000;
+/// 5,000 a second.
+const PACE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_secs(3);
+const SETTLED_MAX: Duration = Duration::from_secs(60);

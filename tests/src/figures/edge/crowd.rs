@@ -1,0 +1,479 @@
+//! Many raw MQTT 5 clients in one process: as little work per client as there can be, so that what is
+//! measured is the server.
+//!
+//! Each client is a task around one socket. All follow one order at a time, and count what comes; the
+//! moment of the last one is what a measurement ends with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, sleep_until};
+
+/// Whom the clients talk to.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// A node of ours: they join the show with this PIN.
+    Starling(String),
+    /// Any other server: they only subscribe.
+    Other,
+}
+
+/// How many clients, where, and how fast they come.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) clients: usize,
+    pub(super) server: SocketAddr,
+    pub(super) target: Target,
+    /// Connections under way at once.
+    pub(super) in_flight: usize,
+    /// Whether they only connect.
+    pub(super) only_connect: bool,
+    /// The last part of the address that they come from, so that ports are not used up.
+    pub(super) from: u8,
+}
+
+/// What all clients do next.
+#[derive(Debug, Clone)]
+enum Order {
+    Idle,
+    /// Count the next message that contains this.
+    Watch(Arc<[u8]>),
+    /// Publish once, `gap` apart from one another.
+    Publish {
+        instance: u32,
+        from: Instant,
+        gap: Duration,
+    },
+}
+
+/// Clients that are connected, or on their way.
+pub(super) struct Crowd {
+    plan: Plan,
+    shared: Arc<Shared>,
+    orders: watch::Sender<Order>,
+}
+
+/// How long the first until the last one took.
+#[derive(Debug, Default)]
+struct Tally {
+    count: AtomicUsize,
+    last_ns: AtomicU64,
+}
+
+struct Shared {
+    base: Instant,
+    plan: Plan,
+    connected: Tally,
+    joined: Tally,
+    /// Clients that watch.
+    ready: Tally,
+    seen: Tally,
+    acknowledged: Tally,
+    /// Of each client's last publish, in microseconds.
+    latency_us: Vec<AtomicU32>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Crowd {
+    /// Lets clients come; returns when all are there, with the time that it took.
+    pub(super) async fn come(plan: Plan) -> Result<(Crowd, Duration), String> {
+        let shared = Arc::new(Shared {
+            base: Instant::now(),
+            plan: plan.clone(),
+            connected: Tally::default(),
+            joined: Tally::default(),
+            ready: Tally::default(),
+            seen: Tally::default(),
+            acknowledged: Tally::default(),
+            latency_us: (0..plan.clients).map(|_| AtomicU32::new(0)).collect(),
+            failure: Mutex::default(),
+        });
+        let (orders, obeyed) = watch::channel(Order::Idle);
+        let gate = Arc::new(Semaphore::new(plan.in_flight));
+        let began = Instant::now();
+        for index in 0..plan.clients {
+            let permit = Arc::clone(&gate).acquire_owned().await.expect("it is never closed");
+            tokio::spawn(client(index, Arc::clone(&shared), obeyed.clone(), permit));
+            shared.check()?;
+        }
+        let crowd = Crowd { plan, shared, orders };
+        let what = if crowd.plan.only_connect { Shared::connected } else { Shared::joined };
+        let took = crowd.wait("clients that are in", what, began).await?;
+        Ok((crowd, took))
+    }
+
+    /// All watch for a message with `needle`, then `trigger` sets it off; the time until the last one
+    /// has it.
+    pub(super) async fn fan_out(
+        &self,
+        needle: &str,
+        trigger: impl Future<Output = Result<(), String>>,
+    ) -> Result<Duration, String> {
+        self.shared.ready.reset();
+        self.shared.seen.reset();
+        self.order(Order::Watch(needle.as_bytes().into()));
+        self.wait("clients that watch", |shared| &shared.ready, Instant::now()).await?;
+        let began = Instant::now();
+        trigger.await?;
+        self.wait("clients that have the message", |shared| &shared.seen, began).await
+    }
+
+    /// The first `count` clients publish once, `gap` apart; the time until the last acknowledgement.
+    /// Latencies are there afterwards.
+    pub(super) async fn publish(&self, instance: u32, gap: Duration) -> Result<Duration, String> {
+        self.shared.acknowledged.reset();
+        // Time for every client to have its order before the first one is due.
+        let from = Instant::now() + if gap.is_zero() { Duration::ZERO } else { LEAD };
+        self.order(Order::Publish { instance, from, gap });
+        self.wait("acknowledgements", |shared| &shared.acknowledged, from).await
+    }
+
+    /// From writing a publish to its PUBACK, in microseconds, of every client.
+    pub(super) fn latencies_us(&self) -> Vec<u32> {
+        self.shared.latency_us.iter().map(|latency| latency.load(Relaxed)).collect()
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send_replace(order);
+    }
+
+    async fn wait(
+        &self,
+        what: &str,
+        tally: impl Fn(&Shared) -> &Tally,
+        from: Instant,
+    ) -> Result<Duration, String> {
+        let deadline = Instant::now() + WAIT_MAX;
+        let (shared, all) = (&*self.shared, self.plan.clients);
+        loop {
+            shared.check()?;
+            let count = tally(shared).count.load(Relaxed);
+            if count >= all {
+                let last = shared.base + Duration::from_nanos(tally(shared).last_ns.load(Relaxed));
+                return Ok(last.saturating_duration_since(from));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{count} of {all} {what} within {WAIT_MAX:?}"));
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl Shared {
+    fn connected(&self) -> &Tally {
+        &self.connected
+    }
+
+    fn joined(&self) -> &Tally {
+        &self.joined
+    }
+
+    fn hit(&self, tally: &Tally) {
+        let now = self.base.elapsed().as_nanos() as u64;
+        tally.last_ns.fetch_max(now, Relaxed);
+        tally.count.fetch_add(1, Relaxed);
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.failure.lock().expect("no holder panics").clone().map_or(Ok(()), Err)
+    }
+
+    fn fail(&self, failure: String) {
+        self.failure.lock().expect("no holder panics").get_or_insert(failure);
+    }
+}
+
+impl Tally {
+    fn reset(&self) {
+        self.count.store(0, Relaxed);
+        self.last_ns.store(0, Relaxed);
+    }
+}
+
+async fn client(
+    index: usize,
+    shared: Arc<Shared>,
+    mut orders: watch::Receiver<Order>,
+    permit: OwnedSemaphorePermit,
+) {
+    let mut client = match dial(&shared.plan).await {
+        Ok(stream) => Client::new(index, stream, Arc::clone(&shared), permit),
+        Err(error) => return shared.fail(format!("client {index} cannot connect: {error}")),
+    };
+    let ended = async {
+        client.write(&connect(index)).await?;
+        loop {
+            tokio::select! {
+                biased;
+                changed = orders.changed() => {
+                    // The crowd is gone: so is the client.
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let order = orders.borrow_and_update().clone();
+                    client.obey(order).await?;
+                }
+                ready = client.stream.readable() => {
+                    ready.map_err(|error| error.to_string())?;
+                    client.read().await?;
+                }
+            }
+        }
+    };
+    let ended: Result<(), String> = ended.await;
+    if let Err(error) = ended {
+        shared.fail(format!("client {index}: {error}"));
+    }
+}
+
+async fn dial(plan: &Plan) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((IpAddr::V4(Ipv4Addr::new(127, 0, 0, plan.from)), 0)))?;
+    let stream = socket.connect(plan.server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+struct Client {
+    index: usize,
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    permit: Option<OwnedSemaphorePermit>,
+    unread: Vec<u8>,
+    token: Option<String>,
+    acknowledged: bool,
+    needle: Option<Arc<[u8]>>,
+    sent_at: Instant,
+}
+
+impl Client {
+    fn new(
+        index: usize,
+        stream: TcpStream,
+        shared: Arc<Shared>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Client {
+            index,
+            stream,
+            shared,
+            permit: Some(permit),
+            unread: Vec::new(),
+            token: None,
+            acknowledged: false,
+            needle: None,
+            sent_at: Instant::now(),
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stream.write_all(bytes).await.map_err(|error| error.to_string())
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), String> {
+        match order {
+            Order::Idle => Ok(()),
+            Order::Watch(needle) => {
+                self.needle = Some(needle);
+                self.shared.hit(&self.shared.ready);
+                Ok(())
+            }
+            Order::Publish { instance, from, gap } => {
+                let due = from + gap * self.index as u32;
+                if !gap.is_zero() {
+                    sleep_until(due.into()).await;
+                }
+                let publish = self.answer(instance);
+                self.sent_at = Instant::now();
+                self.write(&publish).await
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), String> {
+        let mut space = [0; 8192];
+        match self.stream.try_read(&mut space) {
+            Ok(0) => return Err("the server has hung up".to_owned()),
+            Ok(count) => self.unread.extend_from_slice(&space[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
+        while let Some(length) = packet_bytes(&self.unread) {
+            let packet: Vec<u8> = self.unread.drain(..length).collect();
+            self.on_packet(&packet).await?;
+        }
+        if self.unread.is_empty() {
+            self.unread = Vec::new();
+        }
+        Ok(())
+    }
+
+    async fn on_packet(&mut self, packet: &[u8]) -> Result<(), String> {
+        let body = body(packet);
+        match packet[0] >> 4 {
+            2 if body[1] == 0 => self.on_connack().await?,
+            3 => self.on_message(body),
+            4 if body.len() < 3 || body[2] == 0 => self.on_puback(body),
+            9 if !matches!(self.shared.plan.target, Target::Starling(_)) => self.on_joined(),
+            9 => {}
+            _ => return Err(format!("{packet:02x?}")),
+        }
+        Ok(())
+    }
+
+    async fn on_connack(&mut self) -> Result<(), String> {
+        self.shared.hit(&self.shared.connected);
+        if self.shared.plan.only_connect {
+            self.permit = None;
+            return Ok(());
+        }
+        let hello = match &self.shared.plan.target {
+            Target::Starling(pin) => {
+                let player = player(self.index);
+                let topics = [format!("inbox/{player}"), format!("live/{pin}")];
+                let index = self.index;
+                let join = format!(r#"{{"pin":"{pin}","player":"{player}","name":"p{index}"}}"#);
+                let topic = format!("connect/{}", &player[..2]);
+                [subscribe(&topics), publish(1, 1, &topic, join.as_bytes())].concat()
+            }
+            Target::Other => subscribe(&["live/1".to_owned()]),
+        };
+        self.write(&hello).await
+    }
+
+    fn on_message(&mut self, body: &[u8]) {
+        if self.token.is_none() && body.starts_with(b"\0\x26inbox/") {
+            self.token = token(body);
+            if self.token.is_some() && self.acknowledged {
+                self.on_joined();
+            }
+        }
+        if self.needle.as_ref().is_some_and(|needle| contains(body, needle)) {
+            self.needle = None;
+            self.shared.hit(&self.shared.seen);
+        }
+    }
+
+    fn on_puback(&mut self, body: &[u8]) {
+        if body[..2] == [0, 1] {
+            self.acknowledged = true;
+            if self.token.is_some() {
+                self.on_joined();
+            }
+            return;
+        }
+        let micros = self.sent_at.elapsed().as_micros() as u32;
+        self.shared.latency_us[self.index].store(micros, Relaxed);
+        self.shared.hit(&self.shared.acknowledged);
+    }
+
+    fn on_joined(&mut self) {
+        self.permit = None;
+        self.shared.hit(&self.shared.joined);
+    }
+
+    fn answer(&self, instance: u32) -> Vec<u8> {
+        let Some(token) = &self.token else {
+            let topic = format!("answer/{}", self.index % 1024);
+            return publish(1, 2, &topic, &[b'x'; 80]);
+        };
+        let topic = format!("answer/{}", &player(self.index)[..2]);
+        let answer = format!(r#"{{"token":"{token}","instance":{instance},"choices":[1]}}"#);
+        publish(1, 2, &topic, answer.as_bytes())
+    }
+}
+
+fn player(index: usize) -> String {
+    format!("{:02x}{index:030x}", index % 256)
+}
+
+fn token(body: &[u8]) -> Option<String> {
+    let before = br#""token":""#;
+    let at = body.windows(before.len()).position(|window| window == before)? + before.len();
+    let end = body[at..].iter().position(|byte| *byte == b'"')?;
+    String::from_utf8(body[at..at + end].to_vec()).ok()
+}
+
+fn contains(body: &[u8], needle: &[u8]) -> bool {
+    body.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The length of the first packet, once it is whole.
+pub(super) fn packet_bytes(input: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for (index, byte) in input.iter().skip(1).take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let whole = index + 2 + length;
+            return (input.len() >= whole).then_some(whole);
+        }
+    }
+    None
+}
+
+/// What follows the fixed header of a whole packet.
+pub(super) fn body(packet: &[u8]) -> &[u8] {
+    let length = packet[1..].iter().take_while(|byte| *byte & 0x80 != 0).count() + 1;
+    &packet[1 + length..]
+}
+
+fn connect(index: usize) -> Vec<u8> {
+    let mut body = b"\0\x04MQTT\x05\x02".to_vec();
+    body.extend(KEEP_ALIVE_S.to_be_bytes());
+    body.push(0);
+    body.extend(text(&format!("figure-{index}")));
+    packet(0x10, &body)
+}
+
+fn subscribe(filters: &[String]) -> Vec<u8> {
+    let mut body = vec![0, 9, 0];
+    for filter in filters {
+        body.extend(text(filter));
+        body.push(0);
+    }
+    packet(0x82, &body)
+}
+
+/// A PUBLISH of MQTT 5 without properties.
+pub(super) fn publish(qos: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let mut body = text(topic);
+    if qos > 0 {
+        body.extend(id.to_be_bytes());
+    }
+    body.push(0);
+    body.extend(payload);
+    packet(0x30 | qos << 1, &body)
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mut length = body.len();
+    loop {
+        let low = (length % 128) as u8;
+        length /= 128;
+        out.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    out.extend(body);
+    out
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut out = (text.len() as u16).to_be_bytes().to_vec();
+    out.extend(text.as_bytes());
+    out
+}
+
+/// Longer than any measurement.
+const KEEP_ALIVE_S: u16 = 3_600;
+/// Between an order and the first publish of a paced measurement.
+const LEAD: Duration = Duration::from_millis(500);
+/// The longest wait for all clients.
+const WAIT_MAX: Duration = Duration::from_secs(60);
