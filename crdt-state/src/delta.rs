@@ -30,6 +30,8 @@ pub enum Delta {
     Extend(Extend),
     /// An origin takes no more answers for a round.
     Seal(Seal),
+    /// An operator gives an origin up, or it is back.
+    Forget(Forget),
     /// Something that the event names changes, or a player is marked; each in a kind of its own.
     Named(Change),
     /// Players are taken.
@@ -91,6 +93,27 @@ pub struct Seal {
     /// The control head, likewise. A seal in the origin's own lane follows what it names; one that a
     /// later incarnation wrote may arrive before.
     pub control: u64,
+    /// Enrolled origins that no seal known to the writer has named yet. A result waits for them too,
+    /// wherever their own enrolment has not arrived.
+    pub knows: Vec<Origin>,
+}
+
+impl Seal {
+    /// The instance of an origin's last seal: it never writes again, so that no later round waits for it.
+    pub const FOR_GOOD: u32 = u32::MAX;
+}
+
+/// See [`Delta::Forget`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Which incarnation.
+    pub origin: Origin,
+    /// Of which node.
+    pub node: NodeId,
+    /// How often it was forgotten and came back in all, this time counted: odd if it is forgotten now.
+    pub length: u32,
+    /// The bulk head that is known of it.
+    pub head: u64,
 }
 
 /// A player is taken, or a join that was proven by a token is written down again.
@@ -155,6 +178,7 @@ impl Delta {
             Delta::Advance(_) => 3,
             Delta::Extend(_) => 4,
             Delta::Seal(_) => 5,
+            Delta::Forget(_) => 32,
             Delta::Named(change) => change.kind(),
             Delta::Joins(_) => 64,
             Delta::Answers(_) => ANSWERS,
@@ -168,6 +192,7 @@ impl Delta {
             Delta::Advance(x) => postcard::to_stdvec(x),
             Delta::Extend(x) => postcard::to_stdvec(x),
             Delta::Seal(x) => postcard::to_stdvec(x),
+            Delta::Forget(x) => postcard::to_stdvec(x),
             Delta::Named(x) => x.payload(),
             Delta::Joins(x) => postcard::to_stdvec(x),
             Delta::Answers(x) => postcard::to_stdvec(x),
@@ -182,6 +207,7 @@ impl Delta {
             3 => Delta::Advance(whole(payload)?),
             4 => Delta::Extend(whole(payload)?),
             5 => Delta::Seal(whole(payload)?),
+            32 => Delta::Forget(whole(payload)?),
             64 => Delta::Joins(whole(payload)?),
             ANSWERS => Delta::Answers(AnswersFrame::read(payload)?.to_answers()),
             _ => match Change::read(kind, payload) {
@@ -214,7 +240,11 @@ impl Delta {
                     && (advance.to.is_over() || instance <= caps::INSTANCES_MAX)
             }
             Delta::Extend(extend) => extend.instance <= caps::INSTANCES_MAX,
-            Delta::Seal(seal) => seal.instance <= caps::INSTANCES_MAX,
+            Delta::Seal(seal) => {
+                let known = seal.instance <= caps::INSTANCES_MAX || seal.instance == Seal::FOR_GOOD;
+                known && seal.knows.len() <= caps::ORIGINS_MAX
+            }
+            Delta::Forget(forget) => (1..=caps::FORGETS_MAX).contains(&forget.length),
             Delta::Named(change) => change.is_within_caps(),
             Delta::Joins(joins) => {
                 joins.len() <= caps::DELTA_ROWS_MAX && joins.iter().all(is_possible_join)

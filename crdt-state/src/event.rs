@@ -6,12 +6,14 @@
 
 mod digest;
 pub(crate) mod fold;
+mod forgotten;
 mod rounds;
 
+pub use forgotten::{Forgotten, ForgottenOrigins};
 pub use rounds::{Round, Rounds, Sealed};
 
 use crate::column::{Cell, Column};
-use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join};
+use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join, Seal};
 use crate::engagement::quiz::{Question, Script};
 use crate::id::{Heads, Lamport, LaneId, NodeId, Origin, PlayerId, Row};
 use crate::lattice::{Max, Min, Pointwise};
@@ -58,6 +60,8 @@ pub struct EventState {
     rounds: Rounds,
     /// The origins that take part, and the node that each is an incarnation of.
     enrolled: BTreeMap<Origin, (NodeId, String)>,
+    /// The origins that an operator gave up.
+    forgotten: ForgottenOrigins,
     /// The largest order hint that was seen.
     lamport: Max<Lamport>,
     /// Flags, counters, sets and settings.
@@ -148,6 +152,7 @@ impl EventState {
                 self.rounds.at(extend.instance).open_ms.merge(Max(extend.open_ms));
             }
             Delta::Seal(seal) => self.rounds.seal(&seal),
+            Delta::Forget(forget) => self.forgotten.take(&forget),
             Delta::Named(change) => {
                 self.lamport.observe(change.lamport().unwrap_or_default());
                 self.named.take(origin, change);
@@ -238,15 +243,42 @@ impl EventState {
         self.sealed(origin, instance).is_some_and(|sealed| sealed.is_within(origin, heads))
     }
 
-    /// The enrolled origins whose seal of `instance` is missing or not covered by `heads`.
+    /// Whether `origin` never writes again.
+    #[must_use]
+    pub fn is_retired(&self, origin: Origin) -> bool {
+        self.sealed(origin, Seal::FOR_GOOD).is_some()
+    }
+
+    /// The origins that were ever forgotten.
+    #[must_use]
+    pub fn forgotten(&self) -> &ForgottenOrigins {
+        &self.forgotten
+    }
+
+    /// Whether an operator gave `origin` up and it has not come back.
+    #[must_use]
+    pub fn is_forgotten(&self, origin: Origin) -> bool {
+        self.forgotten.get(origin).is_some_and(Forgotten::is_given_up)
+    }
+
+    /// Enrolled origins that no seal has named yet.
+    pub fn unnamed(&self) -> impl Iterator<Item = Origin> {
+        self.enrolled.keys().copied().filter(|origin| !self.rounds.knows(*origin))
+    }
+
+    /// The origins whose seal of `instance` is missing or not covered by `heads`, forgotten ones included,
+    /// and the node of each. Those that take part by the word of a seal only are among them, and have no
+    /// node yet.
     pub fn unsealed<'a>(
         &'a self,
         instance: u32,
         heads: &'a Heads,
-    ) -> impl Iterator<Item = (Origin, NodeId)> + 'a {
-        self.enrolled()
-            .filter(move |(origin, _, _)| !self.is_sealed(*origin, instance, heads))
-            .map(|(origin, node, _)| (origin, node))
+    ) -> impl Iterator<Item = (Origin, Option<NodeId>)> + 'a {
+        let hearsay = self.rounds.known().filter(|origin| !self.is_enrolled(*origin));
+        let enrolled = self.enrolled().map(|(origin, node, _)| (origin, Some(node)));
+        enrolled
+            .chain(hearsay.map(|origin| (origin, None)))
+            .filter(move |(origin, _)| !self.is_sealed(*origin, instance, heads))
     }
 
     /// Whether answers are taken in `instance` in this view.
@@ -270,6 +302,7 @@ impl CvRDT for EventState {
         for (origin, node) in other.enrolled {
             self.enrolled.entry(origin).or_insert(node);
         }
+        self.forgotten.merge(other.forgotten);
         self.lamport.merge(other.lamport);
         self.named.merge(other.named);
         self.players.merge(other.players);

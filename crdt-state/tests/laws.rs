@@ -6,7 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use crdt_state::delta::{Advance, Answers, Create, Delta, Enrol, Extend, Join, Seal, encode};
+use crdt_state::delta::{
+    Advance, Answers, Create, Delta, Enrol, Extend, Forget, Join, Seal, encode,
+};
 use crdt_state::engagement::Scoreboard;
 use crdt_state::engagement::quiz::{Question, Script, Standing, outcome, standings};
 use crdt_state::{EventState, Lane, LaneId, NodeId, Origin, Phase, PlayerId, Row, Stage};
@@ -36,6 +38,7 @@ enum Act {
     /// A change of something named: its kind and its value.
     Change(u8, u8),
     Seal(u8),
+    Forget(u8),
     /// Takes in the next few entries of another origin.
     Hear(u8, u8),
 }
@@ -54,6 +57,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (1..4u8, any::<u16>()).prop_map(|(i, ms)| Act::Extend(i, ms)),
         4 => (0..changes::KINDS, any::<u8>()).prop_map(|(kind, value)| Act::Change(kind, value)),
         1 => (1..4u8).prop_map(Act::Seal),
+        1 => (0..ORIGINS as u8).prop_map(Act::Forget),
         2 => (any::<u8>(), 1..6u8).prop_map(|(from, n)| Act::Hear(from % ORIGINS as u8, n)),
     ]
 }
@@ -141,8 +145,17 @@ impl Writer {
                     instance: u32::from(*instance),
                     head: self.lanes[Lane::Bulk as usize].len() as u64,
                     control: self.lanes[Lane::Control as usize].len() as u64,
+                    knows: self.state.unnamed().collect(),
                 };
                 self.write(Lane::Control, Delta::Seal(seal));
+            }
+            Act::Forget(who) => {
+                let origin = Origin((u64::from(*who) + 1) << 48);
+                let known = self.state.forgotten().get(origin).map_or(0, |f| f.length);
+                let head = self.heard[usize::from(*who)][Lane::Bulk as usize] as u64;
+                let (node, length) = (NodeId(u64::from(*who)), known + 1);
+                let forget = Forget { origin, node, length, head };
+                self.write(Lane::Control, Delta::Forget(forget));
             }
             Act::Hear(..) => unreachable!("hearing is done by the history"),
         }

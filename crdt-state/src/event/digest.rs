@@ -37,7 +37,13 @@ impl EventState {
         for seal in self.rounds.seals() {
             seal.hash(hash);
         }
+        for origin in self.rounds.known() {
+            origin.hash(hash);
+        }
         self.enrolled.hash(hash);
+        for forgotten in self.forgotten.iter() {
+            forgotten.hash(hash);
+        }
     }
 
     fn hash_answers(&self, hash: &mut Xxh3) {

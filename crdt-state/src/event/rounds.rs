@@ -5,7 +5,7 @@ use crate::id::{Heads, Lamport, LaneId, Origin};
 use crate::lattice::{Max, Min, Pointwise};
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 /// One run of a question.
@@ -44,6 +44,8 @@ pub struct Rounds {
     rounds: Pointwise<u32, Round>,
     /// By origin and instance: the heads that were sealed.
     seals: BTreeMap<Origin, BTreeMap<u32, Sealed>>,
+    /// Origins that a seal's writer knew to take part.
+    known: BTreeSet<Origin>,
 }
 
 /// The heads of an origin's lanes that its seal names. Of two seals the larger of each holds.
@@ -87,6 +89,18 @@ impl Rounds {
         let held = self.seals.entry(seal.origin).or_default().entry(seal.instance).or_default();
         held.bulk = seal.head.max(held.bulk);
         held.control = seal.control.max(held.control);
+        self.known.extend(&seal.knows);
+    }
+
+    /// Origins that take part by the word of a seal, wherever their own enrolment may be.
+    pub fn known(&self) -> impl Iterator<Item = Origin> {
+        self.known.iter().copied()
+    }
+
+    /// Whether a seal has named an origin.
+    #[must_use]
+    pub fn knows(&self, origin: Origin) -> bool {
+        self.known.contains(&origin)
     }
 
     /// What is known of an instance.
@@ -125,8 +139,9 @@ impl CvRDT for Rounds {
 
     fn merge(&mut self, other: Self) {
         for (origin, instance, Sealed { bulk: head, control }) in other.seals() {
-            self.seal(&Seal { origin, instance, head, control });
+            self.seal(&Seal { origin, instance, head, control, knows: Vec::new() });
         }
+        self.known.extend(&other.known);
         self.rounds.merge(other.rounds);
     }
 }

@@ -11,6 +11,7 @@
 
 use super::carried::Carried;
 use super::director::Director;
+use super::forget::Lateness;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
 use crate::service::view::Refusal;
@@ -24,8 +25,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How long after its start a node that came back waits for its peers: 5 s, arbitrary, far above what it
-/// takes to find them. Without any it goes on alone.
+/// How long a node that came back, or is new, waits for what its peers have said: 5 s, arbitrary, far above
+/// what it takes to find them. Without any it goes on alone.
 const BEHIND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One event.
@@ -38,6 +39,7 @@ pub struct EventCore {
     pub(super) director: Director,
     pub(super) batch: Batch,
     pub(super) held: Held,
+    pub(super) late: Lateness,
     /// The nodes of the peers that are connected.
     pub(super) connected: BTreeMap<Origin, NodeId>,
     /// Since when peers that were connected once are not.
@@ -46,11 +48,11 @@ pub struct EventCore {
     pub(super) formers: BTreeSet<Origin>,
     /// Whether its store knew one when it started.
     returned: bool,
-    /// Whether what it read from its store may be behind what its former origins have said.
-    behind: bool,
+    /// Since when it may lack what others have said before it could hear it, if it may.
+    behind_since: Option<Mono>,
     pub(super) outputs: VecDeque<Output>,
     /// The number of the own enrolment entry, once written.
-    enrolled_at: Option<u64>,
+    pub(super) enrolled_at: Option<u64>,
     revision: u64,
     /// The leaderboard, and the scored revision at which it was brought up to date.
     pub(super) ranked: RefCell<(Option<u64>, Scoreboard)>,
@@ -81,10 +83,11 @@ impl EventCore {
 
     fn over(identity: Identity, rules: Rules, carried: Carried, replica: Replica) -> Self {
         let formers = formers_of(&identity, &carried.state);
+        let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);
+        let is_behind = is_shared && !formers.is_empty();
         EventCore {
             returned: !formers.is_empty(),
-            behind: carried.state.enrolled().any(|(_, node, _)| node != identity.node)
-                && !formers.is_empty(),
+            behind_since: is_behind.then_some(Mono::ZERO),
             director: Director::new(carried.state.stage()),
             identity,
             rules,
@@ -92,6 +95,7 @@ impl EventCore {
             replica,
             batch: Batch::default(),
             held: Held::default(),
+            late: Lateness::default(),
             connected: BTreeMap::new(),
             gone_since: BTreeMap::new(),
             formers,
@@ -113,6 +117,7 @@ impl EventCore {
                 self.answer(now, ticket, &claim, instance, &choices);
             }
             Input::Command { ticket, request } => self.command(now, ticket, &request),
+            Input::Forget { ticket, node } => self.forget(now, ticket, node),
             Input::Project { player } => self.project(player),
             Input::Replication(input) => self.replicate(now, input),
             Input::Timeout => self.replicate(now, replication::Input::Timeout),
@@ -121,12 +126,16 @@ impl EventCore {
 
     /// Ends a turn: commits what was taken, lets the director act, and collects what replication wants.
     pub fn settle(&mut self, now: Mono) {
-        self.behind &= !self.has_control_of_peers();
+        if self.behind_since.is_some() && self.has_control_of_peers() {
+            self.behind_since = None;
+        }
         self.enrol(now);
+        self.say_that_we_are_back(now);
         self.direct(now);
         self.commit_bulk(now);
         self.replicate(now, replication::Input::Timeout);
         if self.carried.take_changed() {
+            self.announce_late();
             self.revision += 1;
         }
     }
@@ -181,11 +190,12 @@ impl EventCore {
         self.replica.check_invariants(&self.carried);
     }
 
-    /// Whether this node may still show a stage that it had left before it was killed: its store lacks the
-    /// last moments, its seals among them. It opens no round and takes no answer until it has all that a
-    /// peer's control lanes hold, or has waited for peers in vain.
+    /// Whether this node may show a stage that others have left: its store lacks the last moments before it
+    /// was killed, or it is new and has heard of the opening before the close. It opens no round and
+    /// takes no answer until it has all that its peers' control lanes hold, or has waited for them in
+    /// vain.
     pub(super) fn is_behind(&self, now: Mono) -> bool {
-        self.behind && now < BEHIND_PATIENCE
+        self.behind_since.is_some_and(|since| now < since + BEHIND_PATIENCE)
     }
 
     /// Whether every connected peer has told its heads and its control entries have arrived.
@@ -276,7 +286,9 @@ impl EventCore {
     fn enrol(&mut self, now: Mono) {
         let known = self.carried.state.script().is_some();
         if known && self.enrolled_at.is_none() {
+            let is_new = self.formers.is_empty();
             self.write_enrolment(now, Vec::new());
+            self.behind_since = self.behind_since.or(is_new.then_some(now));
         }
     }
 
@@ -291,11 +303,15 @@ impl EventCore {
 
     /// Tells replication whose word counts. The creator and a node in place of its own former origin
     /// are known already; anybody else must first be known to a majority.
-    fn tell_enrolled(&mut self) {
+    pub(super) fn tell_enrolled(&mut self) {
         let mut nodes: BTreeMap<NodeId, BTreeSet<Origin>> = BTreeMap::new();
         for (origin, node, _) in self.carried.state.enrolled() {
             nodes.entry(node).or_default().insert(origin);
         }
+        let counts = |origin: &Origin| {
+            !self.carried.state.is_retired(*origin) && !self.carried.state.is_forgotten(*origin)
+        };
+        nodes.retain(|_, origins| origins.iter().any(counts));
         self.formers = formers_of(&self.identity, &self.carried.state);
         let me = self.identity.origin;
         let exempt = self.carried.state.creator() == Some(me) || self.returned;

@@ -4,16 +4,13 @@
 //! proposal is enough; two are harmless, since a stage is a maximum. The order of ranks is a rendezvous
 //! hash over the reachable nodes (Thaler and Ravishankar, 1998), different for every round, so no
 //! node is special.
-//!
-//! It also seals: once a round is closed in this node's view, an entry of the control lane names the
-//! bulk head beyond which this origin holds no answer for it.
 
 use super::carried::millis;
 use super::core::EventCore;
 use crate::service::view::CommandRequest;
-use crdt_state::delta::{Advance, Delta, Seal};
+use crdt_state::delta::{Advance, Delta};
 use crdt_state::event::Round;
-use crdt_state::{Lane, LaneId, Mono, NodeId, Origin, Phase, Stage};
+use crdt_state::{Mono, NodeId, Origin, Phase, Stage};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -76,6 +73,9 @@ impl EventCore {
         }
         self.director.seen = stage;
         self.director.since = now;
+        if stage >= Stage::new(stage.instance, Phase::Tallies) && self.newest_closed() > 0 {
+            self.watch_lateness(self.newest_closed());
+        }
         self.forget_receipts_before(stage.instance.saturating_sub(1));
     }
 
@@ -158,70 +158,9 @@ impl EventCore {
         self.carried.state.instances().map(|(i, _)| i).filter(closed).last().unwrap_or(0)
     }
 
-    fn seal_when_due(&mut self, now: Mono) {
-        let instance = self.newest_closed();
-        if instance == 0 {
-            return;
-        }
-        self.commit_bulk(now);
-        let mut origins = vec![self.identity.origin];
-        if self.has_compared_formers() {
-            origins.extend(self.formers.iter().copied());
-        }
-        let seals = origins.into_iter().filter_map(|origin| self.missing_seal(origin, instance));
-        let seals: Vec<Delta> = seals.map(Delta::Seal).collect();
-        if !seals.is_empty() {
-            self.write_control(now, seals);
-        }
-    }
-
-    fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {
-        let known = self.carried.state.is_enrolled(origin);
-        let sealed = self.carried.state.sealed(origin, instance).is_some();
-        let heads = self.carried.heads();
-        let (head, control) =
-            (heads.get(&LaneId::bulk(origin)), heads.get(&LaneId::control(origin)));
-        (known && !sealed).then_some(Seal { origin, instance, head, control })
-    }
-
-    /// Whether all that any node holds of this node's former incarnations has arrived. What is neither
-    /// stored here nor held by any node was never acknowledged; what only an unreachable node holds
-    /// may have been, so no former incarnation is sealed while one is unreachable.
-    fn has_compared_formers(&self) -> bool {
-        let has_compared = |node: NodeId| {
-            let of_node = self.connected.iter().filter(|(_, of)| **of == node);
-            of_node.into_iter().any(|(peer, _)| self.has_compared_with(*peer))
-        };
-        let nodes = self.carried.state.enrolled().map(|(_, node, _)| node);
-        nodes.filter(|node| *node != self.identity.node).all(has_compared)
-    }
-
-    /// Whether a peer has told what it has of the former incarnations, and all that is here, and every
-    /// enrolment that it knows. That it has a former's control lane it tells only by its heads.
-    fn has_compared_with(&self, peer: Origin) -> bool {
-        let (mine, Some(theirs)) = (self.carried.heads(), self.replica.peer_heads(peer)) else {
-            return false;
-        };
-        let has_told = |former: &Origin| theirs.get(&LaneId::control(*former)) > 0;
-        let is_here = |id: &LaneId, head: u64| head <= mine.get(id);
-        let matters = |id: &LaneId| id.lane == Lane::Control || self.formers.contains(&id.origin);
-        self.formers.iter().all(has_told)
-            && theirs.dots.iter().filter(|(id, _)| matters(id)).all(|(id, head)| is_here(id, *head))
-    }
-
     /// Whether no other node takes part in the event.
     fn is_alone(&self) -> bool {
         self.carried.state.enrolled().all(|(_, node, _)| node == self.identity.node)
-    }
-
-    /// Enrolled origins that are reachable and have not sealed `instance`.
-    fn reachable_unsealed(&self, instance: u32) -> bool {
-        let reachable =
-            |origin: Origin| origin == self.identity.origin || self.connected.contains_key(&origin);
-        self.carried
-            .state
-            .unsealed(instance, self.carried.heads())
-            .any(|(origin, _)| reachable(origin))
     }
 
     /// When tallies may be shown at the latest.

@@ -60,7 +60,8 @@ enum Line<'a> {
 
 impl EventCore {
     /// The whole event. Only closed rounds are scored; `status` is `open` before the first, `final`
-    /// once every enrolled origin has sealed the newest and all that it sealed is here, else `partial`.
+    /// once every origin that takes part has sealed the newest and all that it sealed is here, `forgotten` if
+    /// only nodes have not that an operator gave up, else `partial`.
     #[must_use]
     pub fn export(&self, pin: &str) -> Bytes {
         let mut out = Vec::new();
@@ -83,18 +84,13 @@ impl EventCore {
             pin,
             title: self.state().script().map_or("", |script| &script.title),
             stage: stage_view(self.state().stage()),
-            status: self.status_of(closed),
+            status: self.exported_status(closed),
         };
         put(out, &line);
     }
 
-    fn status_of(&self, instance: u32) -> &'static str {
-        let complete = self.state().unsealed(instance, self.heads()).next().is_none();
-        match instance {
-            0 => "open",
-            _ if complete => "final",
-            _ => "partial",
-        }
+    fn exported_status(&self, instance: u32) -> &'static str {
+        if instance == 0 { "open" } else { self.complete_status(instance).unwrap_or("partial") }
     }
 
     fn export_question(&self, out: &mut Vec<u8>, instance: u32) {
@@ -107,7 +103,7 @@ impl EventCore {
             correct: choices_of(question.correct),
             open_ms: self.state().open_ms(instance),
             points: question.points,
-            status: self.status_of(instance),
+            status: self.exported_status(instance),
         };
         put(out, &line);
         put(out, &Line::Tally { instance, counts: self.state().tally(instance) });

@@ -72,6 +72,8 @@ pub enum Waiting {
     Answer { player: PlayerId, instance: u32, cell: Cell, status: &'static str },
     /// See [`Reply::Commanded`].
     Command { outcome: &'static str, stage: Stage },
+    /// See [`Reply::Forgot`].
+    Forget { origins: usize },
 }
 
 /// What this node owes: replies that wait, and receipts that another node's answer may overrule.
@@ -460,6 +462,7 @@ pub(super) fn receipt(
 fn reply_to(event: EventId, waiting: Waiting, firm: bool) -> Reply {
     match waiting {
         Waiting::Create => Reply::Created { firm },
+        Waiting::Forget { origins } => Reply::Forgot { origins, firm },
         Waiting::Join { row, name } => Reply::Joined { row, name, firm },
         Waiting::Answer { instance, cell, status, .. } => {
             Reply::Answered(receipt(event, instance, status, firm, cell))

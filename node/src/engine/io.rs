@@ -90,6 +90,13 @@ pub enum Input {
         /// What to do.
         request: CommandRequest,
     },
+    /// An operator gives up a node that is gone for good.
+    Forget {
+        /// For the reply.
+        ticket: u64,
+        /// Which node.
+        node: NodeId,
+    },
     /// A player's inbox was opened: say what is known.
     Project {
         /// Whose.
@@ -127,6 +134,13 @@ pub enum Reply {
     Answered(InboxMessage),
     /// The command was carried out.
     Commanded(CommandReply),
+    /// The node is given up.
+    Forgot {
+        /// How many of its incarnations nobody waits for any more.
+        origins: usize,
+        /// Whether enough nodes know.
+        firm: bool,
+    },
     /// No.
     Refused(Refusal),
 }
@@ -165,6 +179,15 @@ pub enum Output {
         heads: Heads,
         /// The snapshot.
         parts: Vec<Bytes>,
+    },
+    /// Everything asked to be kept so far must be on disk before anything after this is sent.
+    Flush,
+    /// Answers have come and count that people were shown a result without.
+    Late {
+        /// Whose: the name of the node that took them.
+        node: String,
+        /// How many entries.
+        entries: u64,
     },
     /// A private message for a player, if the player is here.
     Inbox {

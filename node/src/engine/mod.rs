@@ -3,14 +3,17 @@
 mod carried;
 mod commands;
 mod core;
+mod coverage;
 mod director;
 mod export;
+mod forget;
 mod inboxes;
 mod intake;
 mod io;
 mod listing;
 mod owner;
 mod publisher;
+mod seals;
 mod views;
 
 pub use carried::Carried;

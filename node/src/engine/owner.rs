@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, trace};
+use tracing::{error, trace, warn};
 
 /// Messages that wait for an owner. Arbitrary: some ten milliseconds of work.
 const MAILBOX: usize = 8_192;
@@ -72,6 +72,10 @@ impl Ports {
             }
             Output::PersistCut { heads, parts } => {
                 self.store.put(StoreOp::Cut { event, heads, parts }).await;
+            }
+            Output::Flush => self.store.flush().await,
+            Output::Late { node, entries } => {
+                warn!(%event, node, entries, "answers came after a result was shown without them");
             }
             Output::Alarm(alarm) => error!(%event, %alarm, "replication alarm"),
             Output::Reply { .. } | Output::Inbox { .. } | Output::Applied { .. } => {

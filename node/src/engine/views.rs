@@ -8,14 +8,14 @@ use super::intake::{choices_of, receipt};
 use super::io::Output;
 use crate::service::view::{
     BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
-    MissingNode, PhaseView, QuestionView, ResultView, RevealView, StageView,
+    PhaseView, QuestionView, RevealView, StageView,
 };
 use crdt_state::engagement::Scoreboard;
 use crdt_state::engagement::quiz::{Standing, outcome};
 use crdt_state::named::LOBBY_LOCK;
-use crdt_state::{Mono, NodeId, Origin, Phase, PlayerId, Stage};
+use crdt_state::{Mono, NodeId, Phase, PlayerId, Stage};
 use std::cell::Ref;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Lines of the leaderboard that everybody sees.
 const BOARD_LINES: usize = 10;
@@ -144,32 +144,6 @@ impl EventCore {
             points: standing.points,
         };
         self.scoreboard().top(self.state(), BOARD_LINES).into_iter().map(line).collect()
-    }
-
-    /// How complete the answers of an instance are here.
-    fn result_view(&self, now: Mono, instance: u32) -> ResultView {
-        let state = self.state();
-        let names: BTreeMap<Origin, &str> = state.enrolled().map(|(o, _, n)| (o, n)).collect();
-        let unsealed: BTreeMap<NodeId, Origin> =
-            state.unsealed(instance, self.heads()).map(|(origin, node)| (node, origin)).collect();
-        let missing = unsealed.values().map(|origin| MissingNode {
-            node: names[origin].to_owned(),
-            since_ms: self.unreachable_ms(now, *origin),
-        });
-        let nodes: BTreeSet<NodeId> = state.enrolled().map(|(_, node, _)| node).collect();
-        let counted = unsealed.len() < 2 && (nodes.len() - unsealed.len()) * 2 > nodes.len();
-        let status = match unsealed.len() {
-            0 => "final",
-            _ if counted => "settled",
-            _ => "partial",
-        };
-        ResultView { status: status.to_owned(), missing: missing.collect() }
-    }
-
-    /// For how long an origin has been out of reach; 0 while it is connected.
-    fn unreachable_ms(&self, now: Mono, origin: Origin) -> u64 {
-        let gone = self.gone_since.get(&origin);
-        gone.map_or(0, |since| now.saturating_sub(*since).as_millis() as u64)
     }
 
     fn host_questions(&self) -> Vec<HostQuestion> {

@@ -83,10 +83,18 @@ pub struct BoardLine {
 /// How complete a result is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultView {
-    /// `final`, `settled` or `partial`.
+    /// `final`: every node has given all its answers. `settled`: not all have, but every firm receipt is
+    /// counted. `partial`: one may not be. `forgotten`: all have but nodes that an operator gave up.
     pub status: String,
-    /// The nodes whose seal is missing.
+    /// The nodes whose seal is missing and still waited for.
     pub missing: Vec<MissingNode>,
+    /// The nodes that an operator ever gave up; never taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<ForgottenNode>,
+    /// Entries of answers that came after a result was shown without them, as this node counts them. They
+    /// are in the result now.
+    #[serde(default)]
+    pub late: u64,
 }
 
 /// A node that has not sealed a round.
@@ -94,8 +102,27 @@ pub struct ResultView {
 pub struct MissingNode {
     /// Its name, or its id where the name is unknown.
     pub node: String,
+    /// The incarnation that has not sealed.
+    pub origin: Origin,
     /// For how long it has been unreachable, in milliseconds, as seen from the node that tells.
     pub since_ms: u64,
+    /// The newest entry with answers that is known of it.
+    pub head: u64,
+}
+
+/// A node that an operator gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenNode {
+    /// Its name, or its id where the name is unknown.
+    pub node: String,
+    /// The incarnation that was given up.
+    pub origin: Origin,
+    /// The newest entry with answers that was known of it then.
+    pub head: u64,
+    /// Whether it came back all the same.
+    pub returned: bool,
+    /// Whether all its answers to this round are counted after all.
+    pub sealed: bool,
 }
 
 /// Answers that a node has applied at once and that other nodes had taken.

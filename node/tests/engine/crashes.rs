@@ -103,17 +103,17 @@ fn what_was_final_never_changes() {
     assert_eq!(world.core(0).state().answered(instance), 1);
 }
 
-/// Its store lacks the close and its own seal, so that it shows a round in which it must take nothing.
+/// It died before it heard of the close, so that it shows a round in which it must take nothing.
 #[test]
-fn a_core_that_forgot_its_last_moments_takes_nothing_for_a_round_that_is_final() {
+fn a_core_that_missed_the_close_takes_nothing_for_a_round_that_is_closed() {
     let weather = Weather { disk_lag: Duration::from_millis(500), ..Weather::default() };
     let mut world = World::lobby_in(58, 3, 30_000, weather);
     let claim = world.join(1, 7);
     let instance = world.open(0);
     world.run_ms(1_000);
-    world.press(0, Command::Close);
-    world.all_call_it("final");
     world.crash(1);
+    world.press(0, Command::Close);
+    world.all_call_it("settled");
     world.start(1);
     assert!(world.core(1).state().is_open(instance), "it does not know");
     assert_eq!(world.answer(1, &claim, instance, 0).unwrap_err().code, "overloaded");

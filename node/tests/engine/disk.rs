@@ -18,6 +18,8 @@ pub enum Write {
 #[derive(Debug, Default)]
 pub struct Disk {
     writes: Vec<(Mono, Write)>,
+    /// How many writes, from the first on, survive any crash.
+    flushed: usize,
 }
 
 impl Disk {
@@ -26,9 +28,20 @@ impl Disk {
         self.writes.push((now, write));
     }
 
-    /// Loses what was written after `synced`.
+    /// Loses what was written after `synced` and not flushed.
     pub fn lose_after(&mut self, synced: Mono) {
-        self.writes.retain(|(at, _)| *at <= synced);
+        let flushed = self.flushed;
+        let mut at = 0;
+        self.writes.retain(|(written, _)| {
+            at += 1;
+            at <= flushed || *written <= synced
+        });
+        self.flushed = self.writes.len();
+    }
+
+    /// Brings everything written so far to safety.
+    pub fn flush(&mut self) {
+        self.flushed = self.writes.len();
     }
 
     /// What a node that starts now reads: the newest snapshot, and lanes without a gap after it.

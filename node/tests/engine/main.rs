@@ -7,6 +7,7 @@
 mod asks;
 mod crashes;
 mod disk;
+mod forgotten;
 mod model;
 mod partitions;
 mod rounds;

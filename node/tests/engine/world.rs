@@ -69,6 +69,8 @@ pub struct World {
     pub inbox: Vec<(usize, PlayerId, InboxMessage)>,
     /// Every alarm so far.
     pub alarms: Vec<Alarm>,
+    /// Every announcement of late answers so far: the node that made it, whose, how many entries.
+    pub late: Vec<(usize, String, u64)>,
     /// Answers of others that cores said to have applied.
     pub applied: u64,
     now: Mono,
@@ -89,6 +91,7 @@ impl World {
             weather,
             inbox: Vec::new(),
             alarms: Vec::new(),
+            late: Vec::new(),
             applied: 0,
             now: Duration::from_secs(1_000),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
@@ -371,6 +374,8 @@ impl World {
             Output::PersistCut { heads, parts } => {
                 self.nodes[at].disk.write(now, Write::Cut(heads, parts));
             }
+            Output::Flush => self.nodes[at].disk.flush(),
+            Output::Late { node, entries } => self.late.push((at, node, entries)),
             Output::Inbox { player, message } => self.inbox.push((at, player, message)),
             Output::Applied { rows } => self.applied += rows.len() as u64,
             Output::Alarm(alarm) => self.alarms.push(alarm),
