@@ -4,7 +4,7 @@ use super::auth::Caller;
 use super::request::{Event, Payload, Segment};
 use super::stream::{self, Every, Newest};
 use super::{Api, ApiError};
-use crate::service::view::{CommandReply, EventSummary, HostView, Imported, PinView};
+use crate::service::view::{ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -113,6 +113,16 @@ pub(super) async fn command(
 ) -> Result<Json<CommandReply>, ApiError> {
     caller.host(&api, event)?;
     Ok(Json(api.hosts.command(event, payload.json()?).await?))
+}
+
+/// Drops an event that is over.
+pub(super) async fn archive(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Json<ArchivedView>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.hosts.archive(event).await?))
 }
 
 /// The whole event as JSON lines.

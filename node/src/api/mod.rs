@@ -108,6 +108,7 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/events/{event}/applied/stream", get(events::applied_stream))
         .route("/api/v1/events/{event}/commands", post(events::command))
         .route("/api/v1/events/{event}/export", get(events::export))
+        .route("/api/v1/events/{event}/archive", post(events::archive))
 }
 
 fn node_routes() -> Router<Api> {
@@ -118,6 +119,7 @@ fn node_routes() -> Router<Api> {
         .route("/api/v1/standing", get(ops::standing))
         .route("/api/v1/drain", post(ops::drain))
         .route("/api/v1/undrain", post(ops::undrain))
+        .route("/api/v1/nodes/{node}/forget", post(ops::forget))
         .route("/metrics", get(ops::metrics))
         .route("/livez", get(ops::live))
         .route("/readyz", get(ops::ready))

@@ -2,9 +2,10 @@
 
 use super::auth::Caller;
 use super::metrics::{CONTENT_TYPE, Sample};
+use super::request::Segment;
 use super::stream::{self, Every};
 use super::{Api, ApiError};
-use crate::service::view::{MemberView, Refusal, StandingView, StatusView};
+use crate::service::view::{ForgetView, MemberView, Refusal, StandingView, StatusView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -63,6 +64,19 @@ pub(super) async fn undrain(
 ) -> Result<Json<StandingView>, ApiError> {
     caller.ops(&api)?;
     Ok(Json(api.ops.drain(false)))
+}
+
+/// Gives up a node that is gone for good.
+pub(super) async fn forget(
+    State(api): State<Api>,
+    caller: Caller,
+    Segment(node): Segment,
+) -> Result<Json<ForgetView>, ApiError> {
+    caller.ops(&api)?;
+    let unknown = |error: crdt_state::id::ParseIdError| {
+        Refusal::new("node_unknown", error.to_string()).hint("`starling members` lists the nodes")
+    };
+    Ok(Json(api.hosts.forget(node.parse().map_err(unknown)?).await?))
 }
 
 /// Whether the process answers at all; depends on nothing else.

@@ -1,10 +1,10 @@
-//! `starling event import` and `starling export`: an event's way in and out.
+//! `starling event import`, `starling event archive` and `starling export`: an event's way in and out.
 
 use super::client::{Client, ClientError, NodeArgs};
 use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::{Exit, Failure};
-use crate::service::view::{Imported, Refusal};
+use crate::service::view::{ArchivedView, Imported, Refusal};
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
 use std::fs;
@@ -16,6 +16,19 @@ use tempfile::NamedTempFile;
 pub(super) enum EventCommand {
     /// Create an event from a show file
     Import(ImportArgs),
+    /// Drop an event that is over, on every node and for good
+    Archive(ArchiveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ArchiveArgs {
+    /// The event; export it first if you want to keep it
+    event: EventId,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -44,8 +57,29 @@ pub(super) struct ExportArgs {
     json: bool,
 }
 
-/// Creates an event.
-pub(super) fn run(EventCommand::Import(args): &EventCommand) -> Result<Exit, Failure> {
+/// Creates an event, or drops one.
+pub(super) fn run(command: &EventCommand) -> Result<Exit, Failure> {
+    match command {
+        EventCommand::Import(args) => import(args),
+        EventCommand::Archive(args) => archive(args),
+    }
+}
+
+fn archive(args: &ArchiveArgs) -> Result<Exit, Failure> {
+    let path = format!("/api/v1/events/{}/archive", args.event);
+    let archived: ArchivedView = Client::new(&args.node).post(&path, "")?;
+    if args.json {
+        say_json(&archived)?;
+    } else {
+        say(&format!(
+            "the event {} is archived: its state is gone from every node",
+            archived.event
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn import(args: &ImportArgs) -> Result<Exit, Failure> {
     let show = read_show(&args.file)?;
     let client = Client::new(&args.node);
     match client.post::<Imported>("/api/v1/events", &show) {

@@ -11,6 +11,7 @@ mod event;
 mod exit;
 mod key;
 mod look;
+mod node;
 mod out;
 mod parts;
 mod serve;
@@ -54,9 +55,12 @@ enum Command {
     /// Make a token from the cluster key
     #[command(subcommand)]
     Token(key::TokenCommand),
-    /// Create events
+    /// Create and drop events
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// Say what became of a node
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Show one node
     Status(look::StatusArgs),
     /// Show the members of the cluster, as one node sees them
@@ -88,6 +92,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Key(args) => key::run(&args),
         Command::Token(command) => key::run_token(&command),
         Command::Event(command) => event::run(&command),
+        Command::Node(command) => node::run(&command),
         Command::Status(args) => look::status(&args),
         Command::Members(args) => look::members(&args),
         Command::Drain(args) => drain::drain(&args),

@@ -8,6 +8,7 @@ use super::core::EventCore;
 use super::intake::Waiting;
 use super::io::Output;
 use crate::service::view::Refusal;
+use crdt_state::caps::FORGETS_MAX;
 use crdt_state::delta::{Delta, Forget};
 use crdt_state::{Lane, LaneId, Mono, NodeId, Origin};
 use std::collections::BTreeMap;
@@ -69,8 +70,10 @@ impl EventCore {
                 .hint("only a node that is gone for good can be forgotten; stop it first"));
         }
         let origins = state.enrolled().filter(|(_, of, _)| *of == node);
-        let awaited = origins
-            .filter(|(origin, ..)| !state.is_retired(*origin) && !state.is_forgotten(*origin));
+        let awaited = origins.filter(|(origin, ..)| {
+            let times = state.forgotten().get(*origin).map_or(0, |known| known.length);
+            !state.is_retired(*origin) && !state.is_forgotten(*origin) && times < FORGETS_MAX
+        });
         Ok(awaited.map(|(origin, ..)| Delta::Forget(self.next_word(origin, node))).collect())
     }
 
@@ -78,7 +81,7 @@ impl EventCore {
     fn next_word(&self, origin: Origin, node: NodeId) -> Forget {
         let length = self.carried.state.forgotten().get(origin).map_or(0, |known| known.length);
         let head = self.carried.heads().get(&LaneId::bulk(origin));
-        Forget { origin, node, length: length.saturating_add(1), head }
+        Forget { origin, node, length: length + 1, head }
     }
 
     /// Says that this node is back, where it finds itself forgotten.

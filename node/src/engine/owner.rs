@@ -38,6 +38,7 @@ enum Mail {
     Read(Read),
     SetPin(String),
     Follow(oneshot::Sender<Followed>),
+    Stop(oneshot::Sender<()>),
 }
 
 /// The answers of others, batch by batch as a node applies them.
@@ -131,8 +132,8 @@ impl Owner {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin);
         let event = core.event();
-        let (replies, applied) = (BTreeMap::new(), None);
-        let task = Task { event, core, ports, publisher, replies, tickets: 0, applied };
+        let (replies, applied, stopping) = (BTreeMap::new(), None, None);
+        let task = Task { event, core, ports, publisher, replies, tickets: 0, applied, stopping };
         (Owner { mail, views }, task.run(received))
     }
 
@@ -175,6 +176,15 @@ impl Owner {
         replied.await.ok()
     }
 
+    /// Ends the owner. When this returns it has written its last entry and said its last word.
+    pub async fn stop(&self) {
+        let (stopped, wait) = oneshot::channel();
+        if self.mail.send(Mail::Stop(stopped)).await.is_ok() {
+            // An owner that is gone has stopped already.
+            let _ = wait.await;
+        }
+    }
+
     /// Shows the event under another PIN.
     pub async fn set_pin(&self, pin: String) {
         // As for `tell`.
@@ -191,6 +201,8 @@ struct Task {
     tickets: u64,
     /// Only while somebody follows.
     applied: Option<broadcast::Sender<Arc<AppliedView>>>,
+    /// Whoever wants this task to end.
+    stopping: Option<oneshot::Sender<()>>,
 }
 
 impl Task {
@@ -211,6 +223,11 @@ impl Task {
             }
             self.core.settle(self.ports.now());
             self.carry_out().await;
+            if let Some(stopped) = self.stopping.take() {
+                // Whoever asked may have gone.
+                let _ = stopped.send(());
+                return;
+            }
         }
     }
 
@@ -236,6 +253,7 @@ impl Task {
                 read(&self.core, &self.publisher, now);
             }
             Mail::SetPin(pin) => self.publisher.set_pin(pin),
+            Mail::Stop(stopped) => self.stopping = Some(stopped),
             Mail::Follow(reply) => {
                 let applied = self.applied.get_or_insert_with(|| broadcast::Sender::new(FOLLOWED));
                 self.core.follow(true);

@@ -2,7 +2,7 @@
 
 use crate::engine::{ListingCore, Output, Ports};
 use crdt_state::EventId;
-use crdt_state::catalogue::{CATALOGUE, Catalogue, List};
+use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, List};
 use gossip::replication;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,13 @@ impl Listings {
     #[must_use]
     pub fn find(&self, pin: &str) -> Option<EventId> {
         self.known.borrow().find(pin)
+    }
+
+    /// Whether an event's state is gone for good.
+    #[must_use]
+    pub fn is_archived(&self, event: EventId) -> bool {
+        let known = self.known.borrow();
+        known.get(event).is_some_and(|listing| listing.class.0 == Class::Archived)
     }
 
     /// What is known now, and whenever it changes.

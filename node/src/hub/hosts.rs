@@ -4,16 +4,16 @@ use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
 use crate::service::Hosts;
 use crate::service::view::{
-    AppliedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView,
-    MemberView, PinView, Refusal, StatusView,
+    AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
+    Imported, LiveView, MemberView, PinView, Refusal, StatusView,
 };
 use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
-use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Class, List};
 use crdt_state::delta::{Create, Delta, encode};
 use crdt_state::engagement::quiz::Script;
+use crdt_state::{EventId, NodeId};
 use gossip::network::{Member, Standing};
 use gossip::replication::ENTRY_BYTES_MAX;
 use rand_chacha::rand_core::Rng;
@@ -97,6 +97,49 @@ impl Hosts for Hub {
         let owner = self.owner(event)?;
         let export = owner.read(|core, publisher, _| core.export(publisher.pin()));
         export.await.ok_or_else(stopping)
+    }
+
+    async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal> {
+        let owner = self.owner(event)?;
+        let (stage, pin, title) = owner
+            .read(|core, publisher, _| {
+                let summary = core.summary(publisher.pin());
+                (core.state().stage(), summary.pin, summary.title)
+            })
+            .await
+            .ok_or_else(stopping)?;
+        if !stage.is_over() {
+            let refusal = Refusal::new("not_over", format!("the show is at {stage:?}"));
+            return Err(refusal.hint("end it first, and export what you want to keep"));
+        }
+        let class = Class::Archived;
+        self.listings.list(List { lamport: 0, event, pin, title, class }).await;
+        Ok(ArchivedView { event })
+    }
+
+    async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal> {
+        let mut view = ForgetView { node, events: 0, origins: 0, firm: true };
+        let mut refused = None;
+        for owner in self.owners.all() {
+            match owner.ask(move |ticket| Input::Forget { ticket, node }).await {
+                Some(Reply::Forgot { origins, firm }) => {
+                    view.events += usize::from(origins > 0);
+                    view.origins += origins;
+                    view.firm &= firm;
+                }
+                Some(Reply::Refused(refusal)) if refusal.code == "node_alive" => {
+                    return Err(refusal);
+                }
+                Some(Reply::Refused(refusal)) => refused = Some(refusal),
+                Some(other) => unreachable!("a wish to forget is not answered with {other:?}"),
+                None => return Err(stopping()),
+            }
+        }
+        self.network.forget(node);
+        match refused {
+            Some(refusal) if view.origins == 0 => Err(refusal),
+            _ => Ok(view),
+        }
     }
 
     async fn status(&self) -> StatusView {

@@ -63,6 +63,10 @@ impl Owners {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    fn remove(&self, event: EventId) -> Option<Owner> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&event)
+    }
+
     fn insert(&self, event: EventId, owner: Owner) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(event, owner);
     }
@@ -144,6 +148,9 @@ impl Hub {
     /// The owner of an event, or a clear no.
     fn owner(&self, event: EventId) -> Result<Owner, Refusal> {
         self.owners.get(event).ok_or_else(|| {
+            if self.listings.is_archived(event) {
+                return Refusal::new("event_archived", format!("the event {event} was archived"));
+            }
             Refusal::new("event_unknown", format!("there is no event {event} here"))
                 .hint("`starling status` lists the events")
         })

@@ -4,7 +4,7 @@
 use super::{Carry, Facts, Listings, Owners};
 use crate::engine::{Carried, EventCore, Identity, Input, Owner, Ports, Rules, open_envelope};
 use crate::env::Env;
-use crate::store::Kept;
+use crate::store::{Kept, StoreOp};
 use bytes::Bytes;
 use crdt_state::catalogue::{CATALOGUE, Class};
 use crdt_state::{EventId, LaneId, Origin};
@@ -44,7 +44,8 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    /// Takes up the events that the store had.
+    /// Takes up the events that the store had. What was archived meanwhile goes when the catalogue is
+    /// looked at first.
     pub fn restore(&mut self, kept: BTreeMap<EventId, Kept>) {
         for (event, kept) in kept {
             let pin = self.pin_of(event).unwrap_or_default();
@@ -131,18 +132,30 @@ impl Switchboard {
         }
     }
 
-    /// Carries every live event of the catalogue, under its newest PIN.
+    /// Carries every live event of the catalogue, under its newest PIN, and drops the archived ones.
     async fn follow_catalogue(&mut self) {
         let catalogue = Arc::clone(&self.listings.watch().borrow());
         for (event, listing) in catalogue.iter() {
-            if listing.class.0 == Class::Live {
-                let pin = listing.pin.value().unwrap_or_default().to_owned();
-                let owner = self.carry(event, pin.clone()).await;
-                if owner.views.screen.borrow().pin != pin {
-                    owner.set_pin(pin).await;
+            match listing.class.0 {
+                Class::Live => {
+                    let pin = listing.pin.value().unwrap_or_default().to_owned();
+                    let owner = self.carry(event, pin.clone()).await;
+                    if owner.views.screen.borrow().pin != pin {
+                        owner.set_pin(pin).await;
+                    }
                 }
+                Class::Archived => self.drop_event(event).await,
+                Class::Unknown => {}
             }
         }
+    }
+
+    /// Drops an event as one: its owner with all state and tails, then all that the store keeps.
+    async fn drop_event(&mut self, event: EventId) {
+        let Some(owner) = self.owners.remove(event) else { return };
+        owner.stop().await;
+        self.ports.store.put(StoreOp::Drop { event }).await;
+        info!(%event, "dropped an event");
     }
 
     fn pin_of(&self, event: EventId) -> Option<String> {

@@ -12,12 +12,12 @@ pub use ops::Ops;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use crdt_state::{EventId, PlayerId};
+use crdt_state::{EventId, NodeId, PlayerId};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use view::{
-    AppliedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LiveView,
-    MemberView, PinView, Refusal, StatusView,
+    AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
+    Imported, LiveView, MemberView, PinView, Refusal, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -136,6 +136,18 @@ pub trait Hosts: Send + Sync + 'static {
     /// # Errors
     /// `event_unknown`.
     async fn export(&self, event: EventId) -> Result<Bytes, Refusal>;
+
+    /// Drops an event that is over as a whole, on every node and for good.
+    ///
+    /// # Errors
+    /// `event_unknown`, `not_over`.
+    async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal>;
+
+    /// Gives up a node that is gone for good, in every event that this node carries.
+    ///
+    /// # Errors
+    /// `node_alive`, `node_unknown`.
+    async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal>;
 
     /// This node in one page.
     async fn status(&self) -> StatusView;

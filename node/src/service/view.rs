@@ -398,6 +398,26 @@ pub struct StatusView {
     pub events: Vec<EventSummary>,
 }
 
+/// An event whose state is gone for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedView {
+    /// Its id, which stays known.
+    pub event: EventId,
+}
+
+/// What giving up a node has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetView {
+    /// Which node.
+    pub node: NodeId,
+    /// In how many events it was waited for.
+    pub events: usize,
+    /// How many of its incarnations nobody waits for any more.
+    pub origins: usize,
+    /// Whether enough nodes know.
+    pub firm: bool,
+}
+
 /// A clear no, with a way out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]

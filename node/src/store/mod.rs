@@ -53,6 +53,11 @@ pub enum StoreOp {
         /// The snapshot.
         parts: Vec<Bytes>,
     },
+    /// All that is kept of an event goes.
+    Drop {
+        /// Which event.
+        event: EventId,
+    },
     /// Something small that the node remembers of itself.
     Remember {
         /// Under which name.

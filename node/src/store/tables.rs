@@ -40,6 +40,7 @@ pub(super) fn write(database: &Database, group: &[StoreOp]) -> Result<(), redb::
                 entries.insert(key(*event, *id, *seq), &entry[..])?;
             }
             StoreOp::Cut { event, heads, parts } => write_cut(&transaction, *event, heads, parts)?,
+            StoreOp::Drop { event } => drop_event(&transaction, *event)?,
             StoreOp::Remember { name, value } => {
                 transaction.open_table(MEMORY)?.insert(*name, &value[..])?;
             }
@@ -63,6 +64,13 @@ fn write_cut(
         let covered = key(event, *dot.actor, 0)..=key(event, *dot.actor, dot.counter);
         entries.retain_in(covered, |_, _| false)?;
     }
+    Ok(())
+}
+
+fn drop_event(transaction: &WriteTransaction, event: EventId) -> Result<(), redb::Error> {
+    transaction.open_table(CUTS)?.remove(event.0)?;
+    let all = (event.0, 0, 0, 0)..=(event.0, u64::MAX, u8::MAX, u64::MAX);
+    transaction.open_table(ENTRIES)?.retain_in(all, |_, _| false)?;
     Ok(())
 }
 

@@ -111,6 +111,21 @@ async fn a_cut_removes_what_it_covers_and_nothing_else() {
     assert_eq!(entries(&opened), 3, "what is covered is gone from the file");
 }
 
+#[tokio::test]
+async fn an_event_goes_as_one_and_leaves_the_others() {
+    let folder = folder();
+    let other = EventId(8);
+    let mut ops: Vec<StoreOp> = (4..=6).map(|seq| entry(bulk(1), seq)).collect();
+    let cut = heads(&[(bulk(1), 3)]);
+    ops.push(StoreOp::Cut { event: EVENT, heads: cut, parts: vec![bytes(0)] });
+    ops.push(StoreOp::Entry { event: other, id: bulk(1), seq: 1, entry: bytes(1) });
+    ops.push(StoreOp::Drop { event: EVENT });
+    write(folder.path(), ops).await;
+    let opened = reopen(folder.path()).await;
+    assert_eq!(opened.events.keys().collect::<Vec<_>>(), [&other]);
+    assert_eq!(entries(&opened), 1);
+}
+
 fn entries(opened: &Opened) -> u64 {
     use redb::{ReadableDatabase, ReadableTableMetadata};
     let read = opened.database.begin_read().unwrap();

@@ -1,9 +1,9 @@
 //! A node with one event, whose every answer is known.
 
 use crate::service::view::{
-    AppliedView, Command, CommandReply, CommandRequest, EventSummary, HostQuestion, HostView,
-    Imported, LiveView, MemberEventView, MemberView, NodeLinks, PhaseView, PinView, Problem,
-    Refusal, StageView, StandingView, StatusView,
+    AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
+    HostQuestion, HostView, Imported, LiveView, MemberEventView, MemberView, NodeLinks, PhaseView,
+    PinView, Problem, Refusal, StageView, StandingView, StatusView,
 };
 use crate::service::{Hosts, Ops};
 use async_trait::async_trait;
@@ -122,6 +122,14 @@ impl Hosts for FakeNode {
         }
         let stage = StageView { instance: 1, phase: PhaseView::Open };
         Ok(CommandReply { outcome: "applied".into(), stage, level: "firm".into() })
+    }
+
+    async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal> {
+        Ok(ArchivedView { event })
+    }
+
+    async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal> {
+        Ok(ForgetView { node, events: 1, origins: 1, firm: true })
     }
 
     async fn export(&self, _: EventId) -> Result<Bytes, Refusal> {
