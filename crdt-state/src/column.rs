@@ -186,6 +186,17 @@ impl Column {
         held
     }
 
+    /// Writes one cell in place of what was held: for tables that are not replicated, since it is no join.
+    ///
+    /// # Panics
+    /// As [`Column::join`].
+    pub fn put(&mut self, row: u32, cell: Cell) {
+        self.join(row, cell);
+        if self.get(row) != cell {
+            Arc::make_mut(&mut self.blocks[row as usize / BLOCK]).set(row as usize % BLOCK, cell);
+        }
+    }
+
     /// Every answer with its row number, in row order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Cell)> + '_ {
         self.blocks

@@ -123,6 +123,29 @@ impl EventState {
         Taken::Answers { instance, contested: contested.into_iter().map(row).collect() }
     }
 
+    /// Takes in one answer unless its player has given one; what is held already.
+    pub fn offer(&mut self, instance: u32, question: u16, row: Row, cell: Cell) -> Option<Cell> {
+        let mut sheets = self.sheets.0.range_mut((instance, 0)..=(instance, u16::MAX));
+        if let (Some((key, sheet)), None) = (sheets.next(), sheets.next())
+            && *key == (instance, question)
+            && !self.players.has_aliases()
+        {
+            let column = sheet.at(row.origin);
+            let held = column.get(row.number);
+            if held.is_empty() {
+                column.join(row.number, cell);
+            }
+            return (!held.is_empty()).then_some(held);
+        }
+        let player = self.players.get(row).map(|player| player.id);
+        let rows: Vec<Row> = player.into_iter().flat_map(|id| self.players.rows_of(id)).collect();
+        if let Some((_, held)) = self.held(instance, rows) {
+            return Some(held);
+        }
+        self.take_answer(instance, question, row, cell);
+        None
+    }
+
     /// Takes in one answer, which `cell` holds; the cell that was held before.
     pub fn take_answer(&mut self, instance: u32, question: u16, row: Row, cell: Cell) -> Cell {
         self.sheets.at((instance, question)).at(row.origin).join(row.number, cell)

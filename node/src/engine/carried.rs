@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
 use crdt_state::event::Taken;
-use crdt_state::{EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
+use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
 use std::collections::BTreeMap;
@@ -63,6 +63,17 @@ impl Carried {
         self.score(&delta);
         self.state.take(me, delta);
         self.changed = true;
+    }
+
+    /// Takes in one's own answer before it is committed, unless its player has given one; what is held
+    /// already.
+    pub fn offer(&mut self, instance: u32, question: u16, row: Row, cell: Cell) -> Option<Cell> {
+        let held = self.state.offer(instance, question, row, cell);
+        if held.is_none() {
+            self.score_answers(instance);
+            self.changed = true;
+        }
+        held
     }
 
     /// Accounts for an own entry that was committed.

@@ -116,6 +116,7 @@ impl EventCore {
             Input::Answer { ticket, claim, instance, choices } => {
                 self.answer(now, ticket, &claim, instance, &choices);
             }
+            Input::AnswerAll { ticket, bulk } => self.answer_all(now, ticket, &bulk),
             Input::Command { ticket, request } => self.command(now, ticket, &request),
             Input::Forget { ticket, node } => self.forget(now, ticket, node),
             Input::Project { player } => self.project(player),

@@ -4,9 +4,11 @@
 //! clock. An accepted answer is never lost or made late afterwards; a repetition is answered with what
 //! is held, so that any client may repeat anything to any node.
 
+use super::bulk::{BulkVerdict, reply_to_all};
 use super::carried::Joined;
 use super::core::EventCore;
 use super::io::{Output, Reply};
+use super::receipts::Receipts;
 use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, encode};
@@ -15,6 +17,7 @@ use crdt_state::players::check_name;
 use crdt_state::{Cell, EventId, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 /// What a player's token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,11 @@ impl Batch {
         self.rows == 0 && self.tickets.is_empty()
     }
 
+    pub(super) fn push(&mut self, sheet: Sheet, row: (u32, u32, u32)) {
+        self.answers.entry(sheet).or_default().push(row);
+        self.rows += 1;
+    }
+
     fn take_deltas(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if !self.joins.is_empty() {
@@ -70,6 +78,8 @@ pub enum Waiting {
     Join { row: Row, name: String },
     /// See [`Reply::Answered`].
     Answer { player: PlayerId, instance: u32, cell: Cell, status: &'static str },
+    /// See [`Reply::AnsweredAll`].
+    Bulk { instance: u32, players: Arc<[PlayerId]>, verdicts: Arc<[BulkVerdict]> },
     /// See [`Reply::Commanded`].
     Command { outcome: &'static str, stage: Stage },
     /// See [`Reply::Forgot`].
@@ -82,7 +92,9 @@ pub struct Held {
     waiting: BTreeMap<u64, (Waiting, bool)>,
     /// How many of those that wait are receipts for a player's answer to an instance.
     unfirm: BTreeMap<(u32, PlayerId), usize>,
-    receipts: BTreeMap<(u32, PlayerId), Cell>,
+    /// The batches among those that wait.
+    unfirm_bulk: BTreeMap<u64, (u32, Arc<[PlayerId]>)>,
+    pub(super) receipts: Receipts,
 }
 
 impl Held {
@@ -96,15 +108,21 @@ impl Held {
         if let Waiting::Answer { player, instance, .. } = &waiting {
             *self.unfirm.entry((*instance, *player)).or_default() += 1;
         }
+        if let Waiting::Bulk { players, instance, .. } = &waiting {
+            self.unfirm_bulk.insert(ticket, (*instance, Arc::clone(players)));
+        }
         self.waiting.insert(ticket, (waiting, false));
     }
 
     /// Whether a receipt for this answer still waits for its level.
     pub fn is_unfirm(&self, instance: u32, player: PlayerId) -> bool {
-        self.unfirm.contains_key(&(instance, player))
+        let in_bulk =
+            |(of, players): &(u32, Arc<[PlayerId]>)| *of == instance && players.contains(&player);
+        self.unfirm.contains_key(&(instance, player)) || self.unfirm_bulk.values().any(in_bulk)
     }
 
     fn settled(&mut self, ticket: u64) {
+        self.unfirm_bulk.remove(&ticket);
         let Some((Waiting::Answer { player, instance, .. }, _)) = self.waiting.remove(&ticket)
         else {
             return;
@@ -181,6 +199,7 @@ impl EventCore {
     fn take_join(&mut self, now: Mono, join: Join) {
         self.carried.take(now, self.identity.origin, Delta::Joins(vec![join.clone()]));
         self.batch.joins.push(join);
+        self.batch.rows += 1;
         self.grow_batch(now);
     }
 
@@ -216,7 +235,7 @@ impl EventCore {
                 let value = u32::from(choice);
                 let cell = Cell::new(elapsed_ms, self.identity.origin, value);
                 self.take_answer(now, instance, question, claim.row, (cell.elapsed_ms(), value));
-                self.held.receipts.insert((instance, claim.player), cell);
+                self.held.receipts.put(instance, claim.row, cell);
                 self.answered(now, ticket, claim.player, instance, cell, "accepted");
             }
         }
@@ -229,6 +248,15 @@ impl EventCore {
         instance: u32,
         choices: &[u8],
     ) -> Result<(u16, u32, u16), Refusal> {
+        let (number, elapsed_ms) = self.check_time(now, instance)?;
+        let (_, question) =
+            self.carried.state.question_of(instance).ok_or_else(question_unknown)?;
+        let choice = check_choices(choices, question.options.len(), question.multiple)?;
+        Ok((number, elapsed_ms, choice))
+    }
+
+    /// The question to which answers can be taken now, and the elapsed milliseconds.
+    pub(super) fn check_time(&self, now: Mono, instance: u32) -> Result<(u16, u32), Refusal> {
         let state = &self.carried.state;
         let stage = state.stage();
         if !state.is_open(instance) {
@@ -246,12 +274,8 @@ impl EventCore {
                 format!("the round closed {} ms ago", elapsed - limit),
             ));
         }
-        let (number, question) = state.question_of(instance).ok_or_else(|| {
-            Refusal::new("overloaded", "this node does not have the question yet")
-                .hint("send the answer again in a moment")
-        })?;
-        let choice = check_choices(choices, question.options.len(), question.multiple)?;
-        Ok((number, elapsed as u32, choice))
+        let (number, _) = state.question_of(instance).ok_or_else(question_unknown)?;
+        Ok((number, elapsed as u32))
     }
 
     fn take_answer(
@@ -266,7 +290,7 @@ impl EventCore {
         let rows_of = row.origin;
         let answers = Answers { instance, question, rows_of, rows: vec![row_cell] };
         self.carried.take(now, self.identity.origin, Delta::Answers(answers));
-        self.batch.answers.entry((instance, question, rows_of)).or_default().push(row_cell);
+        self.batch.push((instance, question, rows_of), row_cell);
         self.grow_batch(now);
     }
 
@@ -283,8 +307,7 @@ impl EventCore {
         self.await_bulk(now, ticket);
     }
 
-    fn grow_batch(&mut self, now: Mono) {
-        self.batch.rows += 1;
+    pub(super) fn grow_batch(&mut self, now: Mono) {
         if self.batch.rows >= BATCH_ROWS {
             self.commit_bulk(now);
         }
@@ -306,7 +329,7 @@ impl EventCore {
     }
 
     /// Has the ticket wait for the entry that this turn will commit, or for the newest there is.
-    fn await_bulk(&mut self, _now: Mono, ticket: u64) {
+    pub(super) fn await_bulk(&mut self, _now: Mono, ticket: u64) {
         self.batch.tickets.push(ticket);
     }
 
@@ -341,6 +364,12 @@ impl EventCore {
             let message = receipt(self.identity.event, instance, status, firm, cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
+        if let Waiting::Bulk { instance, players, verdicts } = &waiting
+            && firm
+            && !first
+        {
+            self.upgrade_bulk(*instance, players, verdicts);
+        }
         if first {
             self.reply(ticket, reply_to(self.identity.event, waiting, firm));
         }
@@ -359,31 +388,30 @@ impl EventCore {
         }
     }
 
-    /// The receipts of players of whom others brought a further row. Of each player all runs are looked up,
-    /// and not all receipts of each run: there are few runs with receipts and many receipts.
+    /// The receipts of players of whom others brought a further row.
     fn receipts_joined(&mut self) -> Vec<(u32, PlayerId)> {
-        let joined = self.carried.take_joined();
         let receipts = &self.held.receipts;
-        let (Some((first, _)), Some((last, _))) =
-            (receipts.first_key_value(), receipts.last_key_value())
-        else {
-            return Vec::new();
-        };
-        let of = |player: PlayerId| (first.0..=last.0).map(move |instance| (instance, player));
-        match joined {
+        let of = |player: PlayerId| receipts.instances().map(move |instance| (instance, player));
+        match self.carried.take_joined() {
             Joined::Players(players) => players.into_iter().flat_map(of).collect(),
-            Joined::Anybody => receipts.keys().copied().collect(),
+            Joined::Anybody => {
+                let players = &self.carried.state.players;
+                let player = |(instance, row)| Some((instance, players.get(row)?.id));
+                receipts.rows().filter_map(player).collect()
+            }
         }
     }
 
     fn check_receipt(&mut self, instance: u32, player: PlayerId) {
-        let Some(own) = self.held.receipts.get(&(instance, player)).copied() else { return };
-        let rows = self.carried.state.players.rows_of(player);
+        let rows: Vec<Row> = self.carried.state.players.rows_of(player).collect();
+        let receipted =
+            rows.iter().find_map(|row| Some((*row, self.held.receipts.get(instance, *row)?)));
+        let Some((row, own)) = receipted else { return };
         let Some((_, cell)) = self.carried.state.held(instance, rows) else { return };
         if cell == own {
             return;
         }
-        self.held.receipts.insert((instance, player), cell);
+        self.held.receipts.put(instance, row, cell);
         if cell.value() != own.value() {
             let message = receipt(self.identity.event, instance, "superseded", true, cell);
             self.outputs.push_back(Output::Inbox { player, message });
@@ -396,8 +424,13 @@ impl EventCore {
 
     /// Forgets receipts of rounds that nobody can overrule any more.
     pub(super) fn forget_receipts_before(&mut self, instance: u32) {
-        self.held.receipts.retain(|(of, _), _| *of >= instance);
+        self.held.receipts.forget_before(instance);
     }
+}
+
+pub(super) fn question_unknown() -> Refusal {
+    Refusal::new("overloaded", "this node does not have the question yet")
+        .hint("send the answer again in a moment")
 }
 
 fn not_open(stage: Stage, instance: u32) -> Refusal {
@@ -467,6 +500,7 @@ fn reply_to(event: EventId, waiting: Waiting, firm: bool) -> Reply {
         Waiting::Answer { instance, cell, status, .. } => {
             Reply::Answered(receipt(event, instance, status, firm, cell))
         }
+        Waiting::Bulk { verdicts, .. } => reply_to_all(&verdicts, firm),
         Waiting::Command { outcome, stage } => {
             Reply::Commanded(crate::service::view::CommandReply {
                 outcome: outcome.to_owned(),

@@ -1,11 +1,13 @@
 //! What an event's core hears and says.
 
+use super::bulk::{Bulk, BulkVerdict};
 use super::intake::Claim;
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::engagement::quiz::Script;
 use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
 use gossip::replication::{self, AckLevel, Alarm, Message, Replicated};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What does not change while the node runs.
@@ -83,6 +85,13 @@ pub enum Input {
         /// Which options.
         choices: Vec<u8>,
     },
+    /// An edge shard hands over what many have answered.
+    AnswerAll {
+        /// For the one reply.
+        ticket: u64,
+        /// What they answered.
+        bulk: Bulk,
+    },
     /// A host acts.
     Command {
         /// For the reply.
@@ -132,6 +141,13 @@ pub enum Reply {
     },
     /// The answer is held.
     Answered(InboxMessage),
+    /// A batch of answers was taken.
+    AnsweredAll {
+        /// One for each, in their order.
+        verdicts: Arc<[BulkVerdict]>,
+        /// Whether enough nodes know.
+        firm: bool,
+    },
     /// The command was carried out.
     Commanded(CommandReply),
     /// The node is given up.

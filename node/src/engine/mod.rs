@@ -1,5 +1,6 @@
 //! The engine: one owner per event, as a core without IO under a thin shell.
 
+mod bulk;
 mod carried;
 mod commands;
 mod core;
@@ -13,9 +14,11 @@ mod io;
 mod listing;
 mod owner;
 mod publisher;
+mod receipts;
 mod seals;
 mod views;
 
+pub use bulk::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, BulkVerdict};
 pub use carried::Carried;
 pub use core::EventCore;
 pub use inboxes::Inboxes;

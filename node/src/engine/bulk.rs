@@ -1,0 +1,120 @@
+//! Answers by the thousand: what an edge shard has checked and folded is taken, committed and
+//! acknowledged as one.
+//!
+//! The rules are those of single answers; what differs is the cost. A shard hands over rows and packed
+//! values, and gets one reply with a verdict for each. A row that is not known here is the one thing that a
+//! batch cannot settle: its answer is sent again alone, with the token's claim.
+
+use super::core::EventCore;
+use super::intake::Waiting;
+use super::io::{Output, Reply};
+use crdt_state::{Cell, Mono, PlayerId, Row};
+use std::sync::Arc;
+
+/// Most answers of one batch: one entry's worth.
+pub const BULK_ANSWERS_MAX: usize = 4_096;
+
+/// Answers to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bulk {
+    /// Which run.
+    pub instance: u32,
+    /// The question that it runs, as the shard saw it when it checked the answers.
+    pub question: u16,
+    /// At most [`BULK_ANSWERS_MAX`].
+    pub answers: Vec<BulkAnswer>,
+}
+
+/// One answer of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkAnswer {
+    /// Whose.
+    pub player: PlayerId,
+    /// The row that the player's token names.
+    pub row: Row,
+    /// What the question's kind makes of the answer; at most [`Cell::VALUE_MAX`].
+    pub value: u32,
+}
+
+/// What became of one answer of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BulkVerdict {
+    /// It is held.
+    Accepted(Cell),
+    /// Another one was held already.
+    Duplicate(Cell),
+    /// The row is not known here: send the answer alone.
+    Unknown,
+}
+
+impl EventCore {
+    pub(super) fn answer_all(&mut self, now: Mono, ticket: u64, bulk: &Bulk) {
+        let elapsed_ms = match self.check_time(now, bulk.instance) {
+            Ok((question, elapsed_ms)) if question == bulk.question => elapsed_ms,
+            Ok(_) => return self.refuse(ticket, super::intake::question_unknown()),
+            Err(refusal) => return self.refuse(ticket, refusal),
+        };
+        let again = self.rests_here_alone();
+        let taken = bulk.answers.iter().take(BULK_ANSWERS_MAX);
+        let verdicts: Arc<[BulkVerdict]> = taken
+            .map(|answer| {
+                let verdict = self.take_one(bulk, answer, elapsed_ms);
+                if let BulkVerdict::Accepted(cell) = verdict {
+                    self.write_down(bulk, answer, cell);
+                    self.held.receipts.put(bulk.instance, answer.row, cell);
+                } else if let BulkVerdict::Duplicate(cell) = verdict
+                    && again
+                {
+                    self.write_down(bulk, answer, cell);
+                }
+                verdict
+            })
+            .collect();
+        self.grow_batch(now);
+        let players = bulk.answers.iter().map(|answer| answer.player).collect();
+        let waiting = Waiting::Bulk { instance: bulk.instance, players, verdicts };
+        self.held.wait(ticket, waiting);
+        self.await_bulk(now, ticket);
+    }
+
+    fn take_one(&mut self, bulk: &Bulk, answer: &BulkAnswer, elapsed_ms: u32) -> BulkVerdict {
+        let known = self.carried.state.players.get(answer.row);
+        if known.is_none_or(|known| known.id != answer.player) || answer.value > Cell::VALUE_MAX {
+            return BulkVerdict::Unknown;
+        }
+        let cell = Cell::new(elapsed_ms, self.identity.origin, answer.value);
+        match self.carried.offer(bulk.instance, bulk.question, answer.row, cell) {
+            Some(held) => BulkVerdict::Duplicate(held),
+            None => BulkVerdict::Accepted(cell),
+        }
+    }
+
+    fn write_down(&mut self, bulk: &Bulk, answer: &BulkAnswer, cell: Cell) {
+        let Row { origin, number } = answer.row;
+        let row = (number, cell.elapsed_ms(), cell.value());
+        self.batch.push((bulk.instance, bulk.question, origin), row);
+    }
+
+    /// Tells players what they were told provisionally before: their answers are firm now.
+    pub(super) fn upgrade_bulk(
+        &mut self,
+        instance: u32,
+        players: &[PlayerId],
+        verdicts: &[BulkVerdict],
+    ) {
+        for (player, verdict) in players.iter().zip(verdicts) {
+            let (status, cell) = match *verdict {
+                BulkVerdict::Accepted(cell) => ("accepted", cell),
+                BulkVerdict::Duplicate(cell) => ("duplicate", cell),
+                BulkVerdict::Unknown => continue,
+            };
+            let message = super::intake::receipt(self.identity.event, instance, status, true, cell);
+            self.outputs.push_back(Output::Inbox { player: *player, message });
+        }
+    }
+}
+
+/// The reply to a batch.
+pub(super) fn reply_to_all(verdicts: &Arc<[BulkVerdict]>, firm: bool) -> Reply {
+    Reply::AnsweredAll { verdicts: Arc::clone(verdicts), firm }
+}
