@@ -41,6 +41,9 @@ pub struct Config {
     /// Entries kept for others, in bytes over all lanes. 64 MiB: about ten bursts of 100,000
     /// answers a second.
     pub tail_bytes_max: usize,
+    /// Of answers that every enrolled node is known to hold, so many bytes are kept all the same, so
+    /// that a link which fails for a moment costs a pull and no snapshot. 4 MiB: a few windows.
+    pub tail_stable_bytes: usize,
     /// A newcomer with nothing takes a snapshot from a peer whose tail is larger than this.
     /// 1 MiB, a guess: a handful of pulls cost no more than a cut.
     pub snapshot_above_bytes: u64,
@@ -76,6 +79,7 @@ impl Default for Config {
             pulls_max: 4,
             stash_bytes_max: 4 << 20,
             tail_bytes_max: 64 << 20,
+            tail_stable_bytes: 4 << 20,
             snapshot_above_bytes: 1 << 20,
             snapshot_timeout: Duration::from_secs(1),
             snapshot_tries: 3,

@@ -42,6 +42,10 @@ impl fmt::Display for Message {
                 let size = bytes.len();
                 write!(f, "snapshot {session}: part {index} of {size} B, age {age_ms} ms")
             }
+            Message::AgesRequest => write!(f, "ages: please"),
+            Message::Ages { age_ms, bytes } => {
+                write!(f, "ages {:?}, {age_ms} ms ago", Text(bytes))
+            }
             Message::SnapshotRefused { session } => write!(f, "snapshot {session}: refused"),
         }
     }

@@ -4,6 +4,7 @@
 //! exists: nobody may hold firm receipts of which the rest has never heard. Nodes are counted,
 //! not origins: a node that came back as another origin is still one.
 
+use super::peer::Peer;
 use super::receipt::AckLevel;
 use super::replica::Replica;
 use crdt_state::{Lane, LaneId, NodeId, Origin};
@@ -38,6 +39,24 @@ impl Enrolment {
         self.held &= self.state == state;
         self.nodes = nodes;
         self.state = state;
+    }
+
+    /// How far every enrolled node but ours holds a lane, by the word of a connected incarnation; `None`
+    /// if there is no other.
+    pub(super) fn held_by_all(
+        &self,
+        me: Origin,
+        peers: &BTreeMap<Origin, Peer>,
+        id: LaneId,
+    ) -> Option<u64> {
+        let others = self.nodes.iter().filter(|(_, origins)| !origins.contains(&me));
+        let held = |(node, origins): (&NodeId, &BTreeSet<Origin>)| {
+            let of_node =
+                |(origin, peer): &(&Origin, &Peer)| peer.node == *node || origins.contains(origin);
+            let heads = peers.iter().filter(of_node).map(|(_, peer)| peer.heads.get(&id));
+            heads.max().unwrap_or(0)
+        };
+        others.map(held).min()
     }
 
     fn node_of(&self, origin: Origin) -> Option<NodeId> {
@@ -92,9 +111,8 @@ impl Replica {
                 heads.push(mine);
                 continue;
             }
-            let counts = |(origin, peer): &(&Origin, &super::peer::Peer)| {
-                peer.node == *node || origins.contains(origin)
-            };
+            let counts =
+                |(origin, peer): &(&Origin, &Peer)| peer.node == *node || origins.contains(origin);
             let holds = self.peers.iter().filter(counts).map(|(_, peer)| peer.heads.get(&id));
             heads.push(holds.max().unwrap_or(0));
         }

@@ -45,6 +45,7 @@ impl Replica {
         if self.peers.is_empty() || now < self.audit.heads_at {
             return;
         }
+        self.check_content(state);
         self.audit.heads_at = now + self.config.heads_interval;
         let audit = now >= self.audit.digest_at;
         if audit {
@@ -77,6 +78,7 @@ impl Replica {
     ) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.tail_bytes = tail_bytes;
+        self.tails.look_again();
         let (own, others): (Vec<&Span>, Vec<&Span>) =
             lanes.iter().partition(|span| span.id.origin == self.me);
         others.iter().for_each(|span| peer.learn(span));
@@ -89,6 +91,7 @@ impl Replica {
         for span in own {
             self.on_ack(now, from, span.id.lane, span.head);
         }
+        self.trim();
         if let Some(theirs) = digest {
             self.compare(from, lanes, theirs, state);
         }

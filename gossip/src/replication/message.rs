@@ -122,6 +122,15 @@ pub enum Message {
         /// The receiver's number for this attempt.
         session: u64,
     },
+    /// Tell what the receiver's clock knows of its content.
+    AgesRequest,
+    /// What the sender's clock knows of its content, as its state writes it; empty if nothing.
+    Ages {
+        /// How long ago that was so, in milliseconds.
+        age_ms: u32,
+        /// Opaque here.
+        bytes: Bytes,
+    },
 }
 
 /// Why bytes are not a message. The sender is at fault; nothing was touched.
@@ -209,7 +218,10 @@ impl Message {
                 bound(*index < PARTS_MAX, "index")?;
                 bound(bytes.len() <= PART_BYTES_MAX, "bytes")
             }
-            Message::SnapshotRequest { .. } | Message::SnapshotRefused { .. } => Ok(()),
+            Message::Ages { bytes, .. } => bound(bytes.len() <= PART_BYTES_MAX, "bytes"),
+            Message::SnapshotRequest { .. }
+            | Message::SnapshotRefused { .. }
+            | Message::AgesRequest => Ok(()),
         }
     }
 }

@@ -134,7 +134,9 @@ impl Replica {
         }
         for level in AckLevel::ALL {
             for lane in Lane::ALL {
-                if !self.receipts.awaited(level, lane) {
+                let id = LaneId { origin: self.me, lane };
+                // What others hold of a lane with two histories may be the other one.
+                if !self.receipts.awaited(level, lane) || self.quarantined.contains(&id) {
                     continue;
                 }
                 let seq = self.reached(level, lane);

@@ -147,7 +147,7 @@ impl Replica {
         let mut replica = Replica {
             me,
             heads,
-            tails: Tails::new(config.tail_bytes_max),
+            tails: Tails::new(config.tail_bytes_max, config.tail_stable_bytes),
             stash: Stash::new(config.stash_bytes_max),
             peers: BTreeMap::new(),
             repair: Repair::default(),
@@ -252,6 +252,8 @@ impl Replica {
                 self.on_pull(now, from, id, seq, bytes_max);
             }
             Message::Gone { id, base } => self.on_gone(from, id, base),
+            Message::AgesRequest => self.on_ages_request(now, from, state),
+            Message::Ages { age_ms, bytes } => self.on_ages(now, from, age_ms, &bytes, state),
             snapshot => self.on_snapshot_message(now, from, snapshot, state),
         }
     }
@@ -290,6 +292,8 @@ impl Replica {
         self.flush(now);
         self.tell_heads(now, state);
         self.fetch_lacking(now);
+        self.ask_ages(now, state);
+        self.check_own(state);
     }
 
     /// Adds the next entry of a lane to heads and tail, which only ever grow together.
@@ -301,8 +305,14 @@ impl Replica {
     }
 
     pub(super) fn trim(&mut self) {
-        let peers = &self.peers;
-        self.tails.trim(|id| peers.values().map(|p| p.heads.get(&id)).min().unwrap_or(0));
+        let (peers, enrolment, me) = (&self.peers, &self.enrolment, self.me);
+        let own = |id: LaneId| self.heads.get(&id);
+        let held = |id| peers.values().map(|peer| peer.heads.get(&id)).min();
+        self.tails.trim_stable(|id| {
+            let everybody = enrolment.held_by_all(me, peers, id);
+            held(id).unwrap_or(own(id)).min(everybody.unwrap_or(own(id)))
+        });
+        self.tails.trim(|id| held(id).unwrap_or(0));
     }
 
     /// Nothing more is taken from a lane that has two histories.

@@ -65,9 +65,37 @@ pub trait Replicated {
         let _ = (from, seq, age, now);
     }
 
+    /// Whether there is content whose age matters and is not known: it was restored from a store's
+    /// snapshot, which nobody can say how long ago was cut. Peers are asked as long as this is so.
+    fn lacks_ages(&self) -> bool {
+        false
+    }
+
+    /// What this node's clock knows of its content, in at most
+    /// [`PART_BYTES_MAX`](super::PART_BYTES_MAX) bytes; empty if nothing.
+    fn ages(&self, now: Mono) -> Bytes {
+        let _ = now;
+        Bytes::new()
+    }
+
+    /// A peer told what its clock knew `age` ago.
+    ///
+    /// # Errors
+    /// If it cannot be read. Nothing is changed then.
+    fn learn_ages(&mut self, now: Mono, age: Duration, ages: &Bytes) -> Result<(), ApplyError> {
+        let _ = (now, age, ages);
+        Ok(())
+    }
+
     /// The vector of what was applied, by the state's own account; `None` if it keeps none.
     /// [`Replica::check_invariants`](super::Replica::check_invariants) holds it against the heads.
     fn content(&self) -> Option<Heads> {
         None
+    }
+
+    /// The newest entry of one lane that was applied, as [`Replicated::content`] has it. Asked after
+    /// every step.
+    fn applied(&self, id: LaneId) -> Option<u64> {
+        self.content().map(|content| content.get(&id))
     }
 }

@@ -207,6 +207,7 @@ impl Replica {
             Ok(()) => {
                 self.stats.snapshots_joined += 1;
                 self.adopt(&heads);
+                self.check_content(state);
                 self.outputs.push_back(Output::Restored { heads });
                 self.drain_all(now, source, state);
             }

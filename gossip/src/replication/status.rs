@@ -2,7 +2,7 @@
 
 use super::replica::Replica;
 use super::replicated::Replicated;
-use crdt_state::{Dot, Heads, LaneId, Mono, NodeId, Origin};
+use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
 use std::time::Duration;
 
 /// Counts since this replica began; each only grows.
@@ -130,11 +130,26 @@ impl Replica {
         self.receipts.count()
     }
 
-    /// Everything that must hold between any two inputs.
-    ///
-    /// # Panics
-    /// If it does not: a bug of this crate or of the state.
-    pub fn check_invariants(&self, state: &impl Replicated) {
+    /// The invariant where it was just touched, cheap enough for every step: one lane's content is
+    /// exactly what its head says.
+    pub(super) fn check_applied(&self, id: LaneId, state: &impl Replicated) {
+        let (head, applied) = (self.heads.get(&id), state.applied(id));
+        assert!(
+            applied.is_none_or(|applied| applied == head),
+            "content is exactly what the heads say: {applied:?} of {id:?} under {head}"
+        );
+    }
+
+    /// The same for what the owner has written.
+    pub(super) fn check_own(&self, state: &impl Replicated) {
+        for lane in Lane::ALL {
+            self.check_applied(LaneId { origin: self.me, lane }, state);
+        }
+    }
+
+    /// The invariant over all lanes: asserted whenever a snapshot was joined and whenever heads are
+    /// told.
+    pub(super) fn check_content(&self, state: &impl Replicated) {
         if let Some(content) = state.content() {
             assert!(
                 content == self.heads,
@@ -142,6 +157,14 @@ impl Replica {
                 self.heads
             );
         }
+    }
+
+    /// Everything that must hold between any two inputs, the costly parts too.
+    ///
+    /// # Panics
+    /// If it does not: a bug of this crate or of the state.
+    pub fn check_invariants(&self, state: &impl Replicated) {
+        self.check_content(state);
         assert!(self.heads.dots.len() == self.tails.len(), "each lane has a head and a tail");
         for (id, tail) in self.tails.iter() {
             assert!(tail.head() == self.heads.get(&id), "the tail of {id:?} ends at its head");

@@ -2,13 +2,15 @@
 //! serve any lane, a dead origin's too.
 //!
 //! Invariant: a tail holds the entries `base + 1 ..= head` without a hole, and the sum of all
-//! tails stays under its bound. What everybody connected has is let go first; only when that is
-//! not enough does the bound take what somebody may still lack, who then needs a snapshot.
+//! tails stays under its bound. What every enrolled node is known to hold is stable: of that only a
+//! little is kept. What somebody who is away may lack is kept up to the bound; of that, what everybody
+//! connected has is let go first, and only when that is not enough does the bound take what somebody
+//! connected may still lack, who then needs a snapshot.
 
 use super::message::ENTRIES_MAX;
 use super::replicated::AGE_UNKNOWN;
 use bytes::Bytes;
-use crdt_state::{LaneId, Mono};
+use crdt_state::{Lane, LaneId, Mono};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -115,11 +117,38 @@ pub(super) struct Tails {
     lanes: BTreeMap<LaneId, Tail>,
     bytes: usize,
     bytes_max: usize,
+    /// What may be kept though everybody has it.
+    stable_bytes: usize,
+    /// Looking for what is stable is worth while from so many bytes on.
+    look_at: usize,
 }
 
 impl Tails {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Tails { lanes: BTreeMap::new(), bytes: 0, bytes_max }
+    pub(super) fn new(bytes_max: usize, stable_bytes: usize) -> Self {
+        let stable_bytes = stable_bytes.min(bytes_max);
+        Tails { lanes: BTreeMap::new(), bytes: 0, bytes_max, stable_bytes, look_at: stable_bytes }
+    }
+
+    /// Somebody has told what it has: more may be stable by now.
+    pub(super) fn look_again(&mut self) {
+        self.look_at = self.stable_bytes;
+    }
+
+    /// Lets go of answers that everybody holds, beyond the little that is kept all the same. Control
+    /// entries are few, and their ages may be asked for. `stable(id)` is how far every enrolled node
+    /// has that lane.
+    pub(super) fn trim_stable(&mut self, stable: impl Fn(LaneId) -> u64) {
+        if self.bytes <= self.look_at {
+            return;
+        }
+        let goal = self.stable_bytes - self.stable_bytes / 8; // below, to do this rarely
+        for (id, tail) in self.lanes.iter_mut().filter(|(id, _)| id.lane == Lane::Bulk) {
+            let stable = stable(*id);
+            while self.bytes > goal && tail.base < stable && !tail.kept.is_empty() {
+                self.bytes -= tail.trim_front();
+            }
+        }
+        self.look_at = self.stable_bytes.max(self.bytes + self.stable_bytes / 8);
     }
 
     /// Appends the next entry of a lane.
@@ -200,7 +229,7 @@ mod tests {
     #[test]
     fn what_everybody_has_is_let_go_before_what_somebody_lacks() {
         let [a, b] = [1, 2].map(|n| LaneId::bulk(Origin(n)));
-        let mut tails = Tails::new(10 * (100 + ENTRY_OVERHEAD));
+        let mut tails = Tails::new(10 * (100 + ENTRY_OVERHEAD), usize::MAX);
         for _ in 0..6 {
             tails.append(a, kept(1, 100));
             tails.append(b, kept(2, 100));
@@ -213,7 +242,7 @@ mod tests {
     #[test]
     fn the_bound_holds_even_if_nobody_has_anything() {
         let a = LaneId::bulk(Origin(1));
-        let mut tails = Tails::new(3 * (100 + ENTRY_OVERHEAD));
+        let mut tails = Tails::new(3 * (100 + ENTRY_OVERHEAD), usize::MAX);
         for n in 0..9 {
             tails.append(a, kept(n, 100));
             tails.trim(|_| 0);
@@ -226,9 +255,28 @@ mod tests {
     }
 
     #[test]
+    fn of_what_everybody_has_only_a_little_is_kept() {
+        let [a, control] = [LaneId::bulk(Origin(1)), LaneId::control(Origin(1))];
+        let mut tails = Tails::new(1 << 20, 4 * (100 + ENTRY_OVERHEAD));
+        for n in 0..9 {
+            tails.append(a, kept(n, 100));
+        }
+        tails.append(control, kept(9, 100));
+        tails.trim_stable(|_| 3);
+        assert_eq!(tails.get(a).unwrap().base(), 3, "the rest somebody may lack");
+        tails.trim_stable(|_| 9);
+        assert_eq!(tails.get(a).unwrap().base(), 3, "nobody has told anything new");
+        tails.look_again();
+        tails.trim_stable(|_| 9);
+        assert_eq!(tails.get(a).unwrap().base(), 7);
+        assert_eq!(tails.get(control).unwrap().base(), 0);
+        tails.check();
+    }
+
+    #[test]
     fn a_batch_has_at_least_one_entry_and_otherwise_fits() {
         let a = LaneId::bulk(Origin(1));
-        let mut tails = Tails::new(1 << 20);
+        let mut tails = Tails::new(1 << 20, usize::MAX);
         for n in 0..9 {
             tails.append(a, kept(n, 100));
         }

@@ -74,6 +74,10 @@ impl Script {
                 let id = lane_id(id);
                 self.node(name).toy.put(id, seq.parse().unwrap(), entry.as_bytes());
             }
+            ["clock", name, "lost"] => self.node(name).toy.clock = None,
+            ["clock", name, text] => {
+                self.node(name).toy.clock = Some(Bytes::from(text.to_string()));
+            }
             ["await", name, ticket, lane, seq, level] => {
                 self.await_receipt(name, ticket.parse().unwrap(), lane, seq, level);
             }
@@ -94,6 +98,7 @@ impl Script {
         let number: usize = value.parse().unwrap();
         match key {
             "tail" => self.config.tail_bytes_max = number,
+            "stable" => self.config.tail_stable_bytes = number,
             "window" => self.config.window_bytes = number,
             "flush" => self.config.flush_bytes = number,
             "pull" => self.config.pull_bytes = number,

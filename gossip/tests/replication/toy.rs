@@ -16,11 +16,13 @@ pub struct Toy {
     pub ages: BTreeMap<(LaneId, u64), Duration>,
     /// The size of a snapshot's parts.
     pub part_bytes: usize,
+    /// What its clock knows of its content; `None` while it does not know and wants to.
+    pub clock: Option<Bytes>,
 }
 
 impl Toy {
     pub fn new(part_bytes: usize) -> Self {
-        Toy { lanes: BTreeMap::new(), ages: BTreeMap::new(), part_bytes }
+        Toy { lanes: BTreeMap::new(), ages: BTreeMap::new(), part_bytes, clock: Some(Bytes::new()) }
     }
 
     /// Puts an entry into its place, whatever is around it.
@@ -59,7 +61,11 @@ impl Replicated for Toy {
             postcard::from_bytes(&parts.concat())
                 .map_err(|error| ApplyError::Malformed { reason: error.to_string() })?;
         for (id, entries) in lanes {
-            self.lanes.entry(id).or_default().extend(entries);
+            let lane = self.lanes.entry(id).or_default();
+            for (seq, entry) in entries {
+                let held = lane.entry(seq).or_default(); // a join: of two the larger holds
+                *held = entry.max(std::mem::take(held));
+            }
         }
         Ok(())
     }
@@ -73,6 +79,22 @@ impl Replicated for Toy {
     fn aged(&mut self, from: LaneId, seq: u64, age: Duration, _now: Mono) {
         let known = self.ages.insert((from, seq), age);
         assert!(known.is_none_or(|known| known == AGE_UNKNOWN), "an age is told once");
+    }
+
+    fn lacks_ages(&self) -> bool {
+        self.clock.is_none()
+    }
+
+    fn ages(&self, _now: Mono) -> Bytes {
+        self.clock.clone().unwrap_or_default()
+    }
+
+    fn learn_ages(&mut self, _now: Mono, _age: Duration, ages: &Bytes) -> Result<(), ApplyError> {
+        if ages.starts_with(b"garbage") {
+            return Err(ApplyError::Malformed { reason: "it is garbage".into() });
+        }
+        self.clock = Some(ages.clone());
+        Ok(())
     }
 
     fn content(&self) -> Option<Heads> {

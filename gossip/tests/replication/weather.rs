@@ -46,6 +46,7 @@ pub fn weather(dice: &mut Dice) -> Weather {
         pulls_max: bytes(any(&[1, 4])),
         stash_bytes_max: bytes(any(&[0, 500, 4 << 20])),
         tail_bytes_max: bytes(any(&[1000, 4000, 64 << 20])),
+        tail_stable_bytes: bytes(any(&[0, 500, 4 << 20])),
         snapshot_above_bytes: any(&[500, 2000, 1 << 20]),
         snapshots_served_max: bytes(any(&[1, 4])),
         pull_timeout: Duration::from_millis(any(&[100, 1000])),

@@ -74,6 +74,8 @@ fn message() -> impl Strategy<Value = Message> {
             Message::SnapshotPart { session, index, age_ms, bytes }
         }),
         (0..3u64).prop_map(|session| Message::SnapshotRefused { session }),
+        Just(Message::AgesRequest),
+        (small(), bytes()).prop_map(|(age_ms, bytes)| Message::Ages { age_ms, bytes }),
     ]
 }
 
@@ -112,7 +114,7 @@ proptest! {
     fn arbitrary_bytes_are_refused_or_within_bounds(mut frame in vec(any::<u8>(), 0..300)) {
         if frame.len() > 1 {
             frame[0] = 1; // the version, or nothing else would ever be reached
-            frame[1] %= 12;
+            frame[1] %= 14;
         }
         if let Ok(message) = Message::decode(&frame) {
             prop_assert_eq!(message.check_bounds(), Ok(()));
@@ -133,6 +135,30 @@ proptest! {
         let whole = message.encode();
         prop_assert!(Message::decode(&whole[..at.index(whole.len())]).is_err());
         prop_assert!(Message::decode(&[&whole[..], &[0]].concat()).is_err());
+    }
+
+    /// Most bytes of a valid message matter: a few of them changed must be refused, or be another
+    /// message within bounds that a replica survives.
+    #[test]
+    fn a_damaged_message_is_refused_or_harmless(
+        message in message(),
+        damage in vec((any::<Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut frame = message.encode().to_vec();
+        for (at, with) in damage {
+            let at = at.index(frame.len());
+            frame[at] = with;
+        }
+        let Ok(message) = Message::decode(&frame) else { return Ok(()) };
+        prop_assert_eq!(message.check_bounds(), Ok(()));
+        let mut replica = Replica::new(Origin(1), Config::default());
+        let mut toy = Credulous(Toy::new(50));
+        let up = Input::PeerUp { peer: Origin(2), node: NodeId(2), rtt: Duration::ZERO };
+        replica.handle_input(Duration::ZERO, up, &mut toy);
+        let now = Duration::from_millis(40);
+        replica.handle_input(now, Input::Message { from: Origin(2), message }, &mut toy);
+        replica.check_rests(now);
+        replica.check_invariants(&toy);
     }
 
     #[test]

@@ -269,8 +269,36 @@ impl Replicated for Carried {
         self.state.digest()
     }
 
+    /// The open round counts from its opening; of all others the length does not matter any more.
+    fn lacks_ages(&self) -> bool {
+        let stage = self.state.stage();
+        stage.phase == Phase::Open && self.zero(stage.instance).is_none()
+    }
+
+    fn ages(&self, now: Mono) -> Bytes {
+        let stage = self.state.stage();
+        let age = (stage.phase == Phase::Open).then(|| self.elapsed_ms(now, stage.instance));
+        let Some(age) = age.flatten() else { return Bytes::new() };
+        let told: (u32, u64) = (stage.instance, age);
+        postcard::to_stdvec(&told).expect("our own types always encode into memory").into()
+    }
+
+    fn learn_ages(&mut self, now: Mono, age: Duration, ages: &Bytes) -> Result<(), ApplyError> {
+        let (instance, open): (u32, u64) = postcard::from_bytes(ages)
+            .map_err(|error| ApplyError::Malformed { reason: format!("ages: {error}") })?;
+        if self.state.is_open(instance) {
+            self.set_zero(now, age + Duration::from_millis(open), instance);
+            self.changed = true;
+        }
+        Ok(())
+    }
+
     fn content(&self) -> Option<Heads> {
         Some(self.content.clone())
+    }
+
+    fn applied(&self, id: LaneId) -> Option<u64> {
+        Some(self.content.get(&id))
     }
 }
 

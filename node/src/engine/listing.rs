@@ -55,6 +55,10 @@ impl Replicated for Listed {
     fn content(&self) -> Option<Heads> {
         Some(self.content.clone())
     }
+
+    fn applied(&self, id: LaneId) -> Option<u64> {
+        Some(self.content.get(&id))
+    }
 }
 
 /// The catalogue.
