@@ -31,4 +31,5 @@ pub mod run;
 pub mod service;
 pub mod show;
 pub mod store;
+pub mod supervise;
 pub mod token;

@@ -5,13 +5,14 @@
 
 use crate::api::{self, metrics};
 use crate::config::{Ack, Bound, NodeConfig};
-use crate::edge::{Accept, Edge, accept_players};
+use crate::edge::{Accept, Edge, accept_from};
 use crate::engine::{Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
 use crate::service::view::NodeLinks;
 use crate::service::{Hosts, Ops, Players};
 use crate::store::{self, Opened, StoreHandle, StoreOp};
+use crate::supervise::{Supervisor, WhenExhausted};
 use crate::token::TokenKeys;
 use axum::Router;
 use crdt_state::catalogue::CATALOGUE;
@@ -82,6 +83,8 @@ pub struct Node {
     pub metrics: Arc<metrics::Metrics>,
     /// What becomes of other members.
     pub member_events: Arc<MemberEvents>,
+    /// Keeps everything up that may panic.
+    pub supervisor: Supervisor,
     hub: Arc<Hub>,
 }
 
@@ -154,13 +157,23 @@ pub async fn start(config: &NodeConfig, env: &Env, ground: Ground) -> Result<Nod
     };
     let (network, received) = Network::start(network_config, ports).await?;
     let node = assemble(config, env, facts, network, store, events, received);
-    for accept in players {
-        let accepting = accept_players(accept, node.edge.clone(), Arc::clone(&env.spawn));
-        env.spawn.spawn("accept", Box::pin(accepting));
-    }
+    listen(&node, env, players);
     node.network.stand(Standing::Ready);
     info!(node = %node.facts.node, origin = %node.facts.origin, "node started");
     Ok(node)
+}
+
+/// Takes players' connections; a listener outlives the loop that accepts from it.
+fn listen(node: &Node, env: &Env, players: Vec<Box<dyn Accept>>) {
+    let listeners = node.supervisor.branch("listeners", WhenExhausted::Escalate);
+    for (number, accept) in players.into_iter().enumerate() {
+        let (edge, spawn) = (node.edge.clone(), Arc::clone(&env.spawn));
+        let label = format!("mqtt {number}");
+        listeners.keep_with("accept", &label, (accept, edge, spawn), |heir| {
+            let (accept, edge, spawn) = heir;
+            Box::pin(accept_from(&mut **accept, edge, &**spawn))
+        });
+    }
 }
 
 /// A node that cannot be started.
@@ -254,7 +267,8 @@ fn assemble(
     let (origin, node_id) = (facts.origin, facts.node);
     let core = ListingCore::resume(origin, node_id, rules.ack, replication.clone(), listed, logs);
     let (listings, listing) = ListingTask::start(core, ports.clone());
-    env.spawn.spawn("catalogue", Box::pin(listing));
+    let supervisor = Supervisor::root(Arc::clone(&env.spawn));
+    supervisor.keep_with("catalogue", "catalogue", listing, |task| Box::pin(task.run()));
 
     let owners = Owners::default();
     let malformed = Arc::new(AtomicU64::new(0));
@@ -269,9 +283,13 @@ fn assemble(
         listings: listings.clone(),
         peers: BTreeMap::new(),
         malformed: Arc::clone(&malformed),
+        events: supervisor.branch("events", WhenExhausted::GiveUp),
     };
     switchboard.restore(events);
-    env.spawn.spawn("switchboard", Box::pin(switchboard.run(received, wishes)));
+    let heir = (switchboard, received, wishes);
+    supervisor.keep_with("switchboard", "switchboard", heir, |(switchboard, network, carry)| {
+        Box::pin(switchboard.run(network, carry))
+    });
     listings.set_ready();
 
     let member_events = Arc::new(MemberEvents::default());
@@ -292,9 +310,11 @@ fn assemble(
         sessions: sessions.reader(),
         member_events: Arc::clone(&member_events),
         publishes: config.rates.player_publishes(),
+        supervisor: supervisor.clone(),
     };
     let hub = Arc::new(Hub::new(parts, env));
     let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());
+    let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
     sessions.fill(&edge);
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
@@ -304,8 +324,9 @@ fn assemble(
         network: network.clone(),
         store: store.clone(),
         malformed,
+        supervisor: supervisor.clone(),
     }));
-    Node { facts, network, store, owners, edge, metrics, member_events, hub }
+    Node { facts, network, store, owners, edge, metrics, member_events, supervisor, hub }
 }
 
 /// The number of sessions, which the edge knows and the hub, made before it, tells.

@@ -5,6 +5,7 @@ use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
 use crate::service::view::{MemberEventView, MemberView, PhaseView, StatusView};
+use crate::supervise::{BranchView, State};
 use clap::Args;
 use std::io::{BufRead as _, BufReader};
 
@@ -41,6 +42,7 @@ fn describe_status(status: &StatusView) -> String {
          node {node} origin {origin} version {version} cluster {cluster}\n\
          up {uptime}, {alive} of {known} members alive, {sessions} players connected"
     );
+    let head = format!("{head}{}", describe_tree(&status.tree));
     if status.events.is_empty() {
         return head;
     }
@@ -52,6 +54,26 @@ fn describe_status(status: &StatusView) -> String {
     });
     let rows = rows.collect::<Vec<_>>();
     format!("{head}\n\n{}", table(["EVENT", "PIN", "STAGE", "PLAYERS", "TITLE"], &rows))
+}
+
+/// The supervision tree, a line per task, indented by depth.
+fn describe_tree(tree: &BranchView) -> String {
+    let line = |(path, task): (String, &BranchView)| {
+        let depth = path.matches('/').count();
+        let (indent, name) = ("  ".repeat(depth), &task.name);
+        let last = task.last_panic.as_deref().map(|said| format!(", last: {said}"));
+        let (restarts, panics) = (task.restarts, task.panics);
+        let state = match task.state {
+            State::Running => "running",
+            State::Waiting => "restarting",
+            State::Ended => "ended",
+            State::GaveUp => "GAVE UP",
+        };
+        let counts = format!("{restarts} restarts, {panics} panics");
+        format!("\n  {indent}{name}: {state}, {counts}{}", last.unwrap_or_default())
+    };
+    let lines: String = tree.flat().into_iter().map(line).collect();
+    format!("\ntasks{lines}")
 }
 
 fn describe_phase(phase: PhaseView) -> String {

@@ -5,6 +5,7 @@ use super::rates::jittered;
 use super::sessions::Sessions;
 use super::{Counters, Limits, Meter, Meters};
 use crate::service::Players;
+use crate::supervise::Supervisor;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Edge {
     counters: Arc<Counters>,
     sessions: Arc<Sessions>,
     rates: Arc<Rates>,
+    /// Where panics of connections end.
+    supervisor: Option<Supervisor>,
 }
 
 /// What is metered for all connections together.
@@ -37,7 +40,14 @@ impl Edge {
             publishes: Meter::new(limits.publishes),
         });
         let (counters, sessions) = (Arc::default(), Arc::default());
-        Edge { players, limits: Arc::new(limits), counters, sessions, rates }
+        let limits = Arc::new(limits);
+        Edge { players, limits, counters, sessions, rates, supervisor: None }
+    }
+
+    /// The same, with each connection's panic contained and counted by `supervisor`.
+    #[must_use]
+    pub fn supervised(self, supervisor: Supervisor) -> Self {
+        Edge { supervisor: Some(supervisor), ..self }
     }
 
     /// What it has counted so far.
@@ -69,7 +79,14 @@ impl Edge {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let closed = serve(io, remote, self).await;
+        let serving = serve(io, remote, self);
+        let closed = match &self.supervisor {
+            Some(supervisor) => supervisor.contain(serving).await.unwrap_or_else(|| {
+                self.counters.closed(Closed::Panicked);
+                Closed::Panicked
+            }),
+            None => serving.await,
+        };
         drop(admission);
         closed
     }

@@ -39,12 +39,17 @@ pub trait Accept: Send {
 
 /// Serves every connection that comes, each in a task of its own.
 pub async fn accept_players(mut accept: Box<dyn Accept>, edge: Edge, spawn: Arc<dyn Spawn>) {
+    accept_from(&mut *accept, &edge, spawn.as_ref()).await;
+}
+
+/// The same from a listener that outlives this loop, should it panic.
+pub async fn accept_from(accept: &mut dyn Accept, edge: &Edge, spawn: &dyn Spawn) {
     let mut pause = PAUSE_MIN;
     loop {
         match accept.accept().await {
             Ok((stream, remote)) => {
                 pause = PAUSE_MIN;
-                start(stream, remote, &edge, spawn.as_ref());
+                start(stream, remote, edge, spawn);
             }
             Err(error) => {
                 edge.counters().accept_failed();

@@ -27,7 +27,9 @@ pub mod websocket;
 pub use admission::{Admission, Edge};
 pub use connection::{Closed, serve};
 pub use counters::{Counters, Reading};
-pub use listener::{Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_players};
+pub use listener::{
+    Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_from, accept_players,
+};
 pub use rates::{Meter, Meters, Rate};
 pub use tls::{Tls, TlsAccept, TlsError};
 pub use websocket::{WebSocketStream, mqtt_over_websocket};

@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crdt_state::{EventId, Mono, Origin, PlayerId};
 use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -123,18 +123,26 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Makes the task of an owner; the caller spawns it.
-    pub fn new(
-        core: EventCore,
-        ports: Ports,
-        pin: String,
-    ) -> (Owner, impl Future<Output = ()> + Send + 'static) {
+    /// Makes an owner and its state, which the caller runs and keeps.
+    pub fn new(core: EventCore, ports: Ports, pin: String) -> (Owner, Task) {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin);
         let event = core.event();
-        let (replies, applied, stopping) = (BTreeMap::new(), None, None);
-        let task = Task { event, core, ports, publisher, replies, tickets: 0, applied, stopping };
-        (Owner { mail, views }, task.run(received))
+        let task = Task {
+            event,
+            core,
+            ports,
+            publisher,
+            mail: received,
+            turn: VecDeque::new(),
+            runs: 0,
+            taking: None,
+            replies: BTreeMap::new(),
+            tickets: 0,
+            applied: None,
+            stopping: None,
+        };
+        (Owner { mail, views }, task)
     }
 
     /// Asks for something and waits for the reply; `None` if the owner is gone.
@@ -192,11 +200,20 @@ impl Owner {
     }
 }
 
-struct Task {
+/// An owner's state. It outlives a panic of the task that runs it: whoever runs it again goes on with
+/// the next message.
+pub struct Task {
     event: EventId,
     core: EventCore,
     ports: Ports,
     publisher: Publisher,
+    mail: mpsc::Receiver<Mail>,
+    /// What was taken out of the mailbox and is not taken in yet.
+    turn: VecDeque<Mail>,
+    /// How often it was run.
+    runs: u64,
+    /// Whose question is being taken in.
+    taking: Option<u64>,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
     tickets: u64,
     /// Only while somebody follows.
@@ -206,19 +223,22 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
-        let mut turn = Vec::with_capacity(TURN);
+    /// Runs until nobody can ask any more.
+    ///
+    /// # Panics
+    /// On a defect, and when it is run again if the last one has left the state broken.
+    pub async fn run(&mut self) {
+        if let Some(ticket) = self.taking.take() {
+            // The last run died of this question: whoever asked is told that nothing will come.
+            self.replies.remove(&ticket);
+        }
+        if self.runs > 0 {
+            self.core.check_invariants();
+        }
+        self.runs += 1;
+        let mut fresh = Vec::with_capacity(TURN);
         loop {
-            let due = self.due();
-            tokio::select! {
-                biased;
-                count = mail.recv_many(&mut turn, TURN) => if count == 0 { return },
-                () = sleep_until(due) => {
-                    let now = self.ports.now();
-                    self.core.handle_input(now, Input::Timeout);
-                }
-            }
-            for mail in turn.drain(..) {
+            while let Some(mail) = self.turn.pop_front() {
                 self.take(mail);
             }
             self.core.settle(self.ports.now());
@@ -228,6 +248,16 @@ impl Task {
                 let _ = stopped.send(());
                 return;
             }
+            let due = self.due();
+            tokio::select! {
+                biased;
+                count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
+                () = sleep_until(due) => {
+                    let now = self.ports.now();
+                    self.core.handle_input(now, Input::Timeout);
+                }
+            }
+            self.turn.extend(fresh.drain(..));
         }
     }
 
@@ -245,7 +275,9 @@ impl Task {
             Mail::Ask(input, reply) => {
                 self.tickets += 1;
                 self.replies.insert(self.tickets, reply);
+                self.taking = Some(self.tickets);
                 self.core.handle_input(now, input(self.tickets));
+                self.taking = None;
             }
             Mail::Tell(input) => self.core.handle_input(now, input),
             Mail::Read(read) => {

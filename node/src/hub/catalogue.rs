@@ -94,28 +94,29 @@ pub struct ListingTask {
     known: watch::Sender<Arc<Catalogue>>,
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     tickets: u64,
+    mail: mpsc::Receiver<Mail>,
 }
 
 impl ListingTask {
-    /// Makes the way to the catalogue and its task, which the caller spawns.
-    pub fn start(
-        core: ListingCore,
-        ports: Ports,
-    ) -> (Listings, impl Future<Output = ()> + Send + 'static) {
+    /// Makes the way to the catalogue and its state, which the caller runs and keeps.
+    pub fn start(core: ListingCore, ports: Ports) -> (Listings, ListingTask) {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (known, watched) = watch::channel(Arc::new(core.catalogue().clone()));
-        let task = ListingTask { core, ports, known, waiting: BTreeMap::new(), tickets: 0 };
+        let (waiting, tickets) = (BTreeMap::new(), 0);
+        let task = ListingTask { core, ports, known, waiting, tickets, mail: received };
         let listings = Listings { mail, known: watched, ready: Arc::default() };
-        (listings, task.run(received))
+        (listings, task)
     }
 
-    async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
+    /// Runs until nobody can ask any more. Whoever runs it again after a panic goes on with the next
+    /// message.
+    pub async fn run(&mut self) {
         loop {
             let due = self.core.poll_timeout().map(|mono| self.ports.started + mono);
             let far = Instant::now() + std::time::Duration::from_secs(3_600);
             tokio::select! {
                 biased;
-                received = mail.recv() => match received {
+                received = self.mail.recv() => match received {
                     Some(mail) => self.take(mail),
                     None => return,
                 },

@@ -161,6 +161,7 @@ impl Hosts for Hub {
             members_known: known,
             sessions: (self.sessions)(),
             events: self.events().await,
+            tree: self.supervisor.view(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::engine::Owner;
 use crate::env::Env;
 use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
+use crate::supervise::Supervisor;
 use crate::token::TokenKeys;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
@@ -94,6 +95,7 @@ pub struct Hub {
     member_events: Arc<MemberEvents>,
     /// What each player may publish, on all connections together.
     publishes: Meters<PlayerId>,
+    supervisor: Supervisor,
 }
 
 /// What a hub is made of.
@@ -118,6 +120,8 @@ pub struct Parts {
     pub member_events: Arc<MemberEvents>,
     /// How often one player may publish.
     pub publishes: Option<Rate>,
+    /// Keeps the node's tasks up.
+    pub supervisor: Supervisor,
 }
 
 impl Hub {
@@ -125,7 +129,7 @@ impl Hub {
     #[must_use]
     pub fn new(parts: Parts, env: &Env) -> Self {
         let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
-        let Parts { sessions, member_events, publishes, .. } = parts;
+        let Parts { sessions, member_events, publishes, supervisor, .. } = parts;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
         let refusals = Mutex::default();
@@ -142,6 +146,7 @@ impl Hub {
             sessions,
             member_events,
             publishes,
+            supervisor,
         }
     }
 

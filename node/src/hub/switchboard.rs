@@ -5,6 +5,7 @@ use super::{Carry, Facts, Listings, Owners};
 use crate::engine::{Carried, EventCore, Identity, Input, Owner, Ports, Rules, open_envelope};
 use crate::env::Env;
 use crate::store::{Kept, StoreOp};
+use crate::supervise::Supervisor;
 use bytes::Bytes;
 use crdt_state::catalogue::{CATALOGUE, Class};
 use crdt_state::{EventId, LaneId, Origin};
@@ -41,6 +42,8 @@ pub struct Switchboard {
     pub peers: BTreeMap<Origin, PeerInfo>,
     /// Frames that could not be read.
     pub malformed: Arc<AtomicU64>,
+    /// Keeps the owners up.
+    pub events: Supervisor,
 }
 
 impl Switchboard {
@@ -54,11 +57,12 @@ impl Switchboard {
         }
     }
 
-    /// Runs until the network is gone.
+    /// Runs until the network is gone. Whoever runs it again after a panic goes on with the next
+    /// message.
     pub async fn run(
-        mut self,
-        mut network: mpsc::Receiver<NetworkEvent>,
-        mut carry: mpsc::Receiver<Carry>,
+        &mut self,
+        network: &mut mpsc::Receiver<NetworkEvent>,
+        carry: &mut mpsc::Receiver<Carry>,
     ) {
         let mut known = self.listings.watch();
         let mut measure = Instant::now() + RTT_EVERY;
@@ -179,7 +183,8 @@ impl Switchboard {
 
     fn own(&self, event: EventId, core: EventCore, pin: String) -> Owner {
         let (owner, task) = Owner::new(core, self.ports.clone(), pin);
-        self.env.spawn.spawn("owner", Box::pin(task));
+        self.events
+            .keep_with("owner", &format!("event {event}"), task, |task| Box::pin(task.run()));
         self.owners.insert(event, owner.clone());
         owner
     }

@@ -3,6 +3,7 @@
 use crate::api::metrics::{Sample, Source};
 use crate::edge::Edge;
 use crate::store::StoreHandle;
+use crate::supervise::Supervisor;
 use gossip::network::{Network, NetworkStats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,6 +15,7 @@ pub(super) struct Inside {
     pub(super) store: StoreHandle,
     /// Frames of peers that could not be read.
     pub(super) malformed: Arc<AtomicU64>,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Source for Inside {
@@ -21,6 +23,7 @@ impl Source for Inside {
         let mut samples = self.edge_samples();
         samples.extend(self.network_samples());
         samples.extend(self.store_samples());
+        samples.extend(self.task_samples());
         samples
     }
 }
@@ -49,6 +52,22 @@ impl Inside {
         let malformed = self.malformed.load(Relaxed) as f64;
         let malformed = Sample::new("starling_peer_frames_malformed_total", help, malformed);
         ended.chain([malformed]).chain(gossip_samples(&stats)).collect()
+    }
+
+    fn task_samples(&self) -> Vec<Sample> {
+        let tree = self.supervisor.view();
+        let samples = tree.flat().into_iter().flat_map(|(path, task)| {
+            let sample = |name, help, count: u64| {
+                Sample::new(name, help, count as f64).label("task", path.clone())
+            };
+            let restarted = "Tasks that were started again after a panic.";
+            let panicked = "Panics, each contained in its task.";
+            [
+                sample("starling_task_restarts_total", restarted, task.restarts),
+                sample("starling_task_panics_total", panicked, task.panics),
+            ]
+        });
+        samples.collect()
     }
 
     fn store_samples(&self) -> Vec<Sample> {

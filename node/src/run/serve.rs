@@ -52,6 +52,11 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its tasks could not be kept up.
+    #[error(
+        "the node's tasks panicked too often; the log says where. Start it again: it finds its state"
+    )]
+    Fallen,
     /// The system has no entropy.
     #[error("the system gives no random numbers: {0}")]
     Entropy(getrandom::Error),
@@ -99,14 +104,20 @@ pub async fn serve(
     let serving: Vec<_> = serving.collect();
     listening(&bound)?;
     info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
-    stop.await?;
+    let fallen = tokio::select! {
+        stopped = stop => {
+            stopped?;
+            false
+        }
+        () = node.supervisor.fallen() => true,
+    };
     info!("stopping");
     served.cancel();
     node.stop().await;
     if timeout(STOP_PATIENCE, join_all(serving)).await.is_err() {
         warn!("open requests were cut off");
     }
-    Ok(())
+    if fallen { Err(RunError::Fallen) } else { Ok(()) }
 }
 
 /// Has the operator's command hear of members, if there is one.

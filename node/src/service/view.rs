@@ -3,6 +3,7 @@
 //! Secrecy is a matter of types here: [`QuestionView`] has no field for the correct answer; only
 //! [`RevealView`] and the host's [`HostQuestion`] do.
 
+use crate::supervise::BranchView;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use serde::{Deserialize, Serialize};
 
@@ -396,6 +397,9 @@ pub struct StatusView {
     pub sessions: u64,
     /// Events that it carries.
     pub events: Vec<EventSummary>,
+    /// Its tasks, and how often each was started again.
+    #[serde(default)]
+    pub tree: BranchView,
 }
 
 /// An event whose state is gone for good.

@@ -149,6 +149,7 @@ impl Hosts for FakeNode {
             members_alive: 2,
             members_known: 3,
             sessions: 4,
+            tree: crate::supervise::BranchView::default(),
             events: Vec::new(),
         }
     }

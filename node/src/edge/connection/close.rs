@@ -47,6 +47,9 @@ pub enum Closed {
     /// Too many come at once.
     #[error("too many clients connect at once; try again in {} ms", .0.as_millis())]
     Deferred(Duration),
+    /// A defect of ours ended its task.
+    #[error("the connection's task panicked")]
+    Panicked,
     /// It broke the protocol.
     #[error("{0}")]
     Faulty(Fault),
@@ -54,7 +57,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 12] = [
+    pub(in crate::edge) const LABELS: [&'static str; 13] = [
         "disconnected",
         "gone",
         "transport",
@@ -66,6 +69,7 @@ impl Closed {
         "taken_over",
         "drained",
         "deferred",
+        "panicked",
         "faulty",
     ];
 
@@ -82,14 +86,16 @@ impl Closed {
             Closed::TakenOver => 8,
             Closed::Drained => 9,
             Closed::Deferred(_) => 10,
-            Closed::Faulty(_) => 11,
+            Closed::Panicked => 11,
+            Closed::Faulty(_) => 12,
         }
     }
 
     /// The reason that MQTT 5 gives to the client; `None` if it is past listening.
     fn reason(self) -> Option<u8> {
         match self {
-            Closed::Disconnected | Closed::Gone | Closed::Transport(_) | Closed::Stuck => None,
+            Closed::Disconnected | Closed::Gone | Closed::Transport(_) => None,
+            Closed::Stuck | Closed::Panicked => None,
             // No version is known yet, so no words are either.
             Closed::ConnectTimedOut => None,
             Closed::KeepAliveExpired => Some(0x8d),

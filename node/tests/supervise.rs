@@ -1,0 +1,161 @@
+//! A whole node whose tasks panic one after the other: everything else goes on, and what is started
+//! again finds its state. The panics come in through the node's own ports.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "edge/client.rs"]
+#[allow(dead_code, reason = "shared with the edge's tests")]
+mod client;
+
+use async_trait::async_trait;
+use client::Client;
+use node::config::{Bound, NodeConfig, Secret};
+use node::edge::{Accept, Accepted, TcpAccept};
+use node::env::Env;
+use node::run::{Ground, Node, links, start};
+use node::service::view::{Command, CommandRequest, LiveView};
+use node::supervise::{BranchView, State};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// Panics instead of its first connection; the second one panics when it is read.
+struct Broken {
+    under: TcpAccept,
+    accepted: u32,
+}
+
+#[async_trait]
+impl Accept for Broken {
+    async fn accept(&mut self) -> io::Result<Accepted> {
+        self.accepted += 1;
+        assert_ne!(self.accepted, 1, "the listener panics");
+        let (stream, remote) = self.under.accept().await?;
+        let stream = if self.accepted == 2 { Box::new(Panicking) } else { stream };
+        Ok((stream, remote))
+    }
+}
+
+struct Panicking;
+
+impl AsyncRead for Panicking {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        panic!("the connection panics")
+    }
+}
+
+impl AsyncWrite for Panicking {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn node() -> (Node, SocketAddr) {
+    let config = NodeConfig::loopback("n1", Secret::new([7; 32]));
+    let (socket, peer) = gossip::network::open_socket(config.peer).unwrap();
+    let under = TcpAccept::bind(config.mqtt).unwrap();
+    let mqtt = under.local_address().unwrap();
+    let bound = Bound { peer, http: mqtt, mqtt, https: None, mqtts: None };
+    let ground = Ground {
+        socket,
+        runtime: Arc::new(quinn::TokioRuntime),
+        advertise: peer,
+        seeds: Vec::new(),
+        links: links(&config, &bound),
+        players: vec![Box::new(Broken { under, accepted: 0 })],
+        store: None,
+    };
+    (start(&config, &Env::system().unwrap(), ground).await.unwrap(), mqtt)
+}
+
+fn task(node: &Node, name: &str) -> BranchView {
+    let tree = node.supervisor.view();
+    let found = tree.flat().into_iter().find(|(path, _)| path.contains(name));
+    found.unwrap_or_else(|| panic!("no {name} in {tree:?}")).1.clone()
+}
+
+async fn wait_task(node: &Node, name: &str, wanted: impl Fn(&BranchView) -> bool) {
+    let waiting = async {
+        while !wanted(&task(node, name)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{:?}", node.supervisor.view()));
+}
+
+#[tokio::test]
+async fn each_kind_of_task_may_panic_and_everything_else_goes_on() {
+    let (node, mqtt) = node().await;
+    wait_task(&node, "mqtt", |task| task.restarts == 1 && task.state == State::Running).await;
+    let lost = TcpStream::connect(mqtt).await.unwrap();
+    wait_task(&node, "players", |task| task.panics == 1).await;
+    drop(lost);
+
+    let imported = node.hosts().import(include_str!("../shows/sample.json")).await.unwrap();
+    let lobby = CommandRequest {
+        command: Command::Lobby,
+        expected: node.hosts().events().await[0].stage,
+        ms: None,
+    };
+    node.hosts().command(imported.event, lobby).await.unwrap();
+    let mut ada = Client::connect(TcpStream::connect(mqtt).await.unwrap(), 5).await;
+    let live = format!("live/{}", imported.pin);
+    ada.subscribe(&live).await;
+    assert_eq!(live_of(&ada.message().await).players, 0);
+    join(&mut ada, &imported.pin, 'a', 0).await;
+
+    // The owner dies of a question; the next one is answered as if nothing had happened.
+    let owner = node.owners.get(imported.event).unwrap();
+    assert_eq!(owner.read(|_, _, _| panic!("the owner panics")).await, None::<()>);
+    join(&mut ada, &imported.pin, 'b', 0).await;
+    let panicked = task(&node, "events/event");
+    assert_eq!((panicked.restarts, panicked.panics, panicked.state), (1, 1, State::Running));
+    assert_eq!(panicked.last_panic.as_deref(), Some("the owner panics"));
+    let shown = timeout(PATIENCE, async { while live_of(&ada.message().await).players < 2 {} });
+    shown.await.expect("the live state goes on to the same subscribers");
+    let status = node.hosts().status().await;
+    assert_eq!(status.tree, node.supervisor.view());
+}
+
+/// Joins a player and reads its receipt; other messages may come before it.
+async fn join(client: &mut Client<TcpStream>, pin: &str, letter: char, reason: u8) {
+    let player = letter.to_string().repeat(32);
+    let payload = format!(r#"{{"pin":"{pin}","player":"{player}","name":"{letter}"}}"#);
+    let topic = format!("connect/{letter}{letter}");
+    client.publish(1, letter as u16, &topic, payload.as_bytes()).await;
+    let waiting = async {
+        loop {
+            let packet = client.read().await.expect("the connection goes on");
+            if packet.first == 0x40 {
+                return packet;
+            }
+        }
+    };
+    let puback = timeout(PATIENCE, waiting).await.expect("a receipt");
+    assert_eq!(puback.body[2], reason, "{puback:?}");
+}
+
+fn live_of(message: &str) -> LiveView {
+    serde_json::from_str(message).unwrap()
+}
+
+/// Generous: the machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
