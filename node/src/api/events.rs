@@ -6,7 +6,7 @@ use super::stream::{self, Every, Newest};
 use super::{Api, ApiError};
 use crate::service::view::{ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qrcode::render::svg;
@@ -49,13 +49,14 @@ pub(super) async fn screen_stream(
     stream::serve(&api, "screen", Newest(feed))
 }
 
-/// Creates an event from a show file.
+/// Creates an event from a show file. Its body is long, and read for operators only.
 pub(super) async fn import(
     State(api): State<Api>,
     caller: Caller,
-    payload: Payload,
+    request: Request,
 ) -> Result<(StatusCode, Json<Imported>), ApiError> {
     caller.ops(&api)?;
+    let payload = Payload::from_request(request, &api).await?;
     let imported = api.hosts.import(payload.text()?).await?;
     Ok((StatusCode::CREATED, Json(imported)))
 }

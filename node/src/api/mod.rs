@@ -31,8 +31,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Longest show file: the caps of a script, written with room to spare.
-pub const SHOW_BYTES_MAX: usize = 4 << 20;
+/// Longest show file.
+pub const SHOW_BYTES_MAX: usize = crate::show::FILE_BYTES_MAX;
 /// Longest body of any other request.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Event streams that one node serves at once; hosts and screens are few. Arbitrary.

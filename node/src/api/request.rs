@@ -48,7 +48,7 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
             Ok(bytes) => Ok(Payload(bytes)),
             Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 let refusal = Refusal::new("body_too_large", "the body is longer than its limit")
-                    .hint("a show file has at most 4 MiB, any other body 64 KiB");
+                    .hint("a show file has at most 64 MiB, any other body 64 KiB");
                 Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, refusal))
             }
             Err(error) => Err(malformed(error.body_text())),

@@ -3,8 +3,9 @@
 use super::client::{Client, ClientError, NodeArgs};
 use super::out::{say, say_json};
 use super::parts::describe_problems;
+use super::show::{FileArgs, as_show};
 use super::{Exit, Failure};
-use crate::service::view::{ArchivedView, Imported, Refusal};
+use crate::service::view::{ArchivedView, Imported, Problem, Refusal};
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
 use std::fs;
@@ -14,7 +15,7 @@ use tempfile::NamedTempFile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
-    /// Create an event from a show file
+    /// Create an event from a show or another file of questions
     Import(ImportArgs),
     /// Drop an event that is over, on every node and for good
     Archive(ArchiveArgs),
@@ -33,8 +34,8 @@ pub(super) struct ArchiveArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The show file
-    file: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
     #[command(flatten)]
     node: NodeArgs,
     /// Print JSON
@@ -80,7 +81,10 @@ fn archive(args: &ArchiveArgs) -> Result<Exit, Failure> {
 }
 
 fn import(args: &ImportArgs) -> Result<Exit, Failure> {
-    let show = read_show(&args.file)?;
+    let show = match as_show(&args.file)? {
+        Ok(show) => show,
+        Err(problems) => return tell_problems(&invalid(problems), args),
+    };
     let client = Client::new(&args.node);
     match client.post::<Imported>("/api/v1/events", &show) {
         Ok(imported) if args.json => say_json(&imported)?,
@@ -93,9 +97,15 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Reads a show file.
-pub(super) fn read_show(file: &Path) -> Result<String, Failure> {
-    fs::read_to_string(file).map_err(|error| {
+/// What a node would say of a file that it was not even sent.
+fn invalid(problems: Vec<Problem>) -> Refusal {
+    let message = format!("the show has {} problems", problems.len());
+    Refusal { problems, ..Refusal::new("show_invalid", message) }
+}
+
+/// Reads a file.
+pub(super) fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(file).map_err(|error| {
         let missing = error.kind() == ErrorKind::NotFound;
         let exit = if missing { Exit::NotFound } else { Exit::Failed };
         Failure::new(exit, format!("cannot read {}: {error}", file.display()))
@@ -106,7 +116,10 @@ fn tell_problems(refusal: &Refusal, args: &ImportArgs) -> Result<Exit, Failure> 
     if args.json {
         say_json(refusal)?;
     } else {
-        eprintln!("{}", describe_problems(&refusal.problems, &args.file.display().to_string()));
+        eprintln!(
+            "{}",
+            describe_problems(&refusal.problems, &args.file.file.display().to_string())
+        );
     }
     Ok(Exit::Invalid)
 }

@@ -14,7 +14,9 @@ mod look;
 mod node;
 mod out;
 mod parts;
+mod progress;
 mod serve;
+mod show;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -61,6 +63,9 @@ enum Command {
     /// Say what became of a node
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Check and convert files of questions
+    #[command(subcommand)]
+    Show(show::ShowCommand),
     /// Show one node
     Status(look::StatusArgs),
     /// Show the members of the cluster, as one node sees them
@@ -93,6 +98,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Token(command) => key::run_token(&command),
         Command::Event(command) => event::run(&command),
         Command::Node(command) => node::run(&command),
+        Command::Show(command) => show::run(&command),
         Command::Status(args) => look::status(&args),
         Command::Members(args) => look::members(&args),
         Command::Drain(args) => drain::drain(&args),

@@ -7,6 +7,7 @@
 //! any other extension of JSON, so that every tool that writes JSON can write a show.
 
 mod fields;
+pub mod import;
 mod questions;
 mod report;
 mod write;
@@ -21,7 +22,7 @@ use fields::Object;
 use jsonc_parser::ast::Value;
 use jsonc_parser::errors::ParseErrorKind;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
-use report::{Report, quote};
+use report::{Places, Report, quote};
 use std::ops::RangeInclusive;
 
 /// What the field `format` says.
@@ -30,9 +31,9 @@ pub const FORMAT: &str = "starling-show/1";
 /// A show of twelve questions to try Starling with.
 pub const SAMPLE: &str = include_str!("../../shows/sample.json");
 
-/// Bytes of a show file. The largest script that the caps allow is about 2.6 MB of text; the rest
-/// is room for indentation and escapes.
-pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a show file: room for as many questions as the caps allow, of a kilobyte each. What a node
+/// takes is bounded by its entries besides.
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Shortest and longest wait of the autopilot, in milliseconds. Arbitrary: shorter is a flicker on
 /// the big screen, longer is not an autopilot.
@@ -53,12 +54,12 @@ pub fn parse(text: &str) -> Result<Script, Vec<Problem>> {
             "",
             format!("the file has {length} bytes, at most {FILE_BYTES_MAX} are read"),
         );
-        return Err(report.into_problems(text));
+        return Err(report.into_problems(&Places::Text(text)));
     }
     let script = syntax(text, &mut report).and_then(|root| read_show(&root, &mut report));
     match script {
         Some(script) if report.is_empty() => Ok(script),
-        _ => Err(report.into_problems(text)),
+        _ => Err(report.into_problems(&Places::Text(text))),
     }
 }
 

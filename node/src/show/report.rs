@@ -39,13 +39,13 @@ impl Report {
         self.found.is_empty()
     }
 
-    /// The problems by their places in `text`, which is walked once.
-    pub(super) fn into_problems(mut self, text: &str) -> Vec<Problem> {
+    /// The problems by their places in the source, which is walked once.
+    pub(super) fn into_problems(mut self, source: &Places<'_>) -> Vec<Problem> {
         self.found.sort_by_key(|found| found.at);
         let mut place = Place::default();
         let mut problems = Vec::with_capacity(self.found.len() + 1);
         for Found { at, field, message } in self.found {
-            place.advance(text, at);
+            place.advance(source, at);
             problems.push(Problem { line: place.line, column: place.column, field, message });
         }
         if self.more > 0 {
@@ -57,7 +57,15 @@ impl Report {
     }
 }
 
-/// A byte offset as an author sees it; both numbers count from 1, columns in characters.
+/// What the places of a report mean.
+pub(super) enum Places<'t> {
+    /// Byte offsets in a text.
+    Text(&'t str),
+    /// Rows and columns of a spreadsheet, packed by its reader.
+    Sheet,
+}
+
+/// A place as an author sees it; both numbers count from 1, columns of a text in characters.
 struct Place {
     offset: usize,
     line: usize,
@@ -71,7 +79,17 @@ impl Default for Place {
 }
 
 impl Place {
-    fn advance(&mut self, text: &str, to: usize) {
+    fn advance(&mut self, source: &Places<'_>, to: usize) {
+        match source {
+            Places::Text(text) => self.walk(text, to),
+            Places::Sheet => {
+                self.line = (to >> SHEET_COLUMN_BITS) + 1;
+                self.column = (to & ((1 << SHEET_COLUMN_BITS) - 1)) + 1;
+            }
+        }
+    }
+
+    fn walk(&mut self, text: &str, to: usize) {
         for character in text[self.offset..to.min(text.len())].chars() {
             if character == '\n' {
                 self.line += 1;
@@ -103,6 +121,9 @@ pub(super) fn quote(value: &str) -> String {
     let rest = if cut.len() < value.len() { "..." } else { "" };
     format!("{cut:?}{rest}")
 }
+
+/// Bits of a place in a spreadsheet that hold its column; a sheet has at most 16,384 of them.
+pub(super) const SHEET_COLUMN_BITS: u32 = 14;
 
 /// Problems listed of one file; a file with more than that is not a show but something else.
 pub const PROBLEMS_MAX: usize = 1_000;

@@ -161,7 +161,7 @@ fn too_many_questions_are_refused() {
     let question = format!("{{{GOOD}}}");
     let questions = vec![question; caps::QUESTIONS_MAX + 1].join(",");
     let text = format!(r#"{{"format":"{FORMAT}","title":"T","questions":[{questions}]}}"#);
-    assert_eq!(problems(&text), ["1:53 questions: 501 questions, expected 1 to 500"]);
+    assert_eq!(problems(&text), ["1:53 questions: 50001 questions, expected 1 to 50000"]);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn too_many_options_are_refused_even_when_the_correct_one_is_beyond_the_mask() {
 #[test]
 fn a_file_beyond_the_size_cap_is_not_read() {
     let found = problems(&" ".repeat(FILE_BYTES_MAX + 1));
-    assert_eq!(found, ["1:1 : the file has 4194305 bytes, at most 4194304 are read"]);
+    assert_eq!(found, ["1:1 : the file has 67108865 bytes, at most 67108864 are read"]);
 }
 
 #[test]

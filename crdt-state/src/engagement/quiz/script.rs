@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The caps that every script keeps; a file beyond them is refused when it is imported.
 pub mod caps {
     /// Questions in one show.
-    pub const QUESTIONS_MAX: usize = 500;
+    pub const QUESTIONS_MAX: usize = 50_000;
     /// Options of one question, as many as a choice mask has bits for.
     pub const OPTIONS_MAX: usize = 16;
     /// Fewest options that make a choice.

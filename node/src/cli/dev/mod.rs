@@ -14,8 +14,8 @@ mod ready;
 #[cfg(test)]
 mod tests;
 
-use super::event::read_show;
 use super::out::{say, say_json};
+use super::show::{FileArgs, as_show};
 use super::{Exit, Failure, key, parts, stop_signal};
 use crate::token::TokenKeys;
 use clap::Args;
@@ -76,9 +76,8 @@ pub(super) fn run(args: &DevArgs) -> Result<Exit, Failure> {
 
 /// A show that every node will take, so that no node is started for one that is refused.
 fn checked_show(file: &Path) -> Result<String, Failure> {
-    let text = read_show(file)?;
-    match crate::show::parse(&text) {
-        Ok(_) => Ok(text),
+    match as_show(&FileArgs { file: file.to_owned(), format: None })? {
+        Ok(show) => Ok(show),
         Err(problems) => {
             let told = parts::describe_problems(&problems, &file.display().to_string());
             Err(Failure::new(Exit::Invalid, told))

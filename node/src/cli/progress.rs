@@ -1,0 +1,40 @@
+//! A bar for long work, drawn on a terminal only: a script's log stays clean.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// Work of a known size. The bar goes away when this is dropped.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Work on `total` bytes.
+    pub(super) fn bytes(doing: &str, total: u64) -> Self {
+        Self::new(doing, total, "{msg:>10} [{bar:40}] {bytes} of {total_bytes}, {eta} left")
+    }
+
+    fn new(doing: &str, total: u64, template: &str) -> Self {
+        let target = match std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr_with_hz(10),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is ours");
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message(doing.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress(bar)
+    }
+
+    /// `done` of `total` is done.
+    pub(super) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

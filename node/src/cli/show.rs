@@ -1,0 +1,153 @@
+//! `starling show`: checking and converting files of questions, without a node.
+
+use super::event::read_file;
+use super::out::{say, say_json};
+use super::parts::describe_problems;
+use super::progress::Progress;
+use super::{Exit, Failure};
+use crate::service::view::Problem;
+use crate::show::import::{Format, Import, Source, import};
+use crate::show::to_json;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ShowCommand {
+    /// Check a file of questions and list all of its problems
+    Check(CheckArgs),
+    /// Write a file of questions as a show in JSON
+    Convert(ConvertArgs),
+}
+
+/// Which file, and how it is read.
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// A show as JSON or TOML, OpenTDB JSON, CSV, Kahoot XLSX, GIFT or Aiken
+    pub(super) file: PathBuf,
+    /// How the file is read [default: by its extension, else by its content]
+    #[arg(long, value_enum)]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Write here instead of to stdout; the file appears when it is whole
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What `check --json` prints.
+#[derive(Serialize)]
+struct Checked<'a> {
+    valid: bool,
+    format: Option<&'static str>,
+    encoding: Option<&'static str>,
+    title: Option<&'a str>,
+    questions: usize,
+    problems: &'a [Problem],
+}
+
+/// Checks or converts.
+pub(super) fn run(command: &ShowCommand) -> Result<Exit, Failure> {
+    match command {
+        ShowCommand::Check(args) => check(args),
+        ShowCommand::Convert(args) => convert(args),
+    }
+}
+
+fn check(args: &CheckArgs) -> Result<Exit, Failure> {
+    let found = read(&args.file)?;
+    if args.json {
+        say_json(&checked(&found))?;
+    } else {
+        match &found {
+            Ok(import) => say(&describe(&args.file.file, import))?,
+            Err(problems) => tell(&args.file.file, problems),
+        }
+    }
+    Ok(if found.is_ok() { Exit::Done } else { Exit::Invalid })
+}
+
+fn checked(found: &Result<Import, Vec<Problem>>) -> Checked<'_> {
+    let import = found.as_ref().ok();
+    Checked {
+        valid: import.is_some(),
+        format: import.map(|import| import.format.name()),
+        encoding: import.map(|import| import.encoding),
+        title: import.map(|import| import.script.title.as_str()),
+        questions: import.map_or(0, |import| import.script.questions.len()),
+        problems: found.as_ref().err().map_or(&[], Vec::as_slice),
+    }
+}
+
+fn describe(file: &Path, import: &Import) -> String {
+    let Import { script, format, encoding } = import;
+    let (file, count, format) = (file.display(), script.questions.len(), format.name());
+    format!("{file}: {format} ({encoding}), {count} questions, title {:?}", script.title)
+}
+
+fn convert(args: &ConvertArgs) -> Result<Exit, Failure> {
+    let import = match read(&args.file)? {
+        Ok(import) => import,
+        Err(problems) => {
+            tell(&args.file.file, &problems);
+            return Ok(Exit::Invalid);
+        }
+    };
+    let json = to_json(&import.script);
+    match &args.output {
+        Some(output) => write(output, &json)?,
+        None => say(json.trim_end())?,
+    }
+    eprintln!("{}", describe(&args.file.file, &import));
+    Ok(Exit::Done)
+}
+
+fn write(output: &Path, json: &str) -> Result<(), Failure> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let whole = || -> std::io::Result<()> {
+        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        part.write_all(json.as_bytes())?;
+        part.as_file().sync_all()?;
+        part.persist(output)?;
+        Ok(())
+    };
+    whole().map_err(Failure::of(Exit::Failed, format!("cannot write {}", output.display())))
+}
+
+fn tell(file: &Path, problems: &[Problem]) {
+    eprintln!("{}", describe_problems(problems, &file.display().to_string()));
+}
+
+/// Reads a file of questions in whatever format it has.
+///
+/// # Errors
+/// If there is no such file. Problems *in* the file are inside.
+pub(super) fn read(args: &FileArgs) -> Result<Result<Import, Vec<Problem>>, Failure> {
+    let bytes = read_file(&args.file)?;
+    let progress = Progress::bytes("reading", bytes.len() as u64);
+    let follow = |done, total| progress.set(done, total);
+    let source =
+        Source { bytes: &bytes, name: &args.file, format: args.format, progress: Some(&follow) };
+    Ok(import(&source))
+}
+
+/// The text of a show that a node takes, from a file of any format; problems are found here, where the
+/// places are those of the author's own file.
+pub(super) fn as_show(args: &FileArgs) -> Result<Result<String, Vec<Problem>>, Failure> {
+    Ok(read(args)?.map(|import| to_json(&import.script)))
+}

@@ -1,0 +1,109 @@
+//! A question on its way from a foreign format to the tree that the reader of shows walks.
+
+use super::super::FORMAT;
+use super::tree::{Field, Value, What};
+use std::borrow::Cow;
+
+/// Words of the source, and the byte at which they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words<'t> {
+    pub at: usize,
+    pub text: Cow<'t, str>,
+}
+
+impl<'t> Words<'t> {
+    pub(super) fn new(at: usize, text: impl Into<Cow<'t, str>>) -> Self {
+        Words { at, text: text.into() }
+    }
+
+    /// The same words on one line: what a show cannot hold is white space of any other kind.
+    pub(super) fn on_one_line(self) -> Self {
+        let clean = |text: &str| {
+            let mut words = text.split(' ');
+            !text.chars().any(|c| c.is_whitespace() && c != ' ')
+                && words.all(|word| !word.is_empty())
+        };
+        if clean(&self.text) {
+            return self;
+        }
+        let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Words { at: self.at, text: text.into() }
+    }
+}
+
+/// A correct option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Correct<'t> {
+    /// By its place among the options, from 0.
+    Option(usize),
+    /// By its words.
+    Words(Cow<'t, str>),
+}
+
+/// A question as its file has it. What is absent is absent: the reader of shows knows the defaults, and
+/// reports what must be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Draft<'t> {
+    pub at: usize,
+    pub text: Option<Words<'t>>,
+    pub options: Option<Vec<Words<'t>>>,
+    pub correct: Vec<(usize, Correct<'t>)>,
+    pub seconds: Option<(usize, &'t str)>,
+    pub points: Option<(usize, &'t str)>,
+    pub explanation: Option<Words<'t>>,
+    /// Whether players choose several; several correct options always mean that.
+    pub multiple: bool,
+}
+
+/// The show of these questions.
+pub(super) fn show(title: &str, drafts: Vec<Draft<'_>>) -> Value {
+    let questions = drafts.into_iter().map(question).collect();
+    let fields = vec![
+        field(0, "format", What::Text(FORMAT.to_owned())),
+        field(0, "title", What::Text(title.to_owned())),
+        field(0, "questions", What::List(questions)),
+    ];
+    Value::new(0, What::Table(fields))
+}
+
+fn question(draft: Draft<'_>) -> Value {
+    let at = draft.at;
+    let mut fields = Vec::with_capacity(7);
+    fields.extend(draft.text.map(|words| field(words.at, "text", text(words.text))));
+    if let Some(options) = draft.options {
+        let start = options.first().map_or(at, |option| option.at);
+        let options = options.into_iter().map(|it| Value::new(it.at, text(it.text))).collect();
+        fields.push(field(start, "options", What::List(options)));
+    }
+    let multiple = draft.multiple || draft.correct.len() > 1;
+    if let Some((start, _)) = draft.correct.first() {
+        let start = *start;
+        let correct = draft.correct.into_iter().map(|(at, it)| Value::new(at, it.into())).collect();
+        fields.push(field(start, "correct", What::List(correct)));
+    }
+    let number = |digits: &str| What::Number(digits.to_owned());
+    fields.extend(draft.seconds.map(|(at, it)| field(at, "seconds", number(it))));
+    fields.extend(draft.points.map(|(at, it)| field(at, "points", number(it))));
+    fields.extend(draft.explanation.map(|it| field(it.at, "explanation", text(it.text))));
+    if multiple {
+        fields.push(field(at, "multiple", What::Flag(true)));
+    }
+    Value::new(at, What::Table(fields))
+}
+
+impl From<Correct<'_>> for What {
+    fn from(correct: Correct<'_>) -> Self {
+        match correct {
+            Correct::Option(index) => What::Number(index.to_string()),
+            Correct::Words(words) => text(words),
+        }
+    }
+}
+
+fn field(at: usize, name: &str, what: What) -> Field {
+    Field { at, name: name.to_owned(), value: Value::new(at, what) }
+}
+
+fn text(words: Cow<'_, str>) -> What {
+    What::Text(words.into_owned())
+}

@@ -1,0 +1,112 @@
+//! A reply of the Open Trivia Database: `{"response_code": 0, "results": [...]}`, or the bare list.
+//!
+//! Its texts are HTML unless other encodings were asked for; entities are resolved. It lists the correct
+//! answer apart from the wrong ones, so its place among the options is drawn from a hash of the
+//! question: everybody who imports the file gets the same show.
+
+use super::super::fields::{Object, string, wrong_type};
+use super::super::report::{Report, quote};
+use super::Follow;
+use super::draft::{Correct, Draft, Words};
+use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The questions of a reply.
+pub(super) fn read(
+    root: &Value<'_>,
+    follow: Follow<'_>,
+    report: &mut Report,
+) -> Vec<Draft<'static>> {
+    let (results, path) = match root {
+        Value::Array(list) => (&list.elements[..], String::new()),
+        _ => match read_results(root, report) {
+            Some(found) => found,
+            None => return Vec::new(),
+        },
+    };
+    let read = |(index, value): (usize, &Value<'_>)| {
+        follow(value.start());
+        read_question(value, &format!("{path}[{index}]"), report)
+    };
+    results.iter().enumerate().filter_map(read).collect()
+}
+
+fn read_results<'a, 't>(
+    root: &'a Value<'t>,
+    report: &mut Report,
+) -> Option<(&'a [Value<'t>], String)> {
+    let reply = Object::read(root, "", &["response_code", "results"], report)?;
+    let (value, path) = reply.required("results", report)?;
+    let Value::Array(list) = value else {
+        wrong_type(value, &path, "a list", report);
+        return None;
+    };
+    Some((&list.elements, path))
+}
+
+fn read_question(value: &Value<'_>, path: &str, report: &mut Report) -> Option<Draft<'static>> {
+    let question = Object::read(value, path, &KNOWN, report)?;
+    read_type(&question, report);
+    let text = text_of(&question, "question", report);
+    let correct = text_of(&question, "correct_answer", report)?;
+    let mut options = read_wrong(&question, report)?;
+    let seed = text.as_ref().map_or(0, |words| xxh3_64(words.text.as_bytes()));
+    let place = match is_true_or_false(&correct, &options) {
+        true => usize::from(correct.text != "True"),
+        false => (seed % (options.len() as u64 + 1)) as usize,
+    };
+    let at = correct.at;
+    options.insert(place, correct);
+    let correct = vec![(at, Correct::Option(place))];
+    Some(Draft { at: value.start(), text, options: Some(options), correct, ..Draft::default() })
+}
+
+fn read_type(question: &Object<'_, '_>, report: &mut Report) {
+    let known = ["multiple", "boolean"];
+    question.optional("type", report, |value, path, report| {
+        let kind = string(value, path, report)?;
+        if !known.contains(&kind) {
+            report.at(
+                value,
+                path,
+                format!("{} is no type, known are {}", quote(kind), known.join(", ")),
+            );
+        }
+        Some(())
+    });
+}
+
+fn read_wrong(question: &Object<'_, '_>, report: &mut Report) -> Option<Vec<Words<'static>>> {
+    let (value, path) = question.required("incorrect_answers", report)?;
+    let Value::Array(list) = value else {
+        wrong_type(value, &path, "a list", report);
+        return None;
+    };
+    let read = |(index, value): (usize, &Value<'_>)| {
+        let words = string(value, &format!("{path}[{index}]"), report)?;
+        Some(Words::new(value.start(), resolve(words)).on_one_line())
+    };
+    Some(list.elements.iter().enumerate().filter_map(read).collect())
+}
+
+fn text_of(question: &Object<'_, '_>, name: &str, report: &mut Report) -> Option<Words<'static>> {
+    let (value, path) = question.required(name, report)?;
+    let words = string(value, &path, report)?;
+    Some(Words::new(value.start(), resolve(words)).on_one_line())
+}
+
+fn resolve(words: &str) -> Cow<'static, str> {
+    html_escape::decode_html_entities(words).into_owned().into()
+}
+
+/// Such a question reads better in its usual order.
+fn is_true_or_false(correct: &Words<'_>, wrong: &[Words<'_>]) -> bool {
+    let is = |words: &Words<'_>| words.text == "True" || words.text == "False";
+    is(correct) && wrong.len() == 1 && is(&wrong[0])
+}
+
+/// The names of a question's fields; category and difficulty have no place in a show.
+const KNOWN: [&str; 6] =
+    ["type", "difficulty", "category", "question", "correct_answer", "incorrect_answers"];

@@ -1,0 +1,394 @@
+//! What authors get back for files of every format, right and wrong.
+
+use super::*;
+use crate::show::{self, OPEN_MS_DEFAULT, POINTS_DEFAULT};
+use crdt_state::engagement::quiz::Question;
+use proptest::prelude::*;
+use rust_xlsxwriter::Workbook;
+use std::fmt::Write;
+
+fn source<'a>(name: &'a str, bytes: &'a [u8]) -> Source<'a> {
+    Source { bytes, name: Path::new(name), format: None, progress: None }
+}
+
+fn read(name: &str, bytes: impl AsRef<[u8]>) -> Import {
+    let found = import(&source(name, bytes.as_ref()));
+    found.unwrap_or_else(|found| panic!("{}", show::describe(&found, name)))
+}
+
+fn problems(name: &str, bytes: impl AsRef<[u8]>) -> Vec<String> {
+    let found = import(&source(name, bytes.as_ref())).expect_err("the file is wrong");
+    let line = |p: &Problem| format!("{}:{} {}: {}", p.line, p.column, p.field, p.message);
+    found.iter().map(line).collect()
+}
+
+fn question(text: &str, options: &[&str], correct: u16) -> Question {
+    Question {
+        text: text.into(),
+        options: options.iter().map(ToString::to_string).collect(),
+        correct,
+        open_ms: OPEN_MS_DEFAULT,
+        points: POINTS_DEFAULT,
+        explanation: None,
+        multiple: correct.count_ones() > 1,
+    }
+}
+
+const TOML: &str = r#"
+format = "starling-show/1"
+title = "Friday"
+autopilot_seconds = 6
+
+[[questions]]
+text = "What is the capital of Peru?"
+options = ["Quito", "Lima"]
+correct = "Lima"
+seconds = 12.5
+
+[[questions]]
+text = "Which are prime?"
+options = ["2", "4", "7"]
+correct = [0, 2]
+multiple = true
+"#;
+
+#[test]
+fn a_show_in_toml_is_the_show_in_json() {
+    let Import { script, format, .. } = read("friday.toml", TOML);
+    assert_eq!((format, script.title.as_str()), (Format::Toml, "Friday"));
+    let again = show::parse(&show::to_json(&script)).expect("it is a show");
+    assert_eq!(again, script);
+    assert_eq!((script.questions[0].open_ms, script.questions[1].correct), (12_500, 0b101));
+}
+
+#[test]
+fn problems_in_toml_have_their_places() {
+    let text = TOML.replace("\"Lima\"\nsec", "\"Cuzco\"\nsec").replace("title", "titel");
+    let expected = [
+        r#"1:1 title: the field "title" is missing"#,
+        r#"3:1 titel: unknown field "titel", did you mean "title"?"#,
+        r#"9:11 questions[0].correct: "Cuzco" is none of the options"#,
+    ];
+    assert_eq!(problems("a.toml", text), expected);
+    let found = problems("a.toml", "format = \ntitle = 'x\n");
+    assert!(found.len() == 2 && found.iter().all(|it| it.contains("not TOML: ")), "{found:?}");
+}
+
+const OPENTDB: &str = r#"{"response_code":0,"results":[
+{"type":"multiple","difficulty":"easy","category":"Science &amp; Nature",
+ "question":"Who wrote &quot;L&#039;&Eacute;tranger&quot;?","correct_answer":"Albert Camus",
+ "incorrect_answers":["Jean-Paul Sartre","Andr&eacute; Gide","Marcel Proust"]},
+{"type":"boolean","difficulty":"easy","category":"x","question":"Is it?","correct_answer":"False",
+ "incorrect_answers":["True"]}]}"#;
+
+#[test]
+fn a_reply_of_opentdb_is_a_show() {
+    let Import { script, format, .. } = read("trivia.json", OPENTDB);
+    assert_eq!((format, script.title.as_str()), (Format::Opentdb, "trivia"));
+    let first = &script.questions[0];
+    assert_eq!(first.text, "Who wrote \"L'Étranger\"?");
+    assert_eq!(first.options[first.correct.trailing_zeros() as usize], "Albert Camus");
+    assert!(first.options.contains(&"André Gide".to_owned()));
+    assert_eq!(script.questions[1], question("Is it?", &["True", "False"], 0b10));
+    assert_eq!(read("trivia.json", OPENTDB).script, script, "every import is the same");
+}
+
+#[test]
+fn problems_of_opentdb_are_listed_at_once() {
+    let text = OPENTDB
+        .replace("\"correct_answer\":\"False\"", "\"correct\":\"False\"")
+        .replace("\"multiple\"", "\"essay\"");
+    let found = problems("trivia.json", text).join("\n");
+    for part in [
+        "2:9 results[0].type: \"essay\" is no type, known are multiple, boolean",
+        "results[1].correct_answer: the field \"correct_answer\" is missing",
+        "5:74 results[1].correct: unknown field \"correct\", known are type, difficulty",
+    ] {
+        assert!(found.contains(part), "{found}");
+    }
+}
+
+const CSV: &str = "question,option 1,option 2,option 3,correct,seconds,points,explanation\r\n\
+    \"Capital of \"\"Peru\"\", then?\",Quito,Lima,,2,12.5,500,\"By the\nsea\"\r\n\
+    Which are prime?,2,4,7,\"1,3\",,,\r\n\
+    By words,yes,no,,no,,,\r\n";
+
+#[test]
+fn a_table_is_a_show() {
+    let Import { script, encoding, .. } = read("my quiz.csv", CSV);
+    assert_eq!((script.title.as_str(), encoding), ("my quiz", "UTF-8"));
+    let mut first = question("Capital of \"Peru\", then?", &["Quito", "Lima"], 0b10);
+    (first.open_ms, first.points) = (12_500, 500);
+    first.explanation = Some("By the sea".into());
+    let others = [
+        question("Which are prime?", &["2", "4", "7"], 0b101),
+        question("By words", &["yes", "no"], 0b10),
+    ];
+    assert_eq!(script.questions[0], first);
+    assert_eq!(script.questions[1..], others);
+}
+
+#[test]
+fn a_table_may_have_semicolons_or_tabs() {
+    for delimiter in [";", "\t"] {
+        let table = "question,answer 1,answer 2,correct\nQ?,a,b,1\n".replace(',', delimiter);
+        assert_eq!(read("q.csv", &table).script.questions, [question("Q?", &["a", "b"], 1)]);
+        let table = format!("sep={delimiter}\r\n{table}");
+        assert_eq!(read("q.csv", &table).script.questions, [question("Q?", &["a", "b"], 1)]);
+    }
+}
+
+#[test]
+fn problems_of_a_table_have_line_and_column() {
+    let table = "question,option 1,option 2,correct,secs,seconds\n\
+        Q?,a,b,3,,soon\n,a,a,1,,20\nX,\"a\"b,c,1,,1,7\nY,\"a\n";
+    let expected = [
+        "1:36 : unknown column \"secs\", known are question, option 1 to option 16, correct, seconds, \
+         points, explanation, multiple",
+        "2:1 questions[0].correct: the field \"correct\" is missing",
+        "2:8 : option 3 is called correct, but its cell is empty or not there; options count from 1",
+        "2:11 : \"soon\" is not a number such as 20 or 12.5",
+        "3:1 questions[1].text: the field \"text\" is missing",
+        "3:4 questions[1].options[1]: \"a\" is already option 0",
+        "4:6 : text after a cell's closing quote: write a quote twice",
+        "4:15 : this cell has no column: the row is too long",
+        "5:1 questions[3].correct: the field \"correct\" is missing",
+        "5:1 questions[3].options: 0 options, expected 2 to 16",
+        "5:3 : this cell's quote is never closed",
+    ];
+    let mut found = problems("q.csv", table);
+    found.sort();
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+const GIFT: &str = "// a comment\n$CATEGORY: geography\n\n\
+    ::Peru:: What is the capital of Peru? {\n  ~Quito #no\n  =Lima #yes\n  ~Bogot\u{e1}\n\
+    ####It lies by the sea.\n}\n\n\
+    The sun is a star. {T}\n\n\
+    The {~moon =sun} is a star with 5 \\= 5 \\{ok\\}.\n\n\
+    [html]Which <b>are</b> prime &amp; small? {~%50%2 ~%-100%4 ~%50%7}\n";
+
+#[test]
+fn gift_is_a_show() {
+    let script = read("moodle.gift", GIFT).script;
+    let mut peru = question("What is the capital of Peru?", &["Quito", "Lima", "Bogotá"], 0b10);
+    peru.explanation = Some("It lies by the sea.".into());
+    let expected = [
+        peru,
+        question("The sun is a star.", &["True", "False"], 0b01),
+        question("The _____ is a star with 5 = 5 {ok}.", &["moon", "sun"], 0b10),
+        question("Which are prime & small?", &["2", "4", "7"], 0b101),
+    ];
+    assert_eq!(script.questions, expected);
+}
+
+#[test]
+fn what_gift_has_and_a_show_has_not_is_named() {
+    let text = "a {}\n\nb {=x =y}\n\nc {#5:1}\n\nd {=a -> b =c -> d}\n\ne {=a ~b\n\nno braces\n";
+    let expected = [
+        "1:3 : an essay cannot be imported: a question needs options to choose from",
+        "3:3 : a typed answer cannot be imported: a question needs options to choose from",
+        "5:3 : a numerical answer cannot be imported: a question needs options to choose from",
+        "7:3 : matching cannot be imported: a question needs options to choose from",
+        "9:3 : this { is never closed by a }",
+        "11:1 : a question needs its answers in braces: { =right ~wrong }",
+    ];
+    let found = problems("m.gift", text);
+    let places: Vec<_> = found.iter().filter(|it| !it.contains("questions: ")).collect();
+    assert_eq!(places, expected.iter().collect::<Vec<_>>());
+}
+
+const AIKEN: &str = "What is the capital of Peru?\nA. Quito\nB) Lima\nANSWER: B\n\n\
+    Is it?\nA. Yes\nB. No\nANSWER: A\n";
+
+#[test]
+fn aiken_is_a_show() {
+    let Import { script, format, .. } = read("peru.txt", AIKEN);
+    assert_eq!(format, Format::Aiken);
+    let expected = [
+        question("What is the capital of Peru?", &["Quito", "Lima"], 0b10),
+        question("Is it?", &["Yes", "No"], 0b01),
+    ];
+    assert_eq!(script.questions, expected);
+}
+
+#[test]
+fn problems_of_aiken_have_their_lines() {
+    let text = "Q?\nA. a\nC. b\nANSWER: Z\n\nANSWER: A\nP?\nand more\nA. a\nB. b\n";
+    let expected = [
+        "1:1 questions[0].correct: the field \"correct\" is missing",
+        "3:1 : option C stands here, expected B",
+        "4:1 : ANSWER: \"Z\" is none of the options' letters",
+        "6:1 : an ANSWER without a question before it",
+        "7:1 : this question has no line ANSWER: with its letter",
+        "8:1 : expected an option such as \"A. Lima\": a question is one line",
+    ];
+    assert_eq!(problems("q.aiken", text), expected);
+}
+
+/// The template of Kahoot, filled in by hand.
+fn kahoot(header_row: u32) -> Vec<u8> {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    sheet.write_string(0, 1, "Quiz template").unwrap();
+    let header = [
+        "Question - max 120 characters",
+        "Answer 1 - max 75 characters",
+        "Answer 2 - max 75 characters",
+        "Answer 3 - max 75 characters",
+        "Answer 4 - max 75 characters",
+        "Time limit (sec) – 5, 10, 20, 30, 60, 90, 120, or 240 secs",
+        "Correct answer(s) - choose at least one",
+    ];
+    for (column, text) in header.iter().enumerate() {
+        sheet.write_string(header_row, column as u16 + 1, *text).unwrap();
+    }
+    let rows = [("Capital of Peru?", "Quito", "Lima", 20.0, "2"), ("Prime?", "2", "3", 5.0, "1,2")];
+    for (index, (text, one, two, seconds, correct)) in rows.into_iter().enumerate() {
+        let row = header_row + 1 + index as u32;
+        sheet.write_number(row, 0, index as f64 + 1.0).unwrap();
+        sheet.write_string(row, 1, text).unwrap();
+        sheet.write_string(row, 2, one).unwrap();
+        sheet.write_string(row, 3, two).unwrap();
+        sheet.write_number(row, 6, seconds).unwrap();
+        match correct.parse::<f64>() {
+            Ok(number) => sheet.write_number(row, 7, number).unwrap(),
+            Err(_) => sheet.write_string(row, 7, correct).unwrap(),
+        };
+    }
+    sheet.write_number(header_row + 3, 0, 3.0).unwrap();
+    workbook.save_to_buffer().unwrap()
+}
+
+#[test]
+fn the_spreadsheet_of_kahoot_is_a_show() {
+    let Import { script, format, .. } = read("My Kahoot.xlsx", kahoot(7));
+    assert_eq!((format, script.title.as_str()), (Format::Kahoot, "My Kahoot"));
+    let mut prime = question("Prime?", &["2", "3"], 0b11);
+    prime.open_ms = 5_000;
+    assert_eq!(script.questions, [question("Capital of Peru?", &["Quito", "Lima"], 0b10), prime]);
+}
+
+#[test]
+fn a_spreadsheet_without_its_header_is_refused_by_row() {
+    let found = problems("k.xlsx", kahoot(3));
+    assert!(found[0].contains("8:1 : row 8 should hold the columns' names"), "{found:?}");
+    let found = problems("k.xlsx", b"PK\x03\x04nonsense");
+    assert!(found[0].contains("not an XLSX workbook"), "{found:?}");
+}
+
+#[test]
+fn a_legacy_encoding_is_found_and_named() {
+    let table =
+        "question,option 1,option 2,correct\nWo liegt Köln? Größe zählt,am Rhein,in Österreich,1\n";
+    let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(table);
+    let Import { script, encoding, .. } = read("q.csv", &bytes);
+    assert_eq!(encoding, "windows-1252");
+    assert_eq!(script.questions[0].text, "Wo liegt Köln? Größe zählt");
+    let wide: Vec<u8> =
+        [0xfeff].into_iter().chain(table.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    assert_eq!(read("q.csv", &wide).script, script);
+}
+
+#[test]
+fn a_byte_that_fits_nowhere_is_named_with_its_place() {
+    let found = problems("q.csv", b"\xef\xbb\xbfquestion\nab\xff\n");
+    assert_eq!(found, ["2:3 : byte 14 is 0xFF, which is not UTF-8"]);
+    let found = problems("q.json", b"{\"title\":\n\"K\xf6ln\"}");
+    assert!(
+        found[0].starts_with("2:3 : byte 12 is 0xF6, which is not UTF-8, as JSON must be"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn content_decides_where_an_extension_does_not() {
+    let formats = [
+        ("a", TOML.as_bytes().to_vec(), Format::Toml),
+        ("b.txt", AIKEN.into(), Format::Aiken),
+        ("c.txt", GIFT.into(), Format::Gift),
+        ("d", show::SAMPLE.into(), Format::Json),
+        ("e.json", show::SAMPLE.into(), Format::Json),
+        ("f.dat", OPENTDB.into(), Format::Opentdb),
+        ("g", CSV.into(), Format::Csv),
+        ("h.csv", kahoot(7), Format::Kahoot),
+    ];
+    for (name, bytes, format) in formats {
+        assert_eq!(read(name, bytes).format, format, "{name}");
+    }
+    let as_csv = Source { format: Some(Format::Csv), ..source("x.json", CSV.as_bytes()) };
+    assert_eq!(import(&as_csv).expect("the format is given").format, Format::Csv);
+}
+
+#[test]
+fn fifty_thousand_questions_are_read_and_followed() {
+    let mut table = "question,option 1,option 2,option 3,option 4,correct\n".to_owned();
+    for number in 0..50_000 {
+        let _ = writeln!(
+            table,
+            "What is {number} plus one?,{number},{},{number}a,{number}b,2",
+            number + 1
+        );
+    }
+    let (last, calls) = (std::cell::Cell::new((0, 0)), std::cell::Cell::new(0));
+    let progress = |done, total| {
+        last.set((done, total));
+        calls.set(calls.get() + 1);
+    };
+    let source = Source { progress: Some(&progress), ..source("big.csv", table.as_bytes()) };
+    let script = import(&source).expect("the table is right").script;
+    assert_eq!(script.questions.len(), 50_000);
+    assert!(calls.get() >= 50_000 && last.get().1 == table.len() as u64);
+    assert_eq!(script, show::parse(&show::to_json(&script)).expect("a show"));
+}
+
+/// Whatever the bytes, a file is a show or has problems with places.
+fn check_answered(bytes: &[u8], format: Option<Format>) -> Result<(), TestCaseError> {
+    let source = Source { format, ..source("fuzz", bytes) };
+    if let Err(found) = import(&source) {
+        prop_assert!(!found.is_empty());
+        prop_assert!(found.iter().all(|it| it.line > 0 && it.column > 0 && !it.message.is_empty()));
+    }
+    Ok(())
+}
+
+fn format() -> impl Strategy<Value = Option<Format>> {
+    prop::option::of(prop::sample::select(Format::value_variants().to_vec()))
+}
+
+fn sample() -> impl Strategy<Value = Vec<u8>> {
+    let samples = [TOML, OPENTDB, CSV, GIFT, AIKEN].map(|text| text.as_bytes().to_vec());
+    prop::sample::select([samples.to_vec(), vec![kahoot(7)]].concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_answered(bytes: Vec<u8>, format in format()) {
+        check_answered(&bytes, format)?;
+    }
+
+    #[test]
+    fn any_pieces_of_syntax_are_answered(
+        text in r#"([a-z =~{}#%:\\"\[\],;.A-D\n\r\t-]|ANSWER: |question,|::|####|->|//|\[html\]){0,60}"#,
+        format in format(),
+    ) {
+        check_answered(text.as_bytes(), format)?;
+    }
+
+    #[test]
+    fn a_damaged_file_is_answered(
+        mut bytes in sample(),
+        at: prop::sample::Index,
+        insert in prop::collection::vec(any::<u8>(), 0..6),
+        cut in 0..30_usize,
+        format in format(),
+    ) {
+        let at = at.index(bytes.len());
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, insert);
+        check_answered(&bytes, format)?;
+        check_answered(&bytes, None)?;
+    }
+}
