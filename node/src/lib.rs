@@ -26,6 +26,7 @@ pub mod config;
 pub mod edge;
 pub mod engine;
 pub mod env;
+pub mod export;
 pub mod hub;
 pub mod run;
 pub mod service;

@@ -6,9 +6,11 @@ use super::stream::{self, Every, Newest};
 use super::{Api, ApiError};
 use crate::service::view::{ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use crdt_state::EventId;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 use std::sync::Arc;
@@ -133,12 +135,25 @@ pub(super) async fn export(
     Event(event): Event,
 ) -> Result<Response, ApiError> {
     caller.host_or_ops(&api, event)?;
-    let lines = api.hosts.export(event).await?;
+    Ok(lines_of(event, api.hosts.export(event).await?))
+}
+
+/// The same, and in one more line the state that the lines were folded from.
+pub(super) async fn proof(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Response, ApiError> {
+    caller.host_or_ops(&api, event)?;
+    Ok(lines_of(event, api.hosts.proof(event).await?))
+}
+
+fn lines_of(event: EventId, lines: Bytes) -> Response {
     let file = format!("attachment; filename=\"{event}.jsonl\"");
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
         (header::CONTENT_DISPOSITION, file),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((headers, lines).into_response())
+    (headers, lines).into_response()
 }

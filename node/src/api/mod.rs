@@ -109,6 +109,7 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/events/{event}/commands", post(events::command))
         .route("/api/v1/events/{event}/export", get(events::export))
         .route("/api/v1/events/{event}/archive", post(events::archive))
+        .route("/api/v1/events/{event}/proof", get(events::proof))
 }
 
 fn node_routes() -> Router<Api> {

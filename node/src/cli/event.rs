@@ -1,4 +1,4 @@
-//! `starling event import`, `starling event archive` and `starling export`: an event's way in and out.
+//! `starling event`: an event's way in, and its end.
 
 use super::client::{Client, ClientError, NodeArgs};
 use super::out::{say, say_json};
@@ -9,9 +9,8 @@ use crate::service::view::{ArchivedView, Imported, Problem, Refusal};
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use std::io::ErrorKind;
+use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
@@ -39,21 +38,6 @@ pub(super) struct ImportArgs {
     #[command(flatten)]
     node: NodeArgs,
     /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ExportArgs {
-    /// The event
-    #[arg(long, value_name = "ID")]
-    event: EventId,
-    /// Write here instead of to stdout; the file appears when it is whole
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    node: NodeArgs,
-    /// Accepted for uniformity: an export is JSON lines in any case
     #[arg(long)]
     json: bool,
 }
@@ -134,39 +118,4 @@ pub(super) fn describe_imported(http: &str, imported: &Imported) -> String {
          host    {http}/host#event={event}&token={host_token}\n\
          screen  {http}/screen?pin={pin}"
     )
-}
-
-/// Writes an event out.
-pub(super) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
-    let path = format!("/api/v1/events/{}/export", args.event);
-    let mut lines = Client::new(&args.node).download(&path)?;
-    match &args.output {
-        Some(file) => write_file(&mut lines, file)?,
-        None => write_stdout(&mut lines)?,
-    }
-    Ok(Exit::Done)
-}
-
-fn write_stdout(lines: &mut impl Read) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match io::copy(lines, &mut stdout).and_then(|_| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::of(Exit::Failed, "the export broke off")(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn write_file(lines: &mut impl Read, file: &Path) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let whole = || -> io::Result<()> {
-        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        io::copy(lines, &mut part)?;
-        part.as_file().sync_all()?;
-        part.persist(file)?;
-        Ok(())
-    };
-    let failed = format!("cannot write the export to {}", file.display());
-    let mut whole = whole;
-    whole().map_err(Failure::of(Exit::Failed, failed))
 }

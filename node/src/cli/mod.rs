@@ -9,12 +9,14 @@ mod dev;
 mod drain;
 mod event;
 mod exit;
+mod export;
 mod key;
 mod look;
 mod node;
 mod out;
 mod parts;
 mod progress;
+mod replay;
 mod serve;
 mod show;
 mod signal;
@@ -22,6 +24,7 @@ mod signal;
 mod tests;
 
 pub use exit::{Exit, Failure};
+pub use export::write_folder;
 pub use signal::stop_signal;
 
 use clap::{Parser, Subcommand};
@@ -33,7 +36,7 @@ Exit codes:
   1  failed
   2  the command line makes no sense
   3  not found: no such event, PIN or file
-  4  a configuration or a show file is invalid
+  4  a configuration, a show or an export is invalid
   5  the token or the key was refused
   6  the node cannot be reached or does not answer in time
   7  the cluster is degraded (status --check)";
@@ -74,8 +77,10 @@ enum Command {
     Drain(drain::DrainArgs),
     /// Take new players again
     Undrain(drain::UndrainArgs),
-    /// Write an event out as JSON lines
-    Export(event::ExportArgs),
+    /// Write an event's results out: JSON lines, or files of several formats
+    Export(export::ExportArgs),
+    /// Fold an event again from its export, and compare
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the command line of this process.
@@ -103,6 +108,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Members(args) => look::members(&args),
         Command::Drain(args) => drain::drain(&args),
         Command::Undrain(args) => drain::undrain(&args),
-        Command::Export(args) => event::export(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }

@@ -142,6 +142,13 @@ impl Hosts for Hub {
         }
     }
 
+    async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {
+        let owner = self.owner(event)?;
+        let proof = owner.read(|core, publisher, now| core.proof(now, publisher.pin()));
+        let proof = proof.await.ok_or_else(stopping)?;
+        Ok(Bytes::from(proof.encode()))
+    }
+
     async fn status(&self) -> StatusView {
         let (alive, known) = {
             let members = self.network.members();

@@ -149,6 +149,12 @@ pub trait Hosts: Send + Sync + 'static {
     /// `node_alive`, `node_unknown`.
     async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal>;
 
+    /// The same lines, and in one more line the state that they were folded from.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn proof(&self, event: EventId) -> Result<Bytes, Refusal>;
+
     /// This node in one page.
     async fn status(&self) -> StatusView;
 

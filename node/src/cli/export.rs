@@ -1,0 +1,130 @@
+//! `starling export`: an event's results as files.
+
+use super::client::{Client, NodeArgs};
+use super::out::say;
+use super::{Exit, Failure};
+use crate::export::{File, Format, LINES, MANIFEST, Manifest, Proof, STATE, files};
+use clap::{Args, ValueEnum};
+use crdt_state::EventId;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The event
+    #[arg(long, value_name = "ID")]
+    event: EventId,
+    /// Write JSON lines here instead of to stdout; the file appears when it is whole
+    #[arg(long, short, value_name = "FILE", conflicts_with = "out")]
+    output: Option<PathBuf>,
+    /// Write files, their manifest and the state to prove them into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The formats of the files [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', requires = "out")]
+    format: Vec<Format>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Accepted for uniformity: without --out an export is JSON lines in any case
+    #[arg(long)]
+    json: bool,
+}
+
+/// Writes an event out.
+pub(super) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
+    if let Some(folder) = &args.out {
+        return export_folder(args, folder);
+    }
+    let path = format!("/api/v1/events/{}/export", args.event);
+    let mut lines = Client::new(&args.node).download(&path)?;
+    match &args.output {
+        Some(file) => write_file(&mut lines, file)?,
+        None => write_stdout(&mut lines)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn export_folder(args: &ExportArgs, folder: &Path) -> Result<Exit, Failure> {
+    let path = format!("/api/v1/events/{}/proof", args.event);
+    let mut text = String::new();
+    let mut body = Client::new(&args.node).download(&path)?;
+    body.read_to_string(&mut text).map_err(Failure::of(Exit::Failed, "the export broke off"))?;
+    let proof =
+        Proof::decode(&text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let formats = if args.format.is_empty() { Format::value_variants() } else { &args.format };
+    let manifest = write_folder(&proof, formats, folder)?;
+    say(&describe(&manifest, folder))?;
+    Ok(Exit::Done)
+}
+
+/// Writes the lines, the state and every wanted format; the manifest comes last.
+///
+/// # Errors
+/// If a file cannot be made or written.
+pub fn write_folder(proof: &Proof, formats: &[Format], folder: &Path) -> Result<Manifest, Failure> {
+    let mut all = vec![(STATE.to_owned(), proof.state.clone())];
+    for format in [&[Format::Jsonl], formats].concat() {
+        let made = files(&proof.lines, format)
+            .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        let is_new = |(name, _): &(String, Vec<u8>)| all.iter().all(|(known, _)| known != name);
+        let made: Vec<_> = made.into_iter().filter(is_new).collect();
+        all.extend(made);
+    }
+    let manifest = manifest(proof, &all);
+    fs::create_dir_all(folder)
+        .map_err(Failure::of(Exit::Failed, format!("cannot make {}", folder.display())))?;
+    for (name, content) in &all {
+        write_file(&mut &content[..], &folder.join(name))?;
+    }
+    let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest has text keys only");
+    text.push(b'\n');
+    write_file(&mut &text[..], &folder.join(MANIFEST))?;
+    Ok(manifest)
+}
+
+fn manifest(proof: &Proof, all: &[(String, Vec<u8>)]) -> Manifest {
+    let first: serde_json::Value =
+        serde_json::from_str(proof.lines.lines().next().unwrap_or_default()).unwrap_or_default();
+    let field = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
+    Manifest {
+        schema: 1,
+        event: field("event"),
+        title: field("title"),
+        status: field("status"),
+        heads: proof.heads.clone(),
+        files: all.iter().map(|(name, content)| File::new(name, content)).collect(),
+    }
+}
+
+fn describe(manifest: &Manifest, folder: &Path) -> String {
+    let Manifest { title, status, files, .. } = manifest;
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let (folder, names) = (folder.display(), names.join(", "));
+    format!("{title:?} ({status}): {names} and {MANIFEST} of {LINES} are in {folder}")
+}
+
+fn write_stdout(lines: &mut impl Read) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match io::copy(lines, &mut stdout).and_then(|_| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::of(Exit::Failed, "the export broke off")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_file(lines: &mut impl Read, file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let whole = || -> io::Result<()> {
+        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        io::copy(lines, &mut part)?;
+        part.as_file().sync_all()?;
+        part.persist(file)?;
+        Ok(())
+    };
+    let failed = format!("cannot write the export to {}", file.display());
+    let mut whole = whole;
+    whole().map_err(Failure::of(Exit::Failed, failed))
+}

@@ -1,0 +1,57 @@
+//! `starling replay`: an event folded again from an export's folder, without a node.
+
+use super::out::{say, say_json};
+use super::{Exit, Failure};
+use crate::export::{Replay, ReplayError, replay};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The folder that `export --out` wrote
+    #[arg(value_name = "EXPORT")]
+    folder: PathBuf,
+    /// Compare every file with what is folded, to the byte, instead of printing it
+    #[arg(long)]
+    verify: bool,
+    /// Print the outcome of --verify as JSON
+    #[arg(long, requires = "verify")]
+    json: bool,
+}
+
+/// Folds again.
+pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
+    let folder = if args.folder.is_file() { args.folder.parent() } else { None };
+    let folder = folder.unwrap_or(&args.folder);
+    let replayed = replay(folder).map_err(|error| {
+        let missing = matches!(&error, ReplayError::Unreadable { source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound);
+        let exit = if missing { Exit::NotFound } else { Exit::Invalid };
+        Failure::new(exit, format!("{}: {error}", folder.display()))
+    })?;
+    if !args.verify {
+        say(replayed.lines.trim_end())?;
+        return Ok(Exit::Done);
+    }
+    tell(&replayed, args.json)?;
+    Ok(if replayed.differences.is_empty() { Exit::Done } else { Exit::Invalid })
+}
+
+fn tell(replayed: &Replay, json: bool) -> Result<(), Failure> {
+    let Replay { manifest, compared, differences, .. } = replayed;
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    if json {
+        let verified = differences.is_empty();
+        let (event, status) = (&manifest.event, &manifest.status);
+        return say_json(&json!({ "event": event, "status": status, "verified": verified,
+            "files": compared, "differences": texts }));
+    }
+    match texts.is_empty() {
+        true => say(&format!(
+            "{:?} ({}): folded again, {compared} files are equal to the byte",
+            manifest.title, manifest.status
+        )),
+        false => say(&format!("{}\nNOT what the event folds to", texts.join("\n"))),
+    }
+}

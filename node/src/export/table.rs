@@ -1,0 +1,303 @@
+//! Lines to tables: a column for every field, in a fixed order, fields that are new to this version last.
+
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The three tables of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tables {
+    /// One row per answer that is held.
+    pub answers: Table,
+    /// One row per player.
+    pub players: Table,
+    /// One row per run of a question.
+    pub questions: Table,
+}
+
+/// A table by columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// What its files are called.
+    pub name: &'static str,
+    /// In order.
+    pub columns: Vec<Column>,
+    /// How many rows every column has.
+    pub rows: usize,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// The name of the field.
+    pub name: String,
+    /// Its values.
+    pub cells: Cells,
+}
+
+/// Values of one type; absent ones are gaps.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cells {
+    /// Whole numbers.
+    Whole(Vec<Option<i64>>),
+    /// True or false.
+    Flag(Vec<Option<bool>>),
+    /// Texts, and everything that is no single number or truth.
+    Text(Texts),
+}
+
+/// Many texts in one piece of memory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Texts {
+    text: String,
+    /// Where each ends, and whether it is there at all.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Texts {
+    /// The text of a row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&str> {
+        let (end, present) = *self.ends.get(row)?;
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        present.then(|| &self.text[start..end])
+    }
+
+    fn push(&mut self, text: Option<&str>) {
+        self.text.push_str(text.unwrap_or_default());
+        self.ends.push((self.text.len(), text.is_some()));
+    }
+}
+
+/// A line that is not one of an export.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} is no line of an export: {message}")]
+pub struct LineError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The lines of an export, each an object.
+///
+/// # Errors
+/// The first line that is none.
+pub(super) fn objects(
+    lines: &str,
+) -> impl Iterator<Item = Result<Map<String, Value>, LineError>> + '_ {
+    lines.lines().enumerate().map(|(index, line)| {
+        serde_json::from_str(line)
+            .map_err(|error| LineError { line: index + 1, message: error.to_string() })
+    })
+}
+
+impl Tables {
+    /// The tables of an export.
+    ///
+    /// # Errors
+    /// The first line that is not one of an export.
+    pub fn read(lines: &str) -> Result<Self, LineError> {
+        let mut building = Building::default();
+        for object in objects(lines) {
+            building.take(object?);
+        }
+        Ok(building.done())
+    }
+
+    /// All three.
+    pub fn all(&self) -> impl Iterator<Item = &Table> {
+        [&self.answers, &self.players, &self.questions].into_iter()
+    }
+}
+
+/// Tables that are being read.
+#[derive(Default)]
+struct Building {
+    answers: Rows,
+    players: Rows,
+    questions: Rows,
+    /// Names by player and questions by instance: answers are read with both beside them.
+    names: BTreeMap<String, String>,
+    texts: BTreeMap<u64, String>,
+    /// The question whose tally comes next.
+    pending: Option<Map<String, Value>>,
+}
+
+impl Building {
+    fn take(&mut self, mut object: Map<String, Value>) {
+        let kind = object.remove("type");
+        match kind.as_ref().and_then(Value::as_str).unwrap_or_default() {
+            "question" => {
+                self.flush();
+                if let Some((instance, text)) = instance_of(&object).zip(text_of(&object, "text")) {
+                    self.texts.insert(instance, text);
+                }
+                self.pending = Some(object);
+            }
+            "tally" => self.tally(object),
+            "player" => {
+                if let Some((player, name)) =
+                    text_of(&object, "player").zip(text_of(&object, "name"))
+                {
+                    self.names.insert(player, name);
+                }
+                self.players.push(&object);
+            }
+            "answer" => self.answer(object),
+            _ => {}
+        }
+    }
+
+    fn tally(&mut self, mut tally: Map<String, Value>) {
+        if let Some(question) = &mut self.pending
+            && question.get("instance") == tally.get("instance")
+        {
+            tally.remove("instance");
+            let counts = tally.remove("counts").unwrap_or_default();
+            question.insert("tally".to_owned(), counts);
+            question.extend(tally);
+        }
+        self.flush();
+    }
+
+    fn answer(&mut self, mut answer: Map<String, Value>) {
+        let name = text_of(&answer, "player").and_then(|player| self.names.get(&player));
+        if let Some(name) = name {
+            answer.insert("name".to_owned(), name.clone().into());
+        }
+        let question = instance_of(&answer).and_then(|instance| self.texts.get(&instance));
+        if let Some(question) = question {
+            answer.insert("question".to_owned(), question.clone().into());
+        }
+        self.answers.push(&answer);
+    }
+
+    fn flush(&mut self) {
+        if let Some(question) = self.pending.take() {
+            self.questions.push(&question);
+        }
+    }
+
+    fn done(mut self) -> Tables {
+        self.flush();
+        Tables {
+            answers: self.answers.done("answers", &ANSWER_FIELDS),
+            players: self.players.done("players", &PLAYER_FIELDS),
+            questions: self.questions.done("questions", &QUESTION_FIELDS),
+        }
+    }
+}
+
+fn text_of(object: &Map<String, Value>, field: &str) -> Option<String> {
+    object.get(field)?.as_str().map(str::to_owned)
+}
+
+fn instance_of(object: &Map<String, Value>) -> Option<u64> {
+    object.get("instance")?.as_u64()
+}
+
+/// Columns that are being filled.
+#[derive(Default)]
+struct Rows {
+    columns: BTreeMap<String, Cells>,
+    rows: usize,
+}
+
+impl Rows {
+    fn push(&mut self, object: &Map<String, Value>) {
+        for (name, value) in object {
+            if !self.columns.contains_key(name) {
+                self.columns.insert(name.clone(), Cells::gaps(value, self.rows));
+            }
+        }
+        for (name, cells) in &mut self.columns {
+            cells.push(object.get(name).unwrap_or(&Value::Null));
+        }
+        self.rows += 1;
+    }
+
+    /// The table, with columns for all of `fields` first, even where no row has one.
+    fn done(mut self, name: &'static str, fields: &[&str]) -> Table {
+        let rows = self.rows;
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for field in fields {
+            let cells = self.columns.remove(*field);
+            let cells = cells.unwrap_or_else(|| Cells::gaps(&Value::Null, rows));
+            columns.push(Column { name: (*field).to_owned(), cells });
+        }
+        columns.extend(self.columns.into_iter().map(|(name, cells)| Column { name, cells }));
+        Table { name, columns, rows }
+    }
+}
+
+impl Cells {
+    /// A column of the type of `value` that has been absent so far.
+    fn gaps(value: &Value, rows: usize) -> Self {
+        match value {
+            Value::Bool(_) => Cells::Flag(vec![None; rows]),
+            Value::Number(number) if number.is_i64() => Cells::Whole(vec![None; rows]),
+            _ => Cells::Text(Texts { text: String::new(), ends: vec![(0, false); rows] }),
+        }
+    }
+
+    fn push(&mut self, value: &Value) {
+        match (&mut *self, value) {
+            (Cells::Whole(cells), Value::Null) => cells.push(None),
+            (Cells::Flag(cells), Value::Null) => cells.push(None),
+            (Cells::Whole(cells), Value::Number(number)) if number.is_i64() => {
+                cells.push(number.as_i64());
+            }
+            (Cells::Flag(cells), Value::Bool(flag)) => cells.push(Some(*flag)),
+            (Cells::Text(cells), value) => cells.push(in_words(value).as_deref()),
+            (_, value) => {
+                *self = self.as_texts();
+                self.push(value);
+            }
+        }
+    }
+
+    /// The same column for values of more than one type.
+    fn as_texts(&self) -> Cells {
+        let mut texts = Texts::default();
+        for row in 0..self.len() {
+            texts.push(self.in_words(row).as_deref());
+        }
+        Cells::Text(texts)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Cells::Whole(cells) => cells.len(),
+            Cells::Flag(cells) => cells.len(),
+            Cells::Text(texts) => texts.ends.len(),
+        }
+    }
+
+    /// A cell as a person reads it.
+    pub(super) fn in_words(&self, row: usize) -> Option<String> {
+        match self {
+            Cells::Whole(cells) => cells[row].map(|number| number.to_string()),
+            Cells::Flag(cells) => cells[row].map(|flag| flag.to_string()),
+            Cells::Text(texts) => texts.get(row).map(str::to_owned),
+        }
+    }
+}
+
+/// Lists of plain values with semicolons between; whatever is deeper as JSON.
+fn in_words(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Array(list) if list.iter().all(|each| !each.is_array() && !each.is_object()) => {
+            let words = list.iter().map(|each| in_words(each).unwrap_or_default());
+            Some(words.collect::<Vec<_>>().join(";"))
+        }
+        other => Some(other.to_string()),
+    }
+}
+
+const ANSWER_FIELDS: [&str; 8] =
+    ["instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points"];
+const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
+const QUESTION_FIELDS: [&str; 9] =
+    ["instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status"];

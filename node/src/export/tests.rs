@@ -1,0 +1,259 @@
+//! Results in every format, read back by other hands, and the proof of them.
+
+use super::*;
+use crate::engine::{Claim, EventCore, Identity, Input, Output, Reply, Rules};
+use crate::service::view::{Command, CommandRequest};
+use calamine::{Data, Reader, Xlsx};
+use clap::ValueEnum;
+use crdt_state::{EventId, Mono, NodeId, Origin, PlayerId, Row};
+use gossip::replication::Config;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+use std::time::Duration;
+
+const SHOW: &str = r#"{"format": "starling-show/1", "title": "Sums, \"fast\"", "questions": [
+    {"text": "1 + 1?", "options": ["1", "2", "3"], "correct": 1},
+    {"text": "Even?", "options": ["2", "3", "4"], "correct": [0, 2], "multiple": true}]}"#;
+
+/// One node that plays a show alone.
+struct Show {
+    core: EventCore,
+    now: Mono,
+    tickets: u64,
+}
+
+impl Show {
+    fn ask(&mut self, input: impl FnOnce(u64) -> Input) -> Reply {
+        self.tickets += 1;
+        let wanted = self.tickets;
+        self.core.handle_input(self.now, input(wanted));
+        for _ in 0..1_000 {
+            self.core.settle(self.now);
+            while let Some(output) = self.core.poll_output() {
+                if let Output::Reply { ticket, reply } = output
+                    && ticket == wanted
+                {
+                    return reply;
+                }
+            }
+            self.now += Duration::from_millis(10);
+        }
+        panic!("no reply in ten seconds");
+    }
+
+    fn command(&mut self, command: Command) {
+        let expected = crate::engine::stage_view(self.core.state().stage());
+        let request = CommandRequest { command, expected, ms: None };
+        let reply = self.ask(|ticket| Input::Command { ticket, request });
+        assert!(matches!(reply, Reply::Commanded(_)), "{command:?}: {reply:?}");
+    }
+
+    fn join(&mut self, id: u128, name: &str) -> Row {
+        let (player, name) = (PlayerId(id), name.to_owned());
+        match self.ask(|ticket| Input::Join { ticket, player, name }) {
+            Reply::Joined { row, .. } => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(&mut self, id: u128, row: Row, instance: u32, choices: &[u8]) {
+        let claim = Claim { player: PlayerId(id), row, name: "x".into() };
+        let choices = choices.to_vec();
+        let reply = self.ask(|ticket| Input::Answer { ticket, claim, instance, choices });
+        assert!(matches!(reply, Reply::Answered(_)), "{reply:?}");
+    }
+}
+
+/// A show of two questions, three players and names that spreadsheets like to run.
+fn played() -> EventCore {
+    let identity = Identity {
+        event: EventId(0xe),
+        node: NodeId(1),
+        name: "n1".into(),
+        origin: Origin(1 << 60),
+    };
+    let core = EventCore::new(identity, Rules::default(), Config::default());
+    let mut show = Show { core, now: Duration::from_secs(10), tickets: 0 };
+    let script = crate::show::parse(SHOW).expect("it is a show");
+    show.ask(|ticket| Input::Create { ticket, script });
+    show.command(Command::Lobby);
+    let ada = show.join(1, "Ada, \"the\" first");
+    let eve = show.join(2, "=1+cmd|'/C calc'!A0");
+    show.join(3, "Zoë");
+    for instance in 1..=2 {
+        show.command(Command::Next);
+        show.command(Command::Open);
+        show.now += Duration::from_millis(2_000);
+        show.answer(1, ada, instance, &[1]);
+        show.now += Duration::from_millis(500);
+        show.answer(2, eve, instance, if instance == 1 { &[2] } else { &[0, 2] });
+        show.command(Command::Close);
+        show.command(Command::Tallies);
+        show.command(Command::Reveal);
+    }
+    show.core
+}
+
+fn lines() -> String {
+    String::from_utf8(played().export("123456").into()).expect("text")
+}
+
+fn file(format: Format, name: &str) -> Vec<u8> {
+    let all = files(&lines(), format).expect("all is well");
+    all.into_iter().find(|(known, _)| known == name).expect("the file is made").1
+}
+
+#[test]
+fn csv_has_a_row_per_answer_player_and_question() {
+    let answers = String::from_utf8(file(Format::Csv, "answers.csv")).unwrap();
+    let mut rows = answers.split("\r\n");
+    let header = "instance,question,player,name,choices,elapsed_ms,correct,points";
+    assert_eq!(rows.next(), Some(header));
+    let first = rows.next().unwrap();
+    assert!(first.starts_with("1,1 + 1?,"), "{first}");
+    assert!(first.contains(",\"Ada, \"\"the\"\" first\",1,2"), "{first}");
+    assert_eq!(answers.lines().count(), 5, "two players answered two questions");
+    let players = String::from_utf8(file(Format::Csv, "players.csv")).unwrap();
+    assert_eq!(players.lines().count(), 4);
+    assert!(players.contains(",'=1+cmd|'/C calc'!A0,"), "the formula is defused: {players}");
+    let questions = String::from_utf8(file(Format::Csv, "questions.csv")).unwrap();
+    assert!(questions.contains("Even?,2;3;4,0;2,1;1;1,"), "{questions}");
+}
+
+#[test]
+fn what_begins_like_a_formula_is_defused_and_numbers_are_not() {
+    for name in ["=1", "+1", "-1", "@x", "  =1", "\t=1", "＝1"] {
+        assert!(text::is_formula(name), "{name:?}");
+    }
+    for name in ["a=1", "1-1", "Zoë", ""] {
+        assert!(!text::is_formula(name), "{name:?}");
+    }
+    let line = r#"{"type":"player","player":"1","name":"-5","points":-5}"#;
+    let csv = files(line, Format::Csv).unwrap().remove(1);
+    let text = String::from_utf8(csv.1).unwrap();
+    assert_eq!(text.lines().nth(1), Some(",1,'-5,-5,"), "{text}");
+}
+
+#[test]
+fn a_workbook_is_read_back_with_texts_as_texts() {
+    let bytes = file(Format::Xlsx, "event.xlsx");
+    let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(&bytes)).unwrap();
+    assert_eq!(workbook.sheet_names(), ["answers", "players", "questions"]);
+    let players = workbook.worksheet_range("players").unwrap();
+    let names: Vec<&Data> = players.rows().skip(1).map(|row| &row[2]).collect();
+    let formula = Data::String("=1+cmd|'/C calc'!A0".into());
+    assert!(names.contains(&&formula) && names.contains(&&Data::String("Zoë".into())), "{names:?}");
+    assert!(workbook.worksheet_formula("players").unwrap().is_empty(), "nothing is ever run");
+    let points = workbook.worksheet_range("answers").unwrap();
+    assert!(matches!(points.get_value((1, 7)), Some(Data::Float(points)) if *points > 0.0));
+    assert_eq!(bytes, file(Format::Xlsx, "event.xlsx"), "equal results are equal bytes");
+}
+
+#[test]
+fn parquet_is_read_back_row_by_row() {
+    let bytes = bytes::Bytes::from(file(Format::Parquet, "answers.parquet"));
+    let reader = SerializedFileReader::new(bytes).unwrap();
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 4);
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    let columns: Vec<(String, Field)> =
+        rows[0].get_column_iter().map(|(name, field)| (name.clone(), field.clone())).collect();
+    let field = |name: &str| &columns.iter().find(|(known, _)| known == name).unwrap().1;
+    assert_eq!(field("name"), &Field::Str("Ada, \"the\" first".into()));
+    assert_eq!(field("correct"), &Field::Bool(true));
+    assert!(matches!(field("elapsed_ms"), Field::Long(2_000..2_600)), "{columns:?}");
+}
+
+#[test]
+fn json_gathers_the_lines_by_type() {
+    let document: serde_json::Value =
+        serde_json::from_slice(&file(Format::Json, "event.json")).unwrap();
+    assert_eq!(document["event"]["title"], "Sums, \"fast\"");
+    let count = |name: &str| document[name].as_array().map(Vec::len);
+    let counts = ["questions", "tallies", "players", "answers"].map(count);
+    assert_eq!(counts, [Some(2), Some(2), Some(3), Some(4)]);
+}
+
+#[test]
+fn fields_of_later_versions_become_columns_and_mixed_types_texts() {
+    let lines = "{\"type\":\"player\",\"player\":\"1\",\"team\":1}\n\
+        {\"type\":\"player\",\"player\":\"2\",\"team\":\"red\",\"lives\":3}\n{\"type\":\"news\"}\n";
+    let tables = Tables::read(lines).unwrap();
+    let names: Vec<&str> = tables.players.columns.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["rank", "player", "name", "points", "correct_ms", "lives", "team"]);
+    let team = &tables.players.columns[6].cells;
+    assert_eq!((team.in_words(0), team.in_words(1)), (Some("1".into()), Some("red".into())));
+    let error = Tables::read("{\"type\":\"event\"}\nnonsense").unwrap_err();
+    assert_eq!(error.line, 2);
+}
+
+/// The folder that a host gets.
+fn folder() -> tempfile::TempDir {
+    let proof = played().proof(Duration::from_secs(60), "123456");
+    let proof = Proof::decode(&String::from_utf8(proof.encode()).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    crate::cli::write_folder(&proof, Format::value_variants(), folder.path()).unwrap();
+    folder
+}
+
+fn differences(folder: &Path) -> Vec<String> {
+    let replayed = replay(folder).expect("it can be folded");
+    replayed.differences.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_export_folds_again_to_the_byte() {
+    let folder = folder();
+    assert_eq!(differences(folder.path()), Vec::<String>::new());
+    let replayed = replay(folder.path()).unwrap();
+    assert_eq!((replayed.lines, replayed.compared), (lines(), 10));
+    assert!(!replayed.manifest.heads.is_empty());
+}
+
+#[test]
+fn every_changed_byte_is_found_and_named() {
+    for entry in fs::read_dir(folder().path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == MANIFEST {
+            continue;
+        }
+        let folder = folder();
+        let path = folder.path().join(&name);
+        let intact = fs::read(&path).unwrap();
+        for at in [0, intact.len() / 2, intact.len() - 1] {
+            let mut bytes = intact.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            match replay(folder.path()) {
+                Ok(found) if name == STATE => assert!(!found.differences.is_empty(), "{name} {at}"),
+                Ok(found) => {
+                    assert_eq!(found.differences.len(), 1, "{name} {at}");
+                    let found = &found.differences[0];
+                    assert_eq!((found.file.as_str(), found.byte), (name.as_str(), at), "{found}");
+                }
+                Err(error) => assert!(name == STATE, "{name} {at}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_result_changed_together_with_its_hash_is_still_found() {
+    let folder = folder();
+    let path = folder.path().join(LINES);
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = text.replacen("\"rank\":1", "\"rank\":9", 1);
+    assert_ne!(text, changed);
+    let line = text.lines().position(|line| line.contains("\"rank\":1")).unwrap() + 1;
+    fs::write(&path, &changed).unwrap();
+    let mut manifest: Manifest =
+        serde_json::from_slice(&fs::read(folder.path().join(MANIFEST)).unwrap()).unwrap();
+    let file = manifest.files.iter_mut().find(|file| file.name == LINES).unwrap();
+    *file = File::new(LINES, changed.as_bytes());
+    fs::write(folder.path().join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let found = differences(folder.path());
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{LINES}:{line}: ")), "{found:?}");
+    assert!(found[0].contains("rank\\\":9") && found[0].contains("rank\\\":1"), "{found:?}");
+}
