@@ -30,6 +30,7 @@ pub mod engagement;
 pub mod event;
 pub mod id;
 pub mod lattice;
+pub mod name;
 pub mod named;
 pub mod players;
 pub mod stage;

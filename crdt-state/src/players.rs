@@ -15,6 +15,7 @@ mod rows;
 use crate::caps;
 use crate::column::BLOCK;
 use crate::id::{Origin, PlayerId, Row};
+use crate::name::skeleton;
 use aliases::Aliases;
 use crdts::CvRDT;
 use index::Index;
@@ -197,7 +198,7 @@ impl Players {
         self.handle(row).is_some_and(|handle| self.aliases.is_aliased(handle))
     }
 
-    /// Whether somebody else already bears this name, in any spelling of case and space.
+    /// Whether somebody else already bears this name, or one that looks the same.
     #[must_use]
     pub fn is_taken(&self, name: &str, by_other_than: PlayerId) -> bool {
         self.named(name).any(|(_, player)| player.id != by_other_than)
@@ -215,13 +216,13 @@ impl Players {
         }
     }
 
-    /// Every row that bears a name, in any spelling.
+    /// Every row that bears a name, or one that looks the same.
     fn named(&self, name: &str) -> impl Iterator<Item = (Handle, Player<'_>)> {
-        let (tag, wanted) = (name_tag(name), normalized(name));
+        let (tag, wanted) = (name_tag(name), skeleton(name));
         let tagged = self.by_name.all(spread(tag)).filter(move |(held, _)| *held == tag);
         tagged
             .filter_map(|(_, handle)| Some((handle, self.at(handle)?)))
-            .filter(move |(_, player)| normalized(player.name) == wanted)
+            .filter(move |(_, player)| skeleton(player.name) == wanted)
     }
 
     /// The next free row number of `origin`.
@@ -383,56 +384,6 @@ fn id_hash(id: PlayerId) -> u64 {
 /// A tag's bits, spread over all that an index looks at.
 fn spread(tag: u32) -> u64 {
     u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// One spelling for all that a person would call the same name.
-fn normalized(name: &str) -> String {
-    name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-}
-
-/// A name that cannot be shown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Nothing is left after trimming.
-    #[error("the name is empty")]
-    Empty,
-    /// It would break layouts and frames.
-    #[error("the name has {bytes} bytes, at most {max} are possible")]
-    Long {
-        /// What it has.
-        bytes: usize,
-        /// What it may have.
-        max: usize,
-    },
-    /// It would not be what it looks like.
-    #[error("the name contains the control character U+{code:04X}")]
-    Control {
-        /// The first such character.
-        code: u32,
-    },
-}
-
-/// Trims a name and checks that it can be shown.
-///
-/// # Errors
-/// When it is empty, too long or contains control characters.
-pub fn check_name(name: &str) -> Result<String, NameError> {
-    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some(control) = name.chars().find(|c| c.is_control() || is_invisible(*c)) {
-        return Err(NameError::Control { code: control.into() });
-    }
-    match name.len() {
-        0 => Err(NameError::Empty),
-        bytes if bytes > caps::NAME_BYTES_MAX => {
-            Err(NameError::Long { bytes, max: caps::NAME_BYTES_MAX })
-        }
-        _ => Ok(name),
-    }
-}
-
-/// Zero-width and direction-changing characters, with which one name could pass for another.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl PartialEq for Players {

@@ -65,7 +65,7 @@ async fn a_join_that_cannot_be_is_refused_with_its_own_word() {
     check_refused(&cluster, &namesake, &namesake.topic("connect"), "name_taken", 0x87).await;
 
     let nameless = Player::start(options(&cluster, " "), cluster.directory());
-    check_refused(&cluster, &nameless, &nameless.topic("connect"), "name_invalid", 0x87).await;
+    check_refused(&cluster, &nameless, &nameless.topic("connect"), "name_empty", 0x87).await;
 
     let view = cluster.wait_host(0, "the lobby", WAIT_MAX, |_| true);
     let lock = cluster.command(0, Command::Lock, view.live.stage);

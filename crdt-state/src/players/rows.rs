@@ -1,9 +1,10 @@
 //! Rows in blocks: ids side by side, names in one text per block.
 
-use super::{Player, normalized};
+use super::Player;
 use crate::caps;
 use crate::column::BLOCK;
 use crate::id::{Origin, PlayerId};
+use crate::name::{folded_ascii, is_plain, skeleton};
 use std::sync::OnceLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -161,21 +162,20 @@ impl Rows {
     }
 }
 
-/// A hash of a name that is equal for all that a person would call the same name.
+/// A hash of a name that is equal for all that a person would call the same name: that of its skeleton,
+/// made in place where the name is as plain as most.
 pub(super) fn name_tag(name: &str) -> u32 {
-    if !name.is_ascii() || name.len() > caps::NAME_BYTES_MAX {
-        return xxh3_64_with_seed(normalized(name).as_bytes(), 0) as u32;
+    let is_short = |byte: u8| is_plain(byte) || byte == b' ';
+    if name.len() > caps::NAME_BYTES_MAX || !name.bytes().all(is_short) {
+        return xxh3_64_with_seed(skeleton(name).as_bytes(), 0) as u32;
     }
-    let (mut buffer, mut length) = ([0u8; caps::NAME_BYTES_MAX + 1], 0);
-    for word in name.split_whitespace() {
-        if length > 0 {
-            buffer[length] = b' ';
+    let (mut buffer, mut length) = ([0u8; 2 * caps::NAME_BYTES_MAX + 1], 0);
+    for word in name.split_ascii_whitespace() {
+        let space = if length > 0 { Some(b' ') } else { None };
+        for byte in space.into_iter().chain(word.bytes().flat_map(folded_ascii)) {
+            buffer[length] = byte;
             length += 1;
         }
-        let place = &mut buffer[length..length + word.len()];
-        place.copy_from_slice(word.as_bytes());
-        place.make_ascii_lowercase();
-        length += word.len();
     }
     xxh3_64_with_seed(&buffer[..length], 0) as u32
 }
@@ -189,7 +189,7 @@ mod tests {
         #[test]
         fn spellings_of_one_name_have_one_tag(name in "[ -~äÄ]{0,20}") {
             let tag = |name: &str| name_tag(name);
-            prop_assert_eq!(tag(&name), xxh3_64_with_seed(normalized(&name).as_bytes(), 0) as u32);
+            prop_assert_eq!(tag(&name), xxh3_64_with_seed(skeleton(&name).as_bytes(), 0) as u32);
             prop_assert_eq!(tag(&format!("  {} ", name.to_ascii_uppercase())), tag(&name));
         }
 

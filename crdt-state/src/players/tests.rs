@@ -40,14 +40,6 @@ fn a_name_taken_on_two_nodes_shows_one_suffix_on_both() {
 }
 
 #[test]
-fn a_name_that_cannot_be_shown_is_refused() {
-    assert_eq!(check_name("  Ada   L. "), Ok("Ada L.".into()));
-    assert_eq!(check_name(" "), Err(NameError::Empty));
-    assert_eq!(check_name("a\u{202e}b"), Err(NameError::Control { code: 0x202e }));
-    assert!(matches!(check_name(&"x".repeat(49)), Err(NameError::Long { bytes: 49, .. })));
-}
-
-#[test]
 fn a_clone_is_a_cut() {
     let mut players = players([(row(1, 0), player(1, "Ada"))]);
     let cut = players.clone();
@@ -75,7 +67,7 @@ impl Model {
 
     fn shown_name(&self, id: PlayerId) -> Option<String> {
         let name = &self.0[self.rows_of(id).first()?].1;
-        let same = |other: &str| normalized(other) == normalized(name);
+        let same = |other: &str| skeleton(other) == skeleton(name);
         let (first, _) = self.0.values().find(|(_, other)| same(other))?;
         let bare = *first == id;
         Some(if bare { name.clone() } else { format!("{name} ({:04x})", id.0 as u16) })
@@ -88,7 +80,8 @@ impl Model {
         for id in (0..8).map(PlayerId) {
             assert_eq!(players.rows_of(id).collect::<Vec<_>>(), self.rows_of(id));
             assert_eq!(players.shown_name(id), self.shown_name(id));
-            let taken = self.0.values().any(|(of, name)| *of != id && normalized(name) == "p 1");
+            let taken =
+                self.0.values().any(|(of, name)| *of != id && skeleton(name) == skeleton("p 1"));
             assert_eq!(players.is_taken(" P  1", id), taken);
         }
         let rows = players.rows().map(|(row, p)| (row, (p.id, p.name.to_owned())));

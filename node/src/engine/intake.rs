@@ -13,7 +13,6 @@ use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, encode};
 use crdt_state::named::LOBBY_LOCK;
-use crdt_state::players::check_name;
 use crdt_state::{Cell, EventId, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -164,9 +163,7 @@ impl EventCore {
             return Err(Refusal::new("not_open", "the lobby is not open yet")
                 .hint("wait until the host opens it"));
         }
-        let name = check_name(name).map_err(|error| {
-            Refusal::new("name_invalid", error.to_string()).hint("choose another name")
-        })?;
+        let name = self.check_name(name)?;
         if state.named.is_on(LOBBY_LOCK) {
             return Err(Refusal::new("locked", "the host has locked the lobby"));
         }

@@ -12,6 +12,7 @@ mod inboxes;
 mod intake;
 mod io;
 mod listing;
+mod names;
 mod owner;
 mod proof;
 mod publisher;

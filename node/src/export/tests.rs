@@ -81,7 +81,7 @@ fn played() -> EventCore {
     show.ask(|ticket| Input::Create { ticket, script });
     show.command(Command::Lobby);
     let ada = show.join(1, "Ada, \"the\" first");
-    let eve = show.join(2, "=1+cmd|'/C calc'!A0");
+    let eve = show.join(2, "=1+1");
     show.join(3, "Zoë");
     for instance in 1..=2 {
         show.command(Command::Next);
@@ -118,7 +118,7 @@ fn csv_has_a_row_per_answer_player_and_question() {
     assert_eq!(answers.lines().count(), 5, "two players answered two questions");
     let players = String::from_utf8(file(Format::Csv, "players.csv")).unwrap();
     assert_eq!(players.lines().count(), 4);
-    assert!(players.contains(",'=1+cmd|'/C calc'!A0,"), "the formula is defused: {players}");
+    assert!(players.contains(",'=1+1,"), "the formula is defused: {players}");
     let questions = String::from_utf8(file(Format::Csv, "questions.csv")).unwrap();
     assert!(questions.contains("Even?,2;3;4,0;2,1;1;1,"), "{questions}");
 }
@@ -144,7 +144,7 @@ fn a_workbook_is_read_back_with_texts_as_texts() {
     assert_eq!(workbook.sheet_names(), ["answers", "players", "questions"]);
     let players = workbook.worksheet_range("players").unwrap();
     let names: Vec<&Data> = players.rows().skip(1).map(|row| &row[2]).collect();
-    let formula = Data::String("=1+cmd|'/C calc'!A0".into());
+    let formula = Data::String("=1+1".into());
     assert!(names.contains(&&formula) && names.contains(&&Data::String("Zoë".into())), "{names:?}");
     assert!(workbook.worksheet_formula("players").unwrap().is_empty(), "nothing is ever run");
     let points = workbook.worksheet_range("answers").unwrap();

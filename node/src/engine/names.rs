@@ -1,0 +1,50 @@
+//! Which names a show takes, beyond what can be shown at all.
+//!
+//! The filter is the ingress node's decision, like every join: what it refuses never becomes state, so it need
+//! not be the same on every node. A host switches it off with the setting `name_filter`.
+
+use super::core::EventCore;
+use crate::service::view::Refusal;
+use crdt_state::name;
+use rustrict::{Censor, Type};
+
+/// The setting that says whether names are filtered.
+const NAME_FILTER: &str = "name_filter";
+
+impl EventCore {
+    /// The name as it will be shown.
+    ///
+    /// # Errors
+    /// `name_empty`, `name_long`, `name_control`, `name_mixed`, `name_profane`.
+    pub(super) fn check_name(&self, typed: &str) -> Result<String, Refusal> {
+        let another = |refusal: Refusal| refusal.hint("choose another name");
+        let name = name::check_name(typed)
+            .map_err(|error| another(Refusal::new(error.code(), error.to_string())))?;
+        let is_filtered = self.state().named.setting(NAME_FILTER) != Some("off");
+        if is_filtered && is_profane(&name) {
+            return Err(another(Refusal::new("name_profane", "this name is not shown here")));
+        }
+        Ok(name)
+    }
+}
+
+/// Whether the library finds a name inappropriate; it looks through spacing, accents and digits by itself.
+fn is_profane(name: &str) -> bool {
+    Censor::from_str(name).analyze().is(Type::INAPPROPRIATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_profane;
+
+    #[test]
+    fn swearing_is_found_in_its_disguises_and_names_of_places_are_not() {
+        for name in ["fuck you", "FuCk", "f u c k", "sh1thead"] {
+            assert!(is_profane(name), "{name}");
+        }
+        for name in ["Ada", "Scunthorpe", "Essex", "Player 17", "Crowd 1", "Zoë", "Dr. Cassandra"]
+        {
+            assert!(!is_profane(name), "{name}");
+        }
+    }
+}
