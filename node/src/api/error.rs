@@ -32,7 +32,8 @@ impl ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code.as_str() {
-            "pin_unknown" | "event_unknown" | "node_unknown" => StatusCode::NOT_FOUND,
+            "pin_unknown" | "event_unknown" | "player_unknown" | "round_unknown"
+            | "node_unknown" => StatusCode::NOT_FOUND,
             "event_archived" => StatusCode::GONE,
             "show_invalid" => StatusCode::UNPROCESSABLE_ENTITY,
             "stage_moved" | "not_possible" | "ended" | "not_over" | "node_alive" => {

@@ -4,15 +4,20 @@ use super::auth::Caller;
 use super::request::{Event, Payload, Segment};
 use super::stream::{self, Every, Newest};
 use super::{Api, ApiError};
-use crate::service::view::{ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView};
+use crate::service::explain::ExplainView;
+use crate::service::view::{
+    ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView, Refusal,
+};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crdt_state::EventId;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// What a PIN means.
@@ -146,6 +151,28 @@ pub(super) async fn proof(
 ) -> Result<Response, ApiError> {
     caller.host_or_ops(&api, event)?;
     Ok(lines_of(event, api.hosts.proof(event).await?))
+}
+
+/// Which player and round are to be explained.
+#[derive(Deserialize)]
+pub(super) struct Complaint {
+    player: String,
+    round: u32,
+}
+
+/// Why a player has what a round gave.
+pub(super) async fn explain(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    complaint: Result<Query<Complaint>, QueryRejection>,
+) -> Result<Json<ExplainView>, ApiError> {
+    caller.host_or_ops(&api, event)?;
+    let Query(Complaint { player, round }) = complaint.map_err(|error| {
+        let refusal = Refusal::new("query_malformed", error.body_text());
+        ApiError::from(refusal.hint("ask with ?player=ID-OR-NAME&round=NUMBER"))
+    })?;
+    Ok(Json(api.hosts.explain(event, player, round).await?))
 }
 
 fn lines_of(event: EventId, lines: Bytes) -> Response {

@@ -110,6 +110,7 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/events/{event}/export", get(events::export))
         .route("/api/v1/events/{event}/archive", post(events::archive))
         .route("/api/v1/events/{event}/proof", get(events::proof))
+        .route("/api/v1/events/{event}/explain", get(events::explain))
 }
 
 fn node_routes() -> Router<Api> {

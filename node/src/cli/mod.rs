@@ -9,6 +9,7 @@ mod dev;
 mod drain;
 mod event;
 mod exit;
+mod explain;
 mod export;
 mod key;
 mod look;
@@ -79,6 +80,8 @@ enum Command {
     Undrain(drain::UndrainArgs),
     /// Write an event's results out: JSON lines, or files of several formats
     Export(export::ExportArgs),
+    /// Say why a player has the points that a round gave
+    Explain(explain::ExplainArgs),
     /// Fold an event again from its export, and compare
     Replay(replay::ReplayArgs),
 }
@@ -109,6 +112,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Drain(args) => drain::drain(&args),
         Command::Undrain(args) => drain::undrain(&args),
         Command::Export(args) => export::export(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

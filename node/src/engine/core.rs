@@ -11,6 +11,7 @@
 
 use super::carried::Carried;
 use super::director::Director;
+use super::explain::TurnedAway;
 use super::forget::Lateness;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
@@ -39,6 +40,7 @@ pub struct EventCore {
     pub(super) director: Director,
     pub(super) batch: Batch,
     pub(super) held: Held,
+    pub(super) turned_away: TurnedAway,
     pub(super) late: Lateness,
     /// The nodes of the peers that are connected.
     pub(super) connected: BTreeMap<Origin, NodeId>,
@@ -95,6 +97,7 @@ impl EventCore {
             replica,
             batch: Batch::default(),
             held: Held::default(),
+            turned_away: TurnedAway::default(),
             late: Lateness::default(),
             connected: BTreeMap::new(),
             gone_since: BTreeMap::new(),

@@ -227,7 +227,10 @@ impl EventCore {
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
         }
         match self.check_answer(now, instance, choices) {
-            Err(refusal) => self.refuse(ticket, refusal),
+            Err(refusal) => {
+                self.turn_away(now, instance, claim.player, &refusal);
+                self.refuse(ticket, refusal);
+            }
             Ok((question, elapsed_ms, choice)) => {
                 let value = u32::from(choice);
                 let cell = Cell::new(elapsed_ms, self.identity.origin, value);

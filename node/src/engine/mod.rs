@@ -6,6 +6,7 @@ mod commands;
 mod core;
 mod coverage;
 mod director;
+mod explain;
 mod export;
 mod forget;
 mod inboxes;

@@ -3,6 +3,7 @@
 use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
 use crate::service::Hosts;
+use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
     Imported, LiveView, MemberView, PinView, Refusal, StatusView,
@@ -140,6 +141,17 @@ impl Hosts for Hub {
             Some(refusal) if view.origins == 0 => Err(refusal),
             _ => Ok(view),
         }
+    }
+
+    async fn explain(
+        &self,
+        event: EventId,
+        player: String,
+        round: u32,
+    ) -> Result<ExplainView, Refusal> {
+        let owner = self.owner(event)?;
+        let explained = owner.read(move |core, _, _| core.explain(&player, round));
+        explained.await.ok_or_else(stopping)?
     }
 
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {

@@ -3,6 +3,7 @@
 //! The MQTT edge and the HTTP API know nothing of engines, lanes or peers; the engine knows nothing
 //! of sockets. Between them stand these two traits and the payload types of [`view`].
 
+pub mod explain;
 mod frame;
 mod ops;
 pub mod view;
@@ -13,6 +14,7 @@ pub use ops::Ops;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::{EventId, NodeId, PlayerId};
+use explain::ExplainView;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use view::{
@@ -149,7 +151,18 @@ pub trait Hosts: Send + Sync + 'static {
     /// `node_alive`, `node_unknown`.
     async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal>;
 
-    /// The same lines, and in one more line the state that they were folded from.
+    /// Why a player, by id or shown name, has what a round gave.
+    ///
+    /// # Errors
+    /// `event_unknown`, `player_unknown`, `round_unknown`.
+    async fn explain(
+        &self,
+        event: EventId,
+        player: String,
+        round: u32,
+    ) -> Result<ExplainView, Refusal>;
+
+    /// The same lines as [`Hosts::export`], and in one more line the state that they were folded from.
     ///
     /// # Errors
     /// `event_unknown`.

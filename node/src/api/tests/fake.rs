@@ -1,5 +1,6 @@
 //! A node with one event, whose every answer is known.
 
+use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
     HostQuestion, HostView, Imported, LiveView, MemberEventView, MemberView, NodeLinks, PhaseView,
@@ -130,6 +131,10 @@ impl Hosts for FakeNode {
 
     async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal> {
         Ok(ForgetView { node, events: 1, origins: 1, firm: true })
+    }
+
+    async fn explain(&self, _: EventId, player: String, _: u32) -> Result<ExplainView, Refusal> {
+        Err(Refusal::new("player_unknown", player))
     }
 
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {

@@ -1,0 +1,70 @@
+//! Why a player has the points that a round gave: the answer to every complaint, in one piece.
+
+use super::view::StageView;
+use crdt_state::{EventId, PlayerId};
+use serde::{Deserialize, Serialize};
+
+/// Why a player has what a round gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainView {
+    /// The event.
+    pub event: EventId,
+    /// Who.
+    pub player: PlayerId,
+    /// The name as shown.
+    pub name: String,
+    /// Which run.
+    pub round: u32,
+    /// Where the event stands.
+    pub stage: StageView,
+    /// The question's number, from 1, and what it asks.
+    pub number: u32,
+    /// What is asked.
+    pub question: String,
+    /// For how long it was open, in milliseconds, extensions included.
+    pub open_ms: u32,
+    /// For how long after that an answer is still taken, in milliseconds.
+    pub grace_ms: u64,
+    /// The answer that counts; nothing if none is held.
+    pub receipt: Option<HeldView>,
+    /// What was turned away, as far as the node that tells knows.
+    pub refused: Vec<TurnedAwayView>,
+    /// The correct choices, from the close on.
+    pub correct: Option<Vec<u8>>,
+    /// How an answer is scored, in words; from the close on.
+    pub rule: Option<String>,
+    /// The rule with this answer's numbers; from the close on.
+    pub arithmetic: Option<String>,
+    /// What the answer gave; from the close on.
+    pub points: Option<u32>,
+    /// The reason in one sentence.
+    pub verdict: String,
+}
+
+/// The answer that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// What was chosen, from 0.
+    pub choices: Vec<u8>,
+    /// When, counted from the opening at the node that took it.
+    pub elapsed_ms: u32,
+    /// The names of the nodes that may have taken it: the answer keeps 16 bits of its origin.
+    pub taken_by: Vec<String>,
+    /// How many rows the player has; more than one where several nodes took the player at once.
+    pub rows: usize,
+}
+
+/// An answer that a node turned away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnedAwayView {
+    /// The node.
+    pub node: String,
+    /// The word of the refusal.
+    pub code: String,
+    /// Its sentence.
+    pub message: String,
+    /// When it came, counted from the opening there; nothing before it.
+    pub elapsed_ms: Option<u64>,
+    /// How often.
+    pub times: u32,
+}
