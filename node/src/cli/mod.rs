@@ -17,6 +17,7 @@ mod node;
 mod out;
 mod parts;
 mod progress;
+mod rehearse;
 mod replay;
 mod serve;
 mod show;
@@ -82,6 +83,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Say why a player has the points that a round gave
     Explain(explain::ExplainArgs),
+    /// Play a whole show with a built-in crowd
+    Rehearse(rehearse::RehearseArgs),
     /// Fold an event again from its export, and compare
     Replay(replay::ReplayArgs),
 }
@@ -113,6 +116,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Undrain(args) => drain::undrain(&args),
         Command::Export(args) => export::export(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Rehearse(args) => rehearse::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

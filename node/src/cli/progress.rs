@@ -13,6 +13,11 @@ impl Progress {
         Self::new(doing, total, "{msg:>10} [{bar:40}] {bytes} of {total_bytes}, {eta} left")
     }
 
+    /// Work on `total` things.
+    pub(super) fn steps(doing: &str, total: u64) -> Self {
+        Self::new(doing, total, "{msg:>10} [{bar:40}] {pos} of {len}")
+    }
+
     fn new(doing: &str, total: u64, template: &str) -> Self {
         let target = match std::io::stderr().is_terminal() {
             true => ProgressDrawTarget::stderr_with_hz(10),

@@ -1,0 +1,50 @@
+//! The judge of a rehearsal.
+
+use super::crowd::{Given, Record};
+use super::report::Report;
+use crdt_state::PlayerId;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const EXPORT: &str = r#"{"type":"event","status":"final"}
+{"type":"player","player":"00000000000000000000000000000001","name":"Crowd 1","points":900,"rank":1}
+{"type":"player","player":"00000000000000000000000000000002","name":"Crowd 2","points":0,"rank":2}
+{"type":"answer","instance":1,"player":"00000000000000000000000000000001","choices":[1]}
+{"type":"answer","instance":1,"player":"00000000000000000000000000000002","choices":[0]}
+"#;
+
+fn record(id: u128, choices: &[u8]) -> Record {
+    let given = Given {
+        choices: choices.to_vec(),
+        acknowledged: Some(Duration::from_micros(1_500)),
+        ..Given::default()
+    };
+    let answers = BTreeMap::from([(1, given)]);
+    Record { player: Some(PlayerId(id)), answers, ended: true, ..Record::default() }
+}
+
+#[test]
+fn what_is_in_the_result_is_neither_lost_nor_doubled() {
+    let report = Report::new(&[record(1, &[1]), record(2, &[0])], 2, EXPORT);
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.sent, report.acknowledged, report.status.as_str()), (2, 2, "final"));
+    assert!((report.acknowledged_ms.p99 - 1.5).abs() < f64::EPSILON, "{report:?}");
+    assert_eq!(report.board[0], (1, "Crowd 1".into(), 900));
+}
+
+#[test]
+fn an_acknowledged_answer_that_is_missing_or_another_is_lost() {
+    let report = Report::new(&[record(1, &[0]), record(3, &[0])], 2, EXPORT);
+    assert_eq!((report.lost, report.is_good()), (2, false));
+    let mut late = record(3, &[0]);
+    late.answers.get_mut(&1).unwrap().refused = Some("late".into());
+    let report = Report::new(&[record(1, &[1]), late], 2, EXPORT);
+    assert_eq!((report.lost, report.acknowledged, report.refused["late"]), (0, 1, 1));
+}
+
+#[test]
+fn an_answer_that_counts_twice_is_doubled() {
+    let twice = format!("{EXPORT}{}\n", EXPORT.lines().nth(3).unwrap());
+    let report = Report::new(&[record(1, &[1])], 1, &twice);
+    assert_eq!((report.doubled, report.is_good()), (1, false));
+}
