@@ -318,7 +318,7 @@ impl Client {
         match packet[0] >> 4 {
             2 if body[1] == 0 => self.on_connack().await?,
             3 => self.on_message(body),
-            4 if body.len() < 3 || body[2] == 0 => self.on_puback(body),
+            4 if body.len() < 3 || body[2] < 0x80 => self.on_puback(body),
             9 if !matches!(self.shared.plan.target, Target::Starling(_)) => self.on_joined(),
             9 => {}
             _ => return Err(format!("{packet:02x?}")),
