@@ -8,7 +8,7 @@ use crate::service::view::InboxMessage;
 use crate::service::{Frame, inbox_topic};
 use crdt_state::PlayerId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// Messages that wait for one connection: a receipt, a result and a few more.
@@ -18,17 +18,26 @@ const PER_PLAYER: usize = 8;
 
 type Queues = BTreeMap<PlayerId, Vec<mpsc::Sender<Arc<Frame>>>>;
 
+/// Shards of the open inboxes, by slot: no lock is shared by all players.
+const SHARDS: usize = 64;
+
 /// All open inboxes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inboxes {
-    queues: Mutex<Queues>,
+    shards: Vec<Mutex<Queues>>,
+}
+
+impl Default for Inboxes {
+    fn default() -> Self {
+        Inboxes { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
 }
 
 impl Inboxes {
     /// Opens an inbox.
     pub fn open(&self, player: PlayerId) -> mpsc::Receiver<Arc<Frame>> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let mut queues = self.lock();
+        let mut queues = self.shard(player);
         let open = queues.entry(player).or_default();
         open.retain(|queue| !queue.is_closed());
         if open.len() >= PER_PLAYER {
@@ -40,7 +49,7 @@ impl Inboxes {
 
     /// Puts a message into every open inbox of a player. Returns whether there is one.
     pub fn deliver(&self, player: PlayerId, message: &InboxMessage) -> bool {
-        let mut queues = self.lock();
+        let mut queues = self.shard(player);
         let Some(open) = queues.get_mut(&player) else { return false };
         let payload = serde_json::to_vec(message).expect("our own messages encode into memory");
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
@@ -54,17 +63,25 @@ impl Inboxes {
 
     /// The players with an open inbox.
     pub fn players(&self) -> BTreeSet<PlayerId> {
-        let mut queues = self.lock();
-        queues.retain(|_, open| {
-            open.retain(|queue| !queue.is_closed());
-            !open.is_empty()
-        });
-        queues.keys().copied().collect()
+        let mut players = BTreeSet::new();
+        for shard in &self.shards {
+            let mut queues = lock(shard);
+            queues.retain(|_, open| {
+                open.retain(|queue| !queue.is_closed());
+                !open.is_empty()
+            });
+            players.extend(queues.keys());
+        }
+        players
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, player: PlayerId) -> MutexGuard<'_, Queues> {
+        lock(&self.shards[usize::from(player.slot()) % SHARDS])
     }
+}
+
+fn lock(shard: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
