@@ -79,7 +79,8 @@ impl Edge {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let serving = serve(io, remote, self);
+        // Boxed: each state of what is around it would carry room for all of it.
+        let serving = Box::pin(serve(io, remote, self));
         let closed = match &self.supervisor {
             Some(supervisor) => supervisor.contain(serving).await.unwrap_or_else(|| {
                 self.counters.closed(Closed::Panicked);

@@ -70,7 +70,7 @@ impl Output {
             self.unflushed = false;
         }
         self.stalled_since = None;
-        if self.queue.capacity() > KEPT_SLOTS_MAX {
+        if self.queue.capacity() > KEPT_SLOTS_MAX && self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
         Poll::Ready(Ok(()))
@@ -107,4 +107,4 @@ impl Output {
 /// More packets per system call gain nothing measurable.
 const SLICES_MAX: usize = 16;
 /// A longer queue's memory is given back once it is empty.
-const KEPT_SLOTS_MAX: usize = 16;
+const KEPT_SLOTS_MAX: usize = 4;

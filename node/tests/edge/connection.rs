@@ -705,9 +705,12 @@ async fn a_connection_without_traffic_is_small() {
     let (io, _theirs) = duplex(64);
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
     let edge = Edge::new(FakePlayers::new(), Limits::default());
-    let future = serve(io, remote, &edge);
-    let bytes = size_of_val(&future);
+    let bytes = size_of_val(&serve(io, remote, &edge));
     assert!(bytes <= 2048, "the whole state of a connection takes {bytes} bytes");
+    // What contains its panics holds it by a pointer, once and not in each of its own states.
+    let admission = edge.admit().unwrap();
+    let bytes = size_of_val(&edge.serve(duplex(64).0, remote, admission));
+    assert!(bytes <= 512, "what is around a connection takes {bytes} bytes");
 }
 
 #[tokio::test(start_paused = true)]
