@@ -9,5 +9,6 @@
 //! world pulls), `poll_timeout` (when to come back), `check_invariants` (what must always hold).
 //! Time is an argument, so the simulator runs the very same code.
 
+pub mod discovery;
 pub mod network;
 pub mod replication;

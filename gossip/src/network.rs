@@ -29,6 +29,7 @@ mod membership;
 mod notice;
 mod queue;
 mod reason;
+mod ring;
 mod standing;
 mod stats;
 mod supervise;
@@ -37,8 +38,8 @@ mod tests;
 
 pub use changes::{MemberChange, MemberEvent};
 pub use config::{
-    ConfigError, KEY_BYTES_MAX, NAME_BYTES_MAX, NetworkConfig, Ports, Spawn, TokioSpawn, Tuning,
-    VALUE_BYTES_MAX,
+    ConfigError, KEY_BYTES_MAX, KEYS, NAME_BYTES_MAX, NetworkConfig, Ports, Spawn, TokioSpawn,
+    Tuning, VALUE_BYTES_MAX,
 };
 pub use endpoint::{EndpointError, OpenError, open_socket};
 pub use frames::FRAME_BYTES_MAX;
@@ -46,8 +47,10 @@ pub use handshake::{HELLO_BYTES_MAX, WIRE_VERSION};
 pub use identity::{ClusterKey, IdentityError, ParseKeyError};
 pub use membership::Member;
 pub use reason::Reason;
+pub use ring::{KEYS_MAX, KeyRing, RingError};
 pub use standing::Standing;
 pub use stats::NetworkStats;
+pub(crate) use supervise::caught;
 
 use addresses::AddressBook;
 use bytes::Bytes;
@@ -217,6 +220,31 @@ impl Network {
         self.shared.member_events.subscribe()
     }
 
+    /// Where the other nodes reach this one.
+    #[must_use]
+    pub fn advertise(&self) -> SocketAddr {
+        self.shared.config.advertise
+    }
+
+    /// The cluster's keys, now and whenever they change. For the store: they are resumed from
+    /// there in the next life.
+    #[must_use]
+    pub fn ring(&self) -> watch::Receiver<KeyRing> {
+        self.shared.ring.subscribe()
+    }
+
+    /// Changes the ring of keys here and, through the peers, everywhere. Connections that stand go
+    /// on whatever becomes of the key that they were made under.
+    ///
+    /// # Errors
+    /// Those of `change`; nothing is changed then.
+    pub fn change_ring(
+        &self,
+        change: impl FnOnce(&mut KeyRing) -> Result<(), RingError>,
+    ) -> Result<KeyRing, RingError> {
+        self.shared.change_ring(change)
+    }
+
     /// Says something else of this node, to every peer directly and to all others by gossip.
     /// Nothing takes back [`Standing::Left`], which [`leave`](Self::leave) says too.
     pub fn stand(&self, standing: Standing) {
@@ -336,6 +364,9 @@ struct Shared {
     /// Locked before `links` where both are needed.
     addresses: Mutex<AddressBook>,
     links: Mutex<Links>,
+    ring: watch::Sender<KeyRing>,
+    /// How connections are made since the ring changed.
+    client: Mutex<Option<quinn::ClientConfig>>,
     inbox: GossipInbox,
     crowd: Mutex<Crowd>,
     membership: Membership,
@@ -368,6 +399,8 @@ impl Shared {
                 tuning.redial_max,
             )),
             links: Mutex::default(),
+            ring: watch::Sender::new(config.ring.clone()),
+            client: Mutex::default(),
             inbox: GossipInbox::default(),
             crowd: Mutex::default(),
             membership: Membership::new(config.generation, config.kvs.clone()),

@@ -4,7 +4,8 @@
 //! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
 
 use crate::edge::{Limits, Rate};
-use ring::digest;
+use gossip::discovery::Strategy;
+use gossip::network::ClusterKey;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,9 @@ const NAME_CHARS_MAX: usize = 32;
 const PLAYER_BURST: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
 /// Longest grace: beyond it a player could wait for a neighbour's reveal. Arbitrary.
 const GRACE_MAX: Duration = Duration::from_secs(5);
+
+/// The name of a cluster that was not given one.
+pub const CLUSTER_NAME: &str = "starling";
 
 /// How many other nodes hold an answer before its receipt is firm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -62,6 +66,8 @@ pub struct NodeConfig {
     pub data: Option<PathBuf>,
     /// What makes it a member of its cluster.
     pub key: Secret,
+    /// The cluster's name: clusters with other names stay apart even under one key.
+    pub cluster_name: String,
     /// Where it listens for peers (UDP).
     pub peer: SocketAddr,
     /// Where it listens for pages, API and MQTT over WebSocket (TCP).
@@ -74,6 +80,8 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// `host:port` of peers to look for first; any one of them leads to all.
     pub join: Vec<String>,
+    /// Where else to look for peers.
+    pub discover: Vec<Strategy>,
     /// Run by the shell for every member event.
     pub on_member_event: Option<String>,
     /// How often things may happen at the players' edge.
@@ -136,12 +144,14 @@ impl NodeConfig {
             name: name.to_owned(),
             data: None,
             key,
+            cluster_name: CLUSTER_NAME.to_owned(),
             peer: free,
             http: free,
             mqtt: free,
             tls: TlsConfig::default(),
             advertise: None,
             join: Vec::new(),
+            discover: Vec::new(),
             on_member_event: None,
             rates: RateConfig::default(),
             cluster: ClusterConfig::default(),
@@ -154,6 +164,7 @@ impl NodeConfig {
     /// The first value that cannot be.
     pub fn validated(self) -> Result<Self, ConfigError> {
         check_name(&self.name)?;
+        check_cluster(&self.cluster_name)?;
         check_listeners(&self)?;
         check_advertise(&self)?;
         for peer in &self.join {
@@ -218,6 +229,14 @@ pub enum ConfigError {
         "--name {name:?}: a node's name has 1 to {NAME_CHARS_MAX} letters, digits, '-', '_' or '.'"
     )]
     Name {
+        /// What was given.
+        name: String,
+    },
+    /// `--cluster` is not a name.
+    #[error(
+        "--cluster {name:?}: a cluster's name has 1 to {NAME_CHARS_MAX} letters, digits, '-', '_' or '.'"
+    )]
+    Cluster {
         /// What was given.
         name: String,
     },
@@ -312,10 +331,7 @@ impl Secret {
     /// 16 hexadecimal digits that tell two keys apart and give neither away.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut input = digest::Context::new(&digest::SHA256);
-        input.update(b"starling key fingerprint v1\0");
-        input.update(&self.0);
-        hex(&input.finish().as_ref()[..8])
+        ClusterKey::from_bytes(self.0).fingerprint()
     }
 }
 
@@ -352,11 +368,18 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn check_name(name: &str) -> Result<(), ConfigError> {
+    let fits = is_plain(name);
+    fits.then_some(()).ok_or_else(|| ConfigError::Name { name: name.to_owned() })
+}
+
+fn check_cluster(name: &str) -> Result<(), ConfigError> {
+    let fits = is_plain(name);
+    fits.then_some(()).ok_or_else(|| ConfigError::Cluster { name: name.to_owned() })
+}
+
+fn is_plain(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits) {
-        return Ok(());
-    }
-    Err(ConfigError::Name { name: name.to_owned() })
+    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits)
 }
 
 fn check_listeners(config: &NodeConfig) -> Result<(), ConfigError> {

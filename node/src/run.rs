@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
+mod discover;
 mod hook;
 mod http;
 mod inside;
@@ -223,7 +224,8 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     NetworkConfig {
-        key: ClusterKey::from_bytes(*config.key.bytes()),
+        cluster: config.cluster_name.clone(),
+        ring: memory::ring(memory, &ClusterKey::from_bytes(*config.key.bytes())),
         node: facts.node,
         origin: facts.origin,
         generation,
@@ -295,9 +297,9 @@ fn assemble(
     let member_events = Arc::new(MemberEvents::default());
     let following = member_events.clone().follow(network.clone(), network.member_events());
     env.spawn.spawn("member events", Box::pin(following));
-    env.spawn.spawn("memory", Box::pin(memory::keep(network.clone(), store.clone())));
-
-    let tokens = TokenKeys::new(&[*config.key.bytes()]);
+    let tokens = TokenKeys::new(&memory::token_keys(&network.ring().borrow()));
+    let keeping = memory::keep(network.clone(), store.clone(), tokens.clone());
+    env.spawn.spawn("memory", Box::pin(keeping));
     let sessions = Sessions::default();
     let parts = Parts {
         facts: facts.clone(),

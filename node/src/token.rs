@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crdt_state::{EventId, PlayerId, Row};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// Longest token that is looked at, in bytes; no name that a player may have makes a longer one.
 const TOKEN_BYTES_MAX: usize = 1_024;
@@ -73,8 +74,8 @@ const OPS: Role = Role { name: "ops", prefix: "slo_" };
 /// Makes and checks tokens under a ring of cluster keys.
 #[derive(Debug, Clone)]
 pub struct TokenKeys {
-    /// The first one signs, all are accepted. Never empty.
-    roots: Vec<hmac::Key>,
+    /// The first one signs, all are accepted. Never empty. Clones share them.
+    roots: Arc<RwLock<Vec<hmac::Key>>>,
 }
 
 impl TokenKeys {
@@ -85,8 +86,19 @@ impl TokenKeys {
     #[must_use]
     pub fn new(cluster_keys: &[[u8; 32]]) -> Self {
         assert!(!cluster_keys.is_empty(), "a node has at least one cluster key");
-        let root = |key: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, key);
-        TokenKeys { roots: cluster_keys.iter().map(root).collect() }
+        TokenKeys { roots: Arc::new(RwLock::new(roots(cluster_keys))) }
+    }
+
+    /// Follows the ring: from now on its first key signs, and all of its keys are accepted. An
+    /// empty ring changes nothing.
+    pub fn replace(&self, cluster_keys: &[[u8; 32]]) {
+        if !cluster_keys.is_empty() {
+            *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots(cluster_keys);
+        }
+    }
+
+    fn roots(&self) -> RwLockReadGuard<'_, Vec<hmac::Key>> {
+        self.roots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A player's token.
@@ -133,7 +145,7 @@ impl TokenKeys {
 
     fn sign<C: Serialize>(&self, role: &Role, event: Option<EventId>, claims: &C) -> String {
         let mut bytes = postcard::to_stdvec(&(FORMAT, claims)).expect("claims are plain values");
-        let key = derive(&self.roots[0], role, event);
+        let key = derive(&self.roots()[0], role, event);
         bytes.extend_from_slice(hmac::sign(&key, &bytes).as_ref());
         format!("{}{}", role.prefix, URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -155,8 +167,12 @@ impl TokenKeys {
         let claims = claims(signed)?;
         let event = event_of(&claims);
         let good = |root| hmac::verify(&derive(root, role, event), signed, tag).is_ok();
-        if self.roots.iter().any(good) { Ok(claims) } else { Err(TokenError::Forged) }
+        if self.roots().iter().any(good) { Ok(claims) } else { Err(TokenError::Forged) }
     }
+}
+
+fn roots(cluster_keys: &[[u8; 32]]) -> Vec<hmac::Key> {
+    cluster_keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect()
 }
 
 /// The role's bytes behind its prefix.
@@ -240,6 +256,19 @@ mod tests {
         let ring = TokenKeys::new(&[[8; 32], [7; 32]]);
         assert_eq!(ring.check_player(&keys().player(&ada())), Ok(ada()));
         assert_eq!(keys().check_player(&ring.player(&ada())), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn a_ring_that_changes_changes_every_clone() {
+        let (keys, old) = (keys(), keys().player(&ada()));
+        let clone = keys.clone();
+        keys.replace(&[[8; 32], [7; 32]]);
+        assert_eq!(clone.check_player(&old), Ok(ada()));
+        assert_eq!(clone.player(&ada()), TokenKeys::new(&[[8; 32]]).player(&ada()));
+        keys.replace(&[[8; 32]]);
+        assert_eq!(clone.check_player(&old), Err(TokenError::Forged));
+        keys.replace(&[]);
+        assert!(clone.check_player(&clone.player(&ada())).is_ok());
     }
 
     #[test]

@@ -19,3 +19,4 @@ pub mod paho;
 pub mod player;
 pub mod shows;
 pub mod single;
+pub mod solo;

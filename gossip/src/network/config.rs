@@ -1,7 +1,7 @@
 //! What a node's network is told, and what it needs from the outside.
 
 use super::handshake::Hello;
-use super::identity::ClusterKey;
+use super::ring::KeyRing;
 use crdt_state::{NodeId, Origin};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,8 +23,10 @@ pub const VALUE_BYTES_MAX: usize = 256;
 /// Who this node is, whom to look for, and how.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// The cluster's secret.
-    pub key: ClusterKey,
+    /// The cluster's name: nodes of clusters with other names are refused even under one key.
+    pub cluster: String,
+    /// The cluster's secrets, the one in use and those that are believed.
+    pub ring: KeyRing,
     /// This node.
     pub node: NodeId,
     /// This incarnation of the node: random, new on every start.
@@ -152,8 +154,12 @@ pub enum ConfigError {
     },
 }
 
+/// Under which a node announces the fingerprints of its cluster keys, the one in use first, joined
+/// by `+`; others read it in [`Member::kvs`](super::Member::kvs).
+pub const KEYS: &str = "keys";
+
 /// Keys that the network announces itself.
-pub(super) const RESERVED_KEYS: [&str; 3] = ["name", "origin", "state"];
+pub(super) const RESERVED_KEYS: [&str; 4] = ["name", "origin", "state", KEYS];
 
 pub(super) fn check_announcement(key: &str, value: &str) -> Result<(), ConfigError> {
     let fits = !key.is_empty() && key.len() <= KEY_BYTES_MAX && value.len() <= VALUE_BYTES_MAX;

@@ -58,8 +58,11 @@ pub(super) async fn accept_connections(shared: Arc<Shared>) {
 async fn dial(shared: Arc<Shared>, address: SocketAddr) {
     shared.counters.dials.count();
     let dialled = async {
-        let connecting =
-            shared.endpoint.connect(address, SERVER_NAME).map_err(|_| Reason::Broken)?;
+        let connecting = match lock(&shared.client).clone() {
+            Some(client) => shared.endpoint.connect_with(client, address, SERVER_NAME),
+            None => shared.endpoint.connect(address, SERVER_NAME),
+        };
+        let connecting = connecting.map_err(|_| Reason::Broken)?;
         let connection = connect(&shared, connecting).await?;
         within_limit(&shared, &connection, greet_as_dialler(&shared, &connection, address)).await
     };

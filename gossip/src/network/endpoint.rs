@@ -3,7 +3,7 @@
 //! One endpoint both dials and accepts, so that a peer sees one address whoever dialled.
 
 use super::config::{NetworkConfig, Ports};
-use super::identity::{IdentityError, tls_configs};
+use super::identity::{ClusterKey, IdentityError, tls_configs};
 use quinn::{AsyncUdpSocket, Endpoint, Runtime, TokioRuntime, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
@@ -92,12 +92,7 @@ pub(super) fn open_endpoint(
     ports: &Ports,
     seed: [u8; 32],
 ) -> Result<Endpoint, EndpointError> {
-    let tls = tls_configs(&config.key)?;
-    let transport = Arc::new(transport_config(config)?);
-    let mut server = quinn::ServerConfig::with_crypto(tls.server);
-    server.transport_config(transport.clone());
-    let mut client = quinn::ClientConfig::new(tls.client);
-    client.transport_config(transport);
+    let (server, client) = quic_configs(config, &config.ring.keys())?;
     let mut endpoint = Endpoint::new_with_abstract_socket(
         endpoint_config(config, seed),
         Some(server),
@@ -108,12 +103,26 @@ pub(super) fn open_endpoint(
     Ok(endpoint)
 }
 
+/// How new connections are accepted and made under a ring of keys, the one in use first.
+pub(super) fn quic_configs(
+    config: &NetworkConfig,
+    keys: &[ClusterKey],
+) -> Result<(quinn::ServerConfig, quinn::ClientConfig), EndpointError> {
+    let tls = tls_configs(keys)?;
+    let transport = Arc::new(transport_config(config)?);
+    let mut server = quinn::ServerConfig::with_crypto(tls.server);
+    server.transport_config(transport.clone());
+    let mut client = quinn::ClientConfig::new(tls.client);
+    client.transport_config(transport);
+    Ok((server, client))
+}
+
 /// Keys that outlive the process are derived from cluster key and address, so that a restarted
 /// node answers packets for its former connections with a reset that the peer believes at once.
 fn endpoint_config(config: &NetworkConfig, seed: [u8; 32]) -> quinn::EndpointConfig {
-    let reset = config.key.derive(&format!("reset/{}", config.advertise));
+    let reset = config.ring.keys()[0].derive(&format!("reset/{}", config.advertise));
     let reset = hmac::Key::new(hmac::HMAC_SHA256, &reset);
-    let id_key = config.key.derive(&format!("connection-ids/{}", config.advertise));
+    let id_key = config.ring.keys()[0].derive(&format!("connection-ids/{}", config.advertise));
     let id_key = u64::from_le_bytes(*id_key.first_chunk().expect("32 bytes hold 8"));
     let mut endpoint = quinn::EndpointConfig::new(Arc::new(reset));
     endpoint.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));

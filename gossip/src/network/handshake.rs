@@ -19,6 +19,7 @@ use super::config::{ConfigError, NetworkConfig};
 use super::reason::Reason;
 use crdt_state::{NodeId, Origin};
 use quinn::{Connection, RecvStream, SendStream};
+use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,7 +51,7 @@ impl Hello {
     /// The greeting of this node.
     pub(super) fn of(config: &NetworkConfig) -> Self {
         Hello {
-            cluster: config.key.cluster(),
+            cluster: cluster_id(&config.cluster),
             config_hash: config.config_hash,
             node: config.node,
             origin: config.origin,
@@ -109,6 +110,14 @@ impl Hello {
             Ok(())
         }
     }
+}
+
+/// A cluster's name in a few bytes.
+fn cluster_id(name: &str) -> [u8; 8] {
+    let mut input = digest::Context::new(&digest::SHA256);
+    input.update(b"starling cluster name v1\0");
+    input.update(name.as_bytes());
+    *input.finish().as_ref().first_chunk().expect("SHA-256 gives 32 bytes")
 }
 
 /// The acceptor's answer to a greeting that it does not refuse.

@@ -63,6 +63,12 @@ impl ClusterKey {
         ClusterKey(bytes)
     }
 
+    /// The key itself, for those who derive from it.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// The key as 64 hexadecimal digits, to be shown once to whoever made it.
     #[must_use]
     pub fn reveal(&self) -> String {
@@ -85,13 +91,13 @@ impl ClusterKey {
         key
     }
 
-    /// The cluster's public id: tells clusters apart and reveals nothing of the key.
+    /// The key's public id: tells keys apart and reveals nothing of them.
     #[must_use]
     pub fn cluster(&self) -> [u8; 8] {
         *self.derive("cluster-id").first_chunk().expect("32 bytes hold 8")
     }
 
-    /// The cluster's public id as 16 hexadecimal digits, for people.
+    /// The key's public id as 16 hexadecimal digits, for people.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         hex(&self.cluster())
@@ -161,13 +167,21 @@ pub(super) struct TlsConfigs {
 
 /// The TLS settings of one life of one node: TLS 1.3 only, a certificate demanded of both ends,
 /// no session resumption (all nodes share one server name, so a ticket would mostly be shown to
-/// the wrong node).
-pub(super) fn tls_configs(key: &ClusterKey) -> Result<TlsConfigs, IdentityError> {
-    let certificates = Certificates::issue(key)?;
+/// the wrong node). The first key is the one in use: it signs the node's own certificate; others
+/// are believed under any of them.
+///
+/// # Panics
+/// If there is no key.
+pub(super) fn tls_configs(keys: &[ClusterKey]) -> Result<TlsConfigs, IdentityError> {
+    let (in_use, others) = keys.split_first().expect("a ring is never empty");
+    let certificates = Certificates::issue(in_use)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = &[&rustls::version::TLS13];
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificates.authority)?;
+    for key in others {
+        roots.add(authority(key)?)?;
+    }
     let roots = Arc::new(roots);
     let chain = vec![certificates.own];
     let own_key = PrivateKeyDer::Pkcs8(certificates.own_key);
@@ -212,6 +226,12 @@ impl Certificates {
         let own_key = PrivatePkcs8KeyDer::from(own_key.serialize_der());
         Ok(Certificates { authority, own, own_key })
     }
+}
+
+/// The authority that a key stands for.
+fn authority(key: &ClusterKey) -> Result<CertificateDer<'static>, rcgen::Error> {
+    let authority_key = ed25519(key.derive("authority-ed25519-seed"))?;
+    Ok(authority_params(key).self_signed(&authority_key)?.der().clone())
 }
 
 fn ed25519(seed: [u8; 32]) -> Result<KeyPair, rcgen::Error> {

@@ -7,7 +7,7 @@
 //! every time, so that no lost notice leaves a ghost.
 
 use super::changes::{MemberEvent, MemberWatch};
-use super::config::{ConfigError, check_announcement};
+use super::config::{ConfigError, KEYS, check_announcement};
 use super::gossip::LinkTransport;
 use super::reason::Reason;
 use super::standing::{Said, Standing};
@@ -291,6 +291,7 @@ impl Shared {
         keys.insert("name".into(), self.config.name.clone());
         keys.insert("origin".into(), self.config.origin.to_string());
         keys.insert("state".into(), self.membership.said().text());
+        keys.insert(KEYS.into(), self.ring.borrow().describe());
         keys
     }
 
@@ -330,12 +331,25 @@ impl Shared {
         self.learn_addresses(&view.members);
         self.gossip_with_unseen(handle, &view.members);
         self.tell_changes(&view.members);
+        self.spread_ring(&view.members);
         self.members.send_if_modified(|known| {
             let changed = *known != view.members;
             *known = std::mem::take(&mut view.members);
             changed
         });
         None
+    }
+
+    /// Tells the ring once more to linked peers that announce another one.
+    fn spread_ring(self: &Arc<Self>, members: &[Member]) {
+        let own = self.ring.borrow().describe();
+        let differs = |member: &&Member| member.kvs.get(KEYS).is_some_and(|keys| *keys != own);
+        for member in members.iter().filter(differs) {
+            let link = lock(&self.links).with_origin(member.origin).cloned();
+            if let Some(link) = link {
+                self.notify_ring(link);
+            }
+        }
     }
 
     fn check_view(&self, view: &View) -> Option<End> {
@@ -460,7 +474,8 @@ fn announced_bytes(state: &NodeState) -> usize {
 
 /// A member, once its keys have arrived.
 fn describe_member(node: NodeId, id: &ChitchatId, state: &NodeState, live: bool) -> Option<Member> {
-    let kvs = state.key_values().filter(|(key, _)| !super::config::RESERVED_KEYS.contains(key));
+    let hidden = |key: &str| key != KEYS && super::config::RESERVED_KEYS.contains(&key);
+    let kvs = state.key_values().filter(|(key, _)| !hidden(key));
     Some(Member {
         node,
         origin: state.get("origin")?.parse().ok()?,

@@ -1,4 +1,5 @@
-//! What a node says to each peer directly, beside frames and gossip: its standing.
+//! What a node says to each peer directly, beside frames and gossip: its standing and the
+//! cluster's keys.
 //!
 //! A notice is a one-way stream of its own: a version byte and a postcard body. Notices may overtake
 //! each other and may be lost with their link: every part is a lattice, and gossip or the next link
@@ -6,8 +7,10 @@
 
 use super::link::Link;
 use super::reason::Reason;
+use super::ring::{KeyRing, RingError};
 use super::standing::Said;
-use super::{Shared, lock};
+use super::{Shared, endpoint, lock};
+use crdt_state::Origin;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -22,6 +25,8 @@ const VERSION: u8 = 1;
 pub(super) enum Notice {
     /// What the node says of itself.
     Standing(Said),
+    /// The cluster's keys. It travels only where a certificate under one of them was shown.
+    Keys(KeyRing),
 }
 
 impl Notice {
@@ -47,9 +52,71 @@ impl Shared {
     pub(super) fn on_notice(self: &Arc<Self>, link: &Link, bytes: &[u8]) -> Result<(), Reason> {
         match Notice::decode(bytes)? {
             Notice::Standing(said) => self.membership.note_said(link.peer.origin, said),
+            Notice::Keys(theirs) if theirs.is_sound() => self.on_ring(link.peer.origin, &theirs),
+            Notice::Keys(_) => return Err(Reason::MalformedNotice),
         }
         self.counters.notices_received.count();
         Ok(())
+    }
+
+    /// Merges a peer's ring, and tells the peer if it lacks something.
+    fn on_ring(self: &Arc<Self>, from: Origin, theirs: &KeyRing) {
+        let own = self.change_ring(|ring| {
+            ring.merge(theirs);
+            Ok(())
+        });
+        let lacking = own.is_ok_and(|own| own != *theirs);
+        let link = lock(&self.links).with_origin(from).cloned();
+        if let Some(link) = link.filter(|_| lacking) {
+            self.notify_ring(link);
+        }
+    }
+
+    /// Changes the ring. What comes of it is believed and used at once for new connections, and
+    /// told to everybody.
+    pub(super) fn change_ring(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut KeyRing) -> Result<(), RingError>,
+    ) -> Result<KeyRing, RingError> {
+        let mut outcome = Ok(());
+        let changed = self.ring.send_if_modified(|ring| {
+            let mut next = ring.clone();
+            outcome = change(&mut next);
+            let changed = outcome.is_ok() && next != *ring && self.adopt(&next);
+            if changed {
+                *ring = next;
+            }
+            changed
+        });
+        outcome?;
+        let ring = self.ring.borrow().clone();
+        if changed {
+            tracing::info!(keys = ring.describe(), "the ring of cluster keys changed");
+            self.membership.refresh_soon();
+            self.notify_all(&Notice::Keys(ring.clone()));
+        }
+        Ok(ring)
+    }
+
+    /// Has new connections made and accepted under a ring; those that stand go on.
+    fn adopt(&self, ring: &KeyRing) -> bool {
+        match endpoint::quic_configs(&self.config, &ring.keys()) {
+            Ok((server, client)) => {
+                self.endpoint.set_server_config(Some(server));
+                *lock(&self.client) = Some(client);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "a ring of cluster keys cannot be used");
+                false
+            }
+        }
+    }
+
+    /// Tells one peer all keys.
+    pub(super) fn notify_ring(self: &Arc<Self>, link: Arc<Link>) {
+        let ring = self.ring.borrow().clone();
+        self.notify(link, &Notice::Keys(ring));
     }
 
     /// Tells every linked peer.
@@ -69,6 +136,7 @@ impl Shared {
     /// What a new peer is told first.
     pub(super) fn introduce(self: &Arc<Self>, link: &Arc<Link>) {
         self.notify(link.clone(), &Notice::Standing(self.membership.said()));
+        self.notify_ring(link.clone());
     }
 }
 

@@ -11,7 +11,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 fn config(number: u64, advertise: SocketAddr) -> NetworkConfig {
     NetworkConfig {
-        key: ClusterKey::from_bytes([1; 32]),
+        cluster: "test".into(),
+        ring: KeyRing::new(&ClusterKey::from_bytes([1; 32])),
         node: NodeId(number),
         origin: Origin(number),
         generation: 1,
@@ -61,7 +62,7 @@ impl Rogue {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = socket.local_addr().unwrap();
         let config = config(2, addr);
-        let tls = tls_configs(&config.key).unwrap();
+        let tls = tls_configs(&config.ring.keys()).unwrap();
         let socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
         let runtime = Arc::new(TokioRuntime);
         let endpoint = EndpointConfig::default();

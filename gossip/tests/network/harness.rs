@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use crdt_state::{Lane, NodeId, Origin};
 use gossip::network::{
-    ClusterKey, Member, Network, NetworkConfig, NetworkEvent, NetworkStats, Ports, Spawn, Tuning,
+    ClusterKey, KeyRing, Member, Network, NetworkConfig, NetworkEvent, NetworkStats, Ports, Spawn,
+    Tuning,
 };
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
@@ -26,7 +27,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The settings of node `number` of the cluster whose key is made of `key`.
 pub fn config(key: u8, number: u64, advertise: SocketAddr) -> NetworkConfig {
     NetworkConfig {
-        key: ClusterKey::from_bytes([key; 32]),
+        cluster: "test".into(),
+        ring: KeyRing::new(&ClusterKey::from_bytes([key; 32])),
         node: NodeId(number),
         origin: Origin(number * 100),
         generation: 1,

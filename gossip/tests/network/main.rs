@@ -7,5 +7,6 @@
 mod harness;
 mod loopback;
 mod membership;
+mod ring;
 mod virtual_net;
 mod virtual_time;

@@ -36,6 +36,9 @@ impl From<Refusal> for ApiError {
             | "node_unknown" => StatusCode::NOT_FOUND,
             "event_archived" => StatusCode::GONE,
             "show_invalid" => StatusCode::UNPROCESSABLE_ENTITY,
+            "key_unknown" => StatusCode::NOT_FOUND,
+            "key_invalid" => StatusCode::UNPROCESSABLE_ENTITY,
+            "keys_full" | "key_in_use" | "key_not_everywhere" => StatusCode::CONFLICT,
             "stage_moved" | "not_possible" | "ended" | "not_over" | "node_alive" => {
                 StatusCode::CONFLICT
             }

@@ -119,6 +119,7 @@ fn node_routes() -> Router<Api> {
         .route("/api/v1/members", get(ops::members))
         .route("/api/v1/members/stream", get(ops::member_stream))
         .route("/api/v1/standing", get(ops::standing))
+        .route("/api/v1/keys", get(ops::keys).post(ops::change_keys))
         .route("/api/v1/drain", post(ops::drain))
         .route("/api/v1/undrain", post(ops::undrain))
         .route("/api/v1/nodes/{node}/forget", post(ops::forget))

@@ -2,10 +2,12 @@
 
 use super::auth::Caller;
 use super::metrics::{CONTENT_TYPE, Sample};
-use super::request::Segment;
+use super::request::{Payload, Segment};
 use super::stream::{self, Every};
 use super::{Api, ApiError};
-use crate::service::view::{ForgetView, MemberView, Refusal, StandingView, StatusView};
+use crate::service::view::{
+    ForgetView, KeyChange, KeyView, MemberView, Refusal, StandingView, StatusView,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -46,6 +48,26 @@ pub(super) async fn standing(
 ) -> Result<Json<StandingView>, ApiError> {
     caller.ops(&api)?;
     Ok(Json(api.ops.standing()))
+}
+
+/// The cluster's keys, by their fingerprints.
+pub(super) async fn keys(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<Vec<KeyView>>, ApiError> {
+    caller.ops(&api)?;
+    Ok(Json(api.ops.keys()))
+}
+
+/// Installs, uses or removes a key.
+pub(super) async fn change_keys(
+    State(api): State<Api>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<Json<Vec<KeyView>>, ApiError> {
+    caller.ops(&api)?;
+    let change: KeyChange = payload.json()?;
+    Ok(Json(api.ops.change_keys(&change)?))
 }
 
 /// Has the node send new players elsewhere.

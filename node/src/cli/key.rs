@@ -1,8 +1,10 @@
 //! `starling key` and `starling token`: what is made from randomness and from the cluster key.
 
-use super::out::{say, say_json};
+use super::client::{Client, NodeArgs};
+use super::out::{say, say_json, table};
 use super::{Exit, Failure};
 use crate::config::Secret;
+use crate::service::view::{KeyChange, KeyView};
 use crate::token::TokenKeys;
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
@@ -43,7 +45,10 @@ fn read_file(file: &Path) -> Result<Secret, Failure> {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    command: Option<KeyCommand>,
     /// Print the fingerprint of the present key instead: it tells keys apart and gives none away
     #[arg(long)]
     fingerprint: bool,
@@ -53,9 +58,95 @@ pub(super) struct KeyArgs {
 
 /// Prints a new key, or the present one's fingerprint.
 pub(super) fn run(args: &KeyArgs) -> Result<Exit, Failure> {
+    if let Some(command) = &args.command {
+        return change(command);
+    }
     let text =
         if args.fingerprint { args.source.read()?.fingerprint() } else { random()?.reveal() };
     say(&text).map(|()| Exit::Done)
+}
+
+/// Replacing the cluster's key while the cluster runs: install the new one, use it, remove the old.
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// List the keys of the running cluster by their fingerprints, the one in use first
+    List {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have every node believe the key in FILE, beside those that it believes
+    Install {
+        /// File that holds the new key
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have every node use an installed key
+    Use(KnownKey),
+    /// Have no node believe a key any more: tokens signed under it are void from then on
+    Remove(KnownKey),
+}
+
+#[derive(Debug, Args)]
+struct KnownKey {
+    /// The key, as `starling key list` names it
+    fingerprint: String,
+    /// Even if that shuts living members out
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at the running cluster's keys, or changes them.
+fn change(command: &KeyCommand) -> Result<Exit, Failure> {
+    let (node, json, change) = match command {
+        KeyCommand::List { node, json } => (node, *json, None),
+        KeyCommand::Install { file, node, json } => {
+            let key = read_file(file)?.reveal();
+            (node, *json, Some(KeyChange::Install { key }))
+        }
+        KeyCommand::Use(KnownKey { fingerprint, force, node, json }) => {
+            let (fingerprint, force) = (fingerprint.clone(), *force);
+            (node, *json, Some(KeyChange::Use { fingerprint, force }))
+        }
+        KeyCommand::Remove(KnownKey { fingerprint, force, node, json }) => {
+            let (fingerprint, force) = (fingerprint.clone(), *force);
+            (node, *json, Some(KeyChange::Remove { fingerprint, force }))
+        }
+    };
+    let client = Client::new(node);
+    let keys: Vec<KeyView> = match change {
+        None => client.get("/api/v1/keys")?,
+        Some(change) => {
+            let body = serde_json::to_string(&change).expect("a change has text keys only");
+            client.post("/api/v1/keys", &body)?
+        }
+    };
+    if json {
+        say_json(&keys)?;
+    } else {
+        say(&describe(&keys))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(keys: &[KeyView]) -> String {
+    let rows = keys.iter().map(|key| {
+        let count = |count: usize| format!("{count} of {}", key.of);
+        let used = if key.in_use { "in use" } else { "" };
+        [key.fingerprint.clone(), used.to_owned(), count(key.held_by), count(key.used_by)]
+    });
+    table(["KEY", "", "HELD BY", "USED BY"], &rows.collect::<Vec<_>>())
 }
 
 /// A new random key.

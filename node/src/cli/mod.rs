@@ -57,7 +57,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Run a whole cluster on this machine, to try it
     Dev(dev::DevArgs),
-    /// Make a cluster key
+    /// Make a cluster key, or replace that of a running cluster
     Key(key::KeyArgs),
     /// Make a token from the cluster key
     #[command(subcommand)]

@@ -2,8 +2,11 @@
 
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
-use crate::config::{Ack, Bound, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity};
+use crate::config::{
+    Ack, Bound, CLUSTER_NAME, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity,
+};
 use clap::{Args, ValueEnum};
+use gossip::discovery::Strategy;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -19,6 +22,9 @@ pub(super) struct ServeArgs {
     name: Option<String>,
     #[command(flatten)]
     key: KeySource,
+    /// Name of the cluster; clusters with other names stay apart even under one key
+    #[arg(long, value_name = "NAME", env = "STARLING_CLUSTER", default_value = CLUSTER_NAME)]
+    cluster: String,
     /// Folder for this node's store; without it everything is kept in memory
     #[arg(long, value_name = "DIR", env = "STARLING_DATA")]
     data: Option<PathBuf>,
@@ -49,9 +55,14 @@ pub(super) struct ServeArgs {
     /// Host name or address under which others reach this node [default: the ones it listens on]
     #[arg(long, value_name = "HOST", env = "STARLING_ADVERTISE")]
     advertise: Option<String>,
-    /// host:port of peers to look for; any one leads to all of them
+    /// host:port of peers to look for, names looked up again and again; any one leads to all
     #[arg(long, value_name = "ADDR", env = "STARLING_JOIN", value_delimiter = ',')]
     join: Vec<String>,
+    /// Where to look for peers, over and over (repeat the flag for more): dns://NAME:PORT,
+    /// srv://NAME, file:PATH, exec:CMD, multicast://GROUP:PORT, local:NAME; see
+    /// node/docs/operations.md. In the variable one per line
+    #[arg(long, value_name = "HOW", env = "STARLING_DISCOVER", value_delimiter = '\n')]
+    discover: Vec<String>,
     /// Command that the shell runs for every member event: JSON on its stdin, the event's word in
     /// STARLING_EVENT, the member's name in STARLING_MEMBER; one at a time, 10 s each
     #[arg(long, value_name = "CMD", env = "STARLING_ON_MEMBER_EVENT")]
@@ -120,12 +131,14 @@ impl ServeArgs {
             name: self.name.clone().unwrap_or_else(host_name),
             data: self.data.clone(),
             key: self.key.read()?,
+            cluster_name: self.cluster.clone(),
             peer: self.peer,
             http: self.http,
             mqtt: self.mqtt,
             tls: self.tls(),
             advertise: self.advertise.clone(),
             join: peers(&self.join),
+            discover: strategies(&self.discover)?,
             on_member_event: self.on_member_event.clone().filter(|command| !command.is_empty()),
             rates: RateConfig {
                 connects_per_s: self.connects_per_s,
@@ -152,6 +165,12 @@ impl ServeArgs {
 fn peers(join: &[String]) -> Vec<String> {
     let peers = join.iter().map(|peer| peer.trim().to_owned());
     peers.filter(|peer| !peer.is_empty()).collect()
+}
+
+/// The ways to look for peers. An empty variable in the environment means none.
+fn strategies(texts: &[String]) -> Result<Vec<Strategy>, Failure> {
+    let texts = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    texts.map(|text| text.parse().map_err(Failure::of(Exit::Invalid, "--discover"))).collect()
 }
 
 /// The machine's name as far as it can be a node's; `node` where there is none.

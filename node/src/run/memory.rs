@@ -1,7 +1,8 @@
 //! What a node remembers of its cluster from one life to the next.
 
 use crate::store::{StoreHandle, StoreOp};
-use gossip::network::Network;
+use crate::token::TokenKeys;
+use gossip::network::{ClusterKey, KeyRing, Network};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,9 +23,27 @@ pub(super) fn addresses(memory: &BTreeMap<String, Vec<u8>>) -> Vec<SocketAddr> {
     known.unwrap_or_default()
 }
 
+/// The cluster's keys.
+const RING: &str = "ring";
+
+/// The ring of a former life, with the key that this one is configured with.
+pub(super) fn ring(memory: &BTreeMap<String, Vec<u8>>, configured: &ClusterKey) -> KeyRing {
+    let kept = memory.get(RING).and_then(|bytes| postcard::from_bytes(bytes).ok());
+    match kept {
+        Some(kept) => KeyRing::resumed(kept, configured),
+        None => KeyRing::new(configured),
+    }
+}
+
+/// What tokens are signed and accepted under, the key in use first.
+pub(super) fn token_keys(ring: &KeyRing) -> Vec<[u8; 32]> {
+    ring.keys().iter().map(ClusterKey::bytes).collect()
+}
+
 /// Writes every address at which a node was found, and the generation that this node had to rise
-/// to, whenever they change, until the node leaves.
-pub(super) async fn keep(network: Network, store: StoreHandle) {
+/// to, and the ring of keys, which tokens follow, whenever they change, until the node leaves.
+pub(super) async fn keep(network: Network, store: StoreHandle, tokens: TokenKeys) {
+    let mut ring = network.ring();
     let (mut addresses, mut generation) = (Vec::new(), network.generation());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,6 +51,12 @@ pub(super) async fn keep(network: Network, store: StoreHandle) {
         tokio::select! {
             biased;
             () = network.leaving() => return,
+            Ok(()) = ring.changed() => {
+                let ring = ring.borrow_and_update().clone();
+                tokens.replace(&token_keys(&ring));
+                let value = postcard::to_stdvec(&ring).expect("a ring is made of plain values");
+                remember(&store, RING, value).await;
+            }
             _ = look.tick() => {}
         }
         let newest = network.generation();

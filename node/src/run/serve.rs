@@ -1,5 +1,6 @@
 //! A node on real ground: sockets, files, signals.
 
+use super::discover::start_discovery;
 use super::hook::Hook;
 use super::http::HttpListener;
 use super::{Ground, Node, StartError, links, start};
@@ -44,14 +45,6 @@ pub enum RunError {
     /// The node could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A peer's name does not lead to an address.
-    #[error("--join {peer}: {source}; give host:port of a peer's --peer address")]
-    Join {
-        /// What was given.
-        peer: String,
-        /// What the system said.
-        source: io::Error,
-    },
     /// Its tasks could not be kept up.
     #[error(
         "the node's tasks panicked too often; the log says where. Start it again: it finds its state"
@@ -91,13 +84,14 @@ pub async fn serve(
         socket,
         runtime: Arc::new(quinn::TokioRuntime),
         advertise: resolve(&config.advertised(peer)).await?,
-        seeds: seeds(&config).await?,
+        seeds: Vec::new(),
         links: links(&config, &bound),
         players,
         store,
     };
     let node = start(&config, &env, ground).await?;
     start_hook(&config, &node);
+    start_discovery(&config, &node);
     let served = CancellationToken::new();
     let serving =
         pages.into_iter().map(|page| tokio::spawn(serve_http(page, &node, served.clone())));
@@ -189,17 +183,6 @@ fn serve_http(
             axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
         graceful.await
     }
-}
-
-/// The addresses of the peers to look for first. A name may stand for several.
-async fn seeds(config: &NodeConfig) -> Result<Vec<SocketAddr>, RunError> {
-    let mut seeds = Vec::new();
-    for peer in &config.join {
-        let found = lookup_host(peer).await;
-        let found = found.map_err(|source| RunError::Join { peer: peer.clone(), source })?;
-        seeds.extend(found);
-    }
-    Ok(seeds)
 }
 
 async fn resolve(host: &str) -> Result<SocketAddr, RunError> {

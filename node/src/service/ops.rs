@@ -1,6 +1,6 @@
 //! What operators do to a node itself, beside looking at it.
 
-use super::view::{MemberEventView, StandingView};
+use super::view::{KeyChange, KeyView, MemberEventView, Refusal, StandingView};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -11,6 +11,15 @@ pub trait Ops: Send + Sync + 'static {
 
     /// What this node says of itself.
     fn standing(&self) -> StandingView;
+
+    /// The cluster's keys, the one in use first.
+    fn keys(&self) -> Vec<KeyView>;
+
+    /// Changes the ring of keys everywhere.
+    ///
+    /// # Errors
+    /// `key_invalid`, `key_unknown`, `keys_full`, `key_in_use`, `key_not_everywhere`.
+    fn change_keys(&self, change: &KeyChange) -> Result<Vec<KeyView>, Refusal>;
 
     /// What becomes of other members, from now on. Whoever is too slow loses the oldest events and
     /// is told how many.

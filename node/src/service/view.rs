@@ -6,6 +6,7 @@
 use crate::supervise::BranchView;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Where an event stands, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -359,6 +360,54 @@ pub struct MemberEventView {
     pub name: String,
     /// `host:port` of its peer plane.
     pub addr: String,
+}
+
+/// A key of the cluster's ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Tells it from others and gives nothing away.
+    pub fingerprint: String,
+    /// Whether this node uses it.
+    pub in_use: bool,
+    /// Living members that believe it, this node included.
+    pub held_by: usize,
+    /// Living members that use it, this node included.
+    pub used_by: usize,
+    /// Living members, this node included.
+    pub of: usize,
+}
+
+/// A change of the ring of cluster keys.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum KeyChange {
+    /// Have every node believe a key.
+    Install {
+        /// The key: 64 hexadecimal digits.
+        key: String,
+    },
+    /// Have every node use a key.
+    Use {
+        /// Which.
+        fingerprint: String,
+        /// Even if not every living member holds it.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Have no node believe a key any more.
+    Remove {
+        /// Which.
+        fingerprint: String,
+        /// Even if a living member still uses it.
+        #[serde(default)]
+        force: bool,
+    },
+}
+
+impl fmt::Debug for KeyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyChange")
+    }
 }
 
 /// What a node says of itself.

@@ -3,8 +3,8 @@
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
-    HostQuestion, HostView, Imported, LiveView, MemberEventView, MemberView, NodeLinks, PhaseView,
-    PinView, Problem, Refusal, StageView, StandingView, StatusView,
+    HostQuestion, HostView, Imported, KeyChange, KeyView, LiveView, MemberEventView, MemberView,
+    NodeLinks, PhaseView, PinView, Problem, Refusal, StageView, StandingView, StatusView,
 };
 use crate::service::{Hosts, Ops};
 use async_trait::async_trait;
@@ -193,6 +193,18 @@ impl Ops for FakeNode {
     fn standing(&self) -> StandingView {
         let standing = if self.draining.load(Relaxed) { "draining" } else { "ready" };
         StandingView { standing: standing.into(), sessions: 4 }
+    }
+
+    fn keys(&self) -> Vec<KeyView> {
+        let fingerprint = "00".to_owned();
+        vec![KeyView { fingerprint, in_use: true, held_by: 2, used_by: 2, of: 2 }]
+    }
+
+    fn change_keys(&self, change: &KeyChange) -> Result<Vec<KeyView>, Refusal> {
+        match change {
+            KeyChange::Remove { .. } => Err(Refusal::new("key_in_use", "it is in use")),
+            _ => Ok(self.keys()),
+        }
     }
 
     fn member_events(&self) -> broadcast::Receiver<Arc<MemberEventView>> {
