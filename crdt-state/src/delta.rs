@@ -7,7 +7,9 @@
 
 use crate::caps;
 use crate::column::Cell;
-use crate::engagement::quiz::Script;
+use crate::engagement::script::caps::ANSWER_BYTES_MAX;
+use crate::engagement::{Key, PostId, Script};
+use crate::event::Rule;
 use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
 use crate::named::Change;
 use crate::stage::Stage;
@@ -38,6 +40,14 @@ pub enum Delta {
     Joins(Vec<Join>),
     /// Answers are taken.
     Answers(Answers),
+    /// Typed answers are taken.
+    Texts(Texts),
+    /// Posts are taken.
+    Posts(Posts),
+    /// Votes for posts are taken.
+    Votes(Votes),
+    /// A host ruled on a run.
+    Ruling(RulingChange),
 }
 
 /// See [`Delta::Create`]. Of several, the smallest (Lamport, origin) holds.
@@ -140,6 +150,50 @@ pub struct Answers {
     pub rows: Vec<(u32, u32, u32)>,
 }
 
+/// See [`Delta::Texts`]. Each text is named once, however many typed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Texts {
+    /// Which run.
+    pub instance: u32,
+    /// Which question was shown where the answers were taken.
+    pub question: u16,
+    /// Who numbered the rows.
+    pub rows_of: Origin,
+    /// What was typed.
+    pub texts: Vec<String>,
+    /// Row number, elapsed milliseconds, value, index into `texts`.
+    pub rows: Vec<(u32, u32, u32, u32)>,
+}
+
+/// See [`Delta::Posts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posts {
+    /// Which run.
+    pub instance: u32,
+    /// Id, elapsed milliseconds, whose, text.
+    pub posts: Vec<(PostId, u32, PlayerId, String)>,
+}
+
+/// See [`Delta::Votes`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Votes {
+    /// Which run.
+    pub instance: u32,
+    /// For which post, whose row.
+    pub votes: Vec<(PostId, Row)>,
+}
+
+/// See [`Delta::Ruling`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulingChange {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// Which run.
+    pub instance: u32,
+    /// What was ruled.
+    pub rule: Rule,
+}
+
 /// An entry that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -182,6 +236,10 @@ impl Delta {
             Delta::Named(change) => change.kind(),
             Delta::Joins(_) => 64,
             Delta::Answers(_) => ANSWERS,
+            Delta::Texts(_) => 66,
+            Delta::Posts(_) => 67,
+            Delta::Votes(_) => 68,
+            Delta::Ruling(_) => 33,
         }
     }
 
@@ -196,6 +254,10 @@ impl Delta {
             Delta::Named(x) => x.payload(),
             Delta::Joins(x) => postcard::to_stdvec(x),
             Delta::Answers(x) => postcard::to_stdvec(x),
+            Delta::Texts(x) => postcard::to_stdvec(x),
+            Delta::Posts(x) => postcard::to_stdvec(x),
+            Delta::Votes(x) => postcard::to_stdvec(x),
+            Delta::Ruling(x) => postcard::to_stdvec(x),
         };
         encoded.expect("our own types always encode into memory")
     }
@@ -210,6 +272,10 @@ impl Delta {
             32 => Delta::Forget(whole(payload)?),
             64 => Delta::Joins(whole(payload)?),
             ANSWERS => Delta::Answers(AnswersFrame::read(payload)?.to_answers()),
+            66 => Delta::Texts(whole(payload)?),
+            67 => Delta::Posts(whole(payload)?),
+            68 => Delta::Votes(whole(payload)?),
+            33 => Delta::Ruling(whole(payload)?),
             _ => match Change::read(kind, payload) {
                 Some(change) => Delta::Named(change?),
                 None => return Err(DecodeError::Unsupported { kind, version: VERSION }),
@@ -254,6 +320,30 @@ impl Delta {
                     && answers.rows.len() <= caps::DELTA_ROWS_MAX
                     && answers.rows.iter().all(is_possible_answer)
             }
+            Delta::Texts(texts) => {
+                texts.instance <= caps::INSTANCES_MAX
+                    && texts.rows.len() <= caps::DELTA_ROWS_MAX
+                    && texts.texts.iter().all(|text| is_possible_text(text))
+                    && texts.rows.iter().all(|(row, elapsed_ms, value, index)| {
+                        is_possible_answer(&(*row, *elapsed_ms, *value))
+                            && (*index as usize) < texts.texts.len()
+                    })
+            }
+            Delta::Posts(posts) => {
+                posts.instance <= caps::INSTANCES_MAX
+                    && posts.posts.len() <= caps::DELTA_ROWS_MAX
+                    && posts.posts.iter().all(|(_, _, _, text)| is_possible_text(text))
+            }
+            Delta::Votes(votes) => {
+                votes.instance <= caps::INSTANCES_MAX
+                    && votes.votes.len() <= caps::DELTA_ROWS_MAX
+                    && votes.votes.iter().all(|(_, row)| row.number < caps::ROWS_MAX)
+            }
+            Delta::Ruling(change) => {
+                change.instance <= caps::INSTANCES_MAX
+                    && change.lamport <= caps::LAMPORT_MAX
+                    && is_possible_rule(&change.rule)
+            }
         };
         if ok { Ok(()) } else { Err(malformed("a value is beyond its cap")) }
     }
@@ -261,6 +351,24 @@ impl Delta {
 
 fn is_possible_answer(&(row, elapsed_ms, value): &(u32, u32, u32)) -> bool {
     row < caps::ROWS_MAX && elapsed_ms <= Cell::ELAPSED_MS_MAX && value <= Cell::VALUE_MAX
+}
+
+fn is_possible_text(text: &str) -> bool {
+    !text.is_empty() && text.len() <= ANSWER_BYTES_MAX
+}
+
+fn is_possible_rule(rule: &Rule) -> bool {
+    match rule {
+        Rule::Accept(text) => is_possible_text(text),
+        Rule::Key(Key::Texts(texts)) => {
+            texts.len() <= caps::KEYS_MAX && texts.iter().all(|text| is_possible_text(text))
+        }
+        Rule::Key(Key::Choices(choices) | Key::Order(choices)) => {
+            choices.len() <= 24 && choices.iter().all(|choice| *choice < 24)
+        }
+        Rule::Pause(epoch) => *epoch <= caps::INSTANCES_MAX,
+        _ => true,
+    }
 }
 
 fn is_possible_join(join: &Join) -> bool {

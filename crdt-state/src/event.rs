@@ -8,13 +8,17 @@ mod digest;
 pub(crate) mod fold;
 mod forgotten;
 mod rounds;
+mod ruling;
+mod sides;
 
 pub use forgotten::{Forgotten, ForgottenOrigins};
 pub use rounds::{Round, Rounds, Sealed};
+pub use ruling::{Fate, Last, Rule, Ruling, Rulings};
+pub use sides::{Post, Sides, TextSheet};
 
 use crate::column::{Cell, Column};
-use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join, Seal};
-use crate::engagement::quiz::{Question, Script};
+use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join, Seal, Texts};
+use crate::engagement::{Question, Script};
 use crate::id::{Heads, Lamport, LaneId, NodeId, Origin, PlayerId, Row};
 use crate::lattice::{Max, Min, Pointwise};
 use crate::named::Named;
@@ -70,6 +74,10 @@ pub struct EventState {
     pub players: Players,
     /// What they answered, by (instance, question).
     sheets: Pointwise<(u32, u16), Sheet>,
+    /// What does not fit a cell.
+    pub sides: Sides,
+    /// What hosts ruled.
+    pub rulings: Rulings,
 }
 
 impl EventState {
@@ -91,6 +99,14 @@ impl EventState {
             Frame::Delta(Delta::Joins(joins)) => {
                 let several = |join: Join| self.join(&join).then_some(join.player);
                 Taken::Joins { aliased: joins.into_iter().filter_map(several).collect() }
+            }
+            Frame::Delta(Delta::Texts(texts)) => {
+                let (instance, rows_of) = (texts.instance, texts.rows_of);
+                let row =
+                    |(number, ..): &(u32, u32, u32, u32)| Row { origin: rows_of, number: *number };
+                let contested = texts.rows.iter().map(row).collect();
+                self.take_texts(origin, texts);
+                Taken::Answers { instance, contested }
             }
             Frame::Delta(delta) => {
                 self.take(origin, delta.clone());
@@ -146,6 +162,32 @@ impl EventState {
         None
     }
 
+    fn take_texts(&mut self, origin: Origin, texts: Texts) {
+        for (number, elapsed_ms, value, _) in &texts.rows {
+            let row = Row { origin: texts.rows_of, number: *number };
+            let cell = Cell::new(*elapsed_ms, origin, *value);
+            self.take_answer(texts.instance, texts.question, row, cell);
+        }
+        self.sides.take_texts(origin, texts);
+    }
+
+    /// What was typed with the answer that is held for these rows.
+    #[must_use]
+    pub fn held_text(
+        &self,
+        instance: u32,
+        question: u16,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> Option<&str> {
+        self.sides.texts(instance, question)?.of(rows)
+    }
+
+    /// Whether anything was typed in answer to a question.
+    #[must_use]
+    pub fn has_texts(&self, instance: u32, question: u16) -> bool {
+        self.sides.texts(instance, question).is_some()
+    }
+
     /// Takes in one answer, which `cell` holds; the cell that was held before.
     pub fn take_answer(&mut self, instance: u32, question: u16, row: Row, cell: Cell) -> Cell {
         self.sheets.at((instance, question)).at(row.origin).join(row.number, cell)
@@ -191,6 +233,13 @@ impl EventState {
                     let row = Row { origin: rows_of, number };
                     self.take_answer(instance, question, row, Cell::new(elapsed_ms, origin, value));
                 }
+            }
+            Delta::Texts(texts) => self.take_texts(origin, texts),
+            Delta::Posts(posts) => self.sides.take_posts(posts),
+            Delta::Votes(votes) => self.sides.take_votes(votes),
+            Delta::Ruling(change) => {
+                self.lamport.observe(change.lamport);
+                self.rulings.take(change.instance, (change.lamport, origin), change.rule);
             }
         }
     }
@@ -330,5 +379,7 @@ impl CvRDT for EventState {
         self.named.merge(other.named);
         self.players.merge(other.players);
         self.sheets.merge(other.sheets);
+        self.sides.merge(other.sides);
+        self.rulings.merge(other.rulings);
     }
 }

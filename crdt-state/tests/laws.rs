@@ -10,7 +10,7 @@ use crdt_state::delta::{
     Advance, Answers, Create, Delta, Enrol, Extend, Forget, Join, Seal, encode,
 };
 use crdt_state::engagement::Scoreboard;
-use crdt_state::engagement::quiz::{Question, Script, Standing, outcome, standings};
+use crdt_state::engagement::{Question, Script, Standing, outcome_alone, standings};
 use crdt_state::{EventState, Lane, LaneId, NodeId, Origin, Phase, PlayerId, Row, Stage};
 use crdts::CvRDT;
 use proptest::prelude::*;
@@ -163,17 +163,9 @@ impl Writer {
 }
 
 fn script() -> Script {
-    let question = |text: &str| Question {
-        text: text.into(),
-        options: vec!["a".into(), "b".into(), "c".into(), "d".into()],
-        correct: 1,
-        open_ms: 20_000,
-        points: 1000,
-        explanation: None,
-        multiple: false,
-    };
-    let questions = vec![question("one"), question("two"), question("three")];
-    Script { title: "Laws".into(), questions, autopilot_ms: None }
+    let options = || ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let questions = ["one", "two", "three"].map(|text| Question::choice(text, options(), 1));
+    Script::new("Laws", questions.to_vec())
 }
 
 fn write_history(acts: &[(u8, Act)]) -> (Lanes, Vec<Writer>) {
@@ -234,10 +226,13 @@ fn defined(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
         .players
         .ids()
         .map(|player| {
-            let outcomes = instances.iter().filter_map(|i| outcome(state, *i, player));
+            let outcomes = instances.iter().map(|i| outcome_alone(state, *i, player));
             let correct: Vec<_> = outcomes.filter(|outcome| outcome.correct).collect();
-            let points = correct.iter().map(|outcome| u64::from(outcome.points)).sum();
-            let correct_ms = correct.iter().map(|outcome| u64::from(outcome.elapsed_ms)).sum();
+            let points = correct.iter().map(|outcome| outcome.points as u64).sum();
+            let correct_ms = correct
+                .iter()
+                .map(|outcome| outcome.answer.map_or(0, |(_, cell)| u64::from(cell.elapsed_ms())))
+                .sum();
             Standing { player, points, correct_ms, rank: 0 }
         })
         .collect();

@@ -110,11 +110,8 @@ async fn each_kind_of_task_may_panic_and_everything_else_goes_on() {
     drop(lost);
 
     let imported = node.hosts().import(include_str!("../shows/sample.json")).await.unwrap();
-    let lobby = CommandRequest {
-        command: Command::Lobby,
-        expected: node.hosts().events().await[0].stage,
-        ms: None,
-    };
+    let stage = node.hosts().events().await[0].stage;
+    let lobby = CommandRequest::new(Command::Lobby, stage);
     node.hosts().command(imported.event, lobby).await.unwrap();
     let mut ada = Client::connect(TcpStream::connect(mqtt).await.unwrap(), 5).await;
     let live = format!("live/{}", imported.pin);

@@ -5,7 +5,8 @@
 //! package puts them and are not part of Starling.
 
 use crate::expression::{Expression, lines};
-use crdt_state::engagement::quiz::script::{Question, Script, caps};
+use crdt_state::engagement::script::caps;
+use crdt_state::engagement::{Question, Script};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeSet;
@@ -63,7 +64,7 @@ pub fn show(folder: &Path, options: &BankOptions) -> io::Result<Script> {
     shuffle(&mut questions, &mut random);
     questions.truncate(options.questions.min(caps::QUESTIONS_MAX));
     let title = format!("{} questions from everywhere", questions.len());
-    Ok(Script { title, questions, autopilot_ms: options.autopilot_ms })
+    Ok(Script { autopilot_ms: options.autopilot_ms, ..Script::new(title, questions) })
 }
 
 /// One way to ask about the lines of one file.
@@ -142,15 +143,10 @@ impl Topic {
         options.insert(correct, pair.answer.clone());
         let (before, after) = self.wording;
         let (asked, answer) = (&pair.asked, &pair.answer);
-        Some(Question {
-            text: format!("{before}{asked}{after}"),
-            options,
-            correct: 1 << correct,
-            open_ms,
-            points: 1_000,
-            explanation: Some(format!("{asked}: {answer}")),
-            multiple: false,
-        })
+        let text = format!("{before}{asked}{after}");
+        let explanation = Some(format!("{asked}: {answer}"));
+        let question = Question::choice(text, options, 1 << correct).open_ms(open_ms);
+        Some(Question { explanation, ..question })
     }
 }
 
@@ -211,10 +207,11 @@ mod tests {
         let script = show(folder.path(), &BankOptions::default()).unwrap();
         assert_eq!(script.questions.len(), 6, "Djibouti gives itself away");
         for question in &script.questions {
-            let correct = &question.options[question.correct.trailing_zeros() as usize];
+            let (options, correct) = question.as_choice().unwrap();
+            let correct = &options[correct.trailing_zeros() as usize];
             let (_, answer) = question.explanation.as_ref().unwrap().split_once(": ").unwrap();
             assert_eq!(correct, answer);
-            assert_eq!(question.options.iter().collect::<BTreeSet<_>>().len(), OPTIONS);
+            assert_eq!(options.iter().collect::<BTreeSet<_>>().len(), OPTIONS);
         }
     }
 
@@ -225,7 +222,7 @@ mod tests {
             let options = BankOptions { seed, ..BankOptions::default() };
             let script = show(folder.path(), &options).unwrap();
             let cuba = script.questions.iter().find(|q| q.text.contains("Cuba")).unwrap();
-            assert!(!cuba.options.contains(&"La Habana".to_owned()), "{cuba:?}");
+            assert!(!cuba.as_choice().unwrap().0.contains(&"La Habana".to_owned()), "{cuba:?}");
         }
     }
 

@@ -111,7 +111,7 @@ impl Single {
     /// Never: a command is always JSON.
     #[must_use]
     pub fn send(&self, show: &SingleShow, command: Command, view: &HostView) -> Reply {
-        let request = CommandRequest { command, expected: view.live.stage, ms: None };
+        let request = CommandRequest::new(command, view.live.stage);
         let body = serde_json::to_string(&request).expect("a command is JSON");
         self.http.post(&self.event_url(show, "/commands"), &show.imported.host_token, &body)
     }

@@ -33,9 +33,10 @@ async fn a_show_of_a_hundred_real_questions_is_played_to_its_end() {
         crowd.wait_stage(instance, PhaseView::Open, WAIT_MAX).await;
         for (index, player) in crowd.players.iter().enumerate() {
             // The first player knows everything; the others choose in turn.
-            let known = question.correct.trailing_zeros() as u8;
+            let (options, correct) = question.as_choice().expect("the bank has choices only");
+            let known = correct.trailing_zeros() as u8;
             let choice =
-                if index == 0 { known } else { index as u8 % question.options.len() as u8 };
+                if index == 0 { known } else { index as u8 % options.len() as u8 };
             player.answer(instance, &[choice]);
         }
         for player in &crowd.players {

@@ -17,7 +17,7 @@ fn the_smallest_show_of_the_document_is_a_show() {
     let text = read("show-format.md");
     let show = blocks(&text, "json").next().expect("the document has a show");
     let script = node::show::parse(show).unwrap_or_else(|found| panic!("{found:#?}"));
-    assert_eq!(script.questions[0].correct, 0b010);
+    assert_eq!(script.questions[0].as_choice().map(|(_, correct)| correct), Some(0b010));
 }
 
 #[test]

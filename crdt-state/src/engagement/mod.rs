@@ -1,6 +1,590 @@
-//! Engagement kinds: one folder each, holding its script types, rules and views.
+//! Engagement kinds: one folder each, as plug-in state machines over the shared phases.
+//!
+//! A kind is a type that implements [`Kind`]: what an author writes, which phases it goes through, what it
+//! takes from players, what they see before and after the key is known, and how answers become points.
+//! Everything else (replication, receipts, deadlines, leaderboards, pages' frames) is common to all. Adding
+//! one is a folder here, a script of the same name in `node/web/engagement`, and a line in the table
+//! [`for_each_kind`](crate::for_each_kind). `node/docs/kinds.md` shows it with an example.
+//!
+//! Secrecy: [`Kind::View`] and [`Kind::Results`] are built without the key, and have no field for it.
 
+mod alone;
+pub mod elimination;
+pub mod file;
+mod fold;
+mod key;
+pub mod poll;
+pub mod prediction;
+pub mod qa;
 pub mod quiz;
+pub mod raffle;
+pub mod rating;
+pub mod reactions;
 pub mod scoreboard;
+pub mod scoring;
+pub mod script;
+pub mod survey;
+mod teams;
+#[cfg(test)]
+mod testing;
+pub mod tug;
+pub mod word_cloud;
 
+pub use alone::Alone;
+pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, standings};
+pub use key::{Key, commitment, key_text};
 pub use scoreboard::Scoreboard;
+pub use scoring::Scoring;
+pub use script::{Question, Script, Teams};
+pub use teams::{TeamStanding, team_of, team_standings};
+
+use crate::Cell;
+use crate::event::EventState;
+use crate::id::PlayerId;
+use crate::stage::Phase;
+use file::{Object, Report, Table, Value};
+use serde::{Deserialize, Serialize};
+
+/// The table of kinds: calls a macro with `module Variant path` of each. A new kind is a new line here.
+#[macro_export]
+macro_rules! for_each_kind {
+    ($call:ident) => {
+        $call! {
+            quiz Quiz ($crate::engagement::quiz::Quiz),
+            poll Poll ($crate::engagement::poll::Poll),
+            rating Rating ($crate::engagement::rating::Rating),
+            prediction Prediction ($crate::engagement::prediction::Prediction),
+            elimination Elimination ($crate::engagement::elimination::Elimination),
+            word_cloud WordCloud ($crate::engagement::word_cloud::WordCloud),
+            qa Qa ($crate::engagement::qa::Qa),
+            reactions Reactions ($crate::engagement::reactions::Reactions),
+            raffle Raffle ($crate::engagement::raffle::Raffle),
+            tug Tug ($crate::engagement::tug::Tug),
+            survey Survey ($crate::engagement::survey::Survey),
+        }
+    };
+}
+
+/// The phases that most kinds go through.
+pub const PATH: &[Phase] =
+    &[Phase::Intro, Phase::Open, Phase::Closed, Phase::Tallies, Phase::Reveal, Phase::Board];
+/// The phases of a kind that has nothing to reveal and gives no points.
+pub const PATH_WITHOUT_KEY: &[Phase] = &[Phase::Intro, Phase::Open, Phase::Closed, Phase::Tallies];
+
+/// A kind of engagement.
+pub trait Kind: Sized + 'static {
+    /// The word for it in show files and views; the name of its folder.
+    const NAME: &'static str;
+    /// The fields of a question of this kind, beside those of every question.
+    const FIELDS: &'static [&'static str];
+    /// Its state machine: the phases that a run goes through, in order.
+    const PHASES: &'static [Phase];
+    /// Whether its results are shown while it is open. True where they are the point of it.
+    const LIVE: bool = false;
+    /// What players see from the opening on. It has no field for the key.
+    type View: Serialize;
+    /// What everybody sees from the tallies on, beside the counts. It has no field for the key either.
+    type Results: Serialize;
+
+    /// Reads the kind's own fields; what is wrong with them is in the report.
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self>;
+
+    /// Writes the kind's own fields.
+    fn write(&self, out: &mut Table);
+
+    /// What players see; `announced` while the question is read out and its options are still hidden.
+    fn view(&self, announced: bool) -> Self::View;
+
+    /// What the state holds of what a player sent.
+    ///
+    /// # Errors
+    /// When this kind does not take that, in words for the player.
+    fn take(&self, given: &Given) -> Result<Taken, Invalid>;
+
+    /// The choices that a held value stands for, for receipts and exports.
+    fn choices(&self, value: u32) -> Vec<u8> {
+        bits(value)
+    }
+
+    /// What can be chosen, where the task is a choice.
+    fn options(&self) -> &[String] {
+        &[]
+    }
+
+    /// What is secret before the reveal, if anything is.
+    fn key(&self) -> Option<Key> {
+        None
+    }
+
+    /// Whether a host may put this key in place of the script's.
+    ///
+    /// # Errors
+    /// When it cannot be one, in words for the host.
+    fn check_key(&self, _key: &Key) -> Result<(), Invalid> {
+        Err(Invalid(format!("a {} has no key", Self::NAME)))
+    }
+
+    /// How many gave each answer.
+    fn counts(&self, facts: &Facts<'_>) -> Vec<u64>;
+
+    /// What else the answers come to.
+    fn results(&self, facts: &Facts<'_>) -> Self::Results;
+
+    /// How to judge an answer by its cell alone, where nothing else matters: no streak, no text, no other
+    /// player. Such rounds are folded block by block; `score` must give the same.
+    fn alone(&self, _facts: &Facts<'_>) -> Option<Alone> {
+        None
+    }
+
+    /// Gives every player what the round gives. The default gives nothing to anybody.
+    fn score(&self, _facts: &Facts<'_>, _entries: &mut [Entry<'_>]) {}
+}
+
+macro_rules! kinds {
+    ($($module:ident $variant:ident ($path:path)),* $(,)?) => {
+        /// What a question asks for, by kind.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Task {
+            $(#[doc = concat!("See [`", stringify!($module), "`].")] $variant($path),)*
+        }
+
+        /// What players see from the opening on, by kind.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum TaskView {
+            $(#[doc = concat!("See [`", stringify!($module), "`].")]
+              $variant(<$path as Kind>::View),)*
+        }
+
+        /// What everybody sees from the tallies on, by kind.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum TaskResults {
+            $(#[doc = concat!("See [`", stringify!($module), "`].")]
+              $variant(<$path as Kind>::Results),)*
+        }
+
+        /// A row of the table of kinds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum KindName {
+            $($variant,)*
+        }
+
+        /// The words for all kinds.
+        pub const KINDS: &[&str] = &[$(<$path as Kind>::NAME,)*];
+
+        impl KindName {
+            const ALL: &[(&str, KindName)] = &[$((<$path as Kind>::NAME, KindName::$variant),)*];
+
+            pub(crate) fn fields(self) -> &'static [&'static str] {
+                match self {
+                    $(KindName::$variant => <$path as Kind>::FIELDS,)*
+                }
+            }
+
+            pub(crate) fn read(self, entry: &Object<'_>, report: &mut Report) -> Option<Task> {
+                match self {
+                    $(KindName::$variant => {
+                        <$path as Kind>::read(entry, report).map(Task::$variant)
+                    })*
+                }
+            }
+        }
+
+        impl Task {
+            /// The word for the kind.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::NAME,)*
+                }
+            }
+
+            /// The phases that a run goes through.
+            #[must_use]
+            pub fn phases(&self) -> &'static [Phase] {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::PHASES,)*
+                }
+            }
+
+            /// Whether its results are shown while it is open.
+            #[must_use]
+            pub fn is_live(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::LIVE,)*
+                }
+            }
+
+            /// See [`Kind::write`].
+            pub fn write(&self, out: &mut Table) {
+                match self {
+                    $(Task::$variant(kind) => kind.write(out),)*
+                }
+            }
+
+            /// See [`Kind::view`].
+            #[must_use]
+            pub fn view(&self, announced: bool) -> TaskView {
+                match self {
+                    $(Task::$variant(kind) => TaskView::$variant(kind.view(announced)),)*
+                }
+            }
+
+            /// See [`Kind::take`].
+            ///
+            /// # Errors
+            /// When this kind does not take that.
+            pub fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+                match self {
+                    $(Task::$variant(kind) => kind.take(given),)*
+                }
+            }
+
+            /// See [`Kind::choices`].
+            #[must_use]
+            pub fn choices(&self, value: u32) -> Vec<u8> {
+                match self {
+                    $(Task::$variant(kind) => kind.choices(value),)*
+                }
+            }
+
+            /// See [`Kind::options`].
+            #[must_use]
+            pub fn options(&self) -> &[String] {
+                match self {
+                    $(Task::$variant(kind) => kind.options(),)*
+                }
+            }
+
+            /// See [`Kind::key`].
+            #[must_use]
+            pub fn key(&self) -> Option<Key> {
+                match self {
+                    $(Task::$variant(kind) => kind.key(),)*
+                }
+            }
+
+            /// See [`Kind::check_key`].
+            ///
+            /// # Errors
+            /// When it cannot be a key of this task.
+            pub fn check_key(&self, key: &Key) -> Result<(), Invalid> {
+                match self {
+                    $(Task::$variant(kind) => kind.check_key(key),)*
+                }
+            }
+
+            /// See [`Kind::counts`].
+            #[must_use]
+            pub fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
+                match self {
+                    $(Task::$variant(kind) => kind.counts(facts),)*
+                }
+            }
+
+            /// See [`Kind::results`].
+            #[must_use]
+            pub fn results(&self, facts: &Facts<'_>) -> TaskResults {
+                match self {
+                    $(Task::$variant(kind) => TaskResults::$variant(kind.results(facts)),)*
+                }
+            }
+
+            /// See [`Kind::alone`].
+            #[must_use]
+            pub fn alone(&self, facts: &Facts<'_>) -> Option<Alone> {
+                match self {
+                    $(Task::$variant(kind) => kind.alone(facts),)*
+                }
+            }
+
+            /// See [`Kind::score`].
+            pub fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
+                match self {
+                    $(Task::$variant(kind) => kind.score(facts, entries),)*
+                }
+            }
+        }
+    };
+}
+
+for_each_kind!(kinds);
+
+impl Task {
+    /// The kind that an entry of a show file names; a quiz if it names none.
+    fn kind_of(value: &Value, path: &str, report: &mut Report) -> Option<KindName> {
+        let file::What::Table(fields) = &value.what else {
+            file::wrong_type(value, path, "an object", report);
+            return None;
+        };
+        let Some(named) = fields.iter().find(|field| field.name == "kind") else {
+            return Some(KindName::Quiz);
+        };
+        let path = format!("{path}.kind");
+        let name = file::string(&named.value, &path, report)?;
+        let found = KindName::ALL.iter().find(|(known, _)| *known == name);
+        if found.is_none() {
+            let message = format!("{} is none of {}", file::quote(name), KINDS.join(", "));
+            report.at(&named.value, &path, message);
+        }
+        found.map(|(_, kind)| *kind)
+    }
+
+    /// The phase after `phase`, or nothing after the last.
+    #[must_use]
+    pub fn after(&self, phase: Phase) -> Option<Phase> {
+        self.phases().iter().copied().find(|next| *next > phase)
+    }
+}
+
+/// What a player sent, whatever the kind makes of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    /// Chosen options, in the order in which they were sent.
+    pub choices: Vec<u8>,
+    /// A text, as typed.
+    pub text: Option<String>,
+    /// A number.
+    pub number: Option<f64>,
+    /// What is staked.
+    pub stake: Option<u32>,
+    /// How many times.
+    pub count: Option<u32>,
+    /// Whose post is meant.
+    pub post: Option<PostId>,
+}
+
+impl Given {
+    /// Chosen options and nothing else.
+    #[must_use]
+    pub fn choices(choices: &[u8]) -> Self {
+        Given { choices: choices.to_vec(), ..Given::default() }
+    }
+
+    /// One of `options`.
+    ///
+    /// # Errors
+    /// When it is not exactly one, or beyond them.
+    pub fn one_of(&self, options: usize) -> Result<u8, Invalid> {
+        match self.some_of(options, 1)?.as_slice() {
+            [one] => Ok(*one),
+            _ => Err(Invalid("choose one option".to_owned())),
+        }
+    }
+
+    /// At least one of `options`, at most `most`.
+    ///
+    /// # Errors
+    /// When there is none, too many, or one beyond the options.
+    pub fn some_of(&self, options: usize, most: usize) -> Result<Vec<u8>, Invalid> {
+        let mut choices = self.choices.clone();
+        choices.sort_unstable();
+        choices.dedup();
+        if choices.is_empty() {
+            return Err(Invalid("no option is chosen".to_owned()));
+        }
+        if let Some(beyond) = choices.iter().find(|choice| usize::from(**choice) >= options) {
+            return Err(Invalid(format!("there is no option {beyond}")));
+        }
+        if choices.len() > most {
+            let chosen = choices.len();
+            let takes = if most == 1 { "one".to_owned() } else { format!("at most {most}") };
+            return Err(Invalid(format!(
+                "{chosen} options are chosen, this question takes {takes}"
+            )));
+        }
+        Ok(choices)
+    }
+
+    /// A text that can be shown, its white space made single.
+    ///
+    /// # Errors
+    /// When there is none, it is empty, too long or holds control characters.
+    pub fn typed(&self) -> Result<String, Invalid> {
+        let text = self.text.as_deref().unwrap_or_default();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() {
+            return Err(Invalid("no text is given".to_owned()));
+        }
+        if text.len() > script::caps::ANSWER_BYTES_MAX {
+            let most = script::caps::ANSWER_BYTES_MAX;
+            return Err(Invalid(format!("the text has {} bytes, at most {most} fit", text.len())));
+        }
+        if text.chars().any(|c| c.is_control() || crate::players::is_invisible(c)) {
+            return Err(Invalid("the text contains a character that cannot be shown".to_owned()));
+        }
+        Ok(text)
+    }
+}
+
+/// A post of a player: a hash of the run, the player and the text, so that a repetition is the same post.
+pub type PostId = u64;
+
+/// What the state holds of what a player sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The player's one answer to the round: the earliest holds.
+    Answer {
+        /// At most [`Cell::VALUE_MAX`].
+        value: u32,
+        /// What was typed, if the value does not say it.
+        text: Option<String>,
+    },
+    /// One of several texts.
+    Post(String),
+    /// Support for somebody's post.
+    Vote(PostId),
+    /// So many more for a counter.
+    Count {
+        /// Which of the kind's counters.
+        option: u8,
+        /// How many.
+        by: u32,
+    },
+}
+
+impl Taken {
+    /// An answer that its value says whole.
+    #[must_use]
+    pub fn value(value: u32) -> Self {
+        Taken::Answer { value, text: None }
+    }
+}
+
+/// A kind does not take what was sent, in words for whoever sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// A run of a question, as a kind looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The event.
+    pub state: &'a EventState,
+    /// Which run.
+    pub instance: u32,
+    /// Which question, as an index into the script.
+    pub number: u16,
+    /// The question itself.
+    pub question: &'a Question,
+}
+
+impl<'a> Facts<'a> {
+    /// The run of the question that an instance shows.
+    #[must_use]
+    pub fn of(state: &'a EventState, instance: u32) -> Option<Self> {
+        let (number, question) = state.question_of(instance)?;
+        Some(Facts { state, instance, number, question })
+    }
+
+    /// The same run with another question of the script.
+    #[must_use]
+    pub fn at(&self, number: u16) -> Option<Self> {
+        let question = self.state.script()?.questions.get(usize::from(number))?;
+        Some(Facts { number, question, ..*self })
+    }
+
+    /// How long it was open, in milliseconds.
+    #[must_use]
+    pub fn open_ms(&self) -> u32 {
+        self.state.open_ms(self.instance)
+    }
+
+    /// The key that holds: the host's correction, or else the script's.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        // A ruling is on what was shown, not on what the far side of a partition was shown.
+        let shown = self.state.question_of(self.instance).map(|(number, _)| number);
+        let is_shown = shown.is_none_or(|number| number == self.number);
+        let ruling = self.state.rulings.of(self.instance).filter(|_| is_shown);
+        let ruled = ruling.and_then(|ruling| ruling.key());
+        let mut key = ruled.cloned().or_else(|| self.question.task.key())?;
+        if let (Key::Texts(texts), Some(ruling)) = (&mut key, ruling) {
+            texts.extend(ruling.accepted().cloned());
+        }
+        Some(key)
+    }
+
+    /// The mask of the correct options.
+    #[must_use]
+    pub fn mask(&self) -> u32 {
+        match self.key() {
+            Some(Key::Choices(choices)) => mask(&choices),
+            _ => 0,
+        }
+    }
+
+    /// Every answer to this question, aliases read as one.
+    pub fn answers(&self) -> impl Iterator<Item = (PlayerId, Cell, Option<&'a str>)> + '_ {
+        let (instance, number, state) = (self.instance, self.number, self.state);
+        let (mut all, texts) = (Vec::new(), state.has_texts(instance, number));
+        state.each_held(instance, |handle, question, cell| {
+            if question == number {
+                all.push((handle, cell));
+            }
+        });
+        all.into_iter().map(move |(handle, cell)| {
+            let player = state.players.id_at(handle);
+            let text = || state.held_text(instance, number, state.players.rows_of(player));
+            (player, cell, texts.then(text).flatten())
+        })
+    }
+
+    /// Every answer's cell.
+    fn each_cell(&self, mut each: impl FnMut(Cell)) {
+        self.state.each_held(self.instance, |_, question, cell| {
+            if question == self.number {
+                each(cell);
+            }
+        });
+    }
+
+    /// How many answered.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        let mut count = 0;
+        self.each_cell(|_| count += 1);
+        count
+    }
+
+    /// How many answers have each bit.
+    #[must_use]
+    pub fn count_bits(&self, options: usize) -> Vec<u64> {
+        let mut counts = vec![0; options];
+        self.each_cell(|cell| {
+            for (option, count) in counts.iter_mut().enumerate() {
+                *count += u64::from(cell.value() >> option & 1);
+            }
+        });
+        counts
+    }
+
+    /// What one of the run's counters says.
+    #[must_use]
+    pub fn counter(&self, option: usize) -> u64 {
+        self.state.named.total(&counter_name(self.instance, option))
+    }
+}
+
+/// The name of a run's counter.
+#[must_use]
+pub fn counter_name(instance: u32, option: usize) -> String {
+    format!("run/{instance}/{option}")
+}
+
+/// The indexes of a mask.
+#[must_use]
+pub fn bits(mask: u32) -> Vec<u8> {
+    (0..24).filter(|option| mask >> option & 1 == 1).collect()
+}
+
+/// The mask of indexes.
+#[must_use]
+pub fn mask(choices: &[u8]) -> u32 {
+    choices.iter().fold(0, |mask, choice| mask | 1 << u32::from(*choice).min(31))
+}
+
+/// What a kind shows that shows nothing of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}

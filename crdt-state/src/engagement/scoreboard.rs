@@ -8,12 +8,14 @@
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
-use super::quiz::{Question, Standing, outcome_of};
+use super::fold::is_aside;
+use super::{Alone, Facts, Standing, fold as fold_in_order};
 use crate::column::{BLOCK, Cell};
 use crate::event::EventState;
 use crate::event::fold::Sheets;
 use crate::id::PlayerId;
 use crate::players::{Handle, PlayersBlock};
+use std::cell::OnceCell;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,11 +27,12 @@ struct Score {
 }
 
 impl Score {
-    fn add(&mut self, (question, open_ms): (&Question, u32), cell: Cell) {
-        let outcome = outcome_of(question, open_ms, cell);
-        if outcome.correct {
-            self.points = self.points.saturating_add(outcome.points);
-            self.correct_ms = self.correct_ms.saturating_add(outcome.elapsed_ms);
+    #[inline]
+    fn add(&mut self, rule: &Alone, cell: Cell) {
+        let (is_correct, points) = rule.judge(cell);
+        if is_correct {
+            self.points = self.points.saturating_add(points);
+            self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
         }
     }
 
@@ -49,7 +52,27 @@ struct Sums {
 /// An instance that counts.
 struct Counted<'a> {
     sheets: Sheets<'a>,
-    open_ms: u32,
+    /// By question.
+    rules: Vec<(u16, Alone)>,
+}
+
+impl<'a> Counted<'a> {
+    /// The run, if each of its answers stands alone.
+    fn of(state: &'a EventState, instance: u32) -> Option<Self> {
+        let (sheets, shown) = (state.sheets_of(instance), Facts::of(state, instance)?);
+        let numbers = std::iter::once(shown.number).chain(sheets.questions());
+        let rule = |number: u16| {
+            let facts = shown.at(number)?;
+            Some((number, facts.question.task.alone(&facts)?))
+        };
+        let rules = numbers.map(rule).collect::<Option<Vec<_>>>()?;
+        Some(Counted { sheets, rules })
+    }
+
+    #[inline]
+    fn rule(&self, number: u16) -> Option<&Alone> {
+        self.rules.iter().find(|(of, _)| *of == number).map(|(_, rule)| rule)
+    }
 }
 
 /// See the module.
@@ -62,29 +85,58 @@ pub struct Scoreboard {
     order: Vec<Handle>,
     /// By handle; 0 where there is nobody.
     ranks: Vec<u32>,
+    /// Of each group of equals, best first, the rank and the smallest id; made when it is asked for.
+    groups: OnceCell<Vec<(u32, PlayerId)>>,
 }
 
 impl Scoreboard {
     /// Brings it up to date. Only instances for which `counts` holds are folded.
     pub fn update(&mut self, state: &EventState, counts: impl Fn(u32) -> bool) {
-        let counted: Vec<Counted<'_>> = state
-            .instances()
-            .filter(|(instance, _)| counts(*instance))
-            .map(|(i, _)| Counted { sheets: state.sheets_of(i), open_ms: state.open_ms(i) })
-            .collect();
-        let questions = state.script().map_or(&[][..], |script| &script.questions);
-        let rules = print_rules(&counted, questions);
+        let counts = |instance: &u32| counts(*instance) && !is_aside(state, *instance);
+        let instances = state.instances().map(|(instance, _)| instance).filter(counts);
+        let instances: Vec<u32> = instances.collect();
+        let counted = instances.iter().map(|instance| Counted::of(state, *instance));
+        match counted.collect::<Option<Vec<_>>>() {
+            Some(counted) => self.update_blocks(state, &counted),
+            None => self.update_in_order(state, &instances),
+        }
+    }
+
+    /// Streaks, lives, texts and stakes depend on more than a cell: everything is folded in order then.
+    fn update_in_order(&mut self, state: &EventState, instances: &[u32]) {
+        self.blocks.clear();
+        self.blocks.resize_with(state.players.blocks().len(), Sums::default);
+        for (sums, block) in self.blocks.iter_mut().zip(state.players.blocks()) {
+            sums.scores.resize(block.len(), Score::default());
+        }
+        self.aliased.clear();
+        for (player, so_far) in fold_in_order(state, |i| instances.contains(&i), |_, _| {}) {
+            let handle = state.players.handle_of(player).expect("a player has a row");
+            let points = so_far.points.clamp(0, i64::from(u32::MAX)) as u32;
+            let correct_ms = so_far.correct_ms.min(u64::from(u32::MAX)) as u32;
+            let score = Score { points, correct_ms };
+            self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK] = score;
+        }
+        for rows in state.players.aliased() {
+            let speaks = rows[0] as usize;
+            self.aliased.push((rows[0], self.blocks[speaks / BLOCK].scores[speaks % BLOCK]));
+        }
+        self.rank(state);
+    }
+
+    fn update_blocks(&mut self, state: &EventState, counted: &[Counted<'_>]) {
+        let rules = print_rules(counted);
         self.blocks.resize_with(state.players.blocks().len(), Sums::default);
         let mut changed = false;
         for (sums, block) in self.blocks.iter_mut().zip(state.players.blocks()) {
-            let print = print_block(rules, &block, &counted);
+            let print = print_block(rules, &block, counted);
             if sums.print != print {
                 sums.print = print;
-                fold(&mut sums.scores, &block, &counted, questions);
+                fold(&mut sums.scores, &block, counted);
                 changed = true;
             }
         }
-        let aliased = fold_aliased(state, &counted, questions);
+        let aliased = fold_aliased(state, counted);
         if changed || aliased != self.aliased {
             self.aliased = aliased;
             self.rank(state);
@@ -136,6 +188,30 @@ impl Scoreboard {
         listed
     }
 
+    /// A player's place between those right above and below: of equals the one with the smallest id.
+    #[must_use]
+    pub fn around(&self, state: &EventState, player: PlayerId) -> Vec<Standing> {
+        let Some(own) = self.of(state, player) else { return Vec::new() };
+        let groups = self.groups.get_or_init(|| self.group(state));
+        let at = groups.partition_point(|(rank, _)| *rank < own.rank);
+        let above = at.checked_sub(1).map(|at| groups[at].1);
+        let below = groups.get(at + 1).map(|(_, player)| *player);
+        let all = [above, Some(player), below].into_iter().flatten();
+        all.filter_map(|player| self.of(state, player)).collect()
+    }
+
+    fn group(&self, state: &EventState) -> Vec<(u32, PlayerId)> {
+        let mut groups: Vec<(u32, PlayerId)> = Vec::new();
+        for handle in &self.order {
+            let (rank, player) = (self.ranks[*handle as usize], state.players.id_at(*handle));
+            match groups.last_mut() {
+                Some((last, smallest)) if *last == rank => *smallest = player.min(*smallest),
+                _ => groups.push((rank, player)),
+            }
+        }
+        groups
+    }
+
     fn standing(&self, handle: Handle, player: PlayerId, rank: u32) -> Standing {
         let aliased = self.aliased.binary_search_by_key(&handle, |(handle, _)| *handle);
         let Score { points, correct_ms } = match aliased {
@@ -148,6 +224,7 @@ impl Scoreboard {
 
     /// Competition ranks: equals share one, and the next one skips.
     fn rank(&mut self, state: &EventState) {
+        self.groups.take();
         let mut keyed = self.keyed(state);
         sort(&mut keyed);
         self.ranks.clear();
@@ -177,15 +254,10 @@ impl Scoreboard {
 }
 
 /// What decides, beside answers and rows, what they give.
-fn print_rules(counted: &[Counted<'_>], questions: &[Question]) -> u64 {
+fn print_rules(counted: &[Counted<'_>]) -> u64 {
     let mut hash = Xxh3::new();
-    for Counted { sheets, open_ms } in counted {
-        (open_ms, sheets.shown()).hash(&mut hash);
-        for question in sheets.questions() {
-            let rules = questions.get(usize::from(question));
-            let rules = rules.map(|rules| (rules.correct, rules.points));
-            (question, rules).hash(&mut hash);
-        }
+    for Counted { sheets, rules } in counted {
+        (sheets.shown(), rules).hash(&mut hash);
     }
     hash.finish()
 }
@@ -203,36 +275,28 @@ fn print_block(rules: u64, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) ->
     hash.finish() | 1 // never that of sums which were not folded
 }
 
-fn fold(
-    scores: &mut Vec<Score>,
-    block: &PlayersBlock<'_>,
-    counted: &[Counted<'_>],
-    questions: &[Question],
-) {
+fn fold(scores: &mut Vec<Score>, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) {
     scores.clear();
     scores.resize(block.len(), Score::default());
-    for Counted { sheets, open_ms } in counted {
-        sheets.each_alone(block, |at, question, cell| {
-            if let Some(question) = questions.get(usize::from(question)) {
-                scores[at].add((question, *open_ms), cell);
+    for instance in counted {
+        instance.sheets.each_alone(block, |at, question, cell| {
+            if let Some(rule) = instance.rule(question) {
+                scores[at].add(rule, cell);
             }
         });
     }
 }
 
-fn fold_aliased(
-    state: &EventState,
-    counted: &[Counted<'_>],
-    questions: &[Question],
-) -> Vec<(Handle, Score)> {
+fn fold_aliased(state: &EventState, counted: &[Counted<'_>]) -> Vec<(Handle, Score)> {
     let score = |rows: &[Handle]| {
         let mut score = Score::default();
-        for Counted { sheets, open_ms } in counted {
+        for instance in counted {
+            let sheets = &instance.sheets;
             let held = rows.iter().filter_map(|row| sheets.held(state.players.row_at(*row)));
             if let Some((question, cell)) = sheets.best(held)
-                && let Some(question) = questions.get(usize::from(question))
+                && let Some(rule) = instance.rule(question)
             {
-                score.add((question, *open_ms), cell);
+                score.add(rule, cell);
             }
         }
         (rows[0], score)

@@ -20,6 +20,10 @@ impl EventState {
             block.hash(&mut hash);
         }
         self.hash_answers(&mut hash);
+        self.sides.hash(&mut hash);
+        for ruling in self.rulings.iter() {
+            ruling.hash(&mut hash);
+        }
         hash.finish()
     }
 
@@ -27,7 +31,8 @@ impl EventState {
         if let Some((lamport, origin, script)) = &self.script.0 {
             (lamport, origin, &script.title).hash(hash);
             for question in &script.questions {
-                (&question.text, &question.options, question.correct).hash(hash);
+                (&question.text, question.task.name(), question.salt.0).hash(hash);
+                question.task.key().hash(hash);
             }
         }
         (self.stage.0, self.lamport.0).hash(hash);

@@ -5,6 +5,7 @@
 
 use super::{EventState, Round, Sheet};
 use crate::column::Cell;
+use crate::engagement::Facts;
 use crate::id::{Origin, Row};
 use crate::players::{Handle, PlayersBlock};
 
@@ -17,17 +18,11 @@ impl EventState {
         sheets.best(rows.into_iter().filter_map(|row| sheets.held(row)))
     }
 
-    /// How many answers an instance has for each option, aliases counted once.
+    /// How many gave each answer in an instance, as its kind counts them, aliases counted once.
     #[must_use]
     pub fn tally(&self, instance: u32) -> Vec<u64> {
-        let options = self.question_of(instance).map_or(0, |(_, question)| question.options.len());
-        let mut counts = vec![0; options];
-        self.each_held(instance, |_, _, cell| {
-            for (option, count) in counts.iter_mut().enumerate() {
-                *count += u64::from(cell.choice() >> option & 1);
-            }
-        });
-        counts
+        let facts = Facts::of(self, instance);
+        facts.map(|facts| facts.question.task.counts(&facts)).unwrap_or_default()
     }
 
     /// How many players have answered in an instance, aliases counted once.

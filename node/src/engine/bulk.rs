@@ -108,7 +108,7 @@ impl EventCore {
                 BulkVerdict::Duplicate(cell) => ("duplicate", cell),
                 BulkVerdict::Unknown => continue,
             };
-            let message = super::intake::receipt(self.identity.event, instance, status, true, cell);
+            let message = self.receipt(instance, *player, (status, true), cell);
             self.outputs.push_back(Output::Inbox { player: *player, message });
         }
     }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
-use crdt_state::event::Taken;
+use crdt_state::event::{Rule, Ruling, Taken};
 use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
@@ -23,6 +23,8 @@ pub struct Carried {
     pub state: EventState,
     content: Heads,
     zeros: BTreeMap<u32, Zero>,
+    /// When a run was paused (odd) and resumed (even), by run and number.
+    pauses: BTreeMap<(u32, u32), Zero>,
     /// Openings whose age nobody has told yet, by the entry that brought them.
     unaged: BTreeMap<(LaneId, u64), u32>,
     /// Rows whose held answers others may have replaced, since they were last asked for.
@@ -54,7 +56,7 @@ impl Default for Joined {
 }
 
 /// What a snapshot starts with: everything that the state does not hold itself.
-type Envelope = (Heads, Vec<(u32, u64)>);
+type Envelope = (Heads, Vec<(u32, u64)>, Vec<((u32, u32), u64)>);
 
 impl Carried {
     /// Takes in one's own change before it is committed.
@@ -94,7 +96,31 @@ impl Carried {
 
     /// For how long `instance` has been open, in milliseconds.
     pub fn elapsed_ms(&self, now: Mono, instance: u32) -> Option<u64> {
-        self.zero(instance).map(|zero| (millis(now) - zero).max(0) as u64)
+        let zero = self.zero(instance)?;
+        let until = self.paused_since(instance).unwrap_or(millis(now));
+        Some((until - zero - self.held_ms(instance)).max(0) as u64)
+    }
+
+    /// For how long `instance` has been paused, in milliseconds, pauses that are over only.
+    pub fn held_ms(&self, instance: u32) -> i64 {
+        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
+        let pause = |epoch| {
+            let resumed = self.pauses.get(&(instance, epoch + 1))?;
+            Some((resumed - self.pauses.get(&(instance, epoch))?).max(0))
+        };
+        (1..epochs).step_by(2).filter_map(pause).sum()
+    }
+
+    /// Since when time stands still in `instance`.
+    fn paused_since(&self, instance: u32) -> Option<Zero> {
+        let epoch = self.state.rulings.of(instance)?.pauses();
+        (epoch % 2 == 1).then(|| self.pauses.get(&(instance, epoch)).copied()).flatten()
+    }
+
+    /// Learns when a run was paused or resumed: the earliest that anybody tells.
+    fn set_pause(&mut self, now: Mono, age: Duration, key: (u32, u32)) {
+        let at = millis(now) - millis(age);
+        self.pauses.entry(key).and_modify(|held| *held = at.min(*held)).or_insert(at);
     }
 
     /// Whether anything was taken in since the last call.
@@ -134,6 +160,9 @@ impl Carried {
         if let Some(instance) = opened_by(delta) {
             self.set_zero(now, age, instance);
         }
+        if let Some(key) = paused_by(delta) {
+            self.set_pause(now, age, key);
+        }
     }
 
     /// A number that grows whenever a score that is shown may have changed. Answers to the open round do
@@ -145,7 +174,12 @@ impl Carried {
     fn score(&mut self, delta: &Delta) {
         match delta {
             Delta::Answers(answers) => self.score_answers(answers.instance),
-            Delta::Joins(_) | Delta::Advance(_) | Delta::Extend(_) | Delta::Create(_) => {
+            Delta::Texts(texts) => self.score_answers(texts.instance),
+            Delta::Ruling(_)
+            | Delta::Joins(_)
+            | Delta::Advance(_)
+            | Delta::Extend(_)
+            | Delta::Create(_) => {
                 self.scored_revision += 1;
             }
             _ => {}
@@ -171,6 +205,10 @@ impl Carried {
             }
             Taken::Other(delta) => {
                 self.score(&delta);
+                if let Some(key) = paused_by(&delta) {
+                    let age = if age >= AGE_UNKNOWN { Duration::ZERO } else { age };
+                    self.set_pause(now, age, key);
+                }
                 match opened_by(&delta) {
                     Some(instance) if age >= AGE_UNKNOWN => {
                         self.unaged.insert((from, seq), instance);
@@ -206,6 +244,16 @@ fn opened_by(delta: &Delta) -> Option<u32> {
     }
 }
 
+fn paused_by(delta: &Delta) -> Option<(u32, u32)> {
+    match delta {
+        Delta::Ruling(change) => match change.rule {
+            Rule::Pause(epoch) => Some((change.instance, epoch)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 pub(super) fn millis(time: Duration) -> i64 {
     time.as_millis() as i64
 }
@@ -236,9 +284,10 @@ impl Replicated for Carried {
     }
 
     fn cut(&self, now: Mono) -> Vec<Bytes> {
-        let ages =
-            |(instance, zero): (&u32, &Zero)| (*instance, (millis(now) - zero).max(0) as u64);
-        let envelope: Envelope = (self.content.clone(), self.zeros.iter().map(ages).collect());
+        let age = |zero: &Zero| (millis(now) - zero).max(0) as u64;
+        let zeros = self.zeros.iter().map(|(instance, zero)| (*instance, age(zero)));
+        let pauses = self.pauses.iter().map(|(key, at)| (*key, age(at)));
+        let envelope: Envelope = (self.content.clone(), zeros.collect(), pauses.collect());
         let whole = postcard::to_stdvec(&(envelope, &self.state))
             .expect("our own types always encode into memory");
         let whole = Bytes::from(whole);
@@ -251,7 +300,7 @@ impl Replicated for Carried {
     fn restore(&mut self, now: Mono, age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
         use crdts::CvRDT;
         let (envelope, state) = read_cut(parts)?;
-        let (heads, ages) = envelope;
+        let (heads, ages, pauses) = envelope;
         self.state.merge(state);
         self.content.merge(heads);
         self.scored_revision += 1;
@@ -259,6 +308,9 @@ impl Replicated for Carried {
         if age < AGE_UNKNOWN {
             for (instance, open) in ages {
                 self.set_zero(now, age + Duration::from_millis(open), instance);
+            }
+            for (key, since) in pauses {
+                self.set_pause(now, age + Duration::from_millis(since), key);
             }
         }
         self.changed = true;

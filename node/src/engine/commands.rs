@@ -56,6 +56,14 @@ impl EventCore {
             Command::Lock => self.lock(now, ticket, true),
             Command::Unlock => self.lock(now, ticket, false),
             Command::Extend => self.extend(now, ticket, expected, request.ms.unwrap_or(0)),
+            Command::Skip | Command::Back => self.leave(now, ticket, request),
+            Command::Pause | Command::Resume => self.pause(now, ticket, request),
+            Command::Void
+            | Command::Restore
+            | Command::Rescore
+            | Command::Accept
+            | Command::Resolve
+            | Command::Moderate => self.rule(now, ticket, request),
             command => self.drive(now, ticket, command, expected),
         }
     }
@@ -79,7 +87,11 @@ impl EventCore {
     /// Where a command leads from a stage; nothing where it makes no sense.
     pub(super) fn target(&self, command: Command, from: Stage) -> Option<Stage> {
         let within = |phase| Some(Stage::new(from.instance, phase));
-        let between = matches!(from.phase, Phase::Lobby | Phase::Reveal | Phase::Board);
+        let has =
+            |phase| self.following(from.instance, from.phase) == Stage::new(from.instance, phase);
+        let is_last = from.phase >= Phase::Closed
+            && self.following(from.instance, from.phase).instance != from.instance;
+        let between = is_last || matches!(from.phase, Phase::Lobby | Phase::Reveal | Phase::Board);
         match (command, from.phase) {
             (Command::Abort | Command::End, _) if from.is_over() => None,
             (Command::Abort, _) => Some(Stage::ABORTED),
@@ -93,8 +105,10 @@ impl EventCore {
             },
             (Command::Close, Phase::Open) => within(Phase::Closed),
             (Command::Tallies, Phase::Closed) => within(Phase::Tallies),
-            (Command::Reveal, Phase::Tallies) => within(Phase::Reveal),
-            (Command::Leaderboard, Phase::Reveal) => within(Phase::Board),
+            (Command::Reveal, Phase::Tallies) if has(Phase::Reveal) => within(Phase::Reveal),
+            (Command::Leaderboard, Phase::Tallies | Phase::Reveal) if has(Phase::Board) => {
+                within(Phase::Board)
+            }
             _ => None,
         }
     }
@@ -112,6 +126,7 @@ impl EventCore {
         if stage.phase == Phase::Open {
             all.push(Extend);
         }
+        all.extend(self.possible_rulings());
         if !stage.is_over() {
             let locked = self.carried.state.named.is_on(LOBBY_LOCK);
             all.push(if locked { Unlock } else { Lock });
@@ -125,7 +140,7 @@ impl EventCore {
         self.commanded(now, ticket, seq);
     }
 
-    fn commanded(&mut self, now: Mono, ticket: u64, seq: u64) {
+    pub(super) fn commanded(&mut self, now: Mono, ticket: u64, seq: u64) {
         let stage = self.stage();
         self.held.wait(ticket, Waiting::Command { outcome: "applied", stage });
         self.await_receipt(now, ticket, Lane::Control, seq);
@@ -149,7 +164,7 @@ impl EventCore {
         }
     }
 
-    fn stage_moved(&mut self, ticket: u64, expected: Stage) {
+    pub(super) fn stage_moved(&mut self, ticket: u64, expected: Stage) {
         let stage = self.stage();
         let message = format!("the show is at {stage:?} by now, not at {expected:?}");
         let refusal =
@@ -157,7 +172,7 @@ impl EventCore {
         self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
     }
 
-    fn not_possible(&mut self, ticket: u64, command: Command, expected: Stage) {
+    pub(super) fn not_possible(&mut self, ticket: u64, command: Command, expected: Stage) {
         let stage = self.stage();
         let message = format!("{command:?} makes no sense at {expected:?}");
         let possible = format!("possible at {stage:?}: {:?}", self.possible());

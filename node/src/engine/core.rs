@@ -13,13 +13,14 @@ use super::carried::Carried;
 use super::director::Director;
 use super::explain::TurnedAway;
 use super::forget::Lateness;
+use super::inputs::Paces;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
+use super::ranked::Ranked;
 use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
-use crdt_state::engagement::Scoreboard;
-use crdt_state::engagement::quiz::Script;
+use crdt_state::engagement::Script;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, Stage};
 use gossip::replication::{self, Config, EnrolmentState, Replica};
 use std::cell::RefCell;
@@ -56,8 +57,10 @@ pub struct EventCore {
     /// The number of the own enrolment entry, once written.
     pub(super) enrolled_at: Option<u64>,
     revision: u64,
-    /// The leaderboard, and the scored revision at which it was brought up to date.
-    pub(super) ranked: RefCell<(Option<u64>, Scoreboard)>,
+    /// How fast players tap.
+    pub(super) paces: Paces,
+    /// The leaderboard, as it was when it was last asked for.
+    pub(super) ranked: RefCell<Ranked>,
 }
 
 impl EventCore {
@@ -105,6 +108,7 @@ impl EventCore {
             outputs: VecDeque::new(),
             enrolled_at: None,
             revision: 0,
+            paces: Paces::default(),
             ranked: RefCell::default(),
         }
     }
@@ -116,8 +120,8 @@ impl EventCore {
             Input::Create { ticket, script } => self.create(now, ticket, script),
             Input::Join { ticket, player, name } => self.join(now, ticket, player, &name),
             Input::Resume { ticket, claim } => self.resume_player(now, ticket, claim),
-            Input::Answer { ticket, claim, instance, choices } => {
-                self.answer(now, ticket, &claim, instance, &choices);
+            Input::Answer { ticket, claim, instance, given } => {
+                self.answer(now, ticket, &claim, instance, &given);
             }
             Input::AnswerAll { ticket, bulk } => self.answer_all(now, ticket, &bulk),
             Input::Command { ticket, request } => self.command(now, ticket, &request),

@@ -82,7 +82,8 @@ impl EventCore {
     /// When something of the director's falls due.
     pub(super) fn director_due(&self) -> Option<Mono> {
         let stage = self.stage();
-        let close = (stage.phase == Phase::Open).then(|| self.close_due(stage.instance));
+        let is_running = stage.phase == Phase::Open && !self.is_paused(stage.instance);
+        let close = is_running.then(|| self.close_due(stage.instance));
         let tallies = self.tallies_due();
         let autopilot = self.autopilot_step().map(|(due, _)| due);
         let ahead = self.director.ahead.first().map(|(until, ..)| *until);
@@ -96,7 +97,8 @@ impl EventCore {
         };
         let length = i64::from(self.carried.state.open_ms(instance)) + millis(self.rules.grace);
         // A millisecond more, so that the last answer that is in time was taken before.
-        let due = Duration::from_millis((zero + length + 1).max(0) as u64);
+        let held = self.carried.held_ms(instance);
+        let due = Duration::from_millis((zero + held + length + 1).max(0) as u64);
         due + self.rules.stagger * self.rank(instance)
     }
 
@@ -122,20 +124,31 @@ impl EventCore {
 
     fn close_when_due(&mut self, now: Mono) {
         let stage = self.stage();
-        if stage.phase == Phase::Open && now >= self.close_due(stage.instance) {
+        let is_running = stage.phase == Phase::Open && !self.is_paused(stage.instance);
+        if is_running && now >= self.close_due(stage.instance) {
             self.advance(now, Stage::new(stage.instance, Phase::Closed));
         }
     }
 
     /// Writes a step of the show.
     pub(super) fn advance(&mut self, now: Mono, to: Stage) -> u64 {
+        let advance = self.advance_to(to, self.question_for(to));
+        self.write_control(now, vec![advance])
+    }
+
+    /// A step of the show to a run of `question`.
+    pub(super) fn advance_to(&self, to: Stage, question: Option<u16>) -> Delta {
         let lamport = self.carried.state.next_lamport();
-        let question = self.question_for(to);
         let open_ms = question.filter(|_| to.phase == Phase::Open).and_then(|number| {
             Some(self.carried.state.script()?.questions.get(usize::from(number))?.open_ms)
         });
-        let advance = Advance { lamport, to, question, open_ms };
-        self.write_control(now, vec![Delta::Advance(advance)])
+        Delta::Advance(Advance { lamport, to, question, open_ms })
+    }
+
+    /// Whether time stands still in a run.
+    pub(super) fn is_paused(&self, instance: u32) -> bool {
+        let ruling = self.carried.state.rulings.of(instance);
+        ruling.is_some_and(|ruling| ruling.pauses() % 2 == 1)
     }
 
     /// The question that an instance runs, or would run: the one after its predecessor's.
@@ -182,21 +195,32 @@ impl EventCore {
         }
     }
 
-    /// What autopilot does next, and when; nothing while a host drives.
+    /// What autopilot does next, and when; nothing while a host drives or has paused.
     fn autopilot_step(&self) -> Option<(Mono, Stage)> {
         let script = self.carried.state.script()?;
         let pace = Duration::from_millis(u64::from(script.autopilot_ms?));
         let stage = self.stage();
-        let to = match stage.phase {
-            Phase::Intro => Stage::new(stage.instance, Phase::Open),
-            Phase::Closed => Stage::new(stage.instance, Phase::Tallies),
-            Phase::Tallies => Stage::new(stage.instance, Phase::Reveal),
-            Phase::Reveal => Stage::new(stage.instance, Phase::Board),
-            Phase::Board => self.after(stage.instance),
-            _ => return None,
+        if self.is_paused(stage.instance) {
+            return None;
+        }
+        let lobby = script.lobby_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+        let (wait, to) = match stage.phase {
+            Phase::Draft => lobby.map(|_| (Duration::ZERO, Stage::LOBBY))?,
+            Phase::Lobby => (lobby?, self.after(0)),
+            Phase::Open | Phase::Ended | Phase::Aborted => return None,
+            phase => (pace, self.following(stage.instance, phase)),
         };
-        let due = self.director.since + pace + self.rules.stagger * self.rank(stage.instance);
+        let due = self.director.since + wait + self.rules.stagger * self.rank(stage.instance);
         Some((due, to))
+    }
+
+    /// The stage after a phase of a run, as its kind has it.
+    pub(super) fn following(&self, instance: u32, phase: Phase) -> Stage {
+        let question = self.carried.state.question_of(instance);
+        match question.and_then(|(_, question)| question.task.after(phase)) {
+            Some(next) => Stage::new(instance, next),
+            None => self.after(instance),
+        }
     }
 
     /// The stage after an instance's board: the next question's intro, or the end.

@@ -4,12 +4,11 @@
 //! away only that node knows: it remembers the newest of each player, so many in all.
 
 use super::core::EventCore;
-use super::intake::choices_of;
-use super::views::stage_view;
+use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
-use crdt_state::engagement::quiz::score::{IMMEDIATE_MS, points};
-use crdt_state::engagement::quiz::{Question, outcome};
+use crdt_state::engagement::{Facts, Outcome, Question, fold};
+use crdt_state::event::Ruling;
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
 
@@ -86,7 +85,8 @@ impl EventCore {
         })?;
         let closed = instance <= self.newest_closed();
         let cell = self.held_cell(player, instance);
-        let outcome = outcome(self.state(), instance, player).filter(|_| closed);
+        let outcome = self.outcome_in(player, instance);
+        let key = Facts::of(self.state(), instance).and_then(|facts| facts.key());
         let open_ms = self.state().open_ms(instance);
         let shown = |text: String| closed.then_some(text);
         Ok(ExplainView {
@@ -99,13 +99,13 @@ impl EventCore {
             question: question.text.clone(),
             open_ms,
             grace_ms: self.rules.grace.as_millis() as u64,
-            receipt: cell.map(|cell| self.held_view(player, cell)),
+            receipt: cell.map(|cell| self.held_view(player, instance, cell)),
             refused: self.refusals(player, instance),
-            correct: closed.then(|| choices_of(question.correct)),
+            correct: closed.then(|| key.as_ref().map(correct_of).unwrap_or_default()),
             rule: shown(rule(question)),
-            arithmetic: cell.and_then(|cell| shown(arithmetic(question, open_ms, cell))),
-            points: closed.then(|| outcome.map_or(0, |outcome| outcome.points)),
-            verdict: self.verdict(question, cell, closed, (player, instance)),
+            arithmetic: cell.and_then(|cell| shown(arithmetic(question, open_ms, cell, &outcome))),
+            points: closed.then_some(outcome.points),
+            verdict: self.verdict(&outcome, cell, closed, (player, instance)),
         })
     }
 
@@ -114,11 +114,11 @@ impl EventCore {
         self.state().held(instance, rows).map(|(_, cell)| cell)
     }
 
-    fn held_view(&self, player: PlayerId, cell: Cell) -> HeldView {
+    fn held_view(&self, player: PlayerId, instance: u32, cell: Cell) -> HeldView {
         let takers = self.state().enrolled();
         let takers = takers.filter(|(origin, ..)| (origin.0 >> 48) as u16 == cell.tag());
         HeldView {
-            choices: choices_of(cell.choice()),
+            choices: self.choices_in(instance, cell),
             elapsed_ms: cell.elapsed_ms(),
             taken_by: takers.map(|(_, _, name)| name.to_owned()).collect(),
             rows: self.state().players.rows_of(player).count(),
@@ -137,9 +137,30 @@ impl EventCore {
         turned.map(view).into_iter().collect()
     }
 
+    /// What a run gave a player, by the same fold as the leaderboard.
+    fn outcome_in(&self, player: PlayerId, instance: u32) -> Outcome {
+        let mut found = Outcome::default();
+        fold(
+            self.state(),
+            |of| of <= instance,
+            |of, outcomes| {
+                let at = outcomes.binary_search_by_key(&player, |(id, _)| *id);
+                if let (true, Ok(at)) = (of == instance, at) {
+                    found = outcomes[at].1;
+                }
+            },
+        );
+        found
+    }
+
+    fn choices_in(&self, instance: u32, cell: Cell) -> Vec<u8> {
+        let question = self.state().question_of(instance);
+        question.map(|(_, question)| question.task.choices(cell.value())).unwrap_or_default()
+    }
+
     fn verdict(
         &self,
-        question: &Question,
+        outcome: &Outcome,
         cell: Option<Cell>,
         closed: bool,
         (player, instance): (PlayerId, u32),
@@ -158,39 +179,45 @@ impl EventCore {
                 "an answer is held, given after {elapsed} ms; the round is not closed yet"
             );
         }
-        if cell.choice() != question.correct {
-            return "0 points: the answer is not the correct one".to_owned();
+        let aside = self.state().rulings.of(instance).is_some_and(Ruling::is_aside);
+        let (points, open_ms) = (outcome.points, self.state().open_ms(instance));
+        match (aside, outcome.correct) {
+            (true, _) => "0 points: a host has set the round aside".to_owned(),
+            (_, true) => format!("{points} points: correct after {elapsed} of {open_ms} ms"),
+            (_, false) => format!("{points} points: the answer is not the correct one"),
         }
-        let open_ms = self.state().open_ms(instance);
-        let points = points(question, open_ms, elapsed, cell.choice());
-        format!("{points} points: correct after {elapsed} of {open_ms} ms")
     }
 }
 
 fn rule(question: &Question) -> String {
-    let full = question.points;
-    let choice = if question.multiple {
-        "exactly the correct options give"
-    } else {
-        "the correct option gives"
-    };
+    let (full, scoring) = (question.points, &question.scoring);
     format!(
-        "{choice} {full} points below {IMMEDIATE_MS} ms, then in a line down to half of them at the end, \
-         rounded to the nearest: (P * (2 * T - t) + T) / (2 * T); anything else gives 0"
+        "a correct answer gives {full} points below {} ms, then in a line down to {} % of them at the end, \
+         rounded to the nearest; a part of the correct options: {:?}; a wrong answer costs {}; a streak adds \
+         {:?}; after the deadline: {:?}",
+        scoring.full_ms,
+        scoring.min_percent,
+        scoring.partial,
+        scoring.wrong,
+        scoring.streak,
+        scoring.late
     )
 }
 
-fn arithmetic(question: &Question, open_ms: u32, cell: Cell) -> String {
+fn arithmetic(question: &Question, open_ms: u32, cell: Cell, outcome: &Outcome) -> String {
+    let (scoring, elapsed) = (&question.scoring, cell.elapsed_ms());
+    let Outcome { points, bonus, .. } = outcome;
+    if !outcome.correct {
+        return format!("not correct: {points}");
+    }
     let (full, length) = (question.points, open_ms.max(1));
-    let (elapsed, choice) = (cell.elapsed_ms(), cell.choice());
-    let given = points(question, open_ms, elapsed, choice);
-    if choice != question.correct {
-        let (chosen, correct) = (choices_of(choice), choices_of(question.correct));
-        return format!("chosen {chosen:?}, correct {correct:?}: 0");
-    }
     let counted = elapsed.min(length);
-    if u64::from(counted) < IMMEDIATE_MS {
-        return format!("{counted} ms < {IMMEDIATE_MS} ms: {full}");
+    if counted < scoring.full_ms {
+        return format!("{counted} ms < {} ms: {full}, bonus {bonus}: {points}", scoring.full_ms);
     }
-    format!("({full} * (2 * {length} - {counted}) + {length}) / (2 * {length}) = {given}")
+    let lost = 100 - u32::from(scoring.min_percent.min(100));
+    format!(
+        "({full} * (100 * {length} - {lost} * {counted}) + 50 * {length}) / (100 * {length}), \
+         bonus {bonus}: {points}"
+    )
 }

@@ -5,10 +5,11 @@
 //! `player` and every `answer`, each sorted by its own key.
 
 use super::core::EventCore;
-use super::intake::choices_of;
+use super::views::correct_of;
 use super::views::stage_view;
 use bytes::Bytes;
-use crdt_state::engagement::quiz::{outcome, standings};
+use crdt_state::engagement::{Facts, fold, rank};
+use crdt_state::event::Ruling;
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
 
@@ -32,8 +33,11 @@ enum Line<'a> {
         text: &'a str,
         options: &'a [String],
         correct: Vec<u8>,
+        kind: &'static str,
+        answer: String,
         open_ms: u32,
         points: u32,
+        voided: bool,
         status: &'static str,
     },
     Tally {
@@ -54,8 +58,16 @@ enum Line<'a> {
         choices: Vec<u8>,
         elapsed_ms: u32,
         correct: bool,
-        points: u32,
+        points: i64,
+        #[serde(skip_serializing_if = "is_zero")]
+        bonus: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
     },
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl EventCore {
@@ -71,9 +83,6 @@ impl EventCore {
             self.export_question(&mut out, instance);
         }
         self.export_players(&mut out, closed);
-        for instance in self.state().instances().map(|(i, _)| i).filter(|i| *i <= closed) {
-            self.export_answers(&mut out, instance);
-        }
         Bytes::from(out)
     }
 
@@ -94,15 +103,19 @@ impl EventCore {
     }
 
     fn export_question(&self, out: &mut Vec<u8>, instance: u32) {
-        let Some((number, question)) = self.state().question_of(instance) else { return };
+        let Some(facts) = Facts::of(self.state(), instance) else { return };
+        let (question, key) = (facts.question, facts.key());
         let line = Line::Question {
             instance,
-            number: u32::from(number) + 1,
+            number: u32::from(facts.number) + 1,
             text: &question.text,
-            options: &question.options,
-            correct: choices_of(question.correct),
+            options: question.task.options(),
+            correct: key.as_ref().map(correct_of).unwrap_or_default(),
+            kind: question.task.name(),
+            answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
             open_ms: self.state().open_ms(instance),
             points: question.points,
+            voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             status: self.exported_status(instance),
         };
         put(out, &line);
@@ -110,35 +123,43 @@ impl EventCore {
     }
 
     fn export_players(&self, out: &mut Vec<u8>, closed: u32) {
-        let mut all = standings(self.state(), |instance| instance <= closed);
+        let (state, mut answers) = (self.state(), Vec::new());
+        let all = fold(
+            state,
+            |instance| instance <= closed,
+            |instance, outcomes| {
+                for (player, outcome) in outcomes {
+                    let Some((number, cell)) = outcome.answer else { continue };
+                    let question =
+                        state.script().and_then(|s| s.questions.get(usize::from(number)));
+                    let line = Line::Answer {
+                        instance,
+                        player: *player,
+                        choices: question.map(|q| q.task.choices(cell.value())).unwrap_or_default(),
+                        elapsed_ms: cell.elapsed_ms(),
+                        correct: outcome.correct,
+                        points: outcome.points,
+                        bonus: outcome.bonus,
+                        text: state.held_text(instance, number, state.players.rows_of(*player)),
+                    };
+                    put(&mut answers, &line);
+                }
+            },
+        );
+        let mut all = rank(&all);
         all.sort_by_key(|standing| standing.player);
         for standing in all {
-            let players = &self.state().players;
             let line = Line::Player {
                 player: standing.player,
-                name: players.shown_name(standing.player).unwrap_or_default(),
-                rows: players.rows_of(standing.player).collect(),
+                name: state.players.shown_name(standing.player).unwrap_or_default(),
+                rows: state.players.rows_of(standing.player).collect(),
                 points: standing.points,
                 rank: standing.rank,
                 correct_ms: standing.correct_ms,
             };
             put(out, &line);
         }
-    }
-
-    fn export_answers(&self, out: &mut Vec<u8>, instance: u32) {
-        for player in self.state().players.ids() {
-            let Some(outcome) = outcome(self.state(), instance, player) else { continue };
-            let line = Line::Answer {
-                instance,
-                player,
-                choices: choices_of(outcome.choice),
-                elapsed_ms: outcome.elapsed_ms,
-                correct: outcome.correct,
-                points: outcome.points,
-            };
-            put(out, &line);
-        }
+        out.extend(answers);
     }
 }
 

@@ -11,9 +11,10 @@ use super::io::{Output, Reply};
 use super::receipts::Receipts;
 use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
-use crdt_state::delta::{Answers, Delta, Join, encode};
-use crdt_state::named::LOBBY_LOCK;
-use crdt_state::{Cell, EventId, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
+use crdt_state::delta::{Answers, Delta, Join, Posts, Texts, Votes, encode};
+use crdt_state::engagement::{Given, Taken};
+use crdt_state::named::{Change, LOBBY_LOCK, NumberChange};
+use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -35,11 +36,23 @@ const BATCH_ROWS: usize = 4096;
 /// Instance, question, and the origin that numbered the rows.
 type Sheet = (u32, u16, Origin);
 
+/// Typed answers: every text once, and by row the index of its text.
+#[derive(Debug, Default)]
+pub struct TypedRows {
+    texts: Vec<String>,
+    rows: Vec<(u32, u32, u32, u32)>,
+}
+
 /// What was taken in this turn and is not committed yet.
 #[derive(Debug, Default)]
 pub struct Batch {
     joins: Vec<Join>,
     answers: BTreeMap<Sheet, Vec<(u32, u32, u32)>>,
+    pub(super) texts: BTreeMap<Sheet, TypedRows>,
+    pub(super) posts: BTreeMap<u32, Posts>,
+    pub(super) votes: BTreeMap<u32, Votes>,
+    /// The own running totals of counters.
+    pub(super) counts: BTreeMap<String, u64>,
     rows: usize,
     tickets: Vec<u64>,
 }
@@ -55,6 +68,16 @@ impl Batch {
         self.rows += 1;
     }
 
+    fn push_text(&mut self, sheet: Sheet, text: String, row: (u32, u32, u32)) {
+        self.texts.entry(sheet).or_default().push(text, row);
+        self.rows += 1;
+    }
+
+    /// Counts one more change that is to be committed.
+    pub(super) fn grow(&mut self) {
+        self.rows += 1;
+    }
+
     fn take_deltas(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if !self.joins.is_empty() {
@@ -62,6 +85,16 @@ impl Batch {
         }
         for ((instance, question, rows_of), rows) in std::mem::take(&mut self.answers) {
             deltas.push(Delta::Answers(Answers { instance, question, rows_of, rows }));
+        }
+        for ((instance, question, rows_of), typed) in std::mem::take(&mut self.texts) {
+            let TypedRows { texts, rows } = typed;
+            deltas.push(Delta::Texts(Texts { instance, question, rows_of, texts, rows }));
+        }
+        deltas.extend(std::mem::take(&mut self.posts).into_values().map(Delta::Posts));
+        deltas.extend(std::mem::take(&mut self.votes).into_values().map(Delta::Votes));
+        for (name, total) in std::mem::take(&mut self.counts) {
+            let change = Change::Total(NumberChange { name, value: total });
+            deltas.push(Delta::Named(change));
         }
         self.rows = 0;
         deltas
@@ -133,6 +166,23 @@ impl Held {
             }
         }
     }
+}
+
+impl TypedRows {
+    fn push(&mut self, text: String, (number, elapsed_ms, value): (u32, u32, u32)) {
+        let known = self.texts.iter().position(|held| *held == text);
+        let index = known.unwrap_or_else(|| {
+            self.texts.push(text);
+            self.texts.len() - 1
+        });
+        self.rows.push((number, elapsed_ms, value, index as u32));
+    }
+}
+
+/// An answer as it is held.
+struct Answer {
+    cell: Cell,
+    text: Option<String>,
 }
 
 impl EventCore {
@@ -215,44 +265,51 @@ impl EventCore {
         ticket: u64,
         claim: &Claim,
         instance: u32,
-        choices: &[u8],
+        given: &Given,
     ) {
         self.admit(now, claim);
         let rows = self.carried.state.players.rows_of(claim.player);
         if let Some((question, cell)) = self.carried.state.held(instance, rows) {
             if self.rests_here_alone() {
-                let again = (cell.elapsed_ms(), cell.value());
+                let text = self.held_text(instance, question, claim.player);
+                let again = Answer { cell, text };
                 self.take_answer(now, instance, question, claim.row, again);
             }
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
         }
-        match self.check_answer(now, instance, choices) {
+        match self.check_answer(now, instance, given) {
             Err(refusal) => {
                 self.turn_away(now, instance, claim.player, &refusal);
                 self.refuse(ticket, refusal);
             }
-            Ok((question, elapsed_ms, choice)) => {
-                let value = u32::from(choice);
+            Ok((question, elapsed_ms, Taken::Answer { value, text })) => {
                 let cell = Cell::new(elapsed_ms, self.identity.origin, value);
-                self.take_answer(now, instance, question, claim.row, (cell.elapsed_ms(), value));
+                self.take_answer(now, instance, question, claim.row, Answer { cell, text });
                 self.held.receipts.put(instance, claim.row, cell);
                 self.answered(now, ticket, claim.player, instance, cell, "accepted");
+            }
+            Ok((_, elapsed_ms, taken)) => {
+                self.take_input(now, ticket, claim, (instance, elapsed_ms), taken);
             }
         }
     }
 
-    /// The question, the elapsed milliseconds and the choice mask of an answer that can be taken.
+    /// The question, the elapsed milliseconds and what is to be held of an answer that can be taken.
     fn check_answer(
         &self,
         now: Mono,
         instance: u32,
-        choices: &[u8],
-    ) -> Result<(u16, u32, u16), Refusal> {
+        given: &Given,
+    ) -> Result<(u16, u32, Taken), Refusal> {
         let (number, elapsed_ms) = self.check_time(now, instance)?;
         let (_, question) =
             self.carried.state.question_of(instance).ok_or_else(question_unknown)?;
-        let choice = check_choices(choices, question.options.len(), question.multiple)?;
-        Ok((number, elapsed_ms, choice))
+        let taken = question.task.take(given).map_err(|invalid| {
+            let kind = question.task.name();
+            Refusal::new("choice_invalid", invalid.to_string())
+                .hint(format!("the live state shows what this {kind} takes"))
+        })?;
+        Ok((number, elapsed_ms, taken))
     }
 
     /// The question to which answers can be taken now, and the elapsed milliseconds.
@@ -261,6 +318,10 @@ impl EventCore {
         let stage = state.stage();
         if !state.is_open(instance) {
             return Err(not_open(stage, instance));
+        }
+        if self.is_paused(instance) {
+            return Err(Refusal::new("paused", "the host has paused the round")
+                .hint("answer when it goes on"));
         }
         let elapsed = self.carried.elapsed_ms(now, instance).filter(|_| !self.is_behind(now));
         let elapsed = elapsed.ok_or_else(|| {
@@ -278,23 +339,39 @@ impl EventCore {
         Ok((number, elapsed as u32))
     }
 
-    fn take_answer(
-        &mut self,
-        now: Mono,
-        instance: u32,
-        question: u16,
-        row: Row,
-        row_cell: (u32, u32),
-    ) {
-        let row_cell = (row.number, row_cell.0, row_cell.1);
+    fn take_answer(&mut self, now: Mono, instance: u32, question: u16, row: Row, answer: Answer) {
+        let Answer { cell, text } = answer;
+        let (number, elapsed_ms, value) = (row.number, cell.elapsed_ms(), cell.value());
         let rows_of = row.origin;
-        let answers = Answers { instance, question, rows_of, rows: vec![row_cell] };
-        self.carried.take(now, self.identity.origin, Delta::Answers(answers));
-        self.batch.push((instance, question, rows_of), row_cell);
+        let key = (instance, question, rows_of);
+        if let Some(text) = text {
+            let rows = vec![(number, elapsed_ms, value, 0)];
+            let texts = vec![text.clone()];
+            let delta = Delta::Texts(Texts { instance, question, rows_of, texts, rows });
+            self.carried.take(now, self.identity.origin, delta);
+            self.batch.push_text(key, text, (number, elapsed_ms, value));
+        } else {
+            let row_cell = (number, elapsed_ms, value);
+            let answers = Answers { instance, question, rows_of, rows: vec![row_cell] };
+            self.carried.take(now, self.identity.origin, Delta::Answers(answers));
+            self.batch.push(key, row_cell);
+        }
         self.grow_batch(now);
     }
 
-    fn answered(
+    /// What was typed with the answer that is held for a player.
+    pub(super) fn held_text(
+        &self,
+        instance: u32,
+        question: u16,
+        player: PlayerId,
+    ) -> Option<String> {
+        let state = &self.carried.state;
+        let rows = state.players.rows_of(player);
+        state.held_text(instance, question, rows).map(str::to_owned)
+    }
+
+    pub(super) fn answered(
         &mut self,
         now: Mono,
         ticket: u64,
@@ -360,18 +437,23 @@ impl EventCore {
         if firm {
             self.held.settled(ticket);
         }
-        if let Waiting::Answer { player, instance, cell, status } = waiting {
-            let message = receipt(self.identity.event, instance, status, firm, cell);
-            self.outputs.push_back(Output::Inbox { player, message });
-        }
         if let Waiting::Bulk { instance, players, verdicts } = &waiting
             && firm
             && !first
         {
             self.upgrade_bulk(*instance, players, verdicts);
         }
+        let receipt = match waiting {
+            Waiting::Answer { player, instance, cell, status } => {
+                let message = self.receipt(instance, player, (status, firm), cell);
+                self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+                Some(message)
+            }
+            _ => None,
+        };
         if first {
-            self.reply(ticket, reply_to(self.identity.event, waiting, firm));
+            let reply = receipt.map_or_else(|| reply_to(waiting, firm), Reply::Answered);
+            self.reply(ticket, reply);
         }
     }
 
@@ -413,8 +495,29 @@ impl EventCore {
         }
         self.held.receipts.put(instance, row, cell);
         if cell.value() != own.value() {
-            let message = receipt(self.identity.event, instance, "superseded", true, cell);
+            let message = self.receipt(instance, player, ("superseded", true), cell);
             self.outputs.push_back(Output::Inbox { player, message });
+        }
+    }
+
+    /// The receipt of an answer that is held.
+    pub(super) fn receipt(
+        &self,
+        instance: u32,
+        player: PlayerId,
+        (status, firm): (&str, bool),
+        cell: Cell,
+    ) -> InboxMessage {
+        let question = self.carried.state.question_of(instance);
+        let text = question.and_then(|(number, _)| self.held_text(instance, number, player));
+        InboxMessage::Receipt {
+            event: self.identity.event,
+            instance,
+            status: status.to_owned(),
+            level: level(firm),
+            choices: question.map(|(_, q)| q.task.choices(cell.value())).unwrap_or_default(),
+            elapsed_ms: cell.elapsed_ms(),
+            text,
         }
     }
 
@@ -448,58 +551,17 @@ fn not_open(stage: Stage, instance: u32) -> Refusal {
     Refusal { stage: Some(super::views::stage_view(stage)), ..refusal }
 }
 
-fn check_choices(choices: &[u8], options: usize, multiple: bool) -> Result<u16, Refusal> {
-    let invalid = |message: String| {
-        Err(Refusal::new("choice_invalid", message)
-            .hint(format!("choose from 0 to {}", options.saturating_sub(1))))
-    };
-    if choices.is_empty() {
-        return invalid("no option is chosen".into());
-    }
-    if choices.len() > 1 && !multiple {
-        return invalid(format!("{} options are chosen, this question takes one", choices.len()));
-    }
-    if let Some(beyond) = choices.iter().find(|c| usize::from(**c) >= options) {
-        return invalid(format!("there is no option {beyond}"));
-    }
-    Ok(choices.iter().fold(0, |mask, choice| mask | 1 << choice))
-}
-
 /// A receipt's level in words.
 pub(crate) fn level(firm: bool) -> String {
     if firm { "firm" } else { "provisional" }.to_owned()
 }
 
-/// The indexes of a choice mask.
-pub(super) fn choices_of(mask: u16) -> Vec<u8> {
-    (0..16).filter(|option| mask >> option & 1 == 1).collect()
-}
-
-pub(super) fn receipt(
-    event: EventId,
-    instance: u32,
-    status: &str,
-    firm: bool,
-    cell: Cell,
-) -> InboxMessage {
-    InboxMessage::Receipt {
-        event,
-        instance,
-        status: status.to_owned(),
-        level: level(firm),
-        choices: choices_of(cell.choice()),
-        elapsed_ms: cell.elapsed_ms(),
-    }
-}
-
-fn reply_to(event: EventId, waiting: Waiting, firm: bool) -> Reply {
+fn reply_to(waiting: Waiting, firm: bool) -> Reply {
     match waiting {
         Waiting::Create => Reply::Created { firm },
         Waiting::Forget { origins } => Reply::Forgot { origins, firm },
         Waiting::Join { row, name } => Reply::Joined { row, name, firm },
-        Waiting::Answer { instance, cell, status, .. } => {
-            Reply::Answered(receipt(event, instance, status, firm, cell))
-        }
+        Waiting::Answer { .. } => unreachable!("an answer is replied to with its receipt"),
         Waiting::Bulk { verdicts, .. } => reply_to_all(&verdicts, firm),
         Waiting::Command { outcome, stage } => {
             Reply::Commanded(crate::service::view::CommandReply {

@@ -4,7 +4,7 @@ use super::bulk::{Bulk, BulkVerdict};
 use super::intake::Claim;
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
 use bytes::Bytes;
-use crdt_state::engagement::quiz::Script;
+use crdt_state::engagement::{Given, Script};
 use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
 use gossip::replication::{self, AckLevel, Alarm, Message, Replicated};
 use std::sync::Arc;
@@ -82,8 +82,8 @@ pub enum Input {
         claim: Claim,
         /// Which run.
         instance: u32,
-        /// Which options.
-        choices: Vec<u8>,
+        /// What was sent.
+        given: Given,
     },
     /// An edge shard hands over what many have answered.
     AnswerAll {

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod forget;
 mod inboxes;
+mod inputs;
 mod intake;
 mod io;
 mod listing;
@@ -17,7 +18,9 @@ mod names;
 mod owner;
 mod proof;
 mod publisher;
+mod ranked;
 mod receipts;
+mod rulings;
 mod seals;
 mod views;
 

@@ -5,7 +5,7 @@
 
 use super::core::EventCore;
 use super::inboxes::Inboxes;
-use crate::service::view::{HostView, InboxMessage, LiveView, StageView};
+use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
 use crdt_state::{Mono, PlayerId};
 use std::collections::BTreeMap;
@@ -137,18 +137,10 @@ impl Publisher {
 
     /// Sends every player here the result of the newest revealed question, and again when it changes.
     fn send_results(&mut self, core: &EventCore, inboxes: &Inboxes) {
-        let stage = core.state().stage();
-        let revealed = |instance: &u32| stage.has_revealed(*instance);
-        let newest = core.state().instances().map(|(i, _)| i).filter(revealed).last();
-        let Some(instance) = newest else { return };
-        let board = core.scoreboard();
-        let standing = |player| board.of(core.state(), player);
-        for standing in inboxes.players().into_iter().filter_map(standing) {
-            let result = core.result_of(instance, &standing, board.len() as u64);
-            if self.results.get(&standing.player) != Some(&result)
-                && inboxes.deliver(standing.player, &result)
-            {
-                self.results.insert(standing.player, result);
+        for player in inboxes.players() {
+            let Some(result) = core.result_of(player) else { continue };
+            if self.results.get(&player) != Some(&result) && inboxes.deliver(player, &result) {
+                self.results.insert(player, result);
             }
         }
     }
@@ -160,8 +152,9 @@ fn frame(pin: &str, view: &LiveView) -> Frame {
 }
 
 /// What grows all the time.
-fn counts(view: &LiveView) -> (u64, Option<u64>) {
-    (view.players, view.answered)
+fn counts(view: &LiveView) -> impl PartialEq + use<'_> {
+    let open = (view.stage.phase == PhaseView::Open).then_some((&view.tallies, &view.results));
+    (view.players, view.answered, open)
 }
 
 /// Whether two states differ in nothing that a player waits for.
@@ -172,6 +165,8 @@ fn same_but_for_counts(a: &LiveView, b: &LiveView) -> bool {
         age_ms: None,
         remaining_ms: None,
         answered: None,
+        tallies: view.tallies.clone().filter(|_| view.stage.phase != PhaseView::Open),
+        results: view.results.clone().filter(|_| view.stage.phase != PhaseView::Open),
         result: view.result.clone().map(|mut result| {
             result.missing.iter_mut().for_each(|node| node.since_ms = 0);
             result

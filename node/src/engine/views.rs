@@ -4,17 +4,16 @@
 //! the correct answer before the reveal.
 
 use super::core::EventCore;
-use super::intake::{choices_of, receipt};
 use super::io::Output;
 use crate::service::view::{
     BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
-    PhaseView, QuestionView, RevealView, StageView,
+    PhaseView, QuestionView, RevealView, StageView, TeamLine,
 };
-use crdt_state::engagement::Scoreboard;
-use crdt_state::engagement::quiz::{Standing, outcome};
+use crdt_state::engagement::{
+    Facts, Key, Question, TeamStanding, commitment, key_text, team_of, team_standings,
+};
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Mono, NodeId, Phase, PlayerId, Stage};
-use std::cell::Ref;
 use std::collections::BTreeMap;
 
 /// Lines of the leaderboard that everybody sees.
@@ -41,6 +40,11 @@ impl EventCore {
         let age_ms = open.and_then(|i| self.carried.elapsed_ms(now, i));
         let left = |age: u64| u64::from(state.open_ms(stage.instance)).saturating_sub(age);
         let with_board = matches!(stage.phase, Phase::Board | Phase::Ended);
+        let facts = instance.and_then(|i| Facts::of(state, i));
+        let is_live = facts.is_some_and(|facts| facts.question.task.is_live());
+        let from = if is_live { Phase::Open } else { Phase::Tallies };
+        let counted = facts.filter(|_| past(from).is_some());
+        let ruling = instance.and_then(|i| state.rulings.of(i));
         LiveView {
             event: self.identity.event,
             pin: pin.to_owned(),
@@ -53,9 +57,13 @@ impl EventCore {
             age_ms,
             remaining_ms: age_ms.map(left),
             answered: past(Phase::Open).map(|i| state.answered(i)),
-            tallies: past(Phase::Tallies).map(|i| state.tally(i)),
+            tallies: counted.map(|facts| facts.question.task.counts(&facts)),
+            results: counted.map(|facts| facts.question.task.results(&facts)),
             reveal: past(Phase::Reveal).and_then(|i| self.reveal_view(i)),
             board: with_board.then(|| self.board()),
+            teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),
+            paused: instance.is_some_and(|i| self.is_paused(i)),
+            voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
             result: self.result_instance().map(|i| self.result_view(now, i)),
         }
     }
@@ -110,51 +118,65 @@ impl EventCore {
             number: u32::from(number) + 1,
             of: state.script()?.questions.len() as u32,
             text: question.text.clone(),
-            options: if announced { Vec::new() } else { question.options.clone() },
-            multiple: question.multiple,
             points: question.points,
             open_ms,
+            image: question.image.clone(),
+            media_ms: question.media_ms,
+            commitment: if announced { None } else { commitment(question) },
+            task: question.task.view(announced),
         })
     }
 
     fn reveal_view(&self, instance: u32) -> Option<RevealView> {
-        let (_, question) = self.state().question_of(instance)?;
-        let correct = choices_of(question.correct);
-        Some(RevealView { correct, explanation: question.explanation.clone() })
+        let facts = Facts::of(self.state(), instance)?;
+        let (question, key) = (facts.question, facts.key()?);
+        let committed = question.task.key();
+        if !question.task.phases().contains(&Phase::Reveal) {
+            return None;
+        }
+        Some(RevealView {
+            correct: correct_of(&key),
+            answer: question.in_words(&key),
+            explanation: question.explanation.clone(),
+            key: committed.as_ref().map(key_text),
+            salt: committed.is_some().then(|| question.salt.to_string()),
+            corrected: committed.is_some_and(|committed| committed != key),
+        })
     }
 
-    /// The leaderboard over what has been revealed. Brought up to date only when something that scores
-    /// has changed: a wave of returning players asks for it a thousand times.
-    #[must_use]
-    pub fn scoreboard(&self) -> Ref<'_, Scoreboard> {
-        let revision = Some(self.carried.scored_revision());
-        if self.ranked.borrow().0 != revision {
-            let stage = self.stage();
-            let (of, board) = &mut *self.ranked.borrow_mut();
-            board.update(self.state(), |instance| stage.has_revealed(instance));
-            *of = revision;
+    fn teams(&self) -> Vec<TeamLine> {
+        let Some(script) = self.state().script() else { return Vec::new() };
+        if script.teams.names.is_empty() {
+            return Vec::new();
         }
-        Ref::map(self.ranked.borrow(), |(_, board)| board)
+        let all = self.scoreboard().top(self.state(), usize::MAX);
+        let line = |standing: TeamStanding| TeamLine {
+            rank: standing.rank,
+            name: script.teams.names[standing.team].clone(),
+            points: standing.points,
+            players: standing.players,
+        };
+        team_standings(script, &all).into_iter().map(line).collect()
     }
 
     fn board(&self) -> Vec<BoardLine> {
-        let line = |standing: Standing| BoardLine {
-            rank: standing.rank,
-            name: self.state().players.shown_name(standing.player).unwrap_or_default(),
-            points: standing.points,
-        };
-        self.scoreboard().top(self.state(), BOARD_LINES).into_iter().map(line).collect()
+        let best = self.scoreboard().top(self.state(), BOARD_LINES);
+        best.iter().map(|standing| self.line(standing)).collect()
     }
 
     fn host_questions(&self) -> Vec<HostQuestion> {
         let Some(script) = self.state().script() else { return Vec::new() };
-        let host =
-            |(index, question): (usize, &crdt_state::engagement::quiz::Question)| HostQuestion {
+        let host = |(index, question): (usize, &Question)| {
+            let key = question.task.key();
+            HostQuestion {
                 number: index as u32 + 1,
                 text: question.text.clone(),
-                options: question.options.clone(),
-                correct: choices_of(question.correct),
-            };
+                options: question.task.options().to_vec(),
+                correct: key.as_ref().map(correct_of).unwrap_or_default(),
+                kind: question.task.name().to_owned(),
+                answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
+            }
+        };
         script.questions.iter().enumerate().map(host).collect()
     }
 
@@ -173,20 +195,32 @@ impl EventCore {
         newest.into_values().collect()
     }
 
-    /// A player's result of an instance, once it is revealed.
+    /// What the newest revealed round gave a player, and where the player stands.
     #[must_use]
-    pub fn result_of(&self, instance: u32, standing: &Standing, of: u64) -> InboxMessage {
-        let outcome = outcome(self.state(), instance, standing.player);
-        InboxMessage::Result {
+    pub fn result_of(&self, player: PlayerId) -> Option<InboxMessage> {
+        let (instance, outcome) = self.newest_outcome(player)?;
+        let (state, board) = (self.state(), self.scoreboard());
+        let standing = board.of(state, player)?;
+        let script = state.script()?;
+        let choices = outcome.answer.and_then(|(number, cell)| {
+            let question = script.questions.get(usize::from(number))?;
+            Some(question.task.choices(cell.value()))
+        });
+        let around = board.around(state, player);
+        Some(InboxMessage::Result {
             event: self.identity.event,
             instance,
-            correct: outcome.is_some_and(|o| o.correct),
-            choices: outcome.map(|o| choices_of(o.choice)).unwrap_or_default(),
-            points: outcome.map_or(0, |o| o.points),
+            correct: outcome.correct,
+            choices: choices.unwrap_or_default(),
+            points: outcome.points,
+            bonus: outcome.bonus,
+            lives: outcome.lives,
+            team: team_of(script, player).map(|team| script.teams.names[team].clone()),
+            neighbours: around.iter().map(|standing| self.line(standing)).collect(),
             total: standing.points,
             rank: standing.rank,
-            players: of,
-        }
+            players: board.len() as u64,
+        })
     }
 
     /// Says to a player who just came what is held of them: the receipt of the current round, and the
@@ -199,22 +233,23 @@ impl EventCore {
         let newest = state.instances().map(|(instance, _)| instance).last();
         let Some(instance) = newest else { return };
         let held = state.held(instance, state.players.rows_of(player));
-        let revealed = state.stage().has_revealed(instance);
+        let is_revealed = state.stage().has_revealed(instance);
         if let Some((_, cell)) = held {
             let firm = !self.held.is_unfirm(instance, player) && !self.rests_here_alone();
-            let message = receipt(self.identity.event, instance, "accepted", firm, cell);
+            let message = self.receipt(instance, player, ("accepted", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
-        if revealed {
-            let board = self.scoreboard();
-            let result = board
-                .of(self.state(), player)
-                .map(|standing| self.result_of(instance, &standing, board.len() as u64));
-            drop(board);
-            if let Some(message) = result {
-                self.outputs.push_back(Output::Inbox { player, message });
-            }
+        if is_revealed && let Some(message) = self.result_of(player) {
+            self.outputs.push_back(Output::Inbox { player, message });
         }
+    }
+}
+
+/// The options that a key names.
+pub(super) fn correct_of(key: &Key) -> Vec<u8> {
+    match key {
+        Key::Choices(choices) | Key::Order(choices) => choices.clone(),
+        Key::Texts(_) | Key::Number(_) => Vec::new(),
     }
 }
 

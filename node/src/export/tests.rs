@@ -46,7 +46,7 @@ impl Show {
 
     fn command(&mut self, command: Command) {
         let expected = crate::engine::stage_view(self.core.state().stage());
-        let request = CommandRequest { command, expected, ms: None };
+        let request = CommandRequest::new(command, expected);
         let reply = self.ask(|ticket| Input::Command { ticket, request });
         assert!(matches!(reply, Reply::Commanded(_)), "{command:?}: {reply:?}");
     }
@@ -61,8 +61,8 @@ impl Show {
 
     fn answer(&mut self, id: u128, row: Row, instance: u32, choices: &[u8]) {
         let claim = Claim { player: PlayerId(id), row, name: "x".into() };
-        let choices = choices.to_vec();
-        let reply = self.ask(|ticket| Input::Answer { ticket, claim, instance, choices });
+        let given = crdt_state::engagement::Given::choices(choices);
+        let reply = self.ask(|ticket| Input::Answer { ticket, claim, instance, given });
         assert!(matches!(reply, Reply::Answered(_)), "{reply:?}");
     }
 }

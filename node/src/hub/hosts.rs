@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::catalogue::{CATALOGUE, Class, List};
 use crdt_state::delta::{Create, Delta, encode};
-use crdt_state::engagement::quiz::Script;
+use crdt_state::engagement::Script;
+use crdt_state::engagement::script::Salt;
 use crdt_state::{EventId, NodeId};
 use gossip::network::{Member, Standing};
 use gossip::replication::ENTRY_BYTES_MAX;
@@ -209,6 +210,7 @@ impl Hosts for Hub {
 impl Hub {
     async fn create(&self, script: Script) -> Result<Imported, Refusal> {
         check_size(&script)?;
+        let script = self.salted(script);
         let title = script.title.clone();
         let (event, pin) = self.new_event();
         let owner = self.carry(event, pin.clone()).await?;
@@ -220,6 +222,17 @@ impl Hub {
         let listed = List { lamport: 0, event, pin: pin.clone(), title, class };
         self.listings.list(listed).await;
         Ok(Imported { event, pin, host_token: self.tokens.host(event) })
+    }
+
+    /// The script with a salt for each question, which hides its key behind the published hash.
+    fn salted(&self, mut script: Script) -> Script {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        for question in &mut script.questions {
+            let mut salt = [0; 16];
+            random.fill_bytes(&mut salt);
+            question.salt = Salt(salt);
+        }
+        script
     }
 
     /// An id that no event has, and a PIN of six digits that no event is known to have.

@@ -2,6 +2,7 @@
 
 use crate::service::view::Refusal;
 use crdt_state::PlayerId;
+use crdt_state::engagement::{Given, PostId};
 use serde::Deserialize;
 
 /// What is published to `connect/<slot>`.
@@ -25,7 +26,7 @@ pub(super) enum Connect {
 }
 
 /// What is published to `answer/<slot>`.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct Answer {
     /// Proves the join.
     pub token: String,
@@ -37,16 +38,31 @@ pub(super) struct Answer {
     /// Any number of options.
     #[serde(default)]
     pub choices: Vec<u8>,
+    /// A text, for what is typed.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// A number, for an estimate.
+    #[serde(default)]
+    pub number: Option<f64>,
+    /// What is staked on a prediction.
+    #[serde(default)]
+    pub stake: Option<u32>,
+    /// How many taps.
+    #[serde(default)]
+    pub count: Option<u32>,
+    /// The id of a post that is supported, in hexadecimal digits.
+    #[serde(default)]
+    pub post: Option<String>,
 }
 
 impl Answer {
-    /// All chosen options.
-    pub fn all_choices(&self) -> Vec<u8> {
-        let mut all = self.choices.clone();
-        all.extend(self.choice);
-        all.sort_unstable();
-        all.dedup();
-        all
+    /// All that was sent, for the kind to judge.
+    pub fn given(&self) -> Given {
+        let mut choices = self.choices.clone();
+        choices.extend(self.choice.filter(|choice| !self.choices.contains(choice)));
+        let post = self.post.as_deref().map(|id| PostId::from_str_radix(id, 16).unwrap_or(0));
+        let (text, number) = (self.text.clone(), self.number);
+        Given { choices, text, number, stake: self.stake, count: self.count, post }
     }
 }
 

@@ -187,10 +187,9 @@ impl Hub {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
         let owner = self.owner(claim.event)?;
-        let (instance, choices) = (answer.instance, answer.all_choices());
+        let (instance, given) = (answer.instance, answer.given());
         let claim = engine_claim(claim);
-        let asked =
-            owner.ask(move |ticket| Input::Answer { ticket, claim, instance, choices }).await;
+        let asked = owner.ask(move |ticket| Input::Answer { ticket, claim, instance, given }).await;
         match asked.ok_or_else(stopping)? {
             Reply::Answered(message) => Ok(message),
             Reply::Refused(refusal) => Err(refusal),
@@ -290,7 +289,9 @@ fn accepted(message: &InboxMessage) -> Verdict {
 
 fn verdict_of(refusal: &Refusal) -> Verdict {
     let reason = match refusal.code.as_str() {
-        "late" | "not_open" | "ended" | "instance_unknown" => Reason::ImplementationSpecific,
+        "late" | "not_open" | "paused" | "ended" | "instance_unknown" => {
+            Reason::ImplementationSpecific
+        }
         "payload_malformed" | "choice_invalid" => Reason::PayloadFormatInvalid,
         "slot_wrong" | "topic_unknown" => Reason::TopicNameInvalid,
         "overloaded" | "flooded" => Reason::QuotaExceeded,

@@ -36,7 +36,7 @@ pub struct ExplainView {
     /// The rule with this answer's numbers; from the close on.
     pub arithmetic: Option<String>,
     /// What the answer gave; from the close on.
-    pub points: Option<u32>,
+    pub points: Option<i64>,
     /// The reason in one sentence.
     pub verdict: String,
 }

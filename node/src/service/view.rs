@@ -1,9 +1,11 @@
 //! What travels to players, hosts, screens and operators, as JSON.
 //!
-//! Secrecy is a matter of types here: [`QuestionView`] has no field for the correct answer; only
-//! [`RevealView`] and the host's [`HostQuestion`] do.
+//! Secrecy is a matter of types here: [`QuestionView`] and the views of each kind in it have no field for
+//! the correct answer; only [`RevealView`] and the host's [`HostQuestion`] do.
 
 use crate::supervise::BranchView;
+use crdt_state::engagement::{Key, TaskResults, TaskView};
+use crdt_state::event::Fate;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -44,7 +46,7 @@ pub enum PhaseView {
 }
 
 /// A question as players and screens see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuestionView {
     /// Counted from 1.
     pub number: u32,
@@ -52,23 +54,70 @@ pub struct QuestionView {
     pub of: u32,
     /// What is asked.
     pub text: String,
-    /// What can be chosen; empty during the intro.
-    pub options: Vec<String>,
-    /// Whether several may be chosen.
-    pub multiple: bool,
     /// What an immediate correct answer gives.
     pub points: u32,
     /// How long it is open, in milliseconds, extensions included.
     pub open_ms: u32,
+    /// The address of a picture.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<String>,
+    /// When players whose stream has got there see it, in milliseconds of the stream.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub media_ms: Option<u32>,
+    /// The hash over salt and key that binds the key before anybody answers; from the opening on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commitment: Option<String>,
+    /// What is to be done, by kind; it has no field for the key.
+    #[serde(flatten)]
+    pub task: TaskView,
+}
+
+impl QuestionView {
+    /// What can be chosen, where the task is a choice.
+    #[must_use]
+    pub fn options(&self) -> &[String] {
+        match &self.task {
+            TaskView::Quiz(task) => &task.options,
+            TaskView::Poll(task) => &task.options,
+            TaskView::Elimination(task) => &task.options,
+            TaskView::Prediction(task) => &task.options,
+            _ => &[],
+        }
+    }
 }
 
 /// The correct answer, from the reveal on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevealView {
-    /// Indexes of the correct options.
+    /// Indexes of the correct options, or all options in their order; empty where there are none.
     pub correct: Vec<u8>,
+    /// The correct answer in words.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub answer: String,
     /// Why.
     pub explanation: Option<String>,
+    /// The key that was fixed at the import, as the text that was hashed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// What hid it: SHA-256 over `salt:key` is the commitment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub salt: Option<String>,
+    /// Whether a host has put another key in its place since.
+    #[serde(default)]
+    pub corrected: bool,
+}
+
+/// A team's line of its board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamLine {
+    /// Competition rank: 1, 2, 2, 4.
+    pub rank: u32,
+    /// The name.
+    pub name: String,
+    /// The mean or the sum of its members' points.
+    pub points: u64,
+    /// How many members it has.
+    pub players: u64,
 }
 
 /// A line of the leaderboard.
@@ -159,12 +208,24 @@ pub struct LiveView {
     pub remaining_ms: Option<u64>,
     /// Answers counted; players get it from the close on.
     pub answered: Option<u64>,
-    /// How many chose each option, from the tallies on.
+    /// How many chose each option, from the tallies on; at once where that is the point of the kind.
     pub tallies: Option<Vec<u64>>,
+    /// What else the answers come to, with the tallies.
+    #[serde(default)]
+    pub results: Option<TaskResults>,
     /// The correct answer, from the reveal on.
     pub reveal: Option<RevealView>,
     /// The ten best, with the board and at the end.
     pub board: Option<Vec<BoardLine>>,
+    /// The teams, with the board, in a show that has some.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teams: Option<Vec<TeamLine>>,
+    /// Whether time stands still.
+    #[serde(default)]
+    pub paused: bool,
+    /// Whether the current question gives nothing, by a host's ruling.
+    #[serde(default)]
+    pub voided: bool,
     /// How complete all that is, from the close on.
     pub result: Option<ResultView>,
 }
@@ -180,6 +241,12 @@ pub struct HostQuestion {
     pub options: Vec<String>,
     /// Indexes of the correct options.
     pub correct: Vec<u8>,
+    /// The word for its kind.
+    #[serde(default)]
+    pub kind: String,
+    /// The correct answer in words; empty where there is none.
+    #[serde(default)]
+    pub answer: String,
 }
 
 /// A node that carries the event.
@@ -239,6 +306,26 @@ pub enum Command {
     Unlock,
     /// Keep the question open for longer.
     Extend,
+    /// Leave the question for the next one; it gives nothing.
+    Skip,
+    /// Ask the question, or an earlier one, again: a new attempt, and what was asked since gives nothing.
+    Back,
+    /// Let time stand still.
+    Pause,
+    /// Let time go on.
+    Resume,
+    /// Let a closed question give nothing.
+    Void,
+    /// Take that back.
+    Restore,
+    /// Put another key in place of a closed question's.
+    Rescore,
+    /// Accept another typed text.
+    Accept,
+    /// Say what came true of a prediction, or that it is cancelled.
+    Resolve,
+    /// Say what becomes of a post.
+    Moderate,
 }
 
 /// A host's command.
@@ -252,6 +339,43 @@ pub struct CommandRequest {
     /// By how much to extend, in milliseconds; only for `extend`.
     #[serde(default)]
     pub ms: Option<u32>,
+    /// Which run a ruling is on; the current one if absent.
+    #[serde(default)]
+    pub instance: Option<u32>,
+    /// Which question to ask again, counted from 1; only for `back`.
+    #[serde(default)]
+    pub question: Option<u32>,
+    /// The key of `rescore` and `resolve`: `{"choices":[0]}`, `{"texts":["..."]}`, `{"number":7}` (in steps
+    /// of the scale) or `{"order":[1,0]}`.
+    #[serde(default)]
+    pub key: Option<Key>,
+    /// The text of `accept`.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// The post of `moderate`, in hexadecimal digits.
+    #[serde(default)]
+    pub post: Option<String>,
+    /// What becomes of it.
+    #[serde(default)]
+    pub fate: Option<Fate>,
+}
+
+impl CommandRequest {
+    /// A command without anything else.
+    #[must_use]
+    pub fn new(command: Command, expected: StageView) -> Self {
+        CommandRequest {
+            command,
+            expected,
+            ms: None,
+            instance: None,
+            question: None,
+            key: None,
+            text: None,
+            post: None,
+            fate: None,
+        }
+    }
 }
 
 /// What came of a command.
@@ -560,6 +684,9 @@ pub enum InboxMessage {
         choices: Vec<u8>,
         /// When it was given, counted from the opening.
         elapsed_ms: u32,
+        /// What was typed, where a text is the answer.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        text: Option<String>,
     },
     /// A question was revealed.
     Result {
@@ -571,8 +698,20 @@ pub enum InboxMessage {
         correct: bool,
         /// The answer that was held; empty if there was none.
         choices: Vec<u8>,
-        /// What it gave.
-        points: u32,
+        /// What it gave, bonus included; below zero where a wrong answer has a price.
+        points: i64,
+        /// The part of it that a streak, a prize or a pool added.
+        #[serde(default)]
+        bonus: i64,
+        /// Lives left in an elimination.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        lives: Option<u32>,
+        /// The team that the player plays for.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        team: Option<String>,
+        /// Who stands next to the player in the order of the leaderboard, the player included.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        neighbours: Vec<BoardLine>,
         /// The total.
         total: u64,
         /// The rank.

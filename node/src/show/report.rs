@@ -1,60 +1,27 @@
-//! The problems of a show file: collecting them, giving them their places, printing them.
+//! The problems of a show file: giving them their places, printing them.
 
 use crate::service::view::Problem;
-use jsonc_parser::common::Ranged;
+use crdt_state::engagement::file::Found;
 use std::fmt::Write;
 
-/// What was found so far.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    found: Vec<Found>,
-    /// Beyond [`PROBLEMS_MAX`].
-    more: usize,
-}
+pub(super) use crdt_state::engagement::file::{Report, quote};
 
-#[derive(Debug)]
-struct Found {
-    /// Byte offset in the file.
-    at: usize,
-    field: String,
-    message: String,
-}
-
-impl Report {
-    /// Adds a problem at a byte offset; beyond [`PROBLEMS_MAX`] it is counted only.
-    pub(super) fn add(&mut self, at: usize, field: &str, message: impl Into<String>) {
-        if self.found.len() == PROBLEMS_MAX {
-            self.more += 1;
-            return;
-        }
-        self.found.push(Found { at, field: field.to_owned(), message: message.into() });
+/// The problems by their places in the source, which is walked once.
+pub(super) fn problems(report: Report, source: &Places<'_>) -> Vec<Problem> {
+    let (mut found, more) = report.into_found();
+    found.sort_by_key(|found| found.at);
+    let mut place = Place::default();
+    let mut problems = Vec::with_capacity(found.len() + 1);
+    for Found { at, field, message } in found {
+        place.advance(source, at);
+        problems.push(Problem { line: place.line, column: place.column, field, message });
     }
-
-    /// Adds a problem where `node` begins.
-    pub(super) fn at(&mut self, node: &impl Ranged, field: &str, message: impl Into<String>) {
-        self.add(node.start(), field, message);
+    if more > 0 {
+        let message = format!("{more} more problems are not listed");
+        let Place { line, column, .. } = place;
+        problems.push(Problem { line, column, field: String::new(), message });
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
-    /// The problems by their places in the source, which is walked once.
-    pub(super) fn into_problems(mut self, source: &Places<'_>) -> Vec<Problem> {
-        self.found.sort_by_key(|found| found.at);
-        let mut place = Place::default();
-        let mut problems = Vec::with_capacity(self.found.len() + 1);
-        for Found { at, field, message } in self.found {
-            place.advance(source, at);
-            problems.push(Problem { line: place.line, column: place.column, field, message });
-        }
-        if self.more > 0 {
-            let message = format!("{} more problems are not listed", self.more);
-            let Place { line, column, .. } = place;
-            problems.push(Problem { line, column, field: String::new(), message });
-        }
-        problems
-    }
+    problems
 }
 
 /// What the places of a report mean.
@@ -115,18 +82,5 @@ pub fn describe(problems: &[Problem], source_name: &str) -> String {
     text
 }
 
-/// A value in a message: quoted, escaped and cut.
-pub(super) fn quote(value: &str) -> String {
-    let cut: String = value.chars().take(QUOTE_CHARS_MAX).collect();
-    let rest = if cut.len() < value.len() { "..." } else { "" };
-    format!("{cut:?}{rest}")
-}
-
 /// Bits of a place in a spreadsheet that hold its column; a sheet has at most 16,384 of them.
 pub(super) const SHEET_COLUMN_BITS: u32 = 14;
-
-/// Problems listed of one file; a file with more than that is not a show but something else.
-pub const PROBLEMS_MAX: usize = 1_000;
-
-/// How much of a value a message repeats, in characters.
-const QUOTE_CHARS_MAX: usize = 60;

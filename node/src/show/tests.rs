@@ -1,7 +1,9 @@
 //! What authors get back for their files, right and wrong.
 
 use super::*;
-use crdt_state::engagement::quiz::script::{Question, caps};
+use crdt_state::engagement::Question;
+use crdt_state::engagement::script::caps;
+use crdt_state::engagement::{Task, quiz::Quiz};
 use proptest::prelude::*;
 
 fn problems(text: &str) -> Vec<String> {
@@ -17,6 +19,10 @@ fn with_question(fields: &str) -> String {
     )
 }
 
+fn correct_of(question: &Question) -> u32 {
+    question.as_choice().expect("the question is a choice").1
+}
+
 const GOOD: &str = r#""text": "Q", "options": ["a", "b", "c"], "correct": 1"#;
 
 #[test]
@@ -24,8 +30,10 @@ fn the_sample_is_a_show_of_twelve_questions() {
     let script = parse(SAMPLE).unwrap_or_else(|found| panic!("{}", describe(&found, "sample")));
     assert_eq!(script.questions.len(), 12);
     assert!(script.questions.iter().all(|question| question.explanation.is_some()));
-    assert_eq!(script.questions.iter().filter(|question| question.multiple).count(), 1);
-    assert_eq!(script.questions[3].correct, 0b10101);
+    let multiple =
+        |q: &&Question| matches!(q.task, Task::Quiz(Quiz::Choice { multiple: true, .. }));
+    assert_eq!(script.questions.iter().filter(multiple).count(), 1);
+    assert_eq!(correct_of(&script.questions[3]), 0b10101);
 }
 
 #[test]
@@ -34,7 +42,7 @@ fn absent_fields_have_their_defaults() {
     let question = &script.questions[0];
     assert_eq!(question.open_ms, OPEN_MS_DEFAULT);
     assert_eq!(question.points, POINTS_DEFAULT);
-    assert_eq!((question.correct, question.multiple), (0b010, false));
+    assert_eq!(correct_of(question), 0b010);
     assert_eq!((question.explanation.clone(), script.autopilot_ms), (None, None));
 }
 
@@ -45,7 +53,7 @@ fn correct_is_a_number_from_zero_or_the_words_of_an_option() {
             r#""text": "Q", "options": ["a", "b", "c"], "multiple": true, "correct": {correct}"#
         );
         let script = parse(&with_question(&fields)).expect("the file is right");
-        assert_eq!(script.questions[0].correct, mask, "{correct}");
+        assert_eq!(correct_of(&script.questions[0]), mask, "{correct}");
     }
 }
 
@@ -211,17 +219,18 @@ prop_compose! {
     fn question()(
         options in prop::collection::btree_map("[a-z\"\\\\]{1,8}", Just(()), 2..=16),
         multiple: bool,
-        mask: u16,
+        mask: u32,
         text in label(),
         open_ms in caps::OPEN_MS,
         points in 0..=caps::POINTS_MAX,
         explanation in prop::option::of(label()),
     ) -> Question {
         let options: Vec<String> = options.into_keys().collect();
-        let (count, any) = (options.len() as u32, u32::from(mask).max(1));
-        let several = (mask & ((1_u32 << count) - 1) as u16).max(1);
+        let (count, any) = (options.len() as u32, mask.max(1));
+        let several = (mask & ((1_u32 << count) - 1)).max(1);
         let correct = if multiple { several } else { 1 << (any % count) };
-        Question { text, options, correct, open_ms, points, explanation, multiple }
+        let task = Task::Quiz(Quiz::Choice { options, correct, multiple });
+        Question { open_ms, points, explanation, ..Question::new(text, task) }
     }
 }
 
@@ -231,7 +240,7 @@ prop_compose! {
         questions in prop::collection::vec(question(), 1..8),
         autopilot_ms in prop::option::of(AUTOPILOT_MS),
     ) -> Script {
-        Script { title, questions, autopilot_ms }
+        Script { autopilot_ms, ..Script::new(title, questions) }
     }
 }
 

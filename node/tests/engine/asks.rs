@@ -1,7 +1,7 @@
 //! What players and hosts do, in one line each.
 
 use crate::world::{Weather, World};
-use crdt_state::engagement::quiz::{Question, Script};
+use crdt_state::engagement::{Given, Question, Script};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Claim, EventCore, Input, Reply, stage_view};
 use node::service::view::{Command, CommandReply, CommandRequest, HostView, InboxMessage, Refusal};
@@ -26,17 +26,12 @@ pub struct Receipt {
 
 /// A show of `questions` questions; the correct option of question `n`, from 0, is `n % 4`.
 pub fn script(questions: u16, open_ms: u32) -> Script {
-    let question = |number: u16| Question {
-        text: format!("question {number}"),
-        options: (0..4).map(|option| format!("option {option}")).collect(),
-        correct: 1 << (number % 4),
-        open_ms,
-        points: 1_000,
-        explanation: None,
-        multiple: false,
+    let options = || (0..4).map(|option| format!("option {option}")).collect();
+    let question = |number: u16| {
+        let text = format!("question {number}");
+        Question::choice(text, options(), 1 << (number % 4)).open_ms(open_ms)
     };
-    let questions = (0..questions).map(question).collect();
-    Script { title: "a show".to_owned(), questions, autopilot_ms: None }
+    Script::new("a show", (0..questions).map(question).collect())
 }
 
 /// A player's name for people.
@@ -100,8 +95,8 @@ impl World {
         instance: u32,
         choice: u8,
     ) -> Result<Receipt, Refusal> {
-        let (claim, choices) = (claim.clone(), vec![choice]);
-        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, choices });
+        let (claim, given) = (claim.clone(), Given::choices(&[choice]));
+        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
         match self.reply(ticket) {
             Reply::Answered(message) => Ok(receipt_in(&message, instance).expect("a receipt")),
             Reply::Refused(refusal) => Err(refusal),
@@ -112,7 +107,7 @@ impl World {
     /// Hands a node the command of a host whose page shows what that node shows.
     pub fn ask_command(&mut self, at: usize, command: Command, ms: Option<u32>) -> u64 {
         let expected = stage_view(self.core(at).state().stage());
-        let request = CommandRequest { command, expected, ms };
+        let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
         self.ask(at, |ticket| Input::Command { ticket, request })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::asks::receipt_in;
 use crate::world::World;
-use crdt_state::engagement::quiz::outcome;
+use crdt_state::engagement::fold;
 use crdt_state::{EventState, PlayerId, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ type Told = (u32, u8);
 /// A player's answer in one round.
 type Key = (PlayerId, u32);
 /// A result as people see it: who chose what when, and what it gave.
-type Result = Vec<(PlayerId, u32, u16, u32)>;
+type Result = Vec<(PlayerId, u32, u32, i64)>;
 
 /// What was asked, promised and shown so far.
 #[derive(Debug, Default)]
@@ -120,9 +120,16 @@ fn held(state: &EventState, player: PlayerId, instance: u32) -> Option<Told> {
 }
 
 fn result_of(state: &EventState, instance: u32) -> Result {
-    let line = |player| {
-        let outcome = outcome(state, instance, player)?;
-        Some((player, outcome.elapsed_ms, outcome.choice, outcome.points))
-    };
-    state.players.ids().filter_map(line).collect()
+    let mut result = Result::new();
+    fold(
+        state,
+        |of| of == instance,
+        |_, outcomes| {
+            result.extend(outcomes.iter().filter_map(|(player, outcome)| {
+                let (_, cell) = outcome.answer?;
+                Some((*player, cell.elapsed_ms(), cell.value(), outcome.points))
+            }));
+        },
+    );
+    result
 }

@@ -3,6 +3,7 @@
 use crate::asks::name;
 use crate::model::Model;
 use crate::world::{Weather, World};
+use crdt_state::engagement::Given;
 use crdt_state::{Mono, PlayerId};
 use gossip::replication::Config;
 use node::engine::{Claim, Input, Reply};
@@ -111,8 +112,8 @@ impl Run {
         let instance = if (1..=3).contains(&shown) { shown } else { 1 };
         let choice = self.world.roll(4) as u8;
         self.model.on_ask(player, instance, choice);
-        let choices = vec![choice];
-        self.ask(at, None, |ticket| Input::Answer { ticket, claim, instance, choices });
+        let given = Given::choices(&[choice]);
+        self.ask(at, None, |ticket| Input::Answer { ticket, claim, instance, given });
     }
 
     /// A host presses a button that makes sense where it looks, mostly not the last one.

@@ -113,7 +113,7 @@ impl Host {
     /// Gives a command and returns the stage it led to, and whether that is promised.
     async fn command(&self, place: Place, command: Command) -> Option<(StageView, bool)> {
         let running = self.cluster.borrow().node(place.node)?;
-        let request = CommandRequest { command, expected: place.stage, ms: None };
+        let request = CommandRequest::new(command, place.stage);
         let hosts = running.hosts();
         let reply = timeout(COMMAND_MAX, hosts.command(self.event, request)).await.ok()?.ok()?;
         let (from, to) = (place.stage, reply.stage);

@@ -166,7 +166,7 @@ impl Quiz {
         let running = self.cluster.borrow().node(home);
         let running = running.ok_or(Broken::Unformed { what: "a node is gone" })?;
         let expected = StageView { instance: 0, phase: PhaseView::Draft };
-        let request = CommandRequest { command: Command::Lobby, expected, ms: None };
+        let request = CommandRequest::new(Command::Lobby, expected);
         running.hosts().command(self.event, request).await.map_err(Broken::Refused)?;
         Ok(())
     }

@@ -381,7 +381,7 @@ impl Player {
         // Some tap on zero, some after it.
         let thinks = Duration::from_millis(dice.up_to(die::THINKS, left_ms + LATE_MS));
         let abstains = dice.unit(die::ABSTAINS) < 0.05;
-        let options = question.options.len().max(1) as u64;
+        let options = question.options().len().max(1) as u64;
         self.answer = Some(Answer {
             instance: stage.instance,
             choice: dice.up_to(die::CHOICE, options - 1) as u8,

@@ -122,7 +122,7 @@ pub struct TotalResult {
     /// The answer that was held.
     pub choices: Vec<u8>,
     /// What it gave.
-    pub points: u32,
+    pub points: i64,
     /// The total.
     pub total: u64,
     /// The rank.

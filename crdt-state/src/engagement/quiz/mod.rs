@@ -1,7 +1,367 @@
-//! The quiz: questions with a fixed set of options, scored by correctness and speed.
+//! The quiz: questions with a key, scored by correctness and speed.
+//!
+//! Five forms: one option of several (true or false among them), several options, a typed answer with
+//! accepted variants, an estimate scored by its closeness, an order.
 
-pub mod score;
-pub mod script;
+pub(super) mod form;
+mod order;
 
-pub use score::{Outcome, Standing, outcome, outcome_of, standings};
-pub use script::{Question, Script};
+pub use order::{ORDER_MAX, rank_of, unrank};
+
+use super::file::{Object, Report, Table, What, text};
+use super::scoring::scaled;
+use super::script::{caps, read_choice, read_correct};
+use super::{Alone, Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, bits, mask};
+use crate::Cell;
+use crate::stage::Phase;
+use serde::{Deserialize, Serialize};
+
+/// What a question of a quiz asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Quiz {
+    /// One option, or several.
+    Choice {
+        /// What can be chosen.
+        options: Vec<String>,
+        /// The correct options as a mask, bit `i` for option `i`; never zero.
+        correct: u32,
+        /// Whether a player chooses several options.
+        multiple: bool,
+    },
+    /// A text.
+    Typed {
+        /// Every text that is accepted.
+        accepted: Vec<String>,
+        /// How many typing errors are forgiven.
+        typos: u8,
+    },
+    /// A number.
+    Estimate(Estimate),
+    /// All options, in their order.
+    Order {
+        /// What is to be put in order, as players first see it.
+        options: Vec<String>,
+        /// The correct order, as indexes of options.
+        correct: Vec<u8>,
+    },
+}
+
+/// A number on a scale. All numbers are in thousandths, so that they are whole and equal everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The smallest that can be answered.
+    pub min: i64,
+    /// The largest.
+    pub max: i64,
+    /// Between two numbers that can be answered.
+    pub step: i64,
+    /// What is right.
+    pub correct: i64,
+    /// How far off a guess may be to give anything; in between points fall in a line.
+    pub within: i64,
+    /// What the number counts.
+    pub unit: Option<String>,
+}
+
+impl Estimate {
+    /// The step on the scale that is nearest to a number in thousandths.
+    fn step_of(&self, number: i64) -> u32 {
+        let (number, step) = (number.clamp(self.min, self.max) - self.min, self.step.max(1));
+        ((number + step / 2) / step) as u32
+    }
+
+    /// The last step on the scale.
+    fn last(&self) -> u32 {
+        self.step_of(self.max)
+    }
+
+    /// The number of a step, in thousandths.
+    #[must_use]
+    pub fn number(&self, step: u32) -> i64 {
+        self.min + i64::from(step) * self.step
+    }
+}
+
+/// What players see of a question of a quiz.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuizView {
+    /// `choice`, `typed`, `estimate` or `order`.
+    pub form: String,
+    /// What can be chosen or put in order; empty during the intro.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Whether several may be chosen.
+    #[serde(default)]
+    pub multiple: bool,
+    /// The scale of an estimate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scale: Option<Scale>,
+}
+
+/// The scale of an estimate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    /// The smallest that can be answered.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Between two numbers that can be answered.
+    pub step: f64,
+    /// What the number counts.
+    pub unit: Option<String>,
+}
+
+/// What answers without options come to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuizResults {
+    /// The texts that were typed most often.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub words: Vec<super::word_cloud::Word>,
+    /// The mean of the estimates.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mean: Option<f64>,
+}
+
+/// Bars of an estimate's histogram.
+const BARS: usize = 20;
+
+impl Kind for Quiz {
+    const NAME: &'static str = "quiz";
+    const FIELDS: &'static [&'static str] = &[
+        "options", "correct", "multiple", "accepted", "typos", "order", "min", "max", "step",
+        "within", "unit", "form",
+    ];
+    const PHASES: &'static [Phase] = PATH;
+    type View = QuizView;
+    type Results = QuizResults;
+
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
+        form::read(entry, report)
+    }
+
+    fn write(&self, out: &mut Table) {
+        form::write(self, out);
+    }
+
+    fn view(&self, announced: bool) -> QuizView {
+        let shown = |options: &[String]| if announced { Vec::new() } else { options.to_vec() };
+        let of = |form: &str, options, multiple, scale| QuizView {
+            form: form.to_owned(),
+            options,
+            multiple,
+            scale,
+        };
+        match self {
+            Quiz::Choice { options, multiple, .. } => of("choice", shown(options), *multiple, None),
+            Quiz::Typed { .. } => of("typed", Vec::new(), false, None),
+            Quiz::Order { options, .. } => of("order", shown(options), false, None),
+            Quiz::Estimate(scale) => {
+                let real = |number: i64| number as f64 / 1_000.0;
+                let (min, max, step) = (real(scale.min), real(scale.max), real(scale.step));
+                of(
+                    "estimate",
+                    Vec::new(),
+                    false,
+                    Some(Scale { min, max, step, unit: scale.unit.clone() }),
+                )
+            }
+        }
+    }
+
+    fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+        match self {
+            Quiz::Choice { options, multiple, .. } => {
+                let most = if *multiple { options.len() } else { 1 };
+                Ok(Taken::value(mask(&given.some_of(options.len(), most)?)))
+            }
+            Quiz::Typed { .. } => {
+                let text = given.typed()?;
+                Ok(Taken::Answer { value: text_value(&text), text: Some(text) })
+            }
+            Quiz::Estimate(scale) => {
+                let number = given.number.filter(|number| number.is_finite());
+                let number = number.ok_or_else(|| Invalid("no number is given".to_owned()))?;
+                let (min, max) = (scale.min as f64 / 1e3, scale.max as f64 / 1e3);
+                if !(min..=max).contains(&number) {
+                    return Err(Invalid(format!("{number} is not between {min} and {max}")));
+                }
+                Ok(Taken::value(scale.step_of((number * 1e3).round() as i64)))
+            }
+            Quiz::Order { options, .. } => rank_of(&given.choices, options.len())
+                .map(Taken::value)
+                .ok_or_else(|| Invalid("put every option in order, each once".to_owned())),
+        }
+    }
+
+    fn choices(&self, value: u32) -> Vec<u8> {
+        match self {
+            Quiz::Choice { .. } => bits(value),
+            Quiz::Order { options, .. } => unrank(value, options.len()),
+            Quiz::Typed { .. } | Quiz::Estimate(_) => Vec::new(),
+        }
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(match self {
+            Quiz::Choice { correct, .. } => Key::Choices(bits(*correct)),
+            Quiz::Typed { accepted, .. } => Key::Texts(accepted.clone()),
+            Quiz::Estimate(scale) => Key::Number(scale.step_of(scale.correct)),
+            Quiz::Order { correct, .. } => Key::Order(correct.clone()),
+        })
+    }
+
+    fn check_key(&self, key: &Key) -> Result<(), Invalid> {
+        let fits = match (self, key) {
+            (Quiz::Choice { options, multiple, .. }, Key::Choices(choices)) => {
+                let beyond = choices.iter().any(|choice| usize::from(*choice) >= options.len());
+                !choices.is_empty() && !beyond && (*multiple || choices.len() == 1)
+            }
+            (Quiz::Typed { .. }, Key::Texts(texts)) => !texts.is_empty(),
+            (Quiz::Estimate(scale), Key::Number(step)) => *step <= scale.last(),
+            (Quiz::Order { options, .. }, Key::Order(order)) => {
+                rank_of(order, options.len()).is_some()
+            }
+            _ => false,
+        };
+        let wrong = || Invalid(format!("{} is no key of this question", super::key_text(key)));
+        fits.then_some(()).ok_or_else(wrong)
+    }
+
+    fn options(&self) -> &[String] {
+        match self {
+            Quiz::Choice { options, .. } | Quiz::Order { options, .. } => options,
+            Quiz::Typed { .. } | Quiz::Estimate(_) => &[],
+        }
+    }
+
+    fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
+        match self {
+            Quiz::Choice { options, .. } => facts.count_bits(options.len()),
+            Quiz::Typed { .. } => Vec::new(),
+            Quiz::Estimate(scale) => {
+                let (last, mut bars) = (u64::from(scale.last().max(1)), vec![0; BARS]);
+                for (_, cell, _) in facts.answers() {
+                    let at = u64::from(cell.value()) * BARS as u64 / (last + 1);
+                    bars[(at as usize).min(BARS - 1)] += 1;
+                }
+                bars
+            }
+            Quiz::Order { options, .. } => {
+                let mut first = vec![0; options.len()];
+                for (_, cell, _) in facts.answers() {
+                    if let Some(option) = unrank(cell.value(), options.len()).first() {
+                        first[usize::from(*option)] += 1;
+                    }
+                }
+                first
+            }
+        }
+    }
+
+    fn results(&self, facts: &Facts<'_>) -> QuizResults {
+        match self {
+            Quiz::Typed { .. } => {
+                let texts = facts.answers().filter_map(|(_, _, text)| text);
+                QuizResults { words: super::word_cloud::count(texts, 20), mean: None }
+            }
+            Quiz::Estimate(scale) => {
+                let all = facts.answers().map(|(_, cell, _)| scale.number(cell.value()));
+                let (sum, count) = all.fold((0, 0), |(sum, count), n| (sum + n, count + 1));
+                let mean = (count > 0).then(|| (sum / count.max(1)) as f64 / 1e3);
+                QuizResults { words: Vec::new(), mean }
+            }
+            _ => QuizResults::default(),
+        }
+    }
+
+    fn alone(&self, facts: &Facts<'_>) -> Option<Alone> {
+        let Quiz::Choice { .. } = self else { return None };
+        let question = facts.question;
+        Alone::new(&question.scoring, question.points, facts.open_ms(), facts.mask())
+    }
+
+    fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
+        let Some(key) = facts.key() else { return };
+        for entry in entries {
+            let judged = match entry.answer {
+                Some(cell) => self.judge(facts, &key, cell, entry.text),
+                None => (false, 0),
+            };
+            entry.judge(facts.question, judged);
+        }
+    }
+}
+
+impl Quiz {
+    /// Whether an answer is correct, and what it gives.
+    pub(super) fn judge(
+        &self,
+        facts: &Facts<'_>,
+        key: &Key,
+        cell: Cell,
+        text: Option<&str>,
+    ) -> (bool, i64) {
+        let (question, time) = (facts.question, (facts.open_ms(), cell.elapsed_ms()));
+        let (scoring, full) = (&question.scoring, question.points);
+        let all_or_nothing = |is_right| match is_right {
+            true => (true, i64::from(scoring.decayed(full, time.0, time.1))),
+            false => (false, -i64::from(scoring.wrong)),
+        };
+        match (self, key) {
+            (Quiz::Choice { .. }, Key::Choices(choices)) => {
+                scoring.choice(full, time, cell.value(), mask(choices))
+            }
+            (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => {
+                all_or_nothing(text.is_some_and(|text| is_accepted(text, accepted, *typos)))
+            }
+            (Quiz::Estimate(scale), Key::Number(step)) => {
+                let off = (scale.number(cell.value()) - scale.number(*step)).unsigned_abs();
+                let within = scale.within.unsigned_abs().max(1);
+                if off >= within && off > 0 {
+                    return all_or_nothing(false);
+                }
+                let near = u64::from(full) * (within - off) / within;
+                (true, i64::from(scoring.decayed(near as u32, time.0, time.1)))
+            }
+            (Quiz::Order { options, .. }, Key::Order(order)) => {
+                let given = unrank(cell.value(), options.len());
+                let right = given.iter().zip(order).filter(|(a, b)| a == b).count() as u32;
+                let is_exact = right == options.len() as u32;
+                if is_exact || scoring.partial == super::scoring::Partial::Exact {
+                    return all_or_nothing(is_exact);
+                }
+                let part = u64::from(full) * u64::from(right) / options.len().max(1) as u64;
+                (false, i64::from(scoring.decayed(part as u32, time.0, time.1)))
+            }
+            _ => (false, 0),
+        }
+    }
+}
+
+/// What a cell holds beside a typed text: a hash that tells two texts apart.
+pub(super) fn text_value(text: &str) -> u32 {
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32 & Cell::VALUE_MAX
+}
+
+/// Whether a typed text is one of those accepted, apart from case, space, marks around it and so many
+/// typing errors.
+fn is_accepted(text: &str, accepted: &[String], typos: u8) -> bool {
+    let text = plain(text);
+    let is_near = |wanted: &String| {
+        let wanted = plain(wanted);
+        wanted == text
+            || (typos > 0
+                && wanted.chars().count() > 3
+                && strsim::osa_distance(&wanted, &text) <= usize::from(typos))
+    };
+    accepted.iter().any(is_near)
+}
+
+/// One spelling for all that a person would call the same answer.
+fn plain(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    words.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -256,15 +256,26 @@ fn live_view(revision: u64) -> LiveView {
         remaining_ms: None,
         answered: None,
         tallies: None,
+        results: None,
         reveal: None,
         board: None,
+        teams: None,
+        paused: false,
+        voided: false,
         result: None,
     }
 }
 
 fn host_view(revision: u64) -> HostView {
     let options = vec!["wren".into(), "starling".into()];
-    let question = HostQuestion { number: 1, text: "Who sings?".into(), options, correct: vec![1] };
+    let question = HostQuestion {
+        number: 1,
+        text: "Who sings?".into(),
+        options,
+        correct: vec![1],
+        kind: "quiz".into(),
+        answer: "starling".into(),
+    };
     HostView {
         live: live_view(revision),
         node: "n1".into(),

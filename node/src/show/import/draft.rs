@@ -1,7 +1,7 @@
 //! A question on its way from a foreign format to the tree that the reader of shows walks.
 
 use super::super::FORMAT;
-use super::tree::{Field, Value, What};
+use crdt_state::engagement::file::{Field, Value, What};
 use std::borrow::Cow;
 
 /// Words of the source, and the byte at which they stand.

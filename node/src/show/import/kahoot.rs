@@ -45,7 +45,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
     };
     let is_lost = drafts.is_empty() && !report.is_empty();
     let root = draft::show(&title_of(source.name), drafts);
-    let script = if is_lost { None } else { read_show(&root.as_ast(), &mut report) };
+    let script = if is_lost { None } else { Script::read(&root, &mut report) };
     let script = finish(script, report, &Places::Sheet)?;
     Ok(Import { script, format: Format::Kahoot, encoding: "XLSX" })
 }

@@ -16,15 +16,14 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 mod toml;
-mod tree;
 
-use super::report::{Places, Report};
-use super::{FILE_BYTES_MAX, read_show, syntax};
+use super::report::{Places, Report, problems};
+use super::{FILE_BYTES_MAX, json};
 use crate::service::view::Problem;
 use clap::ValueEnum;
-use crdt_state::engagement::quiz::Script;
+use crdt_state::engagement::Script;
+use crdt_state::engagement::file::Value;
 use std::path::Path;
-use tree::Value;
 
 /// The formats that questions can come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -124,14 +123,11 @@ fn read_text(source: &Source<'_>, text: &str, format: Format) -> Result<Script, 
     let follow = |at| source.follow(at, text.len());
     let mut report = Report::default();
     let root = match format {
-        Format::Json => {
-            let script = syntax(text, &mut report).and_then(|root| read_show(&root, &mut report));
-            return finish(script, report, &Places::Text(text));
-        }
+        Format::Json => json::read(text, &mut report),
         Format::Toml => toml::read(text, &mut report),
         _ => read_drafts(source, text, format, &follow, &mut report),
     };
-    let script = root.and_then(|root| read_show(&root.as_ast(), &mut report));
+    let script = root.and_then(|root| Script::read(&root, &mut report));
     follow(text.len());
     finish(script, report, &Places::Text(text))
 }
@@ -145,7 +141,7 @@ fn read_drafts(
 ) -> Option<Value> {
     let drafts = match format {
         Format::Opentdb => {
-            let root = syntax(text, report)?;
+            let root = json::read(text, report)?;
             opentdb::read(&root, follow, report)
         }
         Format::Gift => gift::read(text, follow, report),
@@ -165,7 +161,7 @@ fn finish(
 ) -> Result<Script, Vec<Problem>> {
     match script {
         Some(script) if report.is_empty() => Ok(script),
-        _ => Err(report.into_problems(places)),
+        _ => Err(problems(report, places)),
     }
 }
 

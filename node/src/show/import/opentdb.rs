@@ -4,49 +4,39 @@
 //! answer apart from the wrong ones, so its place among the options is drawn from a hash of the
 //! question: everybody who imports the file gets the same show.
 
-use super::super::fields::{Object, string, wrong_type};
-use super::super::report::{Report, quote};
 use super::Follow;
 use super::draft::{Correct, Draft, Words};
-use jsonc_parser::ast::Value;
-use jsonc_parser::common::Ranged;
+use crdt_state::engagement::file::{Object, Report, Value, What, quote, string, wrong_type};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The questions of a reply.
-pub(super) fn read(
-    root: &Value<'_>,
-    follow: Follow<'_>,
-    report: &mut Report,
-) -> Vec<Draft<'static>> {
-    let (results, path) = match root {
-        Value::Array(list) => (&list.elements[..], String::new()),
+pub(super) fn read(root: &Value, follow: Follow<'_>, report: &mut Report) -> Vec<Draft<'static>> {
+    let (results, path) = match &root.what {
+        What::List(list) => (&list[..], String::new()),
         _ => match read_results(root, report) {
             Some(found) => found,
             None => return Vec::new(),
         },
     };
-    let read = |(index, value): (usize, &Value<'_>)| {
-        follow(value.start());
+    let read = |(index, value): (usize, &Value)| {
+        follow(value.at);
         read_question(value, &format!("{path}[{index}]"), report)
     };
     results.iter().enumerate().filter_map(read).collect()
 }
 
-fn read_results<'a, 't>(
-    root: &'a Value<'t>,
-    report: &mut Report,
-) -> Option<(&'a [Value<'t>], String)> {
+fn read_results<'a>(root: &'a Value, report: &mut Report) -> Option<(&'a [Value], String)> {
     let reply = Object::read(root, "", &["response_code", "results"], report)?;
     let (value, path) = reply.required("results", report)?;
-    let Value::Array(list) = value else {
+    let What::List(list) = &value.what else {
         wrong_type(value, &path, "a list", report);
         return None;
     };
-    Some((&list.elements, path))
+    Some((list, path))
 }
 
-fn read_question(value: &Value<'_>, path: &str, report: &mut Report) -> Option<Draft<'static>> {
+fn read_question(value: &Value, path: &str, report: &mut Report) -> Option<Draft<'static>> {
     let question = Object::read(value, path, &KNOWN, report)?;
     read_type(&question, report);
     let text = text_of(&question, "question", report);
@@ -60,10 +50,10 @@ fn read_question(value: &Value<'_>, path: &str, report: &mut Report) -> Option<D
     let at = correct.at;
     options.insert(place, correct);
     let correct = vec![(at, Correct::Option(place))];
-    Some(Draft { at: value.start(), text, options: Some(options), correct, ..Draft::default() })
+    Some(Draft { at: value.at, text, options: Some(options), correct, ..Draft::default() })
 }
 
-fn read_type(question: &Object<'_, '_>, report: &mut Report) {
+fn read_type(question: &Object<'_>, report: &mut Report) {
     let known = ["multiple", "boolean"];
     question.optional("type", report, |value, path, report| {
         let kind = string(value, path, report)?;
@@ -78,23 +68,23 @@ fn read_type(question: &Object<'_, '_>, report: &mut Report) {
     });
 }
 
-fn read_wrong(question: &Object<'_, '_>, report: &mut Report) -> Option<Vec<Words<'static>>> {
+fn read_wrong(question: &Object<'_>, report: &mut Report) -> Option<Vec<Words<'static>>> {
     let (value, path) = question.required("incorrect_answers", report)?;
-    let Value::Array(list) = value else {
+    let What::List(list) = &value.what else {
         wrong_type(value, &path, "a list", report);
         return None;
     };
-    let read = |(index, value): (usize, &Value<'_>)| {
+    let read = |(index, value): (usize, &Value)| {
         let words = string(value, &format!("{path}[{index}]"), report)?;
-        Some(Words::new(value.start(), resolve(words)).on_one_line())
+        Some(Words::new(value.at, resolve(words)).on_one_line())
     };
-    Some(list.elements.iter().enumerate().filter_map(read).collect())
+    Some(list.iter().enumerate().filter_map(read).collect())
 }
 
-fn text_of(question: &Object<'_, '_>, name: &str, report: &mut Report) -> Option<Words<'static>> {
+fn text_of(question: &Object<'_>, name: &str, report: &mut Report) -> Option<Words<'static>> {
     let (value, path) = question.required(name, report)?;
     let words = string(value, &path, report)?;
-    Some(Words::new(value.start(), resolve(words)).on_one_line())
+    Some(Words::new(value.at, resolve(words)).on_one_line())
 }
 
 fn resolve(words: &str) -> Cow<'static, str> {

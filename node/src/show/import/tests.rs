@@ -1,8 +1,8 @@
 //! What authors get back for files of every format, right and wrong.
 
 use super::*;
-use crate::show::{self, OPEN_MS_DEFAULT, POINTS_DEFAULT};
-use crdt_state::engagement::quiz::Question;
+use crate::show;
+use crdt_state::engagement::Question;
 use proptest::prelude::*;
 use rust_xlsxwriter::Workbook;
 use std::fmt::Write;
@@ -22,16 +22,12 @@ fn problems(name: &str, bytes: impl AsRef<[u8]>) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-fn question(text: &str, options: &[&str], correct: u16) -> Question {
-    Question {
-        text: text.into(),
-        options: options.iter().map(ToString::to_string).collect(),
-        correct,
-        open_ms: OPEN_MS_DEFAULT,
-        points: POINTS_DEFAULT,
-        explanation: None,
-        multiple: correct.count_ones() > 1,
-    }
+fn question(text: &str, options: &[&str], correct: u32) -> Question {
+    Question::choice(text, options.iter().map(ToString::to_string).collect(), correct)
+}
+
+fn correct_of(question: &Question) -> u32 {
+    question.as_choice().expect("the question is a choice").1
 }
 
 const TOML: &str = r#"
@@ -58,7 +54,7 @@ fn a_show_in_toml_is_the_show_in_json() {
     assert_eq!((format, script.title.as_str()), (Format::Toml, "Friday"));
     let again = show::parse(&show::to_json(&script)).expect("it is a show");
     assert_eq!(again, script);
-    assert_eq!((script.questions[0].open_ms, script.questions[1].correct), (12_500, 0b101));
+    assert_eq!((script.questions[0].open_ms, correct_of(&script.questions[1])), (12_500, 0b101));
 }
 
 #[test]
@@ -87,8 +83,9 @@ fn a_reply_of_opentdb_is_a_show() {
     assert_eq!((format, script.title.as_str()), (Format::Opentdb, "trivia"));
     let first = &script.questions[0];
     assert_eq!(first.text, "Who wrote \"L'Étranger\"?");
-    assert_eq!(first.options[first.correct.trailing_zeros() as usize], "Albert Camus");
-    assert!(first.options.contains(&"André Gide".to_owned()));
+    let (options, correct) = first.as_choice().expect("the question is a choice");
+    assert_eq!(options[correct.trailing_zeros() as usize], "Albert Camus");
+    assert!(options.contains(&"André Gide".to_owned()));
     assert_eq!(script.questions[1], question("Is it?", &["True", "False"], 0b10));
     assert_eq!(read("trivia.json", OPENTDB).script, script, "every import is the same");
 }

@@ -1,7 +1,7 @@
 //! A show as TOML: the same fields as in JSON.
 
 use super::super::report::Report;
-use super::tree::{Field, Value, What};
+use crdt_state::engagement::file::{Field, Value, What};
 use std::borrow::Cow;
 use std::ops::Range;
 use toml::Spanned;

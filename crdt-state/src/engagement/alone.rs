@@ -1,0 +1,76 @@
+//! Judging an answer by its cell alone: what a fold over a million players does ten million times.
+
+use super::scoring::{Late, Partial, Scoring};
+use crate::Cell;
+
+/// The rule of one run for choices that score only when they are exact, in the form of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Alone {
+    key: u32,
+    full: u32,
+    open_ms: u32,
+    full_ms: u32,
+    min_percent: u8,
+    is_late_nothing: bool,
+}
+
+impl Alone {
+    /// The rule, if nothing but the cell matters.
+    #[must_use]
+    pub fn new(scoring: &Scoring, full: u32, open_ms: u32, key: u32) -> Option<Self> {
+        let is_alone = scoring.partial == Partial::Exact
+            && scoring.wrong == 0
+            && scoring.streak.iter().all(|bonus| *bonus == 0);
+        is_alone.then_some(Alone {
+            key,
+            full,
+            open_ms,
+            full_ms: scoring.full_ms,
+            min_percent: scoring.min_percent,
+            is_late_nothing: scoring.late == Late::Nothing,
+        })
+    }
+
+    /// Whether an answer is correct, and what it gives; the same as [`Scoring::choice`].
+    #[inline]
+    #[must_use]
+    pub fn judge(&self, cell: Cell) -> (bool, u32) {
+        if cell.value() != self.key {
+            return (false, 0);
+        }
+        let elapsed_ms = cell.elapsed_ms();
+        if elapsed_ms > self.open_ms && self.is_late_nothing {
+            return (true, 0);
+        }
+        let (points, length) = (u64::from(self.full), u64::from(self.open_ms.max(1)));
+        let elapsed = u64::from(elapsed_ms).min(length);
+        if elapsed < u64::from(self.full_ms) {
+            return (true, self.full);
+        }
+        let lost = u64::from(100 - self.min_percent.min(100));
+        (true, ((points * (100 * length - lost * elapsed) + 50 * length) / (100 * length)) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Origin;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_answer_alone_gives_what_the_rule_gives(
+            (full, open_ms, elapsed_ms) in (0..3_000u32, 1..60_000u32, 0..70_000u32),
+            (value, key) in (1..4u32, 1..4u32),
+            (min_percent, full_ms) in (0..=100u8, 0..2_000u32),
+            late in prop_oneof![Just(Late::AtDeadline), Just(Late::Nothing)],
+        ) {
+            let scoring = Scoring { min_percent, full_ms, late, ..Scoring::default() };
+            let alone = Alone::new(&scoring, full, open_ms, key).expect("nothing else matters");
+            let (correct, points) = alone.judge(Cell::new(elapsed_ms, Origin(1), value));
+            let wanted = scoring.choice(full, (open_ms, elapsed_ms), value, key);
+            prop_assert_eq!((correct, i64::from(points)), wanted);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The elimination: a wrong answer or none costs a life, and whoever has none left is out.
+//!
+//! Rounds of this kind that follow each other in the script are one elimination: the lives and revivals of
+//! its first round hold, and the survivors of its last round split that one's prize. Whoever is out may go on
+//! answering: a correct answer brings them back with one life, as often as revivals allow.
+
+use super::file::{Object, Report, Table};
+use super::quiz::Quiz;
+use super::script::{caps, read_correct};
+use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task, bits, mask};
+use crate::stage::Phase;
+use serde::{Deserialize, Serialize};
+
+/// A round of an elimination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Elimination {
+    /// What can be chosen; one is right.
+    pub options: Vec<String>,
+    /// The correct option as a mask.
+    pub correct: u32,
+    /// What everybody starts with.
+    pub lives: u32,
+    /// How often a player may come back.
+    pub revivals: u32,
+    /// What the survivors of the last round split.
+    pub prize: u32,
+}
+
+/// What players see of a round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EliminationView {
+    /// What can be chosen; empty during the intro.
+    pub options: Vec<String>,
+    /// What everybody starts with.
+    pub lives: u32,
+    /// What the survivors of the last round split.
+    pub prize: u32,
+}
+
+/// What a round comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EliminationResults {
+    /// How many are still in, from the reveal on.
+    pub survivors: Option<u64>,
+}
+
+impl Kind for Elimination {
+    const NAME: &'static str = "elimination";
+    const FIELDS: &'static [&'static str] = &["options", "correct", "lives", "revivals", "prize"];
+    const PHASES: &'static [Phase] = PATH;
+    type View = EliminationView;
+    type Results = EliminationResults;
+
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
+        let options = entry.options("options", &(caps::OPTIONS_MIN..=caps::OPTIONS_MAX), report);
+        let correct = read_correct(entry, options.as_deref(), false, report);
+        let lives = entry.whole("lives", 1..=100, report).unwrap_or(1);
+        let revivals = entry.whole("revivals", 0..=100, report).unwrap_or(0);
+        let prize = entry.whole("prize", 0..=10_000_000, report).unwrap_or(0);
+        Some(Elimination { options: options?, correct: correct?, lives, revivals, prize })
+    }
+
+    fn write(&self, out: &mut Table) {
+        out.put("options", self.options.as_slice());
+        out.put("correct", super::quiz::form::written(self.correct));
+        out.put("lives", self.lives);
+        out.put_unless("revivals", self.revivals, &0);
+        out.put_unless("prize", self.prize, &0);
+    }
+
+    fn view(&self, announced: bool) -> EliminationView {
+        let options = if announced { Vec::new() } else { self.options.clone() };
+        EliminationView { options, lives: self.lives, prize: self.prize }
+    }
+
+    fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+        Ok(Taken::value(mask(&given.some_of(self.options.len(), 1)?)))
+    }
+
+    fn key(&self) -> Option<Key> {
+        Some(Key::Choices(bits(self.correct)))
+    }
+
+    fn check_key(&self, key: &Key) -> Result<(), Invalid> {
+        self.as_quiz().check_key(key)
+    }
+
+    fn options(&self) -> &[String] {
+        &self.options
+    }
+
+    fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
+        facts.count_bits(self.options.len())
+    }
+
+    fn results(&self, facts: &Facts<'_>) -> EliminationResults {
+        let state = facts.state;
+        if !state.stage().has_revealed(facts.instance) {
+            return EliminationResults { survivors: None };
+        }
+        let mut survivors = 0;
+        super::fold(
+            state,
+            |instance| instance <= facts.instance,
+            |instance, outcomes| {
+                let alive = outcomes.iter().filter(|(_, outcome)| outcome.lives > Some(0));
+                if instance == facts.instance {
+                    survivors = alive.count() as u64;
+                }
+            },
+        );
+        EliminationResults { survivors: Some(survivors) }
+    }
+
+    fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
+        let (Some(key), quiz) = (facts.key(), self.as_quiz()) else { return };
+        for entry in entries.iter_mut() {
+            let judged = entry.answer.map(|cell| quiz.judge(facts, &key, cell, None));
+            let was_in = entry.so_far.lives.unwrap_or(self.lives) > 0;
+            entry.judge(facts.question, judged.unwrap_or((false, 0)));
+            self.live(entry, was_in);
+        }
+        if self.is_last(facts) && self.prize > 0 {
+            split(self.prize, entries);
+        }
+    }
+}
+
+impl Elimination {
+    fn as_quiz(&self) -> Quiz {
+        let (options, correct) = (self.options.clone(), self.correct);
+        Quiz::Choice { options, correct, multiple: false }
+    }
+
+    /// Counts a player's lives; whoever was out gets no points.
+    fn live(&self, entry: &mut Entry<'_>, was_in: bool) {
+        let lives = entry.so_far.lives.unwrap_or(self.lives);
+        let left = match (was_in, entry.outcome.correct) {
+            (true, true) => lives,
+            (true, false) => lives - 1,
+            (false, true) if entry.so_far.revived < self.revivals => {
+                entry.so_far.revived += 1;
+                1
+            }
+            (false, _) => 0,
+        };
+        if !was_in {
+            (entry.outcome.points, entry.outcome.bonus) = (0, 0);
+        }
+        entry.so_far.lives = Some(left);
+        entry.outcome.lives = Some(left);
+    }
+
+    /// Whether the script goes on with something else.
+    fn is_last(&self, facts: &Facts<'_>) -> bool {
+        let next = usize::from(facts.number) + 1;
+        let question = facts.state.script().and_then(|script| script.questions.get(next));
+        question.is_none_or(|next| !matches!(next.task, Task::Elimination(_)))
+    }
+}
+
+/// Every survivor gets an equal share, rounded down.
+fn split(prize: u32, entries: &mut [Entry<'_>]) {
+    let survivors = entries.iter().filter(|entry| entry.outcome.lives > Some(0)).count() as i64;
+    for entry in entries.iter_mut().filter(|entry| entry.outcome.lives > Some(0)) {
+        let share = i64::from(prize) / survivors;
+        entry.outcome.points += share;
+        entry.outcome.bonus += share;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engagement::testing::{Player, play_all};
+
+    fn round(prize: u32, revivals: u32) -> Task {
+        let options = ["a", "b"].map(str::to_owned).to_vec();
+        Task::Elimination(Elimination { options, correct: 0b1, lives: 2, revivals, prize })
+    }
+
+    fn answers(all: &str) -> Player {
+        let given = |word| match word {
+            'r' => Some(Given::choices(&[0])),
+            'w' => Some(Given::choices(&[1])),
+            _ => None,
+        };
+        Player(all.chars().map(given).collect())
+    }
+
+    #[test]
+    fn survivors_split_the_prize_of_the_last_round() {
+        let rounds = [round(0, 0), round(0, 0), round(900, 0)];
+        let players = ["rrr", "rwr", "wwr", "---"].map(answers);
+        let outcomes = play_all(&rounds, &players);
+        let lives: Vec<_> = outcomes[2].iter().map(|o| o.lives).collect();
+        assert_eq!(lives, [Some(2), Some(1), Some(0), Some(0)]);
+        let prizes: Vec<_> = outcomes[2].iter().map(|o| o.bonus).collect();
+        assert_eq!(prizes, [450, 450, 0, 0]);
+        assert_eq!(outcomes[2][2].points, 0, "whoever is out gets nothing");
+    }
+
+    #[test]
+    fn a_correct_answer_brings_back_as_often_as_revivals_allow() {
+        let rounds: Vec<Task> = (0..6).map(|_| round(0, 1)).collect();
+        let outcomes = play_all(&rounds, &[answers("wwrwrr")]);
+        let lives: Vec<_> = outcomes.iter().map(|round| round[0].lives.unwrap()).collect();
+        assert_eq!(lives, [1, 0, 1, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,254 @@
+//! Points and standings as a fold over all answers.
+//!
+//! A score is a pure function of what is held, never an increment: retries, reconnects and two nodes taking
+//! one player cannot count twice, and a corrected key is a new fold. Runs are folded in order, since a
+//! streak, a life and a stake depend on what came before.
+
+use super::{Facts, Question};
+use crate::Cell;
+use crate::column::BLOCK;
+use crate::event::{EventState, Ruling};
+use crate::id::PlayerId;
+
+/// What one player got in one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The held answer and the question it was given to.
+    pub answer: Option<(u16, Cell)>,
+    /// Whether it is correct.
+    pub correct: bool,
+    /// What it gives, bonus included; below zero where a wrong answer has a price.
+    pub points: i64,
+    /// The part of the points that a streak, a prize or a pool adds.
+    pub bonus: i64,
+    /// Lives left after an elimination's round.
+    pub lives: Option<u32>,
+}
+
+/// What one player has before a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// Points.
+    pub points: i64,
+    /// Sum of the response times of correct answers, in milliseconds.
+    pub correct_ms: u64,
+    /// Correct answers in a row.
+    pub streak: u32,
+    /// Lives left in the elimination that is going on.
+    pub lives: Option<u32>,
+    /// How often the player came back in it.
+    pub revived: u32,
+}
+
+/// One player in one run, as a kind scores it.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Who.
+    pub player: PlayerId,
+    /// The held answer, if there is one.
+    pub answer: Option<Cell>,
+    /// What was typed.
+    pub text: Option<&'a str>,
+    /// What the player has before; a kind may change streaks and lives, never points.
+    pub so_far: &'a mut SoFar,
+    /// What the run gives.
+    pub outcome: &'a mut Outcome,
+}
+
+impl Entry<'_> {
+    /// Gives what a correct or wrong answer gives, the bonus of a streak included. Whoever has not
+    /// answered gets nothing and loses the streak.
+    pub fn judge(&mut self, question: &Question, (correct, points): (bool, i64)) {
+        self.so_far.streak = if correct { self.so_far.streak + 1 } else { 0 };
+        let paid = correct && question.points > 0;
+        let bonus = if paid { question.scoring.bonus(self.so_far.streak) } else { 0 };
+        self.outcome.correct = correct;
+        self.outcome.bonus = i64::from(bonus);
+        self.outcome.points = points + i64::from(bonus);
+    }
+}
+
+/// One player's place among all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Who.
+    pub player: PlayerId,
+    /// Sum of points, never below zero.
+    pub points: u64,
+    /// Sum of the response times of correct answers, in milliseconds: the tie-break.
+    pub correct_ms: u64,
+    /// Competition rank: 1, 2, 2, 4.
+    pub rank: u32,
+}
+
+/// Folds the runs for which `counts` holds, in order, and shows each one's outcomes to `visit`, in the order
+/// of the players. Returns what every player has at the end. Runs that a host set aside give nothing.
+pub fn fold(
+    state: &EventState,
+    counts: impl Fn(u32) -> bool,
+    mut visit: impl FnMut(u32, &[(PlayerId, Outcome)]),
+) -> Vec<(PlayerId, SoFar)> {
+    let people = People::of(state);
+    let mut all: Vec<_> = people.ids.iter().map(|id| (*id, SoFar::default())).collect();
+    for (instance, _) in state.instances().filter(|(instance, _)| counts(*instance)) {
+        let outcomes = people.fold_one(state, instance, &mut all);
+        visit(instance, &outcomes);
+    }
+    all
+}
+
+/// All players in the order of their ids, and where each one's answers are found.
+struct People {
+    ids: Vec<PlayerId>,
+    /// By the handle of the row that speaks for a player: the place in `ids`.
+    places: Vec<u32>,
+}
+
+impl People {
+    fn of(state: &EventState) -> Self {
+        let ids: Vec<PlayerId> = state.players.ids().collect();
+        let mut places = vec![0; state.players.blocks().len() * BLOCK];
+        for (place, id) in ids.iter().enumerate() {
+            let handle = state.players.handle_of(*id).expect("an id that is listed has a row");
+            places[handle as usize] = place as u32;
+        }
+        People { ids, places }
+    }
+
+    fn fold_one(
+        &self,
+        state: &EventState,
+        instance: u32,
+        all: &mut [(PlayerId, SoFar)],
+    ) -> Vec<(PlayerId, Outcome)> {
+        let mut outcomes: Vec<_> = self.ids.iter().map(|id| (*id, Outcome::default())).collect();
+        state.each_held(instance, |handle, question, cell| {
+            let place = self.places[handle as usize] as usize;
+            outcomes[place].1.answer = Some((question, cell));
+        });
+        if !is_aside(state, instance) {
+            for facts in questions_of(state, instance) {
+                score_one(&facts, all, &mut outcomes);
+            }
+            for ((_, so_far), (_, outcome)) in all.iter_mut().zip(&outcomes) {
+                so_far.take(outcome);
+            }
+        }
+        outcomes
+    }
+}
+
+impl SoFar {
+    fn take(&mut self, outcome: &Outcome) {
+        self.points += outcome.points;
+        let time = outcome.answer.filter(|_| outcome.correct).map(|(_, cell)| cell.elapsed_ms());
+        self.correct_ms += u64::from(time.unwrap_or(0));
+        // Lives last as long as elimination rounds follow each other.
+        self.lives = outcome.lives;
+        self.revived = self.lives.map_or(0, |_| self.revived);
+    }
+}
+
+/// Whether a host set a run aside.
+pub(super) fn is_aside(state: &EventState, instance: u32) -> bool {
+    state.rulings.of(instance).is_some_and(Ruling::is_aside)
+}
+
+/// The question that was shown, then those that were answered on the far side of a partition.
+fn questions_of(state: &EventState, instance: u32) -> Vec<Facts<'_>> {
+    let Some(shown) = Facts::of(state, instance) else { return Vec::new() };
+    let sheets = state.sheets_of(instance);
+    let others = sheets.questions().filter(|number| *number != shown.number);
+    std::iter::once(shown).chain(others.filter_map(|number| shown.at(number))).collect()
+}
+
+fn score_one(
+    facts: &Facts<'_>,
+    all: &mut [(PlayerId, SoFar)],
+    outcomes: &mut [(PlayerId, Outcome)],
+) {
+    let shown = facts.state.question_of(facts.instance).map(|(number, _)| number);
+    let is_shown = shown == Some(facts.number);
+    let texts = facts.state.has_texts(facts.instance, facts.number);
+    let mut entries = Vec::with_capacity(all.len());
+    for ((player, so_far), (_, outcome)) in all.iter_mut().zip(outcomes) {
+        let answer = match outcome.answer {
+            Some((number, cell)) if number == facts.number => Some(cell),
+            None if is_shown => None,
+            _ => continue,
+        };
+        let rows = facts.state.players.rows_of(*player);
+        let typed = texts && answer.is_some();
+        let text = typed.then(|| facts.state.held_text(facts.instance, facts.number, rows));
+        entries.push(Entry { player: *player, answer, text: text.flatten(), so_far, outcome });
+    }
+    facts.question.task.score(facts, &mut entries);
+}
+
+/// What one player got in one run, for a run whose every answer stands [alone](super::Task::alone).
+#[must_use]
+pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Outcome {
+    let answer = state.held(instance, state.players.rows_of(player));
+    let mut outcome = Outcome { answer, ..Outcome::default() };
+    let facts = Facts::of(state, instance).filter(|_| !is_aside(state, instance));
+    if let (Some((number, cell)), Some(facts)) = (answer, facts)
+        && let Some(alone) = facts.at(number).and_then(|facts| facts.question.task.alone(&facts))
+    {
+        let (correct, points) = alone.judge(cell);
+        (outcome.correct, outcome.points) = (correct, i64::from(points));
+    }
+    outcome
+}
+
+/// All players in the order of the leaderboard: by points, then by total correct response time; equals
+/// share a rank and are listed by player id. Only instances for which `counts` holds are folded. A fold
+/// from nothing; who asks again and again keeps a [`Scoreboard`](super::Scoreboard).
+#[must_use]
+pub fn standings(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
+    rank(&fold(state, counts, |_, _| {}))
+}
+
+/// Sorts and ranks.
+#[must_use]
+pub fn rank(all: &[(PlayerId, SoFar)]) -> Vec<Standing> {
+    let standing = |(player, so_far): &(PlayerId, SoFar)| Standing {
+        player: *player,
+        points: so_far.points.max(0) as u64,
+        correct_ms: so_far.correct_ms,
+        rank: 0,
+    };
+    let mut all: Vec<Standing> = all.iter().map(standing).collect();
+    all.sort_by_key(|s| (std::cmp::Reverse(s.points), s.correct_ms, s.player));
+    let mut last = (0, u64::MAX, u64::MAX);
+    for (place, standing) in all.iter_mut().enumerate() {
+        let key = (standing.points, standing.correct_ms);
+        if (last.1, last.2) != key {
+            last = (place as u32 + 1, key.0, key.1);
+        }
+        standing.rank = last.0;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranked(points: &[(u128, i64)]) -> Vec<(u128, u32)> {
+        let so_far = |points| SoFar { points, correct_ms: 10, ..SoFar::default() };
+        let all: Vec<_> = points.iter().map(|(id, p)| (PlayerId(*id), so_far(*p))).collect();
+        rank(&all).iter().map(|s| (s.player.0, s.rank)).collect()
+    }
+
+    #[test]
+    fn equals_share_a_rank_and_the_next_one_skips() {
+        let all = [(4, 1), (3, 5), (2, 5), (1, 9)];
+        assert_eq!(ranked(&all), [(1, 1), (2, 2), (3, 2), (4, 4)]);
+    }
+
+    #[test]
+    fn players_without_points_are_ranked_too() {
+        assert_eq!(ranked(&[(1, 0)]), [(1, 1)]);
+        assert_eq!(ranked(&[(1, -5), (2, 0)]), [(1, 1), (2, 1)]);
+    }
+}

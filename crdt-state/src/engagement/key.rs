@@ -1,0 +1,75 @@
+//! Keys: what is secret before the reveal, and the published hash that proves it was fixed at the opening.
+
+use super::Question;
+use super::script::Salt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What makes an answer correct.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// The correct options, ascending.
+    Choices(Vec<u8>),
+    /// Every text that is accepted.
+    Texts(Vec<String>),
+    /// The number that is sought, in steps from the smallest possible.
+    Number(u32),
+    /// The options in their correct order.
+    Order(Vec<u8>),
+}
+
+/// The key as the text that is hashed.
+#[must_use]
+pub fn key_text(key: &Key) -> String {
+    let list = |indexes: &[u8]| {
+        let words: Vec<String> = indexes.iter().map(u8::to_string).collect();
+        words.join(",")
+    };
+    match key {
+        Key::Choices(choices) => format!("choices:{}", list(choices)),
+        Key::Texts(texts) => format!("texts:{}", texts.join("|")),
+        Key::Number(number) => format!("number:{number}"),
+        Key::Order(order) => format!("order:{}", list(order)),
+    }
+}
+
+/// The hash that is published when a question opens: SHA-256 over its salt in lower-case hexadecimal
+/// digits, a colon, and the key's text. Nothing for a task without a key.
+#[must_use]
+pub fn commitment(question: &Question) -> Option<String> {
+    let key = question.task.key()?;
+    Some(hash_hex(&format!("{}:{}", question.salt, key_text(&key))))
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(super) fn hash_hex(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl std::fmt::Display for Salt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commitment_binds_the_key_and_hides_it_behind_the_salt() {
+        let options = ["a", "b"].map(str::to_owned).to_vec();
+        let mut question = Question::choice("?", options, 0b10);
+        question.salt = Salt([7; 16]);
+        let text = format!("{}:choices:1", "07".repeat(16));
+        assert_eq!(commitment(&question), Some(hash_hex(&text)));
+        let first = commitment(&question);
+        question.salt = Salt([8; 16]);
+        assert_ne!(commitment(&question), first);
+    }
+}

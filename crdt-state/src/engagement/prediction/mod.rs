@@ -1,0 +1,196 @@
+//! The prediction: players stake points on what will happen. It is locked when it closes, and resolved or
+//! cancelled by a host at any time after that, however many rounds later.
+//!
+//! Whoever staked on what came true takes the others' stakes, in proportion to the own one; the others lose
+//! theirs. Until it is resolved, and when it is cancelled or nobody was right, it gives nothing. All of
+//! this is a fold: resolving twice pays once.
+
+use super::file::{Object, Report, Table};
+use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Taken};
+use crate::stage::Phase;
+use serde::{Deserialize, Serialize};
+
+/// What a prediction asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Prediction {
+    /// What may happen.
+    pub options: Vec<String>,
+    /// The most that may be staked.
+    pub stake_max: u32,
+    /// What even a player without points may stake.
+    pub credit: u32,
+}
+
+/// What players see of a prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictionView {
+    /// What may happen; empty during the intro.
+    pub options: Vec<String>,
+    /// The most that may be staked.
+    pub stake_max: u32,
+    /// What even a player without points may stake.
+    pub credit: u32,
+}
+
+/// What a prediction comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictionResults {
+    /// What is staked on each option.
+    pub stakes: Vec<u64>,
+    /// What a host said came true; empty when the prediction is cancelled, absent before.
+    pub came_true: Option<Vec<u8>>,
+}
+
+/// Bits of a value that hold the option; the rest hold the stake.
+const OPTION_BITS: u32 = 4;
+/// The most that fits the rest.
+const STAKE_MAX: u32 = (1 << 20) - 1;
+
+impl Kind for Prediction {
+    const NAME: &'static str = "prediction";
+    const FIELDS: &'static [&'static str] = &["options", "stake_max", "credit"];
+    const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
+    type View = PredictionView;
+    type Results = PredictionResults;
+
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
+        let options = entry.options("options", &(2..=10), report);
+        let stake_max = entry.whole("stake_max", 1..=STAKE_MAX, report).unwrap_or(1_000);
+        let credit = entry.whole("credit", 0..=STAKE_MAX, report).unwrap_or(100);
+        Some(Prediction { options: options?, stake_max, credit })
+    }
+
+    fn write(&self, out: &mut Table) {
+        out.put("options", self.options.as_slice());
+        out.put("stake_max", self.stake_max);
+        out.put("credit", self.credit);
+    }
+
+    fn view(&self, announced: bool) -> PredictionView {
+        let options = if announced { Vec::new() } else { self.options.clone() };
+        PredictionView { options, stake_max: self.stake_max, credit: self.credit }
+    }
+
+    fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+        let option = given.one_of(self.options.len())?;
+        let stake = given.stake.unwrap_or(self.credit);
+        if stake > self.stake_max {
+            return Err(Invalid(format!("{stake} is more than {} may be staked", self.stake_max)));
+        }
+        Ok(Taken::value(stake << OPTION_BITS | u32::from(option)))
+    }
+
+    fn choices(&self, value: u32) -> Vec<u8> {
+        vec![option_of(value)]
+    }
+
+    fn check_key(&self, key: &Key) -> Result<(), Invalid> {
+        match key {
+            Key::Choices(choices)
+                if choices.iter().all(|choice| usize::from(*choice) < self.options.len()) =>
+            {
+                Ok(())
+            }
+            _ => Err(Invalid("name the option that came true, or none to cancel".to_owned())),
+        }
+    }
+
+    fn options(&self) -> &[String] {
+        &self.options
+    }
+
+    fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
+        let mut counts = vec![0; self.options.len()];
+        for (_, cell, _) in facts.answers() {
+            if let Some(count) = counts.get_mut(usize::from(option_of(cell.value()))) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn results(&self, facts: &Facts<'_>) -> PredictionResults {
+        let mut stakes = vec![0; self.options.len()];
+        for (_, cell, _) in facts.answers() {
+            if let Some(sum) = stakes.get_mut(usize::from(option_of(cell.value()))) {
+                *sum += u64::from(cell.value() >> OPTION_BITS);
+            }
+        }
+        let came_true = facts.key().map(|key| match key {
+            Key::Choices(choices) => choices,
+            _ => Vec::new(),
+        });
+        PredictionResults { stakes, came_true }
+    }
+
+    fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
+        let Some(Key::Choices(came_true)) = facts.key() else { return };
+        let stakes: Vec<u64> = entries.iter().map(|entry| self.stake_of(entry)).collect();
+        let is_right = |entry: &Entry<'_>| {
+            entry.answer.is_some_and(|cell| came_true.contains(&option_of(cell.value())))
+        };
+        let all: u64 = stakes.iter().sum();
+        let right: u64 =
+            entries.iter().zip(&stakes).filter(|(e, _)| is_right(e)).map(|(_, s)| s).sum();
+        if right == 0 {
+            return;
+        }
+        for (entry, stake) in entries.iter_mut().zip(stakes) {
+            entry.outcome.correct = is_right(entry);
+            let won = u128::from(all - right) * u128::from(stake) / u128::from(right);
+            let points = if entry.outcome.correct { won as i64 } else { -(stake as i64) };
+            entry.outcome.points = points;
+            entry.outcome.bonus = points.max(0);
+        }
+    }
+}
+
+impl Prediction {
+    /// What a player really staked: no more than there was.
+    fn stake_of(&self, entry: &Entry<'_>) -> u64 {
+        let owned = (entry.so_far.points.max(0) as u64).max(u64::from(self.credit));
+        entry.answer.map_or(0, |cell| u64::from(cell.value() >> OPTION_BITS).min(owned))
+    }
+}
+
+fn option_of(value: u32) -> u8 {
+    (value & ((1 << OPTION_BITS) - 1)) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engagement::testing::{Player, play};
+
+    fn prediction() -> Prediction {
+        let options = ["rain", "sun"].map(str::to_owned).to_vec();
+        Prediction { options, stake_max: 1_000, credit: 100 }
+    }
+
+    fn staked(option: u8, stake: u32) -> Player {
+        Player::gives(Given { stake: Some(stake), ..Given::choices(&[option]) })
+    }
+
+    #[test]
+    fn winners_take_the_losers_stakes_in_proportion_and_only_once() {
+        let players = [staked(0, 60), staked(0, 30), staked(1, 90), Player::silent()];
+        let key = Key::Choices(vec![0]);
+        let once = play(prediction(), &players, std::slice::from_ref(&key));
+        assert_eq!(once, [60, 30, -90, 0]);
+        assert_eq!(play(prediction(), &players, &[key.clone(), key]), once);
+    }
+
+    #[test]
+    fn a_stake_is_no_more_than_the_player_had() {
+        let players = [staked(0, 900), staked(1, 100)];
+        assert_eq!(play(prediction(), &players, &[Key::Choices(vec![1])]), [-100, 100]);
+    }
+
+    #[test]
+    fn what_is_cancelled_open_or_foreseen_by_nobody_gives_nothing() {
+        let players = [staked(0, 50), staked(0, 50)];
+        for keys in [vec![], vec![Key::Choices(vec![])], vec![Key::Choices(vec![1])]] {
+            assert_eq!(play(prediction(), &players, &keys), [0, 0]);
+        }
+    }
+}

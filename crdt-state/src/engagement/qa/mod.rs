@@ -1,0 +1,204 @@
+//! Questions and answers: players post questions and support those of others; a host decides what is seen.
+//!
+//! A post is named by a hash of its run, author and text, and a vote by its player's row: whatever is sent
+//! again, to whichever node, is the same post and the same vote.
+
+use super::file::{Object, Report, Table};
+use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, PostId, Taken};
+use crate::event::{Fate, Post};
+use crate::id::PlayerId;
+use crate::stage::Phase;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What a round of questions and answers takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Qa {
+    /// Whether a post is seen only after a host has let it through.
+    pub moderated: bool,
+    /// How many posts a player may write.
+    pub posts: u32,
+}
+
+/// What players see of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QaView {
+    /// Whether a post is seen only after a host has let it through.
+    pub moderated: bool,
+    /// How many posts a player may write.
+    pub posts_max: u32,
+}
+
+/// A post as everybody sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PostView {
+    /// Its id, in hexadecimal digits: JavaScript's numbers are too small for it.
+    pub id: String,
+    /// What it says.
+    pub text: String,
+    /// Who wrote it.
+    pub name: String,
+    /// How many support it.
+    pub votes: u64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What it comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QaResults {
+    /// The posts that may be seen, those with most votes first.
+    pub posts: Vec<PostView>,
+}
+
+/// Posts that are shown at once: more than anybody reads.
+const SHOWN: usize = 50;
+/// Posts of one round; beyond it no more are taken.
+pub const POSTS_MAX: usize = 10_000;
+
+impl Kind for Qa {
+    const NAME: &'static str = "qa";
+    const FIELDS: &'static [&'static str] = &["moderated", "posts"];
+    const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
+    const LIVE: bool = true;
+    type View = QaView;
+    type Results = QaResults;
+
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
+        let moderated = entry.flag("moderated", report);
+        let posts = entry.whole("posts", 1..=20, report).unwrap_or(3);
+        Some(Qa { moderated, posts })
+    }
+
+    fn write(&self, out: &mut Table) {
+        out.put_unless("moderated", self.moderated, &false);
+        out.put("posts", self.posts);
+    }
+
+    fn view(&self, _: bool) -> QaView {
+        QaView { moderated: self.moderated, posts_max: self.posts }
+    }
+
+    fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+        match given.post {
+            Some(post) => Ok(Taken::Vote(post)),
+            None => given.typed().map(Taken::Post),
+        }
+    }
+
+    fn choices(&self, _: u32) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn counts(&self, _: &Facts<'_>) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn results(&self, facts: &Facts<'_>) -> QaResults {
+        let is_seen = |fate| match fate {
+            Fate::Waiting => !self.moderated,
+            Fate::Shown | Fate::Answered => true,
+            Fate::Hidden => false,
+        };
+        QaResults { posts: posts(facts, is_seen) }
+    }
+}
+
+/// The id of a post.
+#[must_use]
+pub fn post_id(instance: u32, player: PlayerId, text: &str) -> PostId {
+    let mut hash = Xxh3::new();
+    (instance, player.0, text).hash(&mut hash);
+    hash.finish()
+}
+
+/// The posts of a run whose fate is one of those wanted, those with most votes first.
+pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostView> {
+    let ruling = facts.state.rulings.of(facts.instance);
+    let view = |(id, post): (PostId, &Post)| {
+        let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
+        let (elapsed, player, text) = post.content().filter(|_| is_wanted(fate))?;
+        let name = facts.state.players.shown_name(player).unwrap_or_default();
+        let (text, votes) = (text.to_owned(), votes(facts, post));
+        Some((elapsed, PostView { id: format!("{id:016x}"), text, name, votes, fate }))
+    };
+    let mut all: Vec<_> = facts.state.sides.posts(facts.instance).filter_map(view).collect();
+    all.sort_by(|(at, a), (other, b)| {
+        b.votes.cmp(&a.votes).then_with(|| (at, &a.id).cmp(&(other, &b.id)))
+    });
+    all.truncate(SHOWN);
+    all.into_iter().map(|(_, post)| post).collect()
+}
+
+/// How many players support a post, aliases counted once.
+fn votes(facts: &Facts<'_>, post: &Post) -> u64 {
+    let players = &facts.state.players;
+    let who: BTreeSet<PlayerId> =
+        post.votes().filter_map(|row| players.get(row).map(|player| player.id)).collect();
+    who.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::{Delta, Join, Posts, RulingChange, Votes};
+    use crate::engagement::{Question, Task};
+    use crate::event::{EventState, Rule};
+    use crate::id::{Origin, Row};
+
+    const ME: Origin = Origin(1);
+
+    fn state() -> EventState {
+        let mut state = EventState::default();
+        let row = |number| Row { origin: ME, number };
+        let join = |number: u32| Join {
+            row: row(number),
+            player: PlayerId(u128::from(number) + 1),
+            name: format!("p{number}"),
+        };
+        // The third row is an alias of the first.
+        let alias = Join { row: row(2), player: PlayerId(1), name: "p0".into() };
+        state.take(ME, Delta::Joins(vec![join(0), join(1), alias]));
+        let posts =
+            vec![(7, 10, PlayerId(1), "why?".to_owned()), (8, 20, PlayerId(2), "how?".to_owned())];
+        state.take(ME, Delta::Posts(Posts { instance: 1, posts }));
+        let votes = vec![(8, row(0)), (8, row(2)), (7, row(1))];
+        state.take(ME, Delta::Votes(Votes { instance: 1, votes }));
+        state
+    }
+
+    fn seen(state: &EventState, moderated: bool) -> Vec<(String, u64)> {
+        let qa = Qa { moderated, posts: 3 };
+        let question = Question::new("?", Task::Qa(qa.clone()));
+        let facts = Facts { state, instance: 1, number: 0, question: &question };
+        qa.results(&facts).posts.into_iter().map(|post| (post.text, post.votes)).collect()
+    }
+
+    #[test]
+    fn a_player_with_two_rows_has_one_vote() {
+        let all = [("why?".to_owned(), 1), ("how?".to_owned(), 1)];
+        assert_eq!(seen(&state(), false), all);
+    }
+
+    #[test]
+    fn a_moderated_post_waits_and_a_hidden_one_is_gone() {
+        let mut state = state();
+        assert!(seen(&state, true).is_empty());
+        let mut rule = |lamport, post, fate| {
+            let rule = Rule::Post(post, fate);
+            state.take(ME, Delta::Ruling(RulingChange { lamport, instance: 1, rule }));
+        };
+        rule(1, 7, Fate::Shown);
+        rule(2, 8, Fate::Hidden);
+        assert_eq!(seen(&state, true), [("why?".to_owned(), 1)]);
+        assert_eq!(seen(&state, false), [("why?".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_repeated_post_has_the_same_id() {
+        assert_eq!(post_id(1, PlayerId(5), "why?"), post_id(1, PlayerId(5), "why?"));
+        assert_ne!(post_id(1, PlayerId(5), "why?"), post_id(1, PlayerId(6), "why?"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Small shows for the tests of kinds.
+
+use super::{Given, Key, Outcome, Question, Script, Taken, Task, fold};
+use crate::delta::{Advance, Answers, Create, Delta, Join, RulingChange};
+use crate::event::{EventState, Rule};
+use crate::id::{Origin, PlayerId, Row};
+use crate::stage::{Phase, Stage};
+
+const ME: Origin = Origin(1);
+
+/// What a player gives, round by round.
+pub struct Player(pub Vec<Option<Given>>);
+
+impl Player {
+    pub fn gives(given: Given) -> Self {
+        Player(vec![Some(given)])
+    }
+
+    pub fn silent() -> Self {
+        Player(vec![None])
+    }
+}
+
+/// The points of one round of a kind, after these keys were ruled one after the other.
+pub fn play(
+    prediction: super::prediction::Prediction,
+    players: &[Player],
+    keys: &[Key],
+) -> Vec<i64> {
+    let mut state = started(&[Task::Prediction(prediction)], players);
+    for (lamport, key) in keys.iter().enumerate() {
+        let (lamport, rule) = (100 + lamport as u64, Rule::Key(key.clone()));
+        state.take(ME, Delta::Ruling(RulingChange { lamport, instance: 1, rule }));
+    }
+    outcomes(&state)[0].iter().map(|outcome| outcome.points).collect()
+}
+
+/// The outcomes of all rounds.
+pub fn play_all(tasks: &[Task], players: &[Player]) -> Vec<Vec<Outcome>> {
+    outcomes(&started(tasks, players))
+}
+
+fn outcomes(state: &EventState) -> Vec<Vec<Outcome>> {
+    let mut all = Vec::new();
+    fold(state, |_| true, |_, round| all.push(round.iter().map(|(_, outcome)| *outcome).collect()));
+    all
+}
+
+fn started(tasks: &[Task], players: &[Player]) -> EventState {
+    let mut state = EventState::default();
+    let questions = tasks.iter().map(|task| Question::new("?", task.clone())).collect();
+    let script = Script::new("T", questions);
+    state.take(ME, Delta::Create(Create { lamport: 1, script }));
+    let row = |number| Row { origin: ME, number };
+    let join = |number: u32| Join {
+        row: row(number),
+        player: PlayerId(u128::from(number)),
+        name: format!("p{number}"),
+    };
+    state.take(ME, Delta::Joins((0..players.len() as u32).map(join).collect()));
+    for (at, task) in tasks.iter().enumerate() {
+        let (instance, question) = (at as u32 + 1, Some(at as u16));
+        let to = Stage::new(instance, Phase::Open);
+        let advance = Advance { lamport: 2, to, question, open_ms: Some(10_000) };
+        state.take(ME, Delta::Advance(advance));
+        for (number, player) in players.iter().enumerate() {
+            let Some(Some(given)) = player.0.get(at) else { continue };
+            let Ok(Taken::Answer { value, .. }) = task.take(given) else { panic!("an answer") };
+            let (question, rows) = (at as u16, vec![(number as u32, 600, value)]);
+            let answers = Answers { instance, question, rows_of: ME, rows };
+            state.take(ME, Delta::Answers(answers));
+        }
+    }
+    state
+}

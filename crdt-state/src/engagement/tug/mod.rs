@@ -1,0 +1,156 @@
+//! The tug of war: sides tap against each other, and everybody sees the rope move.
+//!
+//! A player's side is the team of the show, or drawn from the player's id in a show without teams. Taps are
+//! counted like reactions; what counts is the mean per player of a side, so that a small one has a chance.
+
+use super::file::{Object, Report, Table};
+use super::reactions::taps;
+use super::teams::side_of;
+use super::{Entry, Facts, Given, Invalid, Kind, Taken};
+use crate::id::PlayerId;
+use crate::stage::Phase;
+use serde::{Deserialize, Serialize};
+
+/// Who pulls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tug {
+    /// The sides' names; in a show with teams as many as there are teams.
+    pub sides: Vec<String>,
+}
+
+/// What players see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TugView {
+    /// The sides' names.
+    pub sides: Vec<String>,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TugResults {
+    /// How many players each side has.
+    pub players: Vec<u64>,
+    /// Taps per hundred players of each side.
+    pub pull: Vec<u64>,
+}
+
+impl Kind for Tug {
+    const NAME: &'static str = "tug";
+    const FIELDS: &'static [&'static str] = &["sides"];
+    const PHASES: &'static [Phase] =
+        &[Phase::Intro, Phase::Open, Phase::Closed, Phase::Tallies, Phase::Board];
+    const LIVE: bool = true;
+    type View = TugView;
+    type Results = TugResults;
+
+    fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
+        entry.options("sides", &(2..=8), report).map(|sides| Tug { sides })
+    }
+
+    fn write(&self, out: &mut Table) {
+        out.put("sides", self.sides.as_slice());
+    }
+
+    fn view(&self, _: bool) -> TugView {
+        TugView { sides: self.sides.clone() }
+    }
+
+    /// The side is the player's own, whatever was sent: whoever takes the taps puts it in.
+    fn take(&self, given: &Given) -> Result<Taken, Invalid> {
+        let option = given.choices.first().copied().unwrap_or(0);
+        Ok(Taken::Count { option: option.min(self.sides.len() as u8 - 1), by: taps(given)? })
+    }
+
+    fn choices(&self, _: u32) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn options(&self) -> &[String] {
+        &self.sides
+    }
+
+    fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
+        (0..self.sides.len()).map(|side| facts.counter(side)).collect()
+    }
+
+    fn results(&self, facts: &Facts<'_>) -> TugResults {
+        let mut players = vec![0_u64; self.sides.len()];
+        for player in facts.state.players.ids() {
+            players[self.side(player)] += 1;
+        }
+        let pull = self
+            .counts(facts)
+            .into_iter()
+            .zip(&players)
+            .map(|(taps, players)| taps * 100 / (*players).max(1));
+        TugResults { pull: pull.collect(), players }
+    }
+
+    fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
+        let pull = self.results(facts).pull;
+        let most = pull.iter().copied().max().unwrap_or(0);
+        if most == 0 || pull.iter().filter(|one| **one == most).count() > 1 {
+            return;
+        }
+        for entry in entries.iter_mut() {
+            if pull[self.side(entry.player)] == most {
+                entry.outcome.points = i64::from(facts.question.points);
+                entry.outcome.correct = true;
+            }
+        }
+    }
+}
+
+impl Tug {
+    /// The side of a player. A team is drawn the same way, so with as many sides as teams they agree.
+    #[must_use]
+    pub fn side(&self, player: PlayerId) -> usize {
+        side_of(self.sides.len(), player).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::{Delta, Join};
+    use crate::engagement::{Question, Script, Task, counter_name, team_of};
+    use crate::event::EventState;
+    use crate::id::{Origin, Row};
+    use crate::named::{Change, NumberChange};
+
+    #[test]
+    fn the_side_that_pulls_harder_per_player_wins_and_a_draw_gives_nothing() {
+        let tug = Tug { sides: vec!["left".into(), "right".into()] };
+        let mut state = EventState::default();
+        let join = |number: u32| Join {
+            row: Row { origin: Origin(1), number },
+            player: PlayerId(u128::from(number)),
+            name: format!("p{number}"),
+        };
+        state.take(Origin(1), Delta::Joins((0..40).map(join).collect()));
+        let question = Question::new("?", Task::Tug(tug.clone()));
+        let pull = |state: &EventState| {
+            let facts = Facts { state, instance: 1, number: 0, question: &question };
+            tug.results(&facts)
+        };
+        let sides = pull(&state).players;
+        assert_eq!(sides.iter().sum::<u64>(), 40);
+        for (side, taps) in [(0, sides[0] * 2), (1, sides[1] * 3)] {
+            let (name, value) = (counter_name(1, side), taps);
+            let change = Change::Total(NumberChange { name, value });
+            state.take(Origin(1), Delta::Named(change));
+        }
+        assert_eq!(pull(&state).pull, [200, 300]);
+    }
+
+    #[test]
+    fn sides_are_the_teams_where_there_are_as_many() {
+        let tug = Tug { sides: vec!["a".into(), "b".into(), "c".into()] };
+        let question = Question::new("?", Task::Tug(tug.clone()));
+        let mut script = Script::new("T", vec![question]);
+        script.teams.names.clone_from(&tug.sides);
+        for id in 0..100 {
+            assert_eq!(Some(tug.side(PlayerId(id))), team_of(&script, PlayerId(id)));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Taking what players give more than once in a round: posts, votes, taps.
+//!
+//! Posts and votes name themselves, so that a repetition to any node is the same post or vote. Taps are
+//! counted; what bounds them is a pace per player, which each node keeps on its own clock.
+
+use super::core::EventCore;
+use super::intake::Claim;
+use crate::service::view::Refusal;
+use crdt_state::delta::{Delta, Posts, Votes};
+use crdt_state::engagement::qa::{POSTS_MAX, post_id};
+use crdt_state::engagement::{PostId, Taken, Task, counter_name};
+use crdt_state::named::{Change, NumberChange};
+use crdt_state::{Cell, Mono, PlayerId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Between two messages with taps of one player: 200 ms, a fifth of what a page gathers.
+const TAP_GAP: Duration = Duration::from_millis(200);
+
+/// When the players who tap were last heard. Forgotten with the round.
+#[derive(Debug, Default)]
+pub struct Paces {
+    instance: u32,
+    heard: BTreeMap<PlayerId, Mono>,
+}
+
+impl EventCore {
+    /// Takes what is not the one answer of a player; `at` is the run and the elapsed milliseconds.
+    pub(super) fn take_input(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        claim: &Claim,
+        at: (u32, u32),
+        taken: Taken,
+    ) {
+        let status = match taken {
+            Taken::Post(text) => self.take_post(now, claim, at, text),
+            Taken::Vote(post) => self.take_vote(now, claim, at.0, post),
+            Taken::Count { option, by } => self.take_count(now, claim, at.0, (option, by)),
+            Taken::Answer { .. } => unreachable!("an answer has been taken"),
+        };
+        match status {
+            Err(refusal) => self.refuse(ticket, refusal),
+            Ok(status) => {
+                let cell = Cell::new(at.1, self.identity.origin, 0);
+                self.answered(now, ticket, claim.player, at.0, cell, status);
+            }
+        }
+    }
+
+    fn take_post(
+        &mut self,
+        now: Mono,
+        claim: &Claim,
+        (instance, elapsed_ms): (u32, u32),
+        text: String,
+    ) -> Result<&'static str, Refusal> {
+        let (player, state) = (claim.player, &self.carried.state);
+        let id = post_id(instance, player, &text);
+        if state.sides.post(instance, id).is_some_and(|post| post.content().is_some()) {
+            return Ok("duplicate");
+        }
+        let most = match state.question_of(instance).map(|(_, question)| &question.task) {
+            Some(Task::Qa(qa)) => qa.posts as usize,
+            _ => 0,
+        };
+        let all = || state.sides.posts(instance).filter_map(|(_, post)| post.content());
+        if all().filter(|(_, author, _)| *author == player).count() >= most {
+            return Err(Refusal::new("flooded", format!("a player may post {most} times")));
+        }
+        if all().count() >= POSTS_MAX {
+            return Err(Refusal::new("flooded", "this round has all the posts it can take"));
+        }
+        let post = (id, elapsed_ms, player, text);
+        let delta = Posts { instance, posts: vec![post.clone()] };
+        self.carried.take(now, self.identity.origin, Delta::Posts(delta));
+        let batch = self.batch.posts.entry(instance);
+        batch.or_insert_with(|| Posts { instance, posts: Vec::new() }).posts.push(post);
+        self.batch.grow();
+        self.grow_batch(now);
+        Ok("accepted")
+    }
+
+    fn take_vote(
+        &mut self,
+        now: Mono,
+        claim: &Claim,
+        instance: u32,
+        post: PostId,
+    ) -> Result<&'static str, Refusal> {
+        let state = &self.carried.state;
+        let known = state.sides.post(instance, post).filter(|post| post.content().is_some());
+        let Some(known) = known else {
+            return Err(Refusal::new("choice_invalid", "there is no such post here")
+                .hint("it may not have arrived at this node yet: try again in a moment"));
+        };
+        if known.has_vote(state.players.rows_of(claim.player)) {
+            return Ok("duplicate");
+        }
+        let vote = (post, claim.row);
+        let delta = Votes { instance, votes: vec![vote] };
+        self.carried.take(now, self.identity.origin, Delta::Votes(delta));
+        let batch = self.batch.votes.entry(instance);
+        batch.or_insert_with(|| Votes { instance, votes: Vec::new() }).votes.push(vote);
+        self.batch.grow();
+        self.grow_batch(now);
+        Ok("accepted")
+    }
+
+    fn take_count(
+        &mut self,
+        now: Mono,
+        claim: &Claim,
+        instance: u32,
+        (option, by): (u8, u32),
+    ) -> Result<&'static str, Refusal> {
+        if !self.keeps_pace(now, claim.player, instance) {
+            return Err(Refusal::new("flooded", "taps come faster than they are counted")
+                .hint("gather the taps of a second in one message"));
+        }
+        let option = match self.carried.state.question_of(instance).map(|(_, q)| &q.task) {
+            Some(Task::Tug(tug)) => tug.side(claim.player),
+            _ => usize::from(option),
+        };
+        let (name, origin) = (counter_name(instance, option), self.identity.origin);
+        let total = self.counted(&name) + u64::from(by);
+        let change = NumberChange { name: name.clone(), value: total };
+        self.carried.take(now, origin, Delta::Named(Change::Total(change)));
+        self.batch.counts.insert(name, total);
+        self.batch.grow();
+        self.grow_batch(now);
+        Ok("accepted")
+    }
+
+    /// What this origin has counted so far.
+    fn counted(&self, name: &str) -> u64 {
+        let counter = self.carried.state.named.totals.get(name);
+        counter.map_or(0, |counter| counter.inc(self.identity.origin).counter - 1)
+    }
+
+    fn keeps_pace(&mut self, now: Mono, player: PlayerId, instance: u32) -> bool {
+        let paces = &mut self.paces;
+        if paces.instance != instance {
+            *paces = Paces { instance, heard: BTreeMap::new() };
+        }
+        let keeps = paces.heard.get(&player).is_none_or(|last| now >= *last + TAP_GAP);
+        if keeps {
+            paces.heard.insert(player, now);
+        }
+        keeps
+    }
+}

@@ -1,0 +1,97 @@
+//! Standings, brought up to date only when something that scores has changed: a wave of returning players
+//! asks for them a thousand times.
+
+use super::core::EventCore;
+use crate::service::view::BoardLine;
+use crdt_state::engagement::{Facts, Outcome, Scoreboard, Standing, fold, outcome_alone};
+use crdt_state::{Phase, PlayerId};
+use std::cell::Ref;
+
+/// The leaderboard, and what the newest revealed round gave.
+#[derive(Debug, Default)]
+pub struct Ranked {
+    /// The scored revision at which it was brought up to date.
+    of: Option<u64>,
+    board: Scoreboard,
+    newest: Option<Newest>,
+}
+
+/// The newest round whose outcome players are told.
+#[derive(Debug)]
+struct Newest {
+    instance: u32,
+    /// By player; nothing where each answer stands alone and is judged when it is asked for.
+    outcomes: Option<Vec<(PlayerId, Outcome)>>,
+}
+
+impl EventCore {
+    /// The leaderboard over what has been revealed.
+    #[must_use]
+    pub fn scoreboard(&self) -> Ref<'_, Scoreboard> {
+        self.update_ranked();
+        Ref::map(self.ranked.borrow(), |ranked| &ranked.board)
+    }
+
+    /// The newest revealed round of which players are told what it gave, and what it gave one of them.
+    pub(super) fn newest_outcome(&self, player: PlayerId) -> Option<(u32, Outcome)> {
+        self.update_ranked();
+        let ranked = self.ranked.borrow();
+        let Newest { instance, outcomes } = ranked.newest.as_ref()?;
+        let outcome = match outcomes {
+            None => outcome_alone(self.state(), *instance, player),
+            Some(outcomes) => {
+                let found = outcomes.binary_search_by_key(&player, |(id, _)| *id);
+                found.map_or_else(|_| Outcome::default(), |at| outcomes[at].1)
+            }
+        };
+        Some((*instance, outcome))
+    }
+
+    fn update_ranked(&self) {
+        let revision = Some(self.carried.scored_revision());
+        if self.ranked.borrow().of == revision {
+            return;
+        }
+        let (state, stage) = (self.state(), self.stage());
+        let newest = self.newest_told();
+        let ranked = &mut *self.ranked.borrow_mut();
+        ranked.board.update(state, |instance| stage.has_revealed(instance));
+        ranked.newest = newest;
+        ranked.of = revision;
+    }
+
+    fn newest_told(&self) -> Option<Newest> {
+        let (state, stage) = (self.state(), self.stage());
+        let is_told = |instance: &u32| {
+            let question = state.question_of(*instance);
+            let phases = question.map_or(&[][..], |(_, question)| question.task.phases());
+            let gives = phases.contains(&Phase::Reveal) || phases.contains(&Phase::Board);
+            gives && stage.has_revealed(*instance)
+        };
+        let instance = state.instances().map(|(instance, _)| instance).filter(is_told).last()?;
+        let facts = Facts::of(state, instance)?;
+        if facts.question.task.alone(&facts).is_some() {
+            return Some(Newest { instance, outcomes: None });
+        }
+        let mut newest = Vec::new();
+        fold(
+            state,
+            |of| of <= instance,
+            |of, outcomes| {
+                if of == instance {
+                    newest = outcomes.to_vec();
+                }
+            },
+        );
+        Some(Newest { instance, outcomes: Some(newest) })
+    }
+
+    /// A line of the leaderboard.
+    pub(super) fn line(&self, standing: &Standing) -> BoardLine {
+        BoardLine {
+            rank: standing.rank,
+            name: self.state().players.shown_name(standing.player).unwrap_or_default(),
+            points: standing.points,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a host rules on a run: leaving it, pausing it, and what it gives.
+//!
+//! Every ruling is idempotent: what holds already is answered with `already`, and what the run does not allow
+//! is refused with a reason.
+
+use super::core::EventCore;
+use crate::service::view::{Command, CommandRequest, Refusal};
+use crdt_state::delta::{Delta, RulingChange};
+use crdt_state::engagement::{Facts, Key, PostId, Task, quiz::Quiz};
+use crdt_state::event::{Rule, Ruling};
+use crdt_state::{Mono, Phase, Stage};
+
+impl EventCore {
+    /// The commands on the current run that make sense now, beside its steps.
+    pub(super) fn possible_rulings(&self) -> Vec<Command> {
+        let (stage, mut all) = (self.stage(), Vec::new());
+        if stage.is_over() || stage.instance == 0 {
+            return all;
+        }
+        let ruling = self.carried.state.rulings.of(stage.instance);
+        all.push(if self.is_paused(stage.instance) { Command::Resume } else { Command::Pause });
+        if stage.phase < Phase::Reveal {
+            all.push(Command::Skip);
+        }
+        if stage.phase > Phase::Open {
+            let is_void = ruling.is_some_and(Ruling::is_void);
+            all.extend([Command::Back, if is_void { Command::Restore } else { Command::Void }]);
+            let question = self.carried.state.question_of(stage.instance);
+            match question.map(|(_, question)| &question.task) {
+                Some(Task::Prediction(_)) => all.push(Command::Resolve),
+                Some(Task::Quiz(Quiz::Typed { .. })) => {
+                    all.extend([Command::Rescore, Command::Accept]);
+                }
+                Some(Task::Quiz(_) | Task::Elimination(_)) => all.push(Command::Rescore),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Leaves the current run: for the next question, or for a new attempt at this one or another. What was
+    /// left early or is tried again gives nothing.
+    pub(super) fn leave(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let (expected, stage) = (super::views::stage_of(request.expected), self.stage());
+        let instance = stage.instance;
+        if stage != expected {
+            return self.stage_moved(ticket, expected);
+        }
+        if !self.possible_rulings().contains(&request.command) {
+            return self.not_possible(ticket, request.command, expected);
+        }
+        let (rule, to, question) = if request.command == Command::Skip {
+            let to = self.after(instance);
+            (Rule::Skip, to, self.question_for(to))
+        } else {
+            let current = self.carried.state.question_of(instance).map(|(number, _)| number);
+            let wanted = request.question.map(|number| number.saturating_sub(1) as u16);
+            let number = wanted.or(current).unwrap_or(0);
+            if current.is_none_or(|current| number > current) {
+                return self.not_possible(ticket, request.command, expected);
+            }
+            (Rule::Void(true), Stage::new(instance + 1, Phase::Intro), Some(number))
+        };
+        let mut deltas = vec![self.ruling(instance, rule)];
+        deltas.extend(self.voided_attempts(instance, question, request.command));
+        deltas.push(self.advance_to(to, question));
+        let seq = self.write_control(now, deltas);
+        self.commanded(now, ticket, seq);
+    }
+
+    /// What going back makes void beside the current run: every earlier run of a question from the one that
+    /// is asked again on.
+    fn voided_attempts(&self, but: u32, from: Option<u16>, command: Command) -> Vec<Delta> {
+        let state = &self.carried.state;
+        let is_after = |instance: u32| {
+            let question = state.round(instance).and_then(crdt_state::event::Round::question);
+            instance != but && question >= from
+        };
+        let aside = |instance| state.rulings.of(instance).is_some_and(Ruling::is_aside);
+        let instances = state.instances().map(|(instance, _)| instance);
+        instances
+            .filter(|instance| command == Command::Back && is_after(*instance) && !aside(*instance))
+            .map(|instance| self.ruling(instance, Rule::Void(true)))
+            .collect()
+    }
+
+    pub(super) fn pause(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let (expected, stage) = (super::views::stage_of(request.expected), self.stage());
+        let instance = stage.instance;
+        if stage.is_over() || instance == 0 {
+            return self.not_possible(ticket, request.command, expected);
+        }
+        if expected.instance != instance {
+            return self.stage_moved(ticket, expected);
+        }
+        if self.is_paused(instance) == (request.command == Command::Pause) {
+            return self.told_already(now, ticket, stage);
+        }
+        let epochs = self.carried.state.rulings.of(instance).map_or(0, Ruling::pauses);
+        let seq = self.write_control(now, vec![self.ruling(instance, Rule::Pause(epochs + 1))]);
+        self.commanded(now, ticket, seq);
+    }
+
+    /// Rules what a run that is closed gives, or what becomes of a post.
+    pub(super) fn rule(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let instance = request.instance.unwrap_or(self.stage().instance);
+        match self.check_rule(instance, request) {
+            Err(refusal) => self.refuse(ticket, refusal),
+            Ok(None) => self.told_already(now, ticket, self.stage()),
+            Ok(Some(rule)) => {
+                let seq = self.write_control(now, vec![self.ruling(instance, rule)]);
+                self.commanded(now, ticket, seq);
+            }
+        }
+    }
+
+    /// The ruling that is wanted; nothing if it holds already.
+    fn check_rule(&self, instance: u32, request: &CommandRequest) -> Result<Option<Rule>, Refusal> {
+        let state = &self.carried.state;
+        let refuse = |message: String| Refusal::new("not_possible", message);
+        let facts = Facts::of(state, instance)
+            .ok_or_else(|| refuse(format!("there is no round {instance}")))?;
+        let ruling = state.rulings.of(instance);
+        if request.command == Command::Moderate {
+            return moderate(ruling, request).map_err(refuse);
+        }
+        if self.newest_closed() < instance {
+            return Err(refuse(format!("round {instance} is not closed yet"))
+                .hint("close it first: what counts is ruled on when all answers are in"));
+        }
+        let is_void = ruling.is_some_and(Ruling::is_void);
+        let rule = match request.command {
+            Command::Void => (!is_void).then_some(Rule::Void(true)),
+            Command::Restore => is_void.then_some(Rule::Void(false)),
+            Command::Accept => accept(&facts, request).map_err(refuse)?,
+            _ => rescore(&facts, request).map_err(refuse)?,
+        };
+        Ok(rule)
+    }
+
+    fn ruling(&self, instance: u32, rule: Rule) -> Delta {
+        let lamport = self.carried.state.next_lamport();
+        Delta::Ruling(RulingChange { lamport, instance, rule })
+    }
+}
+
+/// Another key, or what came true.
+fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, String> {
+    let is_prediction = matches!(facts.question.task, Task::Prediction(_));
+    if is_prediction != (request.command == Command::Resolve) {
+        let kind = facts.question.task.name();
+        return Err(format!("{:?} makes no sense for a {kind}", request.command));
+    }
+    let key = request.key.clone().ok_or("name the key")?;
+    facts.question.task.check_key(&key).map_err(|invalid| invalid.to_string())?;
+    Ok((facts.key().as_ref() != Some(&key)).then_some(Rule::Key(key)))
+}
+
+/// A text that is right too.
+fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, String> {
+    let Task::Quiz(Quiz::Typed { .. }) = &facts.question.task else {
+        return Err("only a typed answer can be accepted".to_owned());
+    };
+    let text = request.text.as_deref().unwrap_or_default().trim().to_owned();
+    if text.is_empty() || text.len() > crdt_state::engagement::script::caps::ANSWER_BYTES_MAX {
+        return Err("name the text that is right too".to_owned());
+    }
+    let known = matches!(facts.key(), Some(Key::Texts(texts)) if texts.contains(&text));
+    Ok((!known).then_some(Rule::Accept(text)))
+}
+
+/// What becomes of a post.
+fn moderate(ruling: Option<&Ruling>, request: &CommandRequest) -> Result<Option<Rule>, String> {
+    let post = request.post.as_deref().and_then(|id| PostId::from_str_radix(id, 16).ok());
+    let (Some(post), Some(fate)) = (post, request.fate) else {
+        return Err("name the post and its fate".to_owned());
+    };
+    let held = ruling.map(|ruling| ruling.fate(post)).unwrap_or_default();
+    Ok((held != fate).then_some(Rule::Post(post, fate)))
+}
