@@ -83,7 +83,7 @@ fn find_hidden(name: &str) -> Option<char> {
 
 /// Zero-width, direction-changing, filling and tagging characters, with which one name could pass for
 /// another.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

@@ -9,7 +9,8 @@ import {
   spacedPin, startTicking,
 } from "./common.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
-import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence } from "./engagement/quiz.js";
+import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
+import { kindOf } from "./engagement/kinds.js";
 
 const LOGIN_KEY = "starling.host";
 const EXTEND_MS = 10000;
@@ -24,7 +25,7 @@ let armedTimer = null;
 
 function start() {
   startTicking();
-  onActions(app, { command: onCommand, node: pickNode, logout });
+  onActions(app, { command: onCommand, rule: onRule, node: pickNode, logout });
   app.addEventListener("submit", (event) => (event.preventDefault(), login()));
   const given = pageParameters();
   const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
@@ -148,10 +149,14 @@ function disarm() {
   state.armed = null;
 }
 
-async function send(command) {
+function send(command) {
+  return sendBody(command === "extend" ? { command, ms: EXTEND_MS } : { command });
+}
+
+async function sendBody(wish) {
   if (state.sending) return;
-  const body = { command, expected: state.view.stage };
-  if (command === "extend") body.ms = EXTEND_MS;
+  const { command } = wish;
+  const body = { ...wish, expected: state.view.stage };
   Object.assign(state, { sending: command, notice: null });
   draw();
   state.notice = await sendAnywhere(body).then((reply) => replyNotice(command, reply), refusalNotice);
@@ -212,6 +217,16 @@ const LABELS = {
   extend: `+${EXTEND_MS / 1000} s`,
   lock: "Lock joining",
   unlock: "Unlock joining",
+  skip: "Skip this question",
+  back: "Ask again",
+  pause: "Pause",
+  resume: "Go on",
+  void: "Declare void",
+  restore: "Let it count again",
+  rescore: "Another solution",
+  accept: "Accept the answer",
+  resolve: "Resolve",
+  moderate: "Moderate",
   end: "End the show",
   abort: "Break off",
 };
@@ -295,7 +310,8 @@ function questionPart(view, script) {
       h("div", {}, questionHead(question), h("h2", { class: "question", testid: "question" }, question.text)),
       deadline.at !== null && countdown(deadline.at, question.open_ms),
     ),
-    optionList(script.options, { tallies, correct: script.correct }),
+    isPlain(question, script) ? optionList(script.options, { tallies, correct: script.correct }) : [script.answer && h("p", { class: "muted" }, `Solution: ${script.answer}`), question.kind && kindOf(view, draw)?.shown(view)],
+    rulingPart(view, script),
     answered !== null && answered !== undefined && h(
       "p",
       { class: "answered", css: { "--share": Math.min(1, share).toFixed(4) } },
@@ -305,9 +321,33 @@ function questionPart(view, script) {
   ];
 }
 
+/** A choice is shown with its solution from the start; other kinds show themselves. */
+const isPlain = (question, script) => script.options.length > 0 && (question.kind === "elimination" || (question.kind === "quiz" && question.form !== "order"));
+
+/** What a host rules on a closed round: another key, another accepted text, what came true; and on posts. */
+function rulingPart(view, script) {
+  const { next, question, results } = view;
+  const optionRow = (command) => script.options.map((text, index) =>
+    h("button", { type: "button", testid: `${command}-${index}`, "data-key": `${command}-${index}`, "data-action": "rule", "data-body": JSON.stringify({ command, key: { choices: [index] } }) }, `${command === "resolve" ? "Came true" : "Correct"}: ${letters([index])} ${text}`));
+  const parts = [];
+  if (next.includes("resolve")) parts.push(optionRow("resolve"), h("button", { type: "button", testid: "resolve-none", "data-action": "rule", "data-body": JSON.stringify({ command: "resolve", key: { choices: [] } }) }, "Cancel the prediction"));
+  if (next.includes("rescore") && isPlain(question, script)) parts.push(optionRow("rescore"));
+  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => h("button", { type: "button", testid: `accept-${text}`, "data-key": `accept-${text}`, "data-action": "rule", "data-body": JSON.stringify({ command: "accept", text }) }, `Accept “${text}”`)));
+  const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];
+  const fates = (post) => ["shown", "hidden", "answered"].map((fate) =>
+    h("button", { type: "button", class: "quiet", testid: `${fate}-${post.id}`, "data-key": `${fate}-${post.id}`, "data-action": "rule", "data-body": JSON.stringify({ command: "moderate", post: post.id, fate }) }, fate));
+  if (posts.length > 0) parts.push(posts.map((post) => h("p", { "data-key": `fate-${post.id}` }, post.text, " ", fates(post))));
+  return parts.length > 0 && h("details", { class: "rulings", testid: "rulings" }, h("summary", {}, "Rulings"), h("div", { class: "buttons" }, parts));
+}
+
+function onRule(button) {
+  sendBody(JSON.parse(button.dataset.body));
+}
+
 function commandCard(view) {
+  const shownSeparately = ["rescore", "accept", "resolve", "moderate"];
   const steps = STEPS.filter((command) => view.next.includes(command));
-  const others = view.next.filter((command) => !STEPS.includes(command));
+  const others = view.next.filter((command) => !STEPS.includes(command) && !shownSeparately.includes(command));
   if (view.next.length === 0 && !state.notice) return null;
   const main = steps.find((command) => !isGrave(command, view));
   return h(
@@ -332,7 +372,7 @@ function commandButton(command, isMain) {
 function boardCard(view) {
   if (!view.board) return null;
   const isEnd = view.stage.phase === "ended";
-  return h("section", { class: "card", "aria-label": "Leaderboard" }, h("h2", {}, "Leaderboard"), isEnd ? podium(view.board) : board(view.board));
+  return h("section", { class: "card", "aria-label": "Leaderboard" }, h("h2", {}, "Leaderboard"), view.teams && teamBoard(view.teams), isEnd ? podium(view.board) : board(view.board));
 }
 
 function scriptCard(view) {
@@ -343,7 +383,7 @@ function scriptCard(view) {
       { class: isCurrent ? "current" : "", testid: `question-${each.number}`, "data-key": each.number, "aria-current": isCurrent ? "step" : null },
       h("span", { class: "number" }, String(each.number)),
       h("span", { class: "text" }, each.text),
-      h("span", { class: "muted" }, `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}`),
+      h("span", { class: "muted" }, each.correct.length > 0 && each.options.length > 0 && each.kind !== "raffle" ? `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}` : (each.answer || (each.kind ?? "").replace("_", " "))),
     );
   };
   return h("section", { class: "card script", "aria-label": "Questions" }, h("h2", {}, "Questions"), h("ol", { testid: "questions" }, view.questions.map(row)));

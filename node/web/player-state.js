@@ -36,3 +36,12 @@ export const ownChoices = (instance) =>
 /** The choices that the cluster holds, or is about to. */
 export const heldChoices = (instance) =>
   state.answer?.instance === instance && state.answer.status !== "refused" ? state.answer.choices : [];
+
+/** What the player gave, as kinds of engagement look at it. */
+export const own = (instance) => ({
+  picked: ownChoices(instance),
+  held: heldChoices(instance),
+  frozen: isFrozen(),
+  text: state.answer?.instance === instance ? (state.answer.text ?? state.answer.given?.text) : undefined,
+  instance,
+});

@@ -1,8 +1,9 @@
 // Draws the player's page from its state, and changes nothing.
 
 import { count, countdown, h, plural, seconds } from "./common.js";
-import { board, coverage, letters, optionButtons, optionList, phaseBadge, phaseWord, podium, questionHead } from "./engagement/quiz.js";
-import { deadline, heldChoices, isFrozen, ownChoices, state } from "./player-state.js";
+import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid } from "./engagement/quiz.js";
+import { kindOf } from "./engagement/kinds.js";
+import { deadline, own, state } from "./player-state.js";
 
 /** The whole page. */
 export const pageView = () => (state.session ? playView() : formView());
@@ -103,26 +104,32 @@ function lobbyView(live) {
 
 const introView = (live) => [questionHead(live.question), h("h1", { class: "question", testid: "question" }, live.question.text)];
 
+/** What the page does when a kind has been loaded; player.js says. */
+let redraw = () => {};
+export const onKind = (draw) => (redraw = draw);
+
+const kind = () => kindOf(state.live, redraw);
+const said = (answer) => (kind()?.said ?? quizSaid)(answer);
+
+const picture = (question) => question.image && h("img", { class: "picture", src: question.image, alt: "" });
+
 function openView(live) {
   const { question, stage } = live;
-  const picked = ownChoices(stage.instance);
+  const mine = own(stage.instance);
   return [
-    h("div", { class: "question-line" }, h("div", {}, introView(live)), countdown(deadline.at, question.open_ms)),
-    optionButtons(question, { picked, frozen: isFrozen() }),
-    question.multiple && !isFrozen() && h(
-      "button",
-      { type: "button", class: "primary", testid: "submit", "data-action": "submit", disabled: picked.length === 0 },
-      picked.length === 0 ? "Choose one or more" : `Send ${letters(picked)}`,
-    ),
+    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(deadline.at, question.open_ms)),
+    picture(question),
+    kind()?.input(question, mine),
+    live.results && kind()?.shown(live, mine),
     receiptView(stage.instance),
   ];
 }
 
 function closedView(live) {
-  const { question, stage, tallies } = live;
+  const { stage } = live;
   return [
     introView(live),
-    optionList(question.options, { tallies, own: heldChoices(stage.instance) }),
+    kind()?.shown(live, own(stage.instance)),
     receiptView(stage.instance) ?? h("p", { class: "notice", testid: "receipt", "data-status": "none" }, "You gave no answer."),
   ];
 }
@@ -136,14 +143,14 @@ function receiptView(instance) {
   return h("div", attrs, h("p", {}, h("b", {}, title)), detail && h("p", { class: "hint" }, detail));
 }
 
-function receiptWords({ status, level, choices, elapsed_ms, code, message, hint }) {
+function receiptWords({ status, level, choices, text, given, elapsed_ms, code, message, hint }) {
   if (status === "sending") {
     const isOnline = state.link === "online";
-    return ["", `Sending ${letters(choices)} …`, isOnline ? null : "The connection is gone. Your answer goes out again by itself."];
+    return ["", `Sending ${said({ choices, text, given })} …`, isOnline ? null : "The connection is gone. Your answer goes out again by itself."];
   }
   if (code) return ["bad", code === "late" || code === "ended" ? "Too late" : "Not taken", [message, hint].filter(Boolean).join(" ")];
   const when = elapsed_ms === undefined ? "" : ` after ${seconds(elapsed_ms)}`;
-  const held = `${letters(choices)} is your answer${when}.`;
+  const held = `${said({ choices, text, given })} is your answer${when}.`;
   if (level === "provisional") return ["wait", "Taken, being confirmed", `${held} Other nodes are about to confirm it.`];
   if (status === "superseded") return ["good", "Your first answer counts", held];
   return ["good", "Answer accepted", held];
@@ -170,11 +177,12 @@ function resultView(instance) {
 }
 
 function revealView(live) {
-  const { question, stage, tallies, reveal } = live;
+  const { question, stage, reveal } = live;
   return [
     resultView(stage.instance),
     h("h2", { class: "question", testid: "question" }, question.text),
-    optionList(question.options, { tallies, correct: reveal?.correct ?? [], own: heldChoices(stage.instance) }),
+    live.voided && h("p", { class: "notice", testid: "voided" }, "This question does not count."),
+    kind()?.shown(live, own(stage.instance)),
     reveal?.explanation && h("p", { class: "notice", testid: "explanation" }, reveal.explanation),
   ];
 }

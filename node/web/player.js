@@ -7,9 +7,10 @@
 import { announce, cleanPin, onActions, patch, plural, recall, remember, startTicking } from "./common.js";
 import { requestJson } from "./nodes.js";
 import { Link } from "./link.js";
-import { pageView, verdictWord } from "./player-view.js";
+import { onKind, pageView, verdictWord } from "./player-view.js";
 import { asked, deadline, isFrozen, state } from "./player-state.js";
 import { sentence } from "./engagement/quiz.js";
+import { kindOf } from "./engagement/kinds.js";
 
 const PLAYER_KEY = "starling.player";
 const SESSION_KEY = "starling.session";
@@ -22,8 +23,9 @@ let resumeTries = 0;
 
 function start() {
   startTicking();
-  onActions(app, { choose, submit: submitChoices, leave });
-  app.addEventListener("submit", (event) => (event.preventDefault(), join()));
+  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, leave });
+  onKind(draw);
+  app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.kind ? giveForm(event.target) : join()));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
   addEventListener("online", () => link?.hurry());
   const saved = recall(localStorage, SESSION_KEY);
@@ -170,9 +172,10 @@ function onJoined(message) {
 }
 
 function onReceipt(message) {
-  const { instance, status, level, choices, elapsed_ms } = message;
+  const { instance, status, level, choices, elapsed_ms, text } = message;
   if (instance < (state.answer?.instance ?? 0)) return;
-  settleAnswer(instance, { status, level, choices, elapsed_ms });
+  if (choices.length === 0 && text === undefined && state.answer?.instance !== instance) return; // an input, not the answer
+  settleAnswer(instance, { status, level, choices, elapsed_ms, text });
 }
 
 function onResult(message) {
@@ -200,9 +203,11 @@ function choose(button) {
   const { instance } = state.live.stage;
   if (isFrozen()) return;
   const before = state.picked.instance === instance ? state.picked.choices : [];
-  if (!state.live.question.multiple) return answer(instance, [index]);
+  const { multiple, form } = state.live.question;
+  const isOrder = form === "order";
+  if (!multiple && !isOrder) return answer(instance, [index]);
   const choices = before.includes(index) ? before.filter((each) => each !== index) : [...before, index];
-  state.picked = { instance, choices: choices.sort((a, b) => a - b) };
+  state.picked = { instance, choices: isOrder ? choices : choices.sort((a, b) => a - b) };
   draw();
 }
 
@@ -211,9 +216,50 @@ function submitChoices() {
   if (instance === state.live.stage.instance && choices.length > 0) answer(instance, choices);
 }
 
-function answer(instance, choices) {
+/** What a kind's own form gives: the one answer, or one of several inputs. */
+function giveForm(form) {
+  const given = kindOf(state.live, draw)?.collect?.(form);
+  if (!given) return;
+  const { instance } = state.live.stage;
+  if (form.dataset.stream) return sendInput(given).then((taken) => taken && form.reset());
+  if (!isFrozen()) answer(instance, given.choices ?? [], given);
+}
+
+const sendButton = (button) => sendInput(JSON.parse(button.dataset.given));
+
+/** An input of which there may be many: sent once, and not repeated by the page. */
+async function sendInput(given) {
+  const { session, live } = state;
+  if (!session || state.link !== "online") return false;
+  const ack = await link.publish({ token: session.token, instance: live.stage.instance, ...given }).catch(() => null);
+  const isTaken = ack !== null && ack.reason < 0x80;
+  if (ack && !isTaken) announce(ack.receipt?.message ?? "Not taken.");
+  return isTaken;
+}
+
+const TAPS_MS = 400;
+const taps = new Map();
+let tapTimer = null;
+
+/** Taps are gathered, so that a crowd that claps does not send a message for every clap. */
+function tap(button) {
+  const index = Number(button.dataset.index);
+  taps.set(index, Math.min(20, (taps.get(index) ?? 0) + 1));
+  tapTimer ??= setTimeout(sendTaps, TAPS_MS);
+}
+
+function sendTaps() {
+  tapTimer = null;
+  const [[index, many] = []] = taps;
+  if (index === undefined) return;
+  taps.delete(index);
+  if (state.live?.stage.phase === "open") sendInput({ choices: [index], count: many });
+  if (taps.size > 0) tapTimer = setTimeout(sendTaps, TAPS_MS);
+}
+
+function answer(instance, choices, given = undefined) {
   state.picked = { instance, choices };
-  state.answer = { instance, choices, status: "sending" };
+  state.answer = { instance, choices, given, status: "sending" };
   saveSession();
   draw();
   flush();
@@ -226,8 +272,8 @@ async function flush() {
   if (state.live && state.live.stage.instance > mine.instance) return dropAnswer();
   if (mine.sentOver === link.connection) return;
   mine.sentOver = link.connection;
-  const { instance, choices } = mine;
-  const ack = await link.publish({ token: session.token, instance, choices }).catch(() => null);
+  const { instance, choices, given } = mine;
+  const ack = await link.publish({ token: session.token, instance, choices, ...given }).catch(() => null);
   if (ack === null || state.answer !== mine) return;
   if (ack.reason < 0x80) settleAnswer(instance, { level: "firm", choices, ...ack.receipt, status: ack.receipt?.status ?? "accepted" });
   else answerRefused(instance, ack.receipt ?? { code: "refused", message: "The node did not take the answer." });

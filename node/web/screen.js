@@ -2,7 +2,8 @@
 
 import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patch, spacedPin, startTicking } from "./common.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
-import { board, coverage, optionList, phaseBadge, phaseWord, podium, questionHead, sentence } from "./engagement/quiz.js";
+import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
+import { kindOf } from "./engagement/kinds.js";
 
 const app = document.getElementById("app");
 const nodes = new NodeList();
@@ -132,8 +133,8 @@ const introView = (view) => [
 ];
 
 function questionView(view) {
-  const { question, tallies, reveal, answered, stage } = view;
-  const isOpen = stage.phase === "open" && deadline.at !== null;
+  const { question, reveal, answered, stage } = view;
+  const isOpen = stage.phase === "open" && deadline.at !== null && !view.paused;
   return [
     h(
       "div",
@@ -142,13 +143,14 @@ function questionView(view) {
       isOpen ? countdown(deadline.at, question.open_ms) : null,
       answered !== null && answered !== undefined && h("p", { class: "answered-count", testid: "answered", "data-value": answered }, h("b", {}, count(answered)), " answered"),
     ),
-    optionList(question.options, { tallies, correct: reveal?.correct }),
+    question.image && h("img", { class: "picture", src: question.image, alt: "" }),
+    kindOf(view, draw)?.shown(view),
     reveal?.explanation && h("p", { class: "notice explanation", testid: "explanation" }, reveal.explanation),
   ];
 }
 
-const boardView = (view) => [h("h1", {}, phaseWord("board")), board(view.board ?? [])];
-const endView = (view) => [h("h1", {}, view.title), podium(view.board ?? [])];
+const boardView = (view) => [h("h1", {}, phaseWord("board")), view.teams && teamBoard(view.teams), board(view.board ?? [])];
+const endView = (view) => [h("h1", {}, view.title), view.teams && teamBoard(view.teams), podium(view.board ?? [])];
 const quietView = (view) => h("section", { class: "calm" }, h("h1", { class: "huge" }, phaseWord(view.stage.phase)));
 
 function footer(view) {

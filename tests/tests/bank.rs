@@ -35,8 +35,7 @@ async fn a_show_of_a_hundred_real_questions_is_played_to_its_end() {
             // The first player knows everything; the others choose in turn.
             let (options, correct) = question.as_choice().expect("the bank has choices only");
             let known = correct.trailing_zeros() as u8;
-            let choice =
-                if index == 0 { known } else { index as u8 % options.len() as u8 };
+            let choice = if index == 0 { known } else { index as u8 % options.len() as u8 };
             player.answer(instance, &[choice]);
         }
         for player in &crowd.players {

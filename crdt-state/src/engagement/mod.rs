@@ -411,7 +411,7 @@ impl Given {
             let most = script::caps::ANSWER_BYTES_MAX;
             return Err(Invalid(format!("the text has {} bytes, at most {most} fit", text.len())));
         }
-        if text.chars().any(|c| c.is_control() || crate::players::is_invisible(c)) {
+        if text.chars().any(|c| c.is_control() || crate::name::is_invisible(c)) {
             return Err(Invalid("the text contains a character that cannot be shown".to_owned()));
         }
         Ok(text)

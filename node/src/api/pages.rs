@@ -49,9 +49,27 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/player-view.js" => "player-view.js",
     "/assets/player.js" => "player.js",
     "/assets/screen.js" => "screen.js",
-    "/assets/engagement/quiz.js" => "engagement/quiz.js",
+    "/assets/engagement/kinds.js" => "engagement/kinds.js",
+    "/assets/engagement/parts.js" => "engagement/parts.js",
     "/assets/vendor/u8-mqtt-0.6.7-v5.min.js" => "vendor/u8-mqtt-0.6.7-v5.min.js",
 ];
+
+macro_rules! embed_kinds {
+    ($($module:ident $variant:ident ($path:path)),* $(,)?) => {
+        &[$((
+            concat!("/assets/engagement/", stringify!($module), ".js"),
+            concat!("engagement/", stringify!($module), ".js"),
+            include_bytes!(concat!("../../web/engagement/", stringify!($module), ".js")),
+        )),*]
+    };
+}
+
+/// The script of every kind of engagement, after the table of kinds.
+static KIND_PAGES: &[(&str, &str, &[u8])] = crdt_state::for_each_kind!(embed_kinds);
+
+fn all_pages() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static [u8])> {
+    PAGES.iter().chain(KIND_PAGES)
+}
 
 /// A file as it is served.
 struct Page {
@@ -65,12 +83,12 @@ static BY_PATH: LazyLock<BTreeMap<&str, Page>> = LazyLock::new(|| {
         let (content_type, etag) = (content_type(file), etag(content));
         (path, Page { content_type, etag, content })
     };
-    PAGES.iter().map(page).collect()
+    all_pages().map(page).collect()
 });
 
 /// A route per page.
 pub(super) fn routes() -> Router<Api> {
-    PAGES.iter().fold(Router::new(), |router, (path, ..)| router.route(path, get(serve)))
+    all_pages().fold(Router::new(), |router, (path, ..)| router.route(path, get(serve)))
 }
 
 async fn serve(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -117,7 +135,7 @@ mod tests {
     #[test]
     fn every_file_of_the_pages_is_embedded() {
         let web = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-        let served: Vec<_> = PAGES.iter().map(|(_, file, _)| web.join(file)).collect();
+        let served: Vec<_> = all_pages().map(|(_, file, _)| web.join(file)).collect();
         let mut folders = vec![web];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -133,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_page_has_a_type_and_a_tag() {
-        assert_eq!(BY_PATH.len(), PAGES.len());
+        assert_eq!(BY_PATH.len(), all_pages().count());
         assert_eq!(BY_PATH["/"].content_type, "text/html; charset=utf-8");
         assert_ne!(BY_PATH["/"].etag, BY_PATH["/host"].etag);
     }

@@ -9,9 +9,11 @@ use crate::service::view::{
     BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
     PhaseView, QuestionView, RevealView, StageView, TeamLine,
 };
+use crdt_state::engagement::qa::{PostView, posts};
 use crdt_state::engagement::{
-    Facts, Key, Question, TeamStanding, commitment, key_text, team_of, team_standings,
+    Facts, Key, Question, Task, TeamStanding, commitment, key_text, team_of, team_standings,
 };
+use crdt_state::event::Fate;
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Mono, NodeId, Phase, PlayerId, Stage};
 use std::collections::BTreeMap;
@@ -80,6 +82,7 @@ impl EventCore {
             node: self.identity.name.clone(),
             next: self.possible(),
             questions: self.host_questions(),
+            posts_waiting: self.posts_waiting(),
             enrolled: self.carriers(),
         }
     }
@@ -162,6 +165,17 @@ impl EventCore {
     fn board(&self) -> Vec<BoardLine> {
         let best = self.scoreboard().top(self.state(), BOARD_LINES);
         best.iter().map(|standing| self.line(standing)).collect()
+    }
+
+    /// What a host has yet to let through.
+    fn posts_waiting(&self) -> Vec<PostView> {
+        let facts = self.shown_instance().and_then(|instance| Facts::of(self.state(), instance));
+        let moderated = |facts: &Facts<'_>| match &facts.question.task {
+            Task::Qa(qa) => qa.moderated,
+            _ => false,
+        };
+        let facts = facts.filter(moderated);
+        facts.map(|facts| posts(&facts, |fate| fate == Fate::Waiting)).unwrap_or_default()
     }
 
     fn host_questions(&self) -> Vec<HostQuestion> {

@@ -4,6 +4,7 @@
 //! the correct answer; only [`RevealView`] and the host's [`HostQuestion`] do.
 
 use crate::supervise::BranchView;
+use crdt_state::engagement::qa::PostView;
 use crdt_state::engagement::{Key, TaskResults, TaskView};
 use crdt_state::event::Fate;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
@@ -274,6 +275,9 @@ pub struct HostView {
     pub next: Vec<Command>,
     /// The whole script.
     pub questions: Vec<HostQuestion>,
+    /// Posts of the current round that nobody has let through yet.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub posts_waiting: Vec<PostView>,
     /// The nodes that carry the event.
     pub enrolled: Vec<CarrierView>,
 }

@@ -37,6 +37,16 @@ fn the_sample_is_a_show_of_twelve_questions() {
 }
 
 #[test]
+fn the_sample_of_kinds_has_every_kind_and_survives_its_file() {
+    let text = include_str!("../../shows/kinds.json");
+    let script = parse(text).unwrap_or_else(|found| panic!("{}", describe(&found, "kinds")));
+    for kind in crdt_state::engagement::KINDS {
+        assert!(script.questions.iter().any(|question| question.task.name() == *kind), "{kind}");
+    }
+    assert_eq!(parse(&to_json(&script)), Ok(script));
+}
+
+#[test]
 fn absent_fields_have_their_defaults() {
     let script = parse(&with_question(GOOD)).expect("the file is right");
     let question = &script.questions[0];

@@ -4,6 +4,7 @@
 // It turns views into elements and keeps no state; what a page does with a click is the page's business.
 
 import { count, h, plural } from "../common.js";
+import { bars, cloud, textForm } from "./parts.js";
 
 // Outlines in a 24 x 24 box. A show has up to 16 options: the second eight are drawn hollow.
 const SHAPES = [
@@ -70,6 +71,55 @@ export function optionList(options, { tallies, correct, own } = {}) {
   return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css }, options.map(row));
 }
 
+/** Sends what is chosen, where several options are. */
+export const submitButton = ({ picked, frozen, wanted = 1 }) =>
+  !frozen && h(
+    "button",
+    { type: "button", class: "primary", testid: "submit", "data-action": "submit", disabled: picked.length < wanted },
+    picked.length < wanted ? (wanted > 1 ? "Tap all in their order" : "Choose one or more") : `Send ${letters(picked)}`,
+  );
+
+/** What a player does while a question of the quiz is open. */
+export function input(question, own) {
+  if (question.form === "typed") return textForm("quiz", { label: "Your answer", frozen: own.frozen, value: own.text });
+  if (question.form === "estimate") return estimateForm(question.scale, own);
+  if (question.form === "order") return [optionButtons(question, own), orderLine(question, own), submitButton({ ...own, wanted: question.options.length })];
+  return [optionButtons(question, own), question.multiple && submitButton(own)];
+}
+
+function estimateForm({ min, max, step, unit }, own) {
+  const attrs = { type: "number", min, max, step: "any", inputmode: "decimal" };
+  const label = `A number from ${count(min)} to ${count(max)}${unit ? ` ${unit}` : ""}${step === 1 ? "" : `, in steps of ${step}`}`;
+  return textForm("quiz", { label, testid: "number", frozen: own.frozen, attrs });
+}
+
+const orderLine = (question, { picked }) =>
+  picked.length > 0 && h("p", { class: "muted", testid: "order" }, picked.map((index) => question.options[index]).join(" → "));
+
+/** What the form of a typed answer or an estimate gives. */
+export function collect(form) {
+  const { given } = form.elements;
+  return given.type === "number" ? { number: given.value === "" ? undefined : Number(given.value) } : { text: given.value };
+}
+
+/** What everybody looks at: options, tallies, the solution, by form. */
+export function shown({ question, tallies, reveal, results }, own) {
+  const solution = reveal?.answer && h("p", { class: "notice good", testid: "solution" }, h("b", {}, reveal.answer));
+  if (question.form === "typed") return [results?.words && cloud(results.words), solution];
+  if (question.form === "estimate") return [tallies && bars(marks(question.scale, tallies.length), tallies), solution];
+  if (question.form === "order") return [optionList(question.options, { tallies, own: own?.held.slice(0, 1) }), solution];
+  return optionList(question.options, { tallies, correct: reveal?.correct, own: own?.held });
+}
+
+/** Where the bars of an estimate begin. */
+function marks({ min, max }, bars) {
+  const width = (max - min) / bars;
+  return Array.from({ length: bars }, (_, index) => `from ${count(Math.round((min + index * width) * 100) / 100)}`);
+}
+
+/** A player's answer in words. */
+export const said = ({ choices, text, given }) => (choices?.length ? letters(choices) : text ?? (given?.number !== undefined ? count(given.number) : ""));
+
 const LONG_TEXT = 45;
 
 /** How many options stand side by side where there is room: full rows, fewer when texts are long. */
@@ -119,6 +169,11 @@ export function board(lines, { ownName, from = 0 } = {}) {
   if (lines.length === 0 && from === 0) return h("p", { class: "muted" }, "Nobody has points yet.");
   return h("ol", { class: "board", testid: from === 0 ? "board" : "board-rest" }, lines.map(row));
 }
+
+/** The teams, best first. */
+export const teamBoard = (teams) =>
+  h("ol", { class: "board teams", testid: "teams" }, teams.map((team) =>
+    h("li", { class: "row", "data-key": team.name }, h("span", { class: "rank" }, String(team.rank)), h("span", { class: "name" }, team.name), h("span", { class: "points", "data-value": team.points }, count(team.points)))));
 
 /** The first three on their steps, the others below. */
 export function podium(lines, { ownName } = {}) {

@@ -99,7 +99,7 @@ impl Cluster {
     /// Sends a host's command to a node.
     #[must_use]
     pub fn command(&self, node: usize, command: Command, expected: StageView) -> Reply {
-        self.send_command(node, &CommandRequest { command, expected, ms: None })
+        self.send_command(node, &CommandRequest::new(command, expected))
     }
 
     /// Sends a host's command with everything that belongs to it to a node.

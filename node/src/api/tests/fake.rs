@@ -281,6 +281,7 @@ fn host_view(revision: u64) -> HostView {
         node: "n1".into(),
         next: vec![Command::Open],
         questions: vec![question],
+        posts_waiting: Vec::new(),
         enrolled: Vec::new(),
     }
 }

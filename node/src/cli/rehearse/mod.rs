@@ -207,7 +207,7 @@ impl Stage {
 
     /// Presses a button; that somebody else has pressed it, or that the show has moved on, is no failure.
     fn command(&self, command: Command) -> Result<(), Failure> {
-        let request = CommandRequest { command, expected: self.view.live.stage, ms: None };
+        let request = CommandRequest::new(command, self.view.live.stage);
         let body = serde_json::to_string(&request).expect("a command is JSON");
         let path = format!("/api/v1/events/{}/commands", self.event);
         match self.client.post::<CommandReply>(&path, &body) {

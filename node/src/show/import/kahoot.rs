@@ -3,9 +3,10 @@
 use super::super::report::{Places, Report, SHEET_COLUMN_BITS as COLUMN_BITS};
 use super::draft::{self, Words};
 use super::sheet::{self, Row};
-use super::{Format, Import, Source, finish, read_show, title_of};
+use super::{Format, Import, Source, finish, title_of};
 use crate::service::view::Problem;
 use calamine::{Data, Range, Reader, Xlsx, open_workbook_from_rs};
+use crdt_state::engagement::Script;
 use std::io::Cursor;
 
 /// How every such file begins: it is a zip archive.

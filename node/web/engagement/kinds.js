@@ -1,0 +1,19 @@
+// The kinds of engagement, loaded when a show first needs one: a script of the kind's own name beside this.
+//
+// A kind exports `input(question, own)`, what a player does while it is open; `shown(view, own)`, what everybody
+// looks at afterwards, and while it is open on the screen; `said(answer)`, a player's answer in words; and, if
+// it has a form of its own, `collect(form)`, what the form gives. `own` says what a player gave and whether
+// that is final. A kind turns views into elements and keeps no state.
+
+const loaded = new Map();
+
+/** The kind of a view's question, or null before it is loaded; `redraw` is called once it is. */
+export function kindOf(view, redraw) {
+  const name = view?.question?.kind;
+  if (!name) return null;
+  if (!loaded.has(name)) {
+    loaded.set(name, null);
+    import(`./${name}.js`).then((kind) => (loaded.set(name, kind), redraw?.()), () => loaded.delete(name));
+  }
+  return loaded.get(name);
+}

@@ -1,0 +1,28 @@
+// Questions and answers: posts, and votes for them.
+
+import { count, h } from "../common.js";
+import { textForm } from "./parts.js";
+
+export const said = () => "Your post";
+
+export const input = (question) =>
+  textForm("qa", { label: question.moderated ? "Your question (a host looks at it first)" : "Your question", testid: "post", stream: true, send: "Ask" });
+
+export const collect = (form) => ({ text: form.elements.given.value });
+
+export function shown({ results, stage }, own) {
+  const canVote = own && stage.phase === "open";
+  const row = (post) =>
+    h(
+      "li",
+      { class: `post ${post.fate}`, testid: `post-${post.id}`, "data-key": post.id },
+      h("p", {}, post.text),
+      h("p", { class: "muted" }, post.name, post.fate === "answered" && " · answered"),
+      canVote
+        ? h("button", { type: "button", testid: "vote", "data-action": "send", "data-given": JSON.stringify({ post: post.id }) }, `▲ ${count(post.votes)}`)
+        : h("b", { testid: "votes", "data-value": post.votes }, `▲ ${count(post.votes)}`),
+    );
+  const posts = results?.posts ?? [];
+  if (posts.length === 0) return h("p", { class: "muted" }, "No questions yet.");
+  return h("ol", { class: "posts", testid: "posts" }, posts.map(row));
+}
