@@ -17,6 +17,7 @@ pub mod lab;
 pub mod mosquitto;
 pub mod paho;
 pub mod player;
+pub mod python;
 pub mod shows;
 pub mod single;
 pub mod solo;

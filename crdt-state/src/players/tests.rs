@@ -1,3 +1,5 @@
+//! Rows, aliases and names, against a table that is read by looking at all of it.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;

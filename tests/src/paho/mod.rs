@@ -1,11 +1,9 @@
 //! Eclipse Paho for Python, in a virtual environment of its own under the target folder.
 
-use crate::lab::{need, skip};
 use crate::mosquitto::MESSAGE_MAX;
 use crate::player::{Dialect, Transport};
 use node::service::view::NodeLinks;
 use serde_json::{Value, json};
-use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -20,40 +18,7 @@ use std::time::Instant;
 /// If it is missing where `STARLING_LAB=1` is set.
 #[must_use]
 pub fn python() -> Option<PathBuf> {
-    let system = need("python3")?;
-    let folder = target_folder()?.join("paho-venv");
-    let python = folder.join("bin").join("python3");
-    if install(&system, &folder, &python).is_none() {
-        skip("paho-mqtt (pip install failed)");
-        return None;
-    }
-    Some(python)
-}
-
-/// Makes the environment once; other test binaries wait for it.
-fn install(system: &Path, folder: &Path, python: &Path) -> Option<()> {
-    let lock =
-        File::options().create(true).append(true).open(folder.with_extension("lock")).ok()?;
-    lock.lock().ok()?;
-    let done = folder.join("done");
-    if done.is_file() {
-        return Some(());
-    }
-    run(Command::new(system).args(["-m", "venv"]).arg(folder))?;
-    run(Command::new(python).args(["-m", "pip", "install", "--quiet", PAHO]))?;
-    fs::write(done, PAHO).ok()
-}
-
-fn run(command: &mut Command) -> Option<()> {
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().ok()?;
-    status.success().then_some(())
-}
-
-/// The folder that holds the profile's folder that holds this very program.
-fn target_folder() -> Option<PathBuf> {
-    let program = env::current_exe().ok()?;
-    let deps = program.ancestors().find(|folder| folder.ends_with("deps"))?;
-    Some(deps.parent()?.parent()?.to_owned())
+    crate::python::with("paho", &[PAHO])
 }
 
 /// A player written in Python: joins, waits for a question, answers, waits for everything it is
