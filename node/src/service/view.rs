@@ -87,6 +87,18 @@ impl QuestionView {
     }
 }
 
+impl QuestionView {
+    /// Whether several options may be chosen.
+    #[must_use]
+    pub fn takes_several(&self) -> bool {
+        match &self.task {
+            TaskView::Quiz(task) => task.multiple,
+            TaskView::Poll(task) => task.multiple,
+            _ => false,
+        }
+    }
+}
+
 /// The correct answer, from the reveal on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevealView {

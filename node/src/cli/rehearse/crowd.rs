@@ -232,9 +232,9 @@ impl Player {
 
     /// One option by chance, or several where that is asked.
     fn choose(&mut self, question: &QuestionView) -> Option<Vec<u8>> {
-        let count = u32::try_from(question.options.len()).ok().filter(|count| *count > 0)?;
+        let count = u32::try_from(question.options().len()).ok().filter(|count| *count > 0)?;
         let first = (self.random.next_u32() % count) as u8;
-        if !question.multiple {
+        if !question.takes_several() {
             return Some(vec![first]);
         }
         let mask = self.random.next_u32();
