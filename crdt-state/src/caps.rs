@@ -35,3 +35,7 @@ pub const INSTANCES_MAX: u32 = 100_000;
 pub const ORIGINS_MAX: usize = 4_096;
 /// How often one origin can be forgotten and come back.
 pub const FORGETS_MAX: u32 = 1_000;
+/// Bytes of one part of a creation: half of what one entry may be between nodes.
+pub const CREATE_PART_BYTES_MAX: usize = 128 << 10;
+/// Parts of a creation: 8 MiB, twice what a show file may be.
+pub const CREATE_PARTS_MAX: u16 = 64;

@@ -24,6 +24,8 @@ pub use rows::AnswersFrame;
 pub enum Delta {
     /// The event exists and follows this script.
     Create(Create),
+    /// One part of a creation that is too large for one entry.
+    CreatePart(CreatePart),
     /// The writing origin takes part.
     Enrol(Enrol),
     /// The show moves on.
@@ -57,6 +59,38 @@ pub struct Create {
     pub lamport: Lamport,
     /// What will be played.
     pub script: Script,
+}
+
+/// See [`Delta::CreatePart`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatePart {
+    /// Order hint of the writer, as in the creation.
+    pub lamport: Lamport,
+    /// Which part, from 0.
+    pub index: u16,
+    /// Of how many.
+    pub of: u16,
+    /// Its share of the creation's payload.
+    pub bytes: Vec<u8>,
+}
+
+impl Create {
+    /// The creation as deltas, each for an entry of its own: one, or as many parts as it takes.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Delta> {
+        let lamport = self.lamport;
+        let create = Delta::Create(self);
+        let payload = create.payload();
+        if payload.len() <= caps::CREATE_PART_BYTES_MAX {
+            return vec![create];
+        }
+        let of = payload.len().div_ceil(caps::CREATE_PART_BYTES_MAX) as u16;
+        let parts = payload.chunks(caps::CREATE_PART_BYTES_MAX).zip(0..);
+        let part = |(bytes, index): (&[u8], u16)| {
+            Delta::CreatePart(CreatePart { lamport, index, of, bytes: bytes.to_vec() })
+        };
+        parts.map(part).collect()
+    }
 }
 
 /// See [`Delta::Enrol`].
@@ -228,6 +262,7 @@ impl Delta {
     fn kind(&self) -> u32 {
         match self {
             Delta::Create(_) => 1,
+            Delta::CreatePart(_) => 34,
             Delta::Enrol(_) => 2,
             Delta::Advance(_) => 3,
             Delta::Extend(_) => 4,
@@ -246,6 +281,7 @@ impl Delta {
     fn payload(&self) -> Vec<u8> {
         let encoded = match self {
             Delta::Create(x) => postcard::to_stdvec(x),
+            Delta::CreatePart(x) => postcard::to_stdvec(x),
             Delta::Enrol(x) => postcard::to_stdvec(x),
             Delta::Advance(x) => postcard::to_stdvec(x),
             Delta::Extend(x) => postcard::to_stdvec(x),
@@ -270,6 +306,7 @@ impl Delta {
             4 => Delta::Extend(whole(payload)?),
             5 => Delta::Seal(whole(payload)?),
             32 => Delta::Forget(whole(payload)?),
+            34 => Delta::CreatePart(whole(payload)?),
             64 => Delta::Joins(whole(payload)?),
             ANSWERS => Delta::Answers(AnswersFrame::read(payload)?.to_answers()),
             66 => Delta::Texts(whole(payload)?),
@@ -292,11 +329,26 @@ impl Delta {
         }
     }
 
+    /// A creation out of its joined parts; nothing if they are not one.
+    pub(crate) fn read_create(payload: &[u8]) -> Option<Create> {
+        let create = Delta::Create(whole(payload).ok()?);
+        match (create.check(), create) {
+            (Ok(()), Delta::Create(create)) => Some(create),
+            _ => None,
+        }
+    }
+
     /// What a delta must keep, whoever wrote it.
     fn check(&self) -> Result<(), DecodeError> {
         let ok = match self {
             Delta::Create(create) => {
                 !create.script.questions.is_empty() && create.lamport <= caps::LAMPORT_MAX
+            }
+            Delta::CreatePart(part) => {
+                part.lamport <= caps::LAMPORT_MAX
+                    && part.index < part.of
+                    && part.of <= caps::CREATE_PARTS_MAX
+                    && part.bytes.len() <= caps::CREATE_PART_BYTES_MAX
             }
             Delta::Enrol(enrol) => enrol.name.len() <= caps::KEY_BYTES_MAX,
             Delta::Advance(advance) => {

@@ -5,6 +5,7 @@
 //! are no tombstones and no clocks, which removes the class of bugs that hurts every peer system most.
 
 mod digest;
+mod drafts;
 pub(crate) mod fold;
 mod forgotten;
 mod rounds;
@@ -17,7 +18,9 @@ pub use ruling::{Fate, Last, Rule, Ruling, Rulings};
 pub use sides::{Post, Sides, TextSheet};
 
 use crate::column::{Cell, Column};
-use crate::delta::{self, Answers, AnswersFrame, DecodeError, Delta, Frame, Join, Seal, Texts};
+use crate::delta::{
+    self, Answers, AnswersFrame, Create, DecodeError, Delta, Frame, Join, Seal, Texts,
+};
 use crate::engagement::{Question, Script};
 use crate::id::{Heads, Lamport, LaneId, NodeId, Origin, PlayerId, Row};
 use crate::lattice::{Max, Min, Pointwise};
@@ -58,6 +61,8 @@ pub enum Taken {
 pub struct EventState {
     /// What is played, as the first creation said.
     script: Min<(Lamport, Origin, Arc<Script>)>,
+    /// Creations of which parts have come.
+    drafts: drafts::Drafts,
     /// Where the show stands.
     stage: Max<Stage>,
     /// What is known of every instance.
@@ -198,12 +203,19 @@ impl EventState {
         self.players.insert(join.row, Player { id: join.player, name: &join.name })
     }
 
+    fn create(&mut self, origin: Origin, create: Create) {
+        self.lamport.observe(create.lamport);
+        self.script.observe((create.lamport, origin, Arc::new(create.script)));
+    }
+
     /// Takes in one delta that `origin` wrote.
     pub fn take(&mut self, origin: Origin, delta: Delta) {
         match delta {
-            Delta::Create(create) => {
-                self.lamport.observe(create.lamport);
-                self.script.observe((create.lamport, origin, Arc::new(create.script)));
+            Delta::Create(create) => self.create(origin, create),
+            Delta::CreatePart(part) => {
+                if let Some((origin, create)) = self.drafts.take(origin, part) {
+                    self.create(origin, create);
+                }
             }
             Delta::Enrol(enrol) => {
                 self.enrolled.entry(origin).or_insert((enrol.node, enrol.name));
@@ -369,6 +381,9 @@ impl CvRDT for EventState {
 
     fn merge(&mut self, other: Self) {
         self.script.merge(other.script);
+        for (origin, create) in self.drafts.merge(other.drafts) {
+            self.create(origin, create);
+        }
         self.stage.merge(other.stage);
         self.rounds.merge(other.rounds);
         for (origin, node) in other.enrolled {

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use crdt_state::delta::{
-    Advance, Answers, Create, Delta, Enrol, Extend, Forget, Join, Seal, encode,
+    Advance, Answers, Create, CreatePart, Delta, Enrol, Extend, Forget, Join, Seal, encode,
 };
 use crdt_state::engagement::Scoreboard;
 use crdt_state::engagement::{Question, Script, Standing, outcome_alone, standings};
@@ -39,6 +39,8 @@ enum Act {
     Change(u8, u8),
     Seal(u8),
     Forget(u8),
+    /// One part of a creation.
+    Part(u8),
     /// Takes in the next few entries of another origin.
     Hear(u8, u8),
 }
@@ -58,6 +60,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (0..changes::KINDS, any::<u8>()).prop_map(|(kind, value)| Act::Change(kind, value)),
         1 => (1..4u8).prop_map(Act::Seal),
         1 => (0..ORIGINS as u8).prop_map(Act::Forget),
+        1 => (0..3u8).prop_map(Act::Part),
         2 => (any::<u8>(), 1..6u8).prop_map(|(from, n)| Act::Hear(from % ORIGINS as u8, n)),
     ]
 }
@@ -156,6 +159,14 @@ impl Writer {
                 let (node, length) = (NodeId(u64::from(*who)), known + 1);
                 let forget = Forget { origin, node, length, head };
                 self.write(Lane::Control, Delta::Forget(forget));
+            }
+            Act::Part(index) => {
+                let (lamport, script, of) = (1, script(), 3);
+                let whole = postcard::to_stdvec(&Create { lamport, script }).unwrap();
+                let bytes = whole.chunks(whole.len().div_ceil(3)).nth(usize::from(*index)).unwrap();
+                let (index, bytes) = (u16::from(*index), bytes.to_vec());
+                let part = CreatePart { lamport, index, of, bytes };
+                self.write(Lane::Control, Delta::CreatePart(part));
             }
             Act::Hear(..) => unreachable!("hearing is done by the history"),
         }

@@ -6,7 +6,7 @@
 use crate::api::{self, metrics};
 use crate::config::{Ack, Bound, NodeConfig};
 use crate::edge::{Accept, Edge, accept_from};
-use crate::engine::{Inboxes, Listed, ListingCore, Ports, Rules};
+use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
 use crate::service::view::NodeLinks;
@@ -258,10 +258,12 @@ fn assemble(
     let rules = Rules { ack: ack(config), grace: config.cluster.grace, ..Rules::default() };
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
+    let alarms = Arc::new(Alarms::default());
     let ports = Ports {
         network: network.clone(),
         store: store.clone(),
         inboxes: Arc::clone(&inboxes),
+        alarms: Arc::clone(&alarms),
         started: facts.started,
     };
     let mut listed = Listed::default();
@@ -321,6 +323,7 @@ fn assemble(
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&member_events) as Arc<dyn metrics::Source>);
+    metrics.register(Arc::clone(&alarms) as Arc<dyn metrics::Source>);
     metrics.register(Arc::new(Inside {
         edge: edge.clone(),
         network: network.clone(),

@@ -35,6 +35,9 @@ impl EventState {
                 question.task.key().hash(hash);
             }
         }
+        for draft in self.drafts.iter() {
+            draft.hash(hash);
+        }
         (self.stage.0, self.lamport.0).hash(hash);
         for (instance, round) in self.rounds.iter() {
             (instance, round.question(), round.open_ms.0).hash(hash);

@@ -67,3 +67,18 @@ pub enum Alarm {
         id: LaneId,
     },
 }
+
+impl Alarm {
+    /// What kind of fact it is, in a stable word for counters.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Alarm::Equivocation { .. } => "equivocation",
+            Alarm::Divergence { .. } => "divergence",
+            Alarm::Unsupported { .. } => "unsupported",
+            Alarm::MalformedEntry { .. } => "malformed_entry",
+            Alarm::MalformedSnapshot { .. } => "malformed_snapshot",
+            Alarm::LanesFull { .. } => "lanes_full",
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
-use crate::service::view::{MemberEventView, MemberView, PhaseView, StatusView};
+use crate::service::view::{EventSummary, MemberEventView, MemberView, PhaseView, StatusView};
 use crate::supervise::{BranchView, State};
 use clap::Args;
 use std::io::{BufRead as _, BufReader};
@@ -53,7 +53,13 @@ fn describe_status(status: &StatusView) -> String {
         [id, event.pin.clone(), stage, players, event.title.clone()]
     });
     let rows = rows.collect::<Vec<_>>();
-    format!("{head}\n\n{}", table(["EVENT", "PIN", "STAGE", "PLAYERS", "TITLE"], &rows))
+    let warnings: String = status.events.iter().flat_map(describe_warnings).collect();
+    format!("{head}\n\n{}{warnings}", table(["EVENT", "PIN", "STAGE", "PLAYERS", "TITLE"], &rows))
+}
+
+fn describe_warnings(event: &EventSummary) -> Vec<String> {
+    let line = |warning: &String| format!("\nwarning: event {}: {warning}", event.event);
+    event.warnings.iter().map(line).collect()
 }
 
 /// The supervision tree, a line per task, indented by depth.

@@ -179,7 +179,8 @@ impl Carried {
             | Delta::Joins(_)
             | Delta::Advance(_)
             | Delta::Extend(_)
-            | Delta::Create(_) => {
+            | Delta::Create(_)
+            | Delta::CreatePart(_) => {
                 self.scored_revision += 1;
             }
             _ => {}

@@ -285,7 +285,12 @@ impl EventCore {
 
     fn create(&mut self, now: Mono, ticket: u64, script: Script) {
         let create = Create { lamport: self.carried.state.next_lamport(), script };
-        let seq = self.write_enrolment(now, vec![Delta::Create(create)]);
+        let mut entries = create.into_entries();
+        let last = entries.pop().expect("a creation has at least one entry");
+        for part in entries {
+            self.write_control(now, vec![part]);
+        }
+        let seq = self.write_enrolment(now, vec![last]);
         self.held.created(ticket);
         self.await_receipt(now, ticket, Lane::Control, seq);
     }

@@ -1,5 +1,6 @@
 //! The engine: one owner per event, as a core without IO under a thin shell.
 
+mod alarms;
 mod bulk;
 mod carried;
 mod commands;
@@ -24,6 +25,7 @@ mod rulings;
 mod seals;
 mod views;
 
+pub use alarms::Alarms;
 pub use bulk::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, BulkVerdict};
 pub use carried::Carried;
 pub use core::EventCore;

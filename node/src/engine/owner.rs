@@ -4,6 +4,7 @@
 //! replies. Its mailbox is bounded; whoever finds it full waits, which is the back-pressure that players'
 //! connections and peers' links feel.
 
+use super::alarms::{Alarms, LATE};
 use super::core::EventCore;
 use super::inboxes::Inboxes;
 use super::io::{Input, Output, Reply};
@@ -53,6 +54,8 @@ pub struct Ports {
     pub store: StoreHandle,
     /// Where players' messages go.
     pub inboxes: Arc<Inboxes>,
+    /// Where alarms are counted.
+    pub alarms: Arc<Alarms>,
     /// When the node started: the zero of its monotonic clock.
     pub started: Instant,
 }
@@ -76,9 +79,13 @@ impl Ports {
             }
             Output::Flush => self.store.flush().await,
             Output::Late { node, entries } => {
+                self.alarms.count(LATE);
                 warn!(%event, node, entries, "answers came after a result was shown without them");
             }
-            Output::Alarm(alarm) => error!(%event, %alarm, "replication alarm"),
+            Output::Alarm(alarm) => {
+                self.alarms.count(alarm.kind());
+                error!(%event, %alarm, "replication alarm");
+            }
             Output::Reply { .. } | Output::Inbox { .. } | Output::Applied { .. } => {
                 return Some(output);
             }

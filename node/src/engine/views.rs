@@ -96,7 +96,16 @@ impl EventCore {
             title: self.state().script().map(|s| s.title.clone()).unwrap_or_default(),
             stage: stage_view(self.stage()),
             players: self.state().players.count() as u64,
+            warnings: self.warnings(),
         }
+    }
+
+    /// What replication stopped for, in words.
+    fn warnings(&self) -> Vec<String> {
+        let halted = self.replica.is_halted();
+        let halted = halted.then(|| "written by a newer version: update this node".to_owned());
+        let lane = |id| format!("the lane {id:?} is quarantined: see the log");
+        halted.into_iter().chain(self.replica.quarantined().map(lane)).collect()
     }
 
     /// The instance that the stage belongs to, if it is one of a question.

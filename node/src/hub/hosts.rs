@@ -11,22 +11,19 @@ use crate::service::view::{
 use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
+use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
 use crdt_state::catalogue::{CATALOGUE, Class, List};
-use crdt_state::delta::{Create, Delta, encode};
+use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
 use crdt_state::engagement::script::Salt;
 use crdt_state::{EventId, NodeId};
 use gossip::network::{Member, Standing};
-use gossip::replication::ENTRY_BYTES_MAX;
 use rand_chacha::rand_core::Rng;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::{broadcast, oneshot, watch};
 
 /// The version that this node runs.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Room in a show's entry for the enrolment that is written with it.
-const ENTRY_ROOM: usize = 256;
 
 #[async_trait]
 impl Hosts for Hub {
@@ -276,14 +273,14 @@ impl Hub {
     }
 }
 
-/// A script travels as one entry.
+/// A script travels as so many entries.
 fn check_size(script: &Script) -> Result<(), Refusal> {
-    let create = Create { lamport: 0, script: script.clone() };
-    let bytes = encode(&[Delta::Create(create)]).len() + ENTRY_ROOM;
-    if bytes <= ENTRY_BYTES_MAX {
+    let parts = Create { lamport: 0, script: script.clone() }.into_entries().len();
+    if parts <= usize::from(CREATE_PARTS_MAX) {
         return Ok(());
     }
-    let message = format!("the show is {bytes} bytes long, at most {ENTRY_BYTES_MAX} are possible");
+    let (kib, max) = (CREATE_PART_BYTES_MAX / 1_024, usize::from(CREATE_PARTS_MAX));
+    let message = format!("the show takes {} KiB, at most {} fit", parts * kib, max * kib);
     Err(Refusal::new("show_too_large", message).hint("split it into two shows"))
 }
 

@@ -429,6 +429,9 @@ pub struct EventSummary {
     pub stage: StageView,
     /// How many players have joined.
     pub players: u64,
+    /// What keeps this node from taking in all that others have written, if anything does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Where a node can be reached.

@@ -1,6 +1,6 @@
 //! Shows on cores that all reach each other.
 
-use crate::world::World;
+use crate::world::{Weather, World};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply};
 use node::service::view::Command;
@@ -146,4 +146,29 @@ fn tallies_wait_for_the_seals_of_reachable_cores() {
     world.reply(ticket);
     assert_eq!(world.status(0), "final");
     assert_eq!(world.core(0).state().tally(instance), [0, 1, 0, 0]);
+}
+
+/// Eight hundred questions of a kilobyte each do not fit one entry.
+#[test]
+fn a_large_show_arrives_in_parts_and_as_a_whole() {
+    let mut script = crate::asks::script(800, 2_000);
+    for (number, question) in script.questions.iter_mut().enumerate() {
+        question.text = format!("{number} {}", "x".repeat(1_000));
+    }
+    let weather = Weather { loss: 10, doubled: 10, ..Weather::default() };
+    let mut world = World::new(18, 3, weather);
+    let wanted = script.clone();
+    let ticket = world.ask(0, |ticket| Input::Create { ticket, script });
+    assert!(matches!(world.reply(ticket), Reply::Created { firm: true }));
+    world.until("the show is everywhere", 5_000, |world| {
+        world.cores().all(|core| core.state().script().is_some()).then_some(())
+    });
+    assert!(world.cores().all(|core| **core.state().script().unwrap() == wanted));
+    let late = world.add();
+    world.relink();
+    world.all_equal();
+    assert_eq!(world.core(late).state().question_of(1), None);
+    world.press(0, Command::Lobby);
+    world.all_at(Stage::LOBBY);
+    world.open(late);
 }
