@@ -172,7 +172,7 @@ impl Export {
             record.results.iter().map(|result| (result.instance, result)).collect();
         for (instance, result) in last {
             let points = self.answers.get(&(instance, player)).map_or(0, |answer| answer.points);
-            if result.points != points {
+            if result.points != i64::from(points) {
                 faults.push(format!("{name} was told {result:?}, the export says {points} points"));
             }
         }

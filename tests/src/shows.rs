@@ -5,7 +5,7 @@ use crdt_state::engagement::{Question, Script};
 /// The file of a show of sums; the correct option of question `n`, from 1, is `n % 4`.
 #[must_use]
 pub fn sums(questions: u32, open_ms: u32) -> String {
-    let option = |number: u32, option| (2 * number + option - number % 4).to_string();
+    let option = |number: u32, option: u32| (2 * number + option - number % 4).to_string();
     let question = |number: u32| {
         let options = (0..4).map(|at| option(number, at)).collect();
         let text = format!("What is {number} + {number}?");

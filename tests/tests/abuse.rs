@@ -182,8 +182,7 @@ fn the_host_of_another_event_drives_nothing() {
     let before = cluster.wait_host(0, "the lobby", WAIT_MAX, |_| true).live.stage;
     let file = cluster.file();
     let url = format!("{}/api/v1/events/{}", file.nodes[0].http, file.event.id);
-    let request =
-        |expected: StageView| CommandRequest { command: Command::Next, expected, ms: None };
+    let request = |expected: StageView| CommandRequest::new(Command::Next, expected);
     let body = serde_json::to_string(&request(before)).unwrap();
     let http = Http::new();
     for token in [other.host_token.as_str(), "slh_nonsense", ""] {
