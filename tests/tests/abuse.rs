@@ -1,6 +1,7 @@
 //! Abuse by real clients: each kind has its own word, is counted, and harms nobody else.
 
 use node::service::view::{Command, CommandRequest, StageView};
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use std::time::Duration;
 use tests::cluster::{Cluster, ClusterOptions, Http};
@@ -19,10 +20,10 @@ fn two_nodes() -> Cluster {
     cluster
 }
 
-fn start(cluster: &Cluster, name: &str, node: usize) -> Player {
+fn start(random: &mut ChaCha8Rng, cluster: &Cluster, name: &str, node: usize) -> Player {
     let options = PlayerOptions {
         pin: cluster.pin().to_owned(),
-        id: player_id(&mut random()),
+        id: player_id(random),
         name: name.to_owned(),
         node,
         dialect: Dialect::V5,
@@ -60,8 +61,8 @@ fn close(cluster: &Cluster) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_are_none_are_refused_each_with_its_own_word() {
     let _turn = heavy();
-    let cluster = two_nodes();
-    let ada = start(&cluster, "Paul", 0);
+    let (cluster, mut random) = (two_nodes(), random());
+    let ada = start(&mut random, &cluster, "Paul", 0);
     ada.wait_joined(WAIT_MAX).await;
     for (name, code) in [
         ("   ", "name_empty"),
@@ -73,7 +74,7 @@ async fn names_that_are_none_are_refused_each_with_its_own_word() {
         ("  pAu1 ", "name_taken"),
         ("Fucking Paul", "name_profane"),
     ] {
-        let eve = start(&cluster, name, 0);
+        let eve = start(&mut random, &cluster, name, 0);
         let refused = |record: &Record| record.was_refused(code);
         eve.wait(&format!("{name:?} being refused as {code}"), WAIT_MAX, refused).await;
         counted(&cluster, 0, code);
@@ -86,8 +87,8 @@ async fn names_that_are_none_are_refused_each_with_its_own_word() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_answer_changes_nothing_on_any_node() {
     let _turn = heavy();
-    let cluster = two_nodes();
-    let eve = start(&cluster, "Eve", 0);
+    let (cluster, mut random) = (two_nodes(), random());
+    let eve = start(&mut random, &cluster, "Eve", 0);
     let token = eve.wait_joined(WAIT_MAX).await.token.expect("a join gives a token");
     cluster.step(0, Command::Next);
     cluster.step(0, Command::Open);
@@ -118,14 +119,16 @@ async fn a_second_answer_changes_nothing_on_any_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_token_of_another_player_opens_nothing() {
     let _turn = heavy();
-    let cluster = two_nodes();
-    let (ada, eve) = (start(&cluster, "Ada", 0), start(&cluster, "Eve", 0));
+    let (cluster, mut random) = (two_nodes(), random());
+    let ada = start(&mut random, &cluster, "Ada", 0);
+    let mut others = (1..).map(|n| start(&mut random, &cluster, &format!("Eve {n}"), 0));
+    let is_elsewhere = |eve: &Player| eve.options.id.slot() != ada.options.id.slot();
+    let eve = others.find(is_elsewhere).expect("there are 256 slots");
     let token = ada.wait_joined(WAIT_MAX).await.token.expect("a join gives a token");
     eve.wait_joined(WAIT_MAX).await;
     cluster.step(0, Command::Next);
     cluster.step(0, Command::Open);
     let topic = eve.topic("answer");
-    assert_ne!(topic, ada.topic("answer"), "two slots");
     eve.publish(&topic, &answer(&token, 1, &[0]));
     eve.wait("slot_wrong", WAIT_MAX, |record: &Record| record.was_refused("slot_wrong")).await;
     let mut forged: Vec<char> = token.chars().collect();
@@ -149,8 +152,9 @@ async fn the_token_of_another_player_opens_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_stopped_and_drowns_nobody() {
     let _turn = heavy();
-    let cluster = two_nodes();
-    let (ada, eve) = (start(&cluster, "Ada", 0), start(&cluster, "Eve", 0));
+    let (cluster, mut random) = (two_nodes(), random());
+    let (ada, eve) =
+        (start(&mut random, &cluster, "Ada", 0), start(&mut random, &cluster, "Eve", 0));
     ada.wait_joined(WAIT_MAX).await;
     let token = eve.wait_joined(WAIT_MAX).await.token.expect("a join gives a token");
     cluster.step(0, Command::Next);
