@@ -20,6 +20,36 @@ fn the_main_job_loses_and_doubles_nothing_and_measures_everything() {
 }
 
 #[test]
+fn the_edge_measures_everything_beside_the_bare_server() {
+    let _turn = heavy();
+    let figure = find("edge").expect("there is one");
+    let program = env!("CARGO_BIN_EXE_figures");
+    let output = Command::new(program).args([figure.name, "--players", "200"]).output();
+    let output = output.expect("it was just built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let names = [
+        "fanout_ms",
+        "ack_local_per_s",
+        "ack_peer_per_s",
+        "connect_per_s",
+        "join_per_s",
+        "rss_per_player_bytes",
+        "bare_paced_ms_p99",
+        "paced_local_ms_p99",
+        "paced_peer_ms_p99",
+    ];
+    for name in names {
+        assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers}");
+    }
+    for beside in ["mosquitto_fanout_ms", "mosquitto_ack_per_s"] {
+        assert!(numbers[beside].is_null() || numbers[beside].is_number(), "{beside}: {numbers}");
+    }
+    assert_eq!(numbers.as_object().map(serde_json::Map::len), Some(names.len() + 2), "{numbers}");
+}
+
+#[test]
 fn an_unknown_figure_is_refused_with_the_names_of_all() {
     let output = Command::new(env!("CARGO_BIN_EXE_figures")).arg("main-jab").output();
     let output = output.expect("it was just built");
