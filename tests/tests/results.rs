@@ -1,9 +1,7 @@
 //! Results of a real cluster: two nodes export the same bytes, other programs read the files, and the
 //! replay finds what was changed.
 
-use crdt_state::PlayerId;
 use node::service::view::{Command, PhaseView};
-use rand_chacha::rand_core::Rng;
 use std::fs;
 use std::path::Path;
 use std::process::Output;

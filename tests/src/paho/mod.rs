@@ -4,7 +4,6 @@ use crate::mosquitto::MESSAGE_MAX;
 use crate::player::{Dialect, Transport};
 use node::service::view::NodeLinks;
 use serde_json::{Value, json};
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
