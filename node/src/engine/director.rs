@@ -225,7 +225,9 @@ impl EventCore {
 
     /// The stage after an instance's board: the next question's intro, or the end.
     pub(super) fn after(&self, instance: u32) -> Stage {
-        let next = Stage::new(instance + 1, Phase::Intro);
+        // What is over has the last number of all.
+        let Some(next) = instance.checked_add(1) else { return Stage::ENDED };
+        let next = Stage::new(next, Phase::Intro);
         let questions = self.carried.state.script().map_or(0, |script| script.questions.len());
         match self.question_for(next) {
             Some(number) if usize::from(number) < questions => next,
