@@ -14,8 +14,12 @@ use crdts::CvRDT;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::convert::Infallible;
 use std::fmt;
+use std::hint::black_box;
 use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::Xxh3;
+
+/// Cells that are fetched from memory side by side.
+const AT_ONCE: usize = 64;
 
 /// Cells of a full block.
 pub(crate) const BLOCK: usize = 4096;
@@ -142,8 +146,8 @@ impl Block {
     fn digest(&self) -> u64 {
         *self.digest.get_or_init(|| {
             let mut hash = Xxh3::new();
-            let mut bytes = [0; 64 * 8];
-            for cells in self.filled().chunks(64) {
+            let mut bytes = [0; 256 * 8];
+            for cells in self.filled().chunks(256) {
                 for (place, cell) in bytes.chunks_exact_mut(8).zip(cells) {
                     place.copy_from_slice(&cell.0.to_le_bytes());
                 }
@@ -184,6 +188,57 @@ impl Column {
             Arc::make_mut(block).set(at, cell);
         }
         held
+    }
+
+    /// Joins many cells; calls `replaced` with every row whose cell was not empty and is another now. Rows
+    /// of one block that follow each other cost one look at the block.
+    ///
+    /// # Panics
+    /// As [`Column::join`].
+    pub fn join_all(
+        &mut self,
+        mut cells: impl Iterator<Item = (u32, Cell)>,
+        mut replaced: impl FnMut(u32),
+    ) {
+        let mut some = [(0, Cell::EMPTY); AT_ONCE];
+        loop {
+            let taken = some.iter_mut().zip(&mut cells).map(|(place, cell)| *place = cell).count();
+            let some = &some[..taken];
+            // A million rows do not fit into a core's own cache. Reading all of them first, with nothing
+            // in between, has the memory fetch them side by side: that halves what an answer costs.
+            black_box(some.iter().fold(0, |sum, (row, _)| sum ^ self.get(*row).0));
+            for run in some.chunk_by(|(a, _), (b, _)| *a as usize / BLOCK == *b as usize / BLOCK) {
+                self.join_run(run, &mut replaced);
+            }
+            if taken < AT_ONCE {
+                return;
+            }
+        }
+    }
+
+    /// Joins cells of one block.
+    fn join_run(&mut self, run: &[(u32, Cell)], replaced: &mut impl FnMut(u32)) {
+        let Some((first, _)) = run.first() else { return };
+        assert!(*first < caps::ROWS_MAX, "row {first} is within the cap that decoding enforces");
+        let number = *first as usize / BLOCK;
+        if number >= self.blocks.len() {
+            self.blocks.resize_with(number + 1, Arc::default);
+        }
+        let block = Arc::make_mut(&mut self.blocks[number]);
+        block.digest.take();
+        for (row, cell) in run {
+            let at = *row as usize % BLOCK;
+            if at >= block.cells.len() {
+                block.grow(at + 1);
+            }
+            let held = std::mem::replace(&mut block.cells[at], *cell);
+            if !held.is_empty() {
+                block.cells[at] = held.min(*cell);
+                if *cell < held {
+                    replaced(*row);
+                }
+            }
+        }
     }
 
     /// Writes one cell in place of what was held: for tables that are not replicated, since it is no join.
@@ -377,6 +432,22 @@ mod tests {
             let both = joined(a.clone(), &b);
             prop_assert!(a.iter().all(|(row, cell)| both.get(row) <= cell), "it only falls");
             prop_assert_eq!(joined(both.clone(), &a), both);
+        }
+
+        #[test]
+        fn many_cells_join_as_one_by_one(a in cells(), b in cells()) {
+            let (mut many, mut wanted, mut replaced) = (column(&a), column(&a), Vec::new());
+            let cell = |(row, elapsed, value): &(u32, u32, u8)| {
+                (*row, Cell::new(*elapsed, Origin(1), u32::from(*value)))
+            };
+            many.join_all(b.iter().map(cell), |row| replaced.push(row));
+            let replaces = |(row, cell): &(u32, Cell)| {
+                let held = wanted.join(*row, *cell);
+                !held.is_empty() && *cell < held
+            };
+            let wanted_rows: Vec<_> = b.iter().map(cell).filter(replaces).map(|(row, _)| row).collect();
+            prop_assert_eq!(replaced, wanted_rows);
+            prop_assert_eq!(many, wanted);
         }
 
         #[test]

@@ -289,7 +289,7 @@ impl Delta {
             Delta::Forget(x) => postcard::to_stdvec(x),
             Delta::Named(x) => x.payload(),
             Delta::Joins(x) => postcard::to_stdvec(x),
-            Delta::Answers(x) => postcard::to_stdvec(x),
+            Delta::Answers(x) => Ok(rows::write(x)),
             Delta::Texts(x) => postcard::to_stdvec(x),
             Delta::Posts(x) => postcard::to_stdvec(x),
             Delta::Votes(x) => postcard::to_stdvec(x),
@@ -540,6 +540,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_beyond_a_cap_is_refused() {
+        let payload = |row, elapsed_ms, value| {
+            let mut payload = postcard::to_stdvec(&(1u32, 1u16, Origin(7), 1u32)).unwrap();
+            payload.extend(postcard::to_stdvec(&(row, elapsed_ms, value)).unwrap());
+            AnswersFrame::read(&payload).is_ok()
+        };
+        assert!(payload(caps::ROWS_MAX - 1, Cell::ELAPSED_MS_MAX, Cell::VALUE_MAX));
+        assert!(!payload(caps::ROWS_MAX, 0, 0));
+        assert!(!payload(0, Cell::ELAPSED_MS_MAX + 1, 0));
+        assert!(!payload(0, 0, Cell::VALUE_MAX + 1));
+    }
+
+    #[test]
     fn an_unknown_kind_is_named_and_never_skipped() {
         let mut entry = encode(&[answers()]);
         entry.extend([40, 1, 0]);
@@ -562,27 +575,32 @@ mod tests {
         }
 
         #[test]
-        fn answers_are_read_in_place_as_they_are_read_whole(
-            rows in proptest::collection::vec(
-                (0..1u32 << 23, 0..1u32 << 25, 0..1u32 << 25), 0..20
+        fn answers_survive_their_bytes_but_for_their_order(
+            mut rows in proptest::collection::vec(
+                (0..caps::ROWS_MAX, 0..=Cell::ELAPSED_MS_MAX, 0..=Cell::VALUE_MAX), 0..20
             ),
-            damage in proptest::option::of((any::<usize>(), any::<u8>())),
-            cut in 0..4usize,
+            cut in 0..40usize,
         ) {
-            let whole = Answers { instance: 3, question: 1, rows_of: Origin(u64::MAX / 3), rows };
-            let mut payload = postcard::to_stdvec(&whole).unwrap();
-            payload.truncate(payload.len() - cut.saturating_sub(2));
-            if let Some((at, with)) = damage {
-                let at = at % payload.len();
-                payload[at] = with;
-            }
-            let whole = match postcard::take_from_bytes::<Answers>(&payload) {
-                Ok((whole, [])) => Delta::Answers(whole).check().map(|()| payload.clone()).ok(),
-                _ => None,
+            let answers = |rows: &[(u32, u32, u32)]| {
+                let rows = rows.to_vec();
+                Answers { instance: 3, question: 1, rows_of: Origin(u64::MAX / 3), rows }
             };
-            let whole = whole.map(|bytes| postcard::from_bytes::<Answers>(&bytes).unwrap());
-            let in_place = AnswersFrame::read(&payload).ok();
-            prop_assert_eq!(in_place.map(|frame| frame.to_answers()), whole);
+            let mut payload = rows::write(&answers(&rows));
+            rows.sort_unstable();
+            prop_assert_eq!(
+                AnswersFrame::read(&payload).map(|frame| frame.to_answers()),
+                Ok(answers(&rows))
+            );
+            if cut > 0 {
+                payload.truncate(payload.len().saturating_sub(cut));
+                prop_assert!(AnswersFrame::read(&payload).is_err());
+            }
+        }
+
+        #[test]
+        fn a_varint_is_read_as_postcard_reads_it(bytes in proptest::collection::vec(any::<u8>(), 0..8)) {
+            let theirs = postcard::take_from_bytes::<u32>(&bytes).ok();
+            prop_assert_eq!(rows::varint_of(&bytes), theirs);
         }
     }
 }

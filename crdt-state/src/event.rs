@@ -125,13 +125,8 @@ impl EventState {
         let mut contested = Vec::new();
         if !answers.is_empty() {
             let column = self.sheets.at((instance, question)).at(rows_of);
-            for (row, elapsed_ms, value) in answers.rows() {
-                let cell = Cell::new(elapsed_ms, origin, value);
-                let held = column.join(row, cell);
-                if !held.is_empty() && cell < held {
-                    contested.push(row);
-                }
-            }
+            let cell = |(row, elapsed, value)| (row, Cell::new(elapsed, origin, value));
+            column.join_all(answers.rows().map(cell), |row| contested.push(row));
         }
         let questions = self.sheets.0.range((instance, 0)..=(instance, u16::MAX)).count();
         let row = |number| Row { origin: rows_of, number };

@@ -51,6 +51,19 @@ struct Numbered {
 
 const NONE: u32 = u32::MAX;
 
+/// Bytes that players take here, by what they are spent on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Ids.
+    pub ids: usize,
+    /// Names as they were typed.
+    pub names: usize,
+    /// Who bears which name.
+    pub name_index: usize,
+    /// Who has which row, and where each row's name is.
+    pub rows: usize,
+}
+
 /// All rows, with derived indexes.
 #[derive(Clone, Default)]
 pub struct Players {
@@ -287,6 +300,17 @@ impl Players {
         self.at(handle).expect("a handle stands for a row").id
     }
 
+    /// What the players take in memory, aliases aside.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let name_index = self.by_name.bytes();
+        let start = Footprint { name_index, rows: self.by_id.bytes(), ..Footprint::default() };
+        self.blocks.iter().map(|rows| rows.bytes()).fold(start, |sum, [ids, names, places]| {
+            let (ids, names) = (sum.ids + ids, sum.names + names);
+            Footprint { ids, names, rows: sum.rows + places, ..sum }
+        })
+    }
+
     fn handle(&self, row: Row) -> Option<Handle> {
         let block = *self.origins.get(&row.origin)?.blocks.get(row.number as usize / BLOCK)?;
         (block != NONE).then(|| block * BLOCK as u32 + row.number % BLOCK as u32)
@@ -319,9 +343,14 @@ impl Players {
     }
 
     fn decode(mut bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut players = Players::default();
+        let (mut players, mut blocks) = (Players::default(), Vec::new());
         while !bytes.is_empty() {
-            let rows = Rows::read(&mut bytes).ok_or("a block of rows cannot be read")?;
+            blocks.push(Rows::read(&mut bytes).ok_or("a block of rows cannot be read")?);
+        }
+        let rows = blocks.iter().map(Rows::len).sum();
+        players.by_id.reserve(rows, |_| unreachable!("there is nothing to move"));
+        players.by_name.reserve(rows, |(tag, _)| spread(*tag));
+        for rows in blocks {
             players.insert_block(&Arc::new(rows));
         }
         Ok(players)
@@ -359,6 +388,11 @@ impl PlayersBlock<'_> {
     /// Whether there is a row.
     pub(crate) fn is_present(&self, at: usize) -> bool {
         self.rows.is_present(at)
+    }
+
+    /// Of each of these places, whether there is a row.
+    pub(crate) fn present(&self, places: Range<usize>) -> impl Iterator<Item = bool> {
+        self.rows.present(places)
     }
 
     /// The places between rows that are aliases: what a fold can take one by one.

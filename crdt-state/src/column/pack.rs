@@ -60,14 +60,21 @@ pub(super) fn write(cells: &[Cell], out: &mut Vec<u8>) {
         let present = |(bit, cell): (usize, &Cell)| u8::from(!cell.is_empty()) << bit;
         out.push(eight.iter().enumerate().map(present).sum());
     }
-    let (mut packed, mut bits) = (0u128, 0);
+    pack(cells, &frame, out);
+}
+
+fn pack(cells: &[Cell], frame: &Frame, out: &mut Vec<u8>) {
+    let (tag_bits, width) = (frame.tag_bits(), frame.width());
+    let (mut packed, mut bits, mut last) = (0u128, 0, (frame.tags.first().copied(), 0));
     for cell in cells.iter().filter(|cell| !cell.is_empty()) {
-        let tag = frame.tags.partition_point(|tag| *tag < cell.tag()) as u64;
-        let field = (u64::from(cell.elapsed_ms() - frame.base) << frame.tag_bits() | tag)
-            << frame.value_bits
-            | u64::from(cell.value());
+        if last.0 != Some(cell.tag()) {
+            let place = frame.tags.partition_point(|tag| *tag < cell.tag());
+            last = (Some(cell.tag()), place as u64);
+        }
+        let elapsed = u64::from(cell.elapsed_ms() - frame.base);
+        let field = (elapsed << tag_bits | last.1) << frame.value_bits | u64::from(cell.value());
         packed |= u128::from(field) << bits;
-        bits += frame.width();
+        bits += width;
         if bits >= u64::BITS {
             out.extend((packed as u64).to_le_bytes());
             packed >>= u64::BITS;

@@ -111,9 +111,13 @@ impl<'a> Sheets<'a> {
         let filled = |(question, sheet): &(u16, &'a Sheet)| Some((*question, beside(sheet)?));
         let cells: Vec<(u16, &[Cell])> = self.all.iter().filter_map(filled).collect();
         if let [(question, cells)] = cells[..] {
-            for at in block.alone().flat_map(|range| range.start..range.end.min(cells.len())) {
-                if !cells[at].is_empty() && block.is_present(at) {
-                    each(at, question, cells[at]);
+            for range in block.alone() {
+                let range = range.start.min(cells.len())..range.end.min(cells.len());
+                let present = block.present(range.clone());
+                for ((at, cell), present) in range.clone().zip(&cells[range]).zip(present) {
+                    if !cell.is_empty() && present {
+                        each(at, question, *cell);
+                    }
                 }
             }
             return;

@@ -5,6 +5,7 @@ use crate::caps;
 use crate::column::BLOCK;
 use crate::id::{Origin, PlayerId};
 use crate::name::{folded_ascii, is_plain, skeleton};
+use std::ops::Range;
 use std::sync::OnceLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -36,6 +37,11 @@ impl Rows {
 
     pub(super) fn is_present(&self, at: usize) -> bool {
         self.names.get(at).is_some_and(|name| *name != 0)
+    }
+
+    /// Of each of these places, all before [`Rows::len`], whether there is a row.
+    pub(super) fn present(&self, places: Range<usize>) -> impl Iterator<Item = bool> {
+        self.names[places].iter().map(|name| *name != 0)
     }
 
     pub(super) fn get(&self, at: usize) -> Option<Player<'_>> {
@@ -74,6 +80,12 @@ impl Rows {
             *name = (self.text.len() as u32) << 8 | length;
             self.text.push_str(&old[from..from + length as usize]);
         }
+    }
+
+    /// Bytes that ids take, names' texts, and where names are.
+    pub(super) fn bytes(&self) -> [usize; 3] {
+        let ids = self.ids.capacity() * size_of::<PlayerId>();
+        [ids, self.text.capacity(), self.names.capacity() * size_of::<u32>()]
     }
 
     /// Whether two blocks say the same.

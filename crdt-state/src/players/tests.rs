@@ -52,6 +52,24 @@ fn a_clone_is_a_cut() {
     assert!(cut.row_of(PlayerId(2)).is_none() && !cut.is_taken("bob", PlayerId(1)));
 }
 
+#[test]
+fn a_player_takes_little_beside_id_and_name() {
+    let mut players = Players::default();
+    for number in 0..20_000u32 {
+        let id = xxh3_64(&number.to_le_bytes());
+        let name = format!("player {number}");
+        players.insert(row(u64::from(number % 3), number / 3), player(id.into(), &name));
+    }
+    let Footprint { ids, names, name_index, rows } = players.footprint();
+    let each = |bytes: usize| bytes / 20_000;
+    assert!(each(rows) <= 24, "{} bytes for rows", each(rows));
+    assert!(
+        each(ids + names + name_index) <= 96,
+        "{} for the rest",
+        each(ids + names + name_index)
+    );
+}
+
 /// The same table as its definition says: a map of rows, read by looking at all of them.
 #[derive(Debug, Default)]
 struct Model(BTreeMap<Row, (PlayerId, String)>);
