@@ -14,9 +14,10 @@ use clap::{Parser, Subcommand};
 
 use crate::mesh::mesh;
 use crate::run::{Options, run};
-use crate::sweep::Sweep;
+use crate::schedule::Wanted;
+use crate::sweep::{Draws, Sweep};
 use crate::trace::{Sink, first_difference};
-use crate::verdict::judge;
+use crate::verdict::{Fidelity, judge_in};
 
 /// The simulator of Starling: a seed names a run down to the byte.
 #[derive(Debug, Parser)]
@@ -42,6 +43,15 @@ struct RunArguments {
     /// What is run.
     #[arg(long, value_enum, default_value_t = Scenario::Quiz)]
     scenario: Scenario,
+    /// How much of a node is real.
+    #[arg(long, value_enum, default_value_t)]
+    fidelity: Fidelity,
+    /// Nodes at the beginning; by default the seed draws 3 to 7.
+    #[arg(long)]
+    nodes: Option<u8>,
+    /// Players; by default the seed draws 10 to 190.
+    #[arg(long)]
+    players: Option<u32>,
     /// Run the seed twice and compare the traces.
     #[arg(long)]
     check: bool,
@@ -58,8 +68,10 @@ struct RunArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Scenario {
-    /// Three whole nodes and a hundred players through a crash and a partition.
+    /// Three nodes and a hundred players through a crash and a partition.
     Quiz,
+    /// As many nodes and players, and as many faults, as the seed draws.
+    Swarm,
     /// The simulator's own trial, without a node.
     Mesh,
 }
@@ -69,6 +81,18 @@ struct SweepArguments {
     /// The seeds, as in 1..=50.
     #[arg(long, value_parser = seeds)]
     seeds: RangeInclusive<u64>,
+    /// How much of a node is real.
+    #[arg(long, value_enum, default_value_t)]
+    fidelity: Fidelity,
+    /// What is run.
+    #[arg(long, value_enum, default_value_t = Scenario::Quiz)]
+    scenario: Scenario,
+    /// Nodes at the beginning; by default the seed draws 3 to 7.
+    #[arg(long)]
+    nodes: Option<u8>,
+    /// Players; by default the seed draws 10 to 190.
+    #[arg(long)]
+    players: Option<u32>,
     /// How many run at once; by default one per core.
     #[arg(long)]
     jobs: Option<usize>,
@@ -103,6 +127,8 @@ fn sweep(arguments: &SweepArguments) -> Result<(), String> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let sweep = Sweep {
         seeds: arguments.seeds.clone(),
+        draw: draw(arguments.scenario, arguments.nodes, arguments.players),
+        fidelity: arguments.fidelity,
         jobs: arguments.jobs.unwrap_or_else(cores),
         real_limit: Duration::from_secs(arguments.real_limit),
     };
@@ -124,6 +150,7 @@ fn run_seed(arguments: &RunArguments) -> Result<(), String> {
     let done = if arguments.check { run_twice(arguments) } else { run_once(arguments) };
     let scenario = match arguments.scenario {
         Scenario::Quiz => "",
+        Scenario::Swarm => " --scenario swarm",
         Scenario::Mesh => " --scenario mesh",
     };
     let replay = format!("replay with: starling-sim run --seed {}{scenario}", arguments.seed);
@@ -194,12 +221,21 @@ fn simulate(arguments: &RunArguments, sink: Option<Sink>) -> Result<Told, String
     let real_limit = Duration::from_secs(arguments.real_limit);
     let options = Options { sink, real_limit, ..Options::default() };
     match arguments.scenario {
-        Scenario::Quiz => {
-            let verdict = judge(arguments.seed, options).map_err(|why| why.to_string())?;
+        Scenario::Quiz | Scenario::Swarm => {
+            let draw = draw(arguments.scenario, arguments.nodes, arguments.players);
+            let verdict = judge_in(arguments.fidelity, draw.schedule(arguments.seed), options);
+            let verdict = verdict.map_err(|why| why.to_string())?;
             let (hash, violations) = (verdict.outcome.trace_hash, verdict.violations.len());
             Ok(Told { hash, text: verdict.to_string(), violations })
         }
         Scenario::Mesh => simulate_mesh(arguments.seed, options),
+    }
+}
+
+fn draw(scenario: Scenario, nodes: Option<u8>, players: Option<u32>) -> Draws {
+    match scenario {
+        Scenario::Quiz | Scenario::Mesh => Draws::Classic,
+        Scenario::Swarm => Draws::Swarm(Wanted { nodes, players }),
     }
 }
 

@@ -17,6 +17,7 @@ thread_local! {
     static READING: Cell<bool> = const { Cell::new(false) };
     static LAST_NS: Cell<u64> = const { Cell::new(0) };
     static SKEW_NS: Cell<i64> = const { Cell::new(0) };
+    static DRIVEN_NS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Puts this thread's virtual clock to zero, with no runtime behind it yet.
@@ -24,6 +25,11 @@ pub(crate) fn reset() {
     START.set(None);
     LAST_NS.set(0);
     SKEW_NS.set(0);
+}
+
+/// Sets this thread's virtual clock by hand, or gives it back to tokio.
+pub(crate) fn drive(virtual_ns: Option<u64>) {
+    DRIVEN_NS.set(virtual_ns);
 }
 
 /// Declares the running tokio clock's present instant to be virtual time zero.
@@ -41,6 +47,9 @@ pub(crate) fn swap_skew(skew_ns: i64) -> i64 {
 /// While tokio itself is under construction, or reading the clock, no runtime is current and the
 /// last known value is returned.
 pub fn virtual_ns() -> u64 {
+    if let Some(driven) = DRIVEN_NS.get() {
+        return driven;
+    }
     let Some(start) = START.get() else { return 0 };
     if READING.replace(true) {
         return LAST_NS.get();

@@ -39,7 +39,7 @@ const HTTP_PORT: u16 = 8080;
 /// The cluster's key; the same in every run, since nothing hangs on it.
 const KEY: [u8; 32] = [7; 32];
 /// The file that a node's store is in.
-const STORE: &str = "store";
+pub const STORE: &str = "store";
 
 /// A node that runs, and the life that it runs in.
 pub struct Running {

@@ -10,7 +10,9 @@
 //! - [`machine`], `gate`, [`spawn`], [`ownership`]: machines, their crashes, pauses and clocks;
 //! - [`run`], [`world`], [`pulse`], [`trace`]: one run, what is in it, its end and its record;
 //! - [`mesh`]: a small workload that proves all of this without a node;
-//! - [`cluster`], [`quiz`]: whole nodes, players, a host, and what goes wrong;
+//! - [`schedule`]: what a run is given, as data: the show, the people, the faults;
+//! - [`cluster`], [`quiz`]: wire fidelity: whole nodes, players, a host, and what goes wrong;
+//! - [`message`]: message fidelity: the nodes' cores alone, for many nodes, players and seeds;
 //! - [`mod@check`], [`verdict`], [`sweep`], [`cli`]: what must hold, said in words, over many seeds.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
@@ -34,6 +36,7 @@ mod kernel;
 pub mod link;
 pub mod machine;
 pub mod mesh;
+pub mod message;
 mod mix;
 pub mod net;
 pub mod ownership;
@@ -41,6 +44,7 @@ pub mod pulse;
 pub mod quic;
 pub mod quiz;
 pub mod run;
+pub mod schedule;
 pub mod spawn;
 mod stream;
 pub mod sweep;

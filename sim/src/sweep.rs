@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::run::Options;
-use crate::verdict::judge;
+use crate::schedule::{Schedule, Wanted};
+use crate::verdict::{Fidelity, judge_in};
 
 /// What a sweep came to.
 #[derive(Debug)]
@@ -21,11 +22,34 @@ pub struct Swept {
     pub took: Duration,
 }
 
+/// How a seed becomes a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// [`Schedule::classic`].
+    Classic,
+    /// [`Schedule::draw`].
+    Swarm(Wanted),
+}
+
+impl Draws {
+    /// The schedule of a seed.
+    pub fn schedule(self, seed: u64) -> Schedule {
+        match self {
+            Self::Classic => Schedule::classic(seed),
+            Self::Swarm(wanted) => Schedule::draw(seed, wanted),
+        }
+    }
+}
+
 /// How a sweep is run.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// The seeds.
     pub seeds: RangeInclusive<u64>,
+    /// How each draws its schedule.
+    pub draw: Draws,
+    /// How much of a node is real.
+    pub fidelity: Fidelity,
     /// How many run at once.
     pub jobs: usize,
     /// The real time that each may take.
@@ -68,7 +92,8 @@ impl Sweep {
 
     fn one(&self, seed: u64) -> Result<u64, String> {
         let options = Options { real_limit: self.real_limit, ..Options::default() };
-        let verdict = judge(seed, options).map_err(|why| why.to_string())?;
+        let verdict = judge_in(self.fidelity, self.draw.schedule(seed), options);
+        let verdict = verdict.map_err(|why| why.to_string())?;
         match verdict.violations.first() {
             None => Ok(verdict.outcome.trace_hash),
             Some(first) => Err(format!("{} violations, first {first}", verdict.violations.len())),

@@ -56,6 +56,18 @@ impl Trace {
         self.lock().append(&words, text);
     }
 
+    /// Records a message between nodes, by a word that stands for what it says.
+    pub(crate) fn said(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        word: u64,
+        what: &dyn fmt::Display,
+    ) {
+        let words = [socket_word(from), socket_word(to), word];
+        self.lock().append(&words, format_args!("said {from} {to} {what}"));
+    }
+
     /// Records an observation, such as a membership view that changed.
     pub fn note(&self, what: &str, who: IpAddr, value: u64) {
         let words = [xxh3_64(what.as_bytes()), address_word(who), value];

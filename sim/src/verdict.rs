@@ -7,6 +7,7 @@ use crate::check::{Violation, check};
 use crate::quiz::evidence::Evidence;
 use crate::quiz::{Broken, quiz};
 use crate::run::{Options, Outcome, RunError, run};
+use crate::schedule::Schedule;
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -42,7 +43,45 @@ pub const KNOWN_STRAY: &str = "chitchat";
 /// # Errors
 /// If there is nothing to judge.
 pub fn judge(seed: u64, options: Options) -> Result<Verdict, Unjudged> {
-    let outcome = run(seed, options, quiz)?;
+    judge_schedule(Schedule::classic(seed), options)
+}
+
+/// How much of a node is real.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fidelity {
+    /// All of it: quinn, chitchat, MQTT, redb.
+    #[default]
+    Wire,
+    /// Its cores: engine, director, replica.
+    Message,
+}
+
+/// Runs a schedule in a fidelity and judges it.
+///
+/// # Errors
+/// If there is nothing to judge.
+pub fn judge_in(
+    fidelity: Fidelity,
+    schedule: Schedule,
+    options: Options,
+) -> Result<Verdict, Unjudged> {
+    match fidelity {
+        Fidelity::Wire => judge_schedule(schedule, options),
+        Fidelity::Message => {
+            let outcome = crate::message::run(schedule, options)?;
+            let violations = check(&outcome.value);
+            Ok(Verdict { outcome, violations })
+        }
+    }
+}
+
+/// Runs a schedule with whole nodes and judges it.
+///
+/// # Errors
+/// If there is nothing to judge.
+pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, Unjudged> {
+    let seed = schedule.seed;
+    let outcome = run(seed, options, |world| quiz(world, schedule))?;
     let outcome = outcome.transpose().map_err(|why| Unjudged::Broken { seed, why })?;
     let mut violations = check(&outcome.value);
     for (place, count) in outcome.strays.iter().filter(|(place, _)| !place.contains(KNOWN_STRAY)) {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use sim::quiz::evidence::Evidence;
-use sim::quiz::plan::NODES;
 use sim::run::{Options, Outcome};
+use sim::schedule::NODES;
 use sim::verdict::judge;
 
 fn good(seed: u64) -> Outcome<Evidence> {

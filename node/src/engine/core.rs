@@ -177,6 +177,12 @@ impl EventCore {
         self.carried.heads()
     }
 
+    /// What replicates the state, for whoever watches it.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
     /// A number that grows whenever anything changed.
     #[must_use]
     pub fn revision(&self) -> u64 {

@@ -1,33 +1,68 @@
-//! Each round is closed on every living node at its deadline, whoever else lives, and nowhere
-//! before it.
+//! Deadlines are kept: each round is closed on every living node at its deadline, whoever else
+//! lives, and nowhere before it; no answer is accepted after it, none before its round is open.
 
 use std::time::Duration;
 
-use node::service::view::PhaseView;
+use node::service::view::{Command, PhaseView};
 
 use crate::quiz::evidence::{Evidence, Sighting};
+use crate::schedule::{Fault, Schedule};
 
 /// For how long after the deadline answers are taken.
-const GRACE: Duration = Duration::from_millis(250);
-/// How much later a round may be closed: three nodes' stagger, and what the age of an opening that
-/// came late over a bad link is off by.
-const TOLERANCE: Duration = Duration::from_millis(300);
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
+/// How much later a round may be closed: the answers' last turn, and ages rounded on their way.
+const TOLERANCE: Duration = Duration::from_millis(240);
+/// The proposals of two nodes are so far apart.
+const STAGGER: Duration = Duration::from_millis(20);
 /// A node that does not know when a round opened closes it by itself after this.
 const ZERO_PATIENCE: Duration = Duration::from_secs(1);
 /// How much earlier a round may be closed, by the rounding of ages on their way.
 const EARLY: Duration = Duration::from_millis(100);
+/// A packet that is lost is sent again after this and a round trip.
+const RESENT: Duration = Duration::from_millis(75);
+/// By how much a hasty host extends a round.
+const EXTENSION: Duration = Duration::from_millis(700);
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let opened = evidence.sightings.iter().filter(|seen| seen.stage.phase == PhaseView::Open);
     let late = opened.filter_map(|seen| check_late(evidence, seen));
     let instances = 1..=evidence.plan.questions.len() as u32;
     let early = instances.filter_map(|instance| check_early(evidence, instance));
-    late.chain(early).collect()
+    late.chain(early).chain(late_answers(evidence)).collect()
+}
+
+/// How often hosts have pressed this button in this instance.
+fn pressed(evidence: &Evidence, command: Command, instance: u32) -> u32 {
+    let of = |request: &&(Duration, u8, node::service::view::CommandRequest)| {
+        request.2.command == command && request.2.expected.instance == instance
+    };
+    evidence.commands.iter().filter(of).count() as u32
+}
+
+fn longest_open(evidence: &Evidence, instance: u32) -> Option<Duration> {
+    let open = evidence.plan.question(instance)?.open();
+    Some(open + EXTENSION * pressed(evidence, Command::Extend, instance))
+}
+
+/// By how much the age of an opening may be off: what a message may be late beyond what its sender
+/// reckoned with.
+fn slack(plan: &Schedule) -> Duration {
+    let storms = plan.faults.iter().filter_map(|planned| match &planned.fault {
+        Fault::Storm { weather, .. } => Some(weather),
+        _ => None,
+    });
+    let weathers = storms.chain([&plan.weather]);
+    let worst = weathers.map(|weather| match weather.loss + weather.corruption > 0.0 {
+        true => 4 * weather.delay_max() + RESENT,
+        false => weather.delay_max(),
+    });
+    let bandwidth = if plan.weather.bandwidth > 0 { RESENT * 4 } else { Duration::ZERO };
+    worst.max().unwrap_or_default() + bandwidth
 }
 
 /// When the round should be closed where it was seen open, counted from its own opening.
 fn due(evidence: &Evidence, seen: &Sighting) -> Option<Duration> {
-    let open = evidence.plan.question(seen.stage.instance)?.open;
+    let open = longest_open(evidence, seen.stage.instance)?;
     Some(match seen.age_ms {
         Some(age_ms) => (seen.at + open + GRACE).saturating_sub(Duration::from_millis(age_ms)),
         None => seen.at + ZERO_PATIENCE.max(open + GRACE),
@@ -37,25 +72,59 @@ fn due(evidence: &Evidence, seen: &Sighting) -> Option<Duration> {
 fn check_late(evidence: &Evidence, seen: &Sighting) -> Option<String> {
     let same = |other: &&Sighting| other.node == seen.node && other.life == seen.life;
     let next = evidence.sightings.iter().filter(same).find(|other| other.stage > seen.stage);
-    let due = due(evidence, seen)? + TOLERANCE;
+    let plan = &evidence.plan;
+    let stagger = STAGGER * plan.nodes_ever().into();
+    let due = due(evidence, seen)? + TOLERANCE + stagger + slack(plan);
+    let was_down = |until: Duration| {
+        evidence.outages.iter().any(|outage| {
+            outage.node == seen.node
+                && outage.from <= until
+                && outage.to.is_none_or(|to| to >= seen.at)
+        })
+    };
     match next {
         Some(next) if next.at <= due => None,
+        // The node was stopped in the meantime.
+        Some(next) if was_down(next.at) => None,
         Some(next) => Some(format!("{seen:?} was closed at {:?}, not by {due:?}", next.at)),
         // The node went down before.
-        None if evidence.outages.iter().any(|o| o.node == seen.node && o.from <= due) => None,
+        None if was_down(due) => None,
         None => Some(format!("{seen:?} was never closed")),
     }
 }
 
-/// A round that some node without a clock for it has seen may be closed by that node at any time.
+/// A round that some node without a clock for it has seen may be closed by that node at any time,
+/// and one that a host closes is closed.
 fn check_early(evidence: &Evidence, instance: u32) -> Option<String> {
     let of = |seen: &&Sighting| seen.stage.instance == instance;
     let open = |seen: &&Sighting| seen.stage.phase == PhaseView::Open;
     let opened: Vec<_> = evidence.sightings.iter().filter(of).filter(open).collect();
-    if opened.iter().any(|seen| seen.age_ms.is_none()) {
+    if opened.iter().any(|seen| seen.age_ms.is_none())
+        || pressed(evidence, Command::Close, instance) > 0
+        || evidence.sightings.iter().any(|seen| seen.stage.instance > 1_000)
+    {
         return None;
     }
-    let due = opened.iter().filter_map(|seen| due(evidence, seen)).min()?.saturating_sub(EARLY);
+    let length = evidence.plan.question(instance)?.open() + GRACE;
+    let due = opened.iter().map(|seen| {
+        (seen.at + length).saturating_sub(Duration::from_millis(seen.age_ms.unwrap_or_default()))
+    });
+    let due = due.min()?.saturating_sub(EARLY + slack(&evidence.plan));
     let closed = evidence.sightings.iter().filter(of).find(|s| s.stage.phase > PhaseView::Open)?;
     (closed.at < due).then(|| format!("{closed:?} is before {due:?}"))
+}
+
+/// Answers that were accepted after the deadline.
+fn late_answers(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    for (player, seen) in &evidence.players {
+        for receipt in &seen.receipts {
+            let Some(open) = longest_open(evidence, receipt.instance) else { continue };
+            let elapsed = Duration::from_millis(receipt.elapsed_ms.into());
+            if elapsed > open + GRACE {
+                found.push(format!("player {player} was in time after {elapsed:?}: {receipt:?}"));
+            }
+        }
+    }
+    found
 }

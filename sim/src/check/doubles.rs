@@ -8,7 +8,7 @@ use crate::quiz::evidence::Evidence;
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
-    for (node, end) in &evidence.ends {
+    for (node, end) in super::distinct_ends(evidence) {
         // What cannot be read is reported with the receipts.
         let Ok(export) = Export::read(&end.export) else { continue };
         let wrong = [twice(&export), sums(&export), tallies(evidence, &export)].concat();

@@ -11,6 +11,7 @@ pub(super) struct Export {
     pub(super) players: Vec<PlayerLine>,
     pub(super) answers: Vec<AnswerLine>,
     pub(super) tallies: BTreeMap<u32, Vec<u64>>,
+    pub(super) open_ms: BTreeMap<u32, u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,10 @@ pub(super) struct AnswerLine {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line {
+    Question {
+        instance: u32,
+        open_ms: u32,
+    },
     Tally {
         instance: u32,
         counts: Vec<u64>,
@@ -54,6 +59,9 @@ impl Export {
                 format!("the export's line {:?}: {why}", String::from_utf8_lossy(line))
             })?;
             match parsed {
+                Line::Question { instance, open_ms } => {
+                    export.open_ms.insert(instance, open_ms);
+                }
                 Line::Tally { instance, counts } => {
                     export.tallies.insert(instance, counts);
                 }

@@ -4,16 +4,23 @@
 //! told, what nodes showed, and what they exported.
 
 mod agreement;
-mod closing;
+mod bounds;
+pub(crate) mod closing;
+mod digests;
 mod doubles;
 mod export;
 mod holders;
+mod laws;
+mod membership;
+mod ranks;
 mod receipts;
+mod seals;
 mod secrecy;
+mod stages;
 
 use std::fmt;
 
-use crate::quiz::evidence::Evidence;
+use crate::quiz::evidence::{End, Evidence};
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +36,21 @@ type Family = (&'static str, fn(&Evidence) -> Vec<String>);
 
 /// Judges a run; nothing is good news.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let families: [Family; 7] = [
+    let families: [Family; 14] = [
         ("progress", progress),
+        ("stages", stages::check),
+        ("digests", digests::check),
         ("receipts", receipts::check),
         ("holders", holders::check),
         ("doubles", doubles::check),
         ("agreement", agreement::check),
         ("closing", closing::check),
         ("secrecy", secrecy::check),
+        ("seals", seals::check),
+        ("ranks", ranks::check),
+        ("bounds", bounds::check),
+        ("membership", membership::check),
+        ("laws", laws::check),
     ];
     let judged = families.into_iter().flat_map(|(rule, check)| {
         check(evidence).into_iter().map(move |what| Violation { rule, what })
@@ -44,9 +58,20 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     judged.collect()
 }
 
-/// What the run itself noticed: too little progress, steps undone.
+/// The ends that differ in what they export: equal ones are read once.
+fn distinct_ends(evidence: &Evidence) -> Vec<(u8, &End)> {
+    let mut ends: Vec<(u8, &End)> = Vec::new();
+    for (node, end) in &evidence.ends {
+        if ends.iter().all(|(_, other)| other.export != end.export) {
+            ends.push((*node, end));
+        }
+    }
+    ends
+}
+
+/// What the run itself noticed: too little progress.
 fn progress(evidence: &Evidence) -> Vec<String> {
-    evidence.stuck.iter().chain(&evidence.undone).cloned().collect()
+    evidence.stuck.clone()
 }
 
 impl fmt::Display for Violation {

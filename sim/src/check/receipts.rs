@@ -1,7 +1,7 @@
 //! Nothing that was acknowledged firmly is lost: it is in every node's export, as it was told or
 //! overruled by an earlier answer of the same player.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::PlayerId;
 
@@ -10,9 +10,9 @@ use crate::quiz::evidence::{Evidence, Receipt};
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let mut lost = Vec::new();
-    for (node, end) in &evidence.ends {
+    for (node, end) in super::distinct_ends(evidence) {
         match Export::read(&end.export) {
-            Ok(export) => check_node(evidence, *node, &export, &mut lost),
+            Ok(export) => check_node(evidence, node, &export, &mut lost),
             Err(why) => lost.push(format!("node {node}: {why}")),
         }
     }
@@ -29,9 +29,9 @@ fn check_node(evidence: &Evidence, node: u8, export: &Export, lost: &mut Vec<Str
             lost.push(format!("node {node} holds {held:?} for player {player} and {receipt:?}"));
         }
     }
-    let rows: Vec<PlayerId> = export.players.iter().map(|line| line.player).collect();
+    let rows: BTreeSet<PlayerId> = export.players.iter().map(|line| line.player).collect();
     let joined = evidence.players.iter().filter(|(_, seen)| seen.joined.is_some());
-    for (player, seen) in joined.filter(|(player, _)| !rows.contains(player)) {
+    for (player, seen) in joined.filter(|(player, _)| !rows.contains(*player)) {
         lost.push(format!("node {node} lacks player {player}, in since {:?}", seen.joined));
     }
 }
@@ -42,14 +42,14 @@ fn is_kept(held: &AnswerLine, receipt: &Receipt) -> bool {
         || (held.elapsed_ms == receipt.elapsed_ms && held.choices == receipt.choices)
 }
 
-/// Receipts for something that the player never chose; each player only ever has one choice.
+/// Receipts for something that the player never chose.
 fn liars(evidence: &Evidence) -> Vec<String> {
     let all = evidence.players.iter().flat_map(|(player, seen)| {
         seen.receipts.iter().map(move |receipt| (player, seen, receipt))
     });
     let lies = all.filter(|(_, seen, receipt)| {
         let chosen = seen.answered.get(&receipt.instance);
-        chosen.is_none_or(|choice| receipt.choices != [*choice])
+        chosen.is_none_or(|sent| receipt.choices.iter().any(|choice| sent >> choice & 1 == 0))
     });
     lies.map(|(player, _, receipt)| format!("player {player} never chose {receipt:?}")).collect()
 }

@@ -8,7 +8,7 @@ use node::service::view::{PhaseView, StageView};
 
 use super::check;
 use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Sighting, Unheld};
-use crate::quiz::plan::Plan;
+use crate::schedule::Schedule;
 
 const PLAYER: PlayerId = PlayerId(7);
 
@@ -31,7 +31,7 @@ fn sighting(node: u8, at_ms: u64, phase: PhaseView) -> Sighting {
 }
 
 fn export(answers: &[(u32, u64)]) -> Bytes {
-    let plan = Plan::draw(1);
+    let plan = Schedule::classic(1);
     let correct = plan.questions[0].correct == 0;
     let points: u64 = answers.iter().map(|(_, points)| points).sum();
     let (points, ms) = match correct {
@@ -55,12 +55,12 @@ fn export(answers: &[(u32, u64)]) -> Bytes {
 
 /// A run of one question and one player in which all went well.
 fn good() -> Evidence {
-    let plan = Plan::draw(1);
-    let closed_ms = 10_000 + plan.questions[0].open.as_millis() as u64 + 260;
+    let plan = Schedule::classic(1);
+    let closed_ms = 10_000 + plan.questions[0].open().as_millis() as u64 + 260;
     let notebook = Notebook::new(plan);
     notebook.player(PLAYER, |seen| {
         seen.joined = Some(Duration::from_secs(1));
-        seen.answered.insert(1, 0);
+        seen.answered.insert(1, 0b1);
         seen.receipts.push(receipt());
         seen.secrets.insert(1, Duration::from_secs(31));
     });
@@ -112,7 +112,7 @@ fn an_earlier_cell_keeps_a_receipt_and_a_later_one_does_not() {
 #[test]
 fn a_receipt_for_what_was_never_chosen_is_a_lie() {
     let lie = |evidence: &mut Evidence| {
-        evidence.players.get_mut(&PLAYER).unwrap().answered.insert(1, 1);
+        evidence.players.get_mut(&PLAYER).unwrap().answered.insert(1, 0b10);
     };
     assert_eq!(found(lie), ["receipts"]);
 }

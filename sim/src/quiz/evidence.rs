@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crdt_state::PlayerId;
-use node::service::view::StageView;
+use crdt_state::{LaneId, PlayerId};
+use node::service::view::{CommandRequest, StageView};
 
-use super::plan::Plan;
 use crate::clock;
+use crate::schedule::Schedule;
 
 /// All that was seen.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// What was drawn.
-    pub plan: Plan,
+    pub plan: Schedule,
     /// What each player saw.
     pub players: BTreeMap<PlayerId, PlayerEvidence>,
     /// What stages nodes showed, in the order of seeing.
@@ -31,6 +31,20 @@ pub struct Evidence {
     pub asked: u64,
     /// Each node at the end.
     pub ends: BTreeMap<u8, End>,
+    /// What nodes said of the completeness of a round, when they first said so.
+    pub results: Vec<ResultSeen>,
+    /// What hosts pressed where.
+    pub commands: Vec<(Duration, u8, CommandRequest)>,
+    /// What nodes raised an alarm about.
+    pub alarms: Vec<String>,
+    /// Nodes that had applied the same and did not hold the same.
+    pub split: Vec<String>,
+    /// Queues and memory beyond their bounds.
+    pub overgrown: Vec<String>,
+    /// Peers that were believed there and were not, or the other way round, at the end.
+    pub ghosts: Vec<String>,
+    /// Every entry of every lane that any node wrote, if the run keeps them.
+    pub entries: BTreeMap<(LaneId, u64), Bytes>,
     /// What did not come about in time.
     pub stuck: Vec<String>,
     /// Steps of the host that were told firm and undone later.
@@ -46,8 +60,8 @@ pub struct PlayerEvidence {
     pub joined: Option<Duration>,
     /// Every receipt that came.
     pub receipts: Vec<Receipt>,
-    /// What was answered, by instance.
-    pub answered: BTreeMap<u32, u8>,
+    /// What was answered, by instance: a bit for every option that was ever sent.
+    pub answered: BTreeMap<u32, u16>,
     /// Refusals that came, by their code.
     pub refused: BTreeMap<String, u64>,
     /// When what gives an instance's answer away first came.
@@ -92,6 +106,23 @@ pub struct Sighting {
     pub age_ms: Option<u64>,
 }
 
+/// How complete a node called a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultSeen {
+    /// When.
+    pub at: Duration,
+    /// The node.
+    pub node: u8,
+    /// Which run.
+    pub instance: u32,
+    /// `final`, `settled` or `partial`.
+    pub status: String,
+    /// How many answers it counted then.
+    pub answered: u64,
+    /// Firm receipts told before that it did not hold then.
+    pub missing: Vec<PlayerId>,
+}
+
 /// A node's absence.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
@@ -127,7 +158,7 @@ pub struct Notebook(Arc<Mutex<Evidence>>);
 
 impl Notebook {
     /// An empty notebook.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: Schedule) -> Self {
         Self(Arc::new(Mutex::new(Evidence::new(plan))))
     }
 
@@ -157,7 +188,7 @@ impl Notebook {
 }
 
 impl Evidence {
-    fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Schedule) -> Self {
         Self {
             plan,
             players: BTreeMap::new(),
@@ -166,6 +197,13 @@ impl Evidence {
             unheld: Vec::new(),
             asked: 0,
             ends: BTreeMap::new(),
+            results: Vec::new(),
+            commands: Vec::new(),
+            alarms: Vec::new(),
+            split: Vec::new(),
+            overgrown: Vec::new(),
+            ghosts: Vec::new(),
+            entries: BTreeMap::new(),
             stuck: Vec::new(),
             undone: Vec::new(),
             story: Vec::new(),

@@ -1,8 +1,9 @@
-//! What goes wrong, when the plan says so: one crash with a return from the disk, one cut.
+//! What goes wrong, as the schedule says; everything is mended when this returns.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crdt_state::EventId;
 use node::service::view::PhaseView;
@@ -10,9 +11,13 @@ use tokio::sync::watch;
 
 use super::evidence::{Notebook, Outage, now};
 use super::host::Place;
-use super::plan::{CrashPlan, CutPlan, CutShape, NODES, Plan, Victim};
 use super::watch::watch_node;
-use crate::cluster::{BootError, Cluster, boot};
+use crate::cluster::{BootError, Cluster, STORE, boot};
+use crate::disk::DiskTrouble;
+use crate::machine::Crash;
+use crate::schedule::{
+    Blow, CutShape, DiskFate, Fault, Planned, Schedule, Trouble, Victim, Weather,
+};
 use crate::world::World;
 
 pub(crate) struct Faults {
@@ -21,58 +26,167 @@ pub(crate) struct Faults {
     pub(crate) cluster: Rc<RefCell<Cluster>>,
     pub(crate) notebook: Notebook,
     pub(crate) place: watch::Receiver<Place>,
+    pub(crate) schedule: Schedule,
 }
 
 impl Faults {
     /// Lets everything go wrong and returns once all is mended.
     ///
     /// # Errors
-    /// If the crashed node does not come back.
-    pub(crate) async fn run(&self, plan: &Plan) -> Result<(), BootError> {
-        let (crashed, ()) = tokio::join!(self.crash(&plan.crash), self.cut(&plan.cut));
-        crashed
+    /// If a node does not come back.
+    pub(crate) async fn run(&self) -> Result<(), BootError> {
+        let all = self.schedule.faults.iter().map(|planned| self.one(planned));
+        for ended in futures_util::future::join_all(all).await {
+            ended?;
+        }
+        self.world.net().heal();
+        Ok(())
     }
 
-    async fn crash(&self, plan: &CrashPlan) -> Result<(), BootError> {
-        let Some(place) = self.opened(plan.instance).await else { return Ok(()) };
-        self.world.sleep(plan.after).await;
-        let number = match plan.victim {
+    async fn one(&self, planned: &Planned) -> Result<(), BootError> {
+        if self.opened(planned.instance).await.is_none() {
+            return Ok(());
+        }
+        self.world.sleep(Duration::from_millis(planned.after_ms)).await;
+        self.notebook.tell(planned.fault.to_string());
+        let lasts = Duration::from_millis(planned.lasts_ms);
+        match &planned.fault {
+            Fault::Crash { victims, how, disk } => self.crash(victims, *how, *disk, lasts).await?,
+            Fault::Join { node } => self.start(*node).await?,
+            Fault::Leave { node } => self.leave(*node),
+            lasting => self.disturb(lasting, lasts).await,
+        }
+        self.notebook.tell(format!("over: {}", planned.fault));
+        Ok(())
+    }
+
+    /// Faults that begin and end without a node's life ending.
+    async fn disturb(&self, fault: &Fault, lasts: Duration) {
+        match fault {
+            Fault::Pause { node } => {
+                // A life is frozen, and whoever lives there at the end is thawed.
+                self.world.node(*node).freeze();
+                self.world.sleep(lasts).await;
+                self.world.node(*node).thaw();
+            }
+            Fault::Cut { shape } => self.cut(shape, lasts).await,
+            Fault::Storm { one, other, weather } => {
+                self.set_link(*one, *other, *weather);
+                self.world.sleep(lasts).await;
+                self.set_link(*one, *other, self.schedule.weather);
+            }
+            Fault::Clock { node, jump_ms } => {
+                self.world.node(*node).set_skew_ns(jump_ms * 1_000_000);
+                self.world.sleep(lasts).await;
+                let skew_ms = self.schedule.skews_ms.get(usize::from(*node) - 1).copied();
+                self.world.node(*node).set_skew_ns(skew_ms.unwrap_or_default() * 1_000_000);
+            }
+            Fault::Disk { node, trouble } => {
+                let disk = match trouble {
+                    Trouble::Full => DiskTrouble::Full,
+                    Trouble::Failing => DiskTrouble::Failing,
+                    // Simulated disks take no time: a slow one is as good as any here.
+                    Trouble::Slow => DiskTrouble::None,
+                };
+                self.world.node(*node).set_disk_trouble(STORE, disk);
+                self.world.sleep(lasts).await;
+                self.world.node(*node).set_disk_trouble(STORE, DiskTrouble::None);
+            }
+            Fault::Crash { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
+        }
+    }
+
+    fn set_link(&self, one: u8, other: u8, weather: Weather) {
+        let (one, other) = (self.ip(one), self.ip(other));
+        self.world.net().set_link(one, other, weather.link());
+        self.world.net().set_link(other, one, weather.link());
+    }
+
+    async fn crash(
+        &self,
+        victims: &[Victim],
+        how: Blow,
+        disk: DiskFate,
+        down: Duration,
+    ) -> Result<(), BootError> {
+        let numbers: Vec<u8> = victims.iter().map(|victim| self.number(*victim)).collect();
+        let running = |number: &u8| self.cluster.borrow().node(*number).is_some();
+        let numbers: Vec<u8> = numbers.into_iter().filter(running).collect();
+        for number in &numbers {
+            self.end(*number, how);
+            if disk != DiskFate::Same {
+                // A disk that is replaced by an old copy has no copy here: it is empty.
+                self.world.node(*number).erase_disks();
+            }
+        }
+        self.world.sleep(down).await;
+        for number in numbers {
+            self.start(number).await?;
+        }
+        Ok(())
+    }
+
+    fn number(&self, victim: Victim) -> u8 {
+        match victim {
             Victim::Node(number) => number,
-            Victim::HostsNode => place.borrow().node,
+            Victim::HostsNode => self.place.borrow().node,
+        }
+    }
+
+    fn end(&self, number: u8, how: Blow) {
+        let how = match how {
+            Blow::Killed => Crash::Process,
+            Blow::PowerLost => Crash::Power,
         };
-        self.notebook.tell(format!("node {number} crashes: {:?}", plan.how));
-        self.cluster.borrow_mut().crash(number, plan.how);
+        self.notebook.tell(format!("node {number} crashes: {how:?}"));
+        self.cluster.borrow_mut().crash(number, how);
         let outage = Outage { node: number, from: now(), to: None };
         self.notebook.write(|evidence| evidence.outages.push(outage));
-        self.world.sleep(plan.down).await;
-        let running = boot(&self.world, number, &seeds(number)).await?;
+    }
+
+    async fn start(&self, number: u8) -> Result<(), BootError> {
+        let running = boot(&self.world, number, &seeds(&self.schedule, number)).await?;
         self.notebook.tell(format!("node {number} is back"));
         self.notebook.write(|evidence| {
-            evidence.outages.iter_mut().for_each(|outage| outage.to = Some(now()));
+            let over = evidence.outages.iter_mut().filter(|outage| outage.node == number);
+            over.filter(|outage| outage.to.is_none()).for_each(|outage| outage.to = Some(now()));
         });
         watch_node(&running, number, self.event, &self.notebook);
         self.cluster.borrow_mut().insert(number, running);
         Ok(())
     }
 
-    async fn cut(&self, plan: &CutPlan) {
-        if self.opened(plan.instance).await.is_none() {
-            return;
+    fn leave(&self, number: u8) {
+        if self.cluster.borrow().node(number).is_some() {
+            self.end(number, Blow::Killed);
         }
-        self.world.sleep(plan.after).await;
-        self.notebook.tell(format!("the network is cut: {}", plan.shape));
+    }
+
+    async fn cut(&self, shape: &CutShape, lasts: Duration) {
+        let CutShape::Flapping { node, period_ms } = shape else {
+            self.separate(shape, true);
+            self.world.sleep(lasts).await;
+            return self.separate(shape, false);
+        };
+        let (alone, period) = (CutShape::Alone(*node), Duration::from_millis(*period_ms));
+        let mut left = lasts;
+        while !left.is_zero() {
+            self.separate(&alone, true);
+            self.world.sleep(period.min(left)).await;
+            self.separate(&alone, false);
+            self.world.sleep(period.min(left)).await;
+            left = left.saturating_sub(2 * period);
+        }
+    }
+
+    fn separate(&self, shape: &CutShape, apart: bool) {
         let net = self.world.net();
-        match plan.shape {
-            CutShape::OneWay(from, to) => net.cut(self.ip(from), self.ip(to)),
-            CutShape::Alone(one) => {
-                let others = NODES.into_iter().filter(|node| *node != one);
-                let others: Vec<IpAddr> = others.map(|node| self.ip(node)).collect();
-                net.partition(&[self.ip(one)], &others);
+        for (from, to) in shape.paths(self.schedule.nodes_ever()) {
+            match apart {
+                true => net.cut(self.ip(from), self.ip(to)),
+                false => net.mend(self.ip(from), self.ip(to)),
             }
         }
-        self.world.sleep(plan.lasts).await;
-        net.heal();
-        self.notebook.tell("the network is whole again");
     }
 
     fn ip(&self, number: u8) -> IpAddr {
@@ -80,22 +194,22 @@ impl Faults {
     }
 
     /// Returns once the host has seen this instance open; nothing if the host is gone before.
-    async fn opened(&self, instance: u32) -> Option<watch::Receiver<Place>> {
+    async fn opened(&self, instance: u32) -> Option<()> {
         let mut place = self.place.clone();
         let is_open = |place: &Place| {
             place.stage.instance > instance
                 || (place.stage.instance == instance && place.stage.phase >= PhaseView::Open)
         };
         place.wait_for(is_open).await.ok()?;
-        Some(place)
+        Some(())
     }
 }
 
 /// Whom a node looks for first: the third knows the second only, so that gossip must tell it of
 /// the first.
-pub(crate) fn seeds(number: u8) -> Vec<u8> {
+pub(crate) fn seeds(schedule: &Schedule, number: u8) -> Vec<u8> {
     match number {
         3 => vec![2],
-        _ => NODES.into_iter().filter(|node| *node != number).collect(),
+        _ => schedule.first_nodes().filter(|node| *node != number).collect(),
     }
 }

@@ -9,9 +9,10 @@ pub mod evidence;
 mod faults;
 mod host;
 mod mqtt;
-pub mod plan;
 mod player;
 mod watch;
+
+pub(crate) use self::player::leaks;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,12 +27,12 @@ use tokio::time::Instant;
 use self::evidence::{End, Evidence, Notebook};
 use self::faults::{Faults, seeds};
 use self::host::{Host, Place, is_over};
-use self::plan::{NODES, PLAYERS, Plan};
 use self::player::{Ticket, play};
 use self::watch::{digest, watch_node, witness};
 use crate::cluster::{BootError, Cluster, boot};
 use crate::link::Link;
 use crate::mix::Draw;
+use crate::schedule::Schedule;
 use crate::spawn::Spawn;
 use crate::world::World;
 
@@ -72,11 +73,10 @@ pub enum Broken {
 ///
 /// # Errors
 /// If the cluster never stood.
-pub async fn quiz(world: World) -> Result<Evidence, Broken> {
-    let plan = Plan::draw(world.seed());
+pub async fn quiz(world: World, plan: Schedule) -> Result<Evidence, Broken> {
     let notebook = Notebook::new(plan.clone());
     set_weather(&world, &plan);
-    let cluster = form(&world).await?;
+    let cluster = form(&world, &plan).await?;
     let (imported, home) = import(&world, &cluster, &plan).await?;
     notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
     let quiz = Quiz { world, plan, notebook, cluster, event: imported.event };
@@ -95,23 +95,23 @@ pub async fn quiz(world: World) -> Result<Evidence, Broken> {
     Ok(quiz.notebook.read())
 }
 
-fn set_weather(world: &World, plan: &Plan) {
-    world.net().set_between_nodes(plan.link);
+fn set_weather(world: &World, plan: &Schedule) {
+    world.net().set_between_nodes(plan.weather.link());
     world.net().set_access(Link { loss: ACCESS_LOSS, ..Link::ACCESS });
     world.net().set_stream_patience(STREAM_PATIENCE);
-    for (number, skew_ms) in NODES.into_iter().zip(plan.skews_ms) {
+    for (number, skew_ms) in plan.first_nodes().zip(&plan.skews_ms) {
         world.node(number).set_skew_ns(skew_ms * 1_000_000);
     }
 }
 
 /// Starts the nodes and waits until each is linked with all others.
-async fn form(world: &World) -> Result<Rc<RefCell<Cluster>>, Broken> {
+async fn form(world: &World, plan: &Schedule) -> Result<Rc<RefCell<Cluster>>, Broken> {
     let mut cluster = Cluster::new(world.clone());
-    for number in NODES {
-        cluster.insert(number, boot(world, number, &seeds(number)).await?);
+    for number in plan.first_nodes() {
+        cluster.insert(number, boot(world, number, &seeds(plan, number)).await?);
     }
     let linked = |cluster: &Cluster| {
-        cluster.running().all(|(_, r)| r.node.network.peers().len() == NODES.len() - 1)
+        cluster.running().all(|(_, r)| r.node.network.peers().len() == usize::from(plan.nodes) - 1)
     };
     match within(FORM_MAX, || linked(&cluster)).await {
         true => Ok(Rc::new(RefCell::new(cluster))),
@@ -123,10 +123,10 @@ async fn form(world: &World) -> Result<Rc<RefCell<Cluster>>, Broken> {
 async fn import(
     world: &World,
     cluster: &RefCell<Cluster>,
-    plan: &Plan,
+    plan: &Schedule,
 ) -> Result<(Imported, u8), Broken> {
     let dice = Draw::new(world.seed(), &[u64::from_be_bytes(*b"the home")]);
-    let home = NODES[dice.up_to(0, NODES.len() as u64 - 1) as usize];
+    let home = 1 + dice.up_to(0, u64::from(plan.nodes) - 1) as u8;
     let at = cluster.borrow().node(home).ok_or(Broken::Unformed { what: "a node is gone" })?;
     let imported = at.hosts().import(&plan.show()).await.map_err(Broken::Refused)?;
     let carried = || cluster.borrow().running().all(|(_, r)| r.owner(imported.event).is_some());
@@ -149,7 +149,7 @@ async fn within(limit: Duration, holds: impl Fn() -> bool) -> bool {
 
 struct Quiz {
     world: World,
-    plan: Plan,
+    plan: Schedule,
     notebook: Notebook,
     cluster: Rc<RefCell<Cluster>>,
     event: EventId,
@@ -173,12 +173,14 @@ impl Quiz {
 
     /// Starts the players and waits until all have joined, or long enough.
     async fn let_players_in(&self, pin: &str, firm: &mpsc::Sender<evidence::Unheld>) {
-        for number in 1..=PLAYERS {
+        for number in 1..=self.plan.players as u16 {
             let life = self.world.player(number).boot();
             let ticket = Ticket {
                 seed: self.world.seed(),
                 number,
                 pin: pin.to_owned(),
+                nodes: self.plan.nodes,
+                habits: self.plan.habits,
                 notebook: self.notebook.clone(),
                 firm: firm.clone(),
             };
@@ -187,7 +189,7 @@ impl Quiz {
         let joined = |evidence: &mut Evidence| {
             evidence.players.values().filter(|player| player.joined.is_some()).count()
         };
-        within(JOIN_MAX, || self.notebook.write(joined) == usize::from(PLAYERS)).await;
+        within(JOIN_MAX, || self.notebook.write(joined) == self.plan.players as usize).await;
         self.notebook.tell(format!("{} players have joined", self.notebook.write(joined)));
     }
 
@@ -208,8 +210,9 @@ impl Quiz {
             cluster: self.cluster.clone(),
             notebook: self.notebook.clone(),
             place: places,
+            schedule: self.plan.clone(),
         };
-        let (mended, ()) = tokio::join!(faults.run(&self.plan), host.drive());
+        let (mended, ()) = tokio::join!(faults.run(), host.drive());
         mended?;
         self.agree().await;
         self.world.sleep(LINGER).await;

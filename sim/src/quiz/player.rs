@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::evidence::{Notebook, Receipt, Unheld, now};
 use super::mqtt::{Client, Packet, Version};
-use super::plan::{NODES, secret};
 use crate::cluster::{MQTT_PORT, address};
 use crate::machine::Life;
 use crate::mix::Draw;
+use crate::schedule::{Habits, secret};
 
 /// Without a packet for so long a player pings.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +38,8 @@ pub(crate) struct Ticket {
     pub(crate) seed: u64,
     pub(crate) number: u16,
     pub(crate) pin: String,
+    pub(crate) nodes: u8,
+    pub(crate) habits: Habits,
     pub(crate) notebook: Notebook,
     /// Firm receipts, for whoever asks the other nodes about them.
     pub(crate) firm: mpsc::Sender<Unheld>,
@@ -148,18 +150,18 @@ impl Player {
 
     /// The node of the next connection: one's own at first, then any.
     fn node(&self) -> u8 {
-        let count = NODES.len() as u64;
+        let count = u64::from(self.ticket.nodes);
         let at = match self.moves {
             0 => u64::from(self.ticket.number) % count,
             _ => self.dice(self.moves).up_to(die::NODE, count - 1),
         };
-        NODES[at as usize]
+        1 + at as u8
     }
 
     /// How long this connection is kept; for ever by most.
     fn stays(&self) -> Option<Duration> {
         let dice = self.dice(self.moves);
-        (dice.unit(die::ROAMS) < 0.2)
+        (dice.unit(die::ROAMS) < self.ticket.habits.roaming)
             .then(|| Duration::from_millis(1_000 + dice.up_to(die::STAYS, 8_000)))
     }
 
@@ -249,7 +251,9 @@ impl Player {
         let (instance, choice) = (answer.instance, answer.choice);
         let payload = json!({ "token": token, "instance": instance, "choices": [choice] });
         let topic = format!("answer/{:02x}", self.id.slot());
-        self.ticket.notebook.player(self.id, |seen| seen.answered.insert(instance, choice));
+        self.ticket.notebook.player(self.id, |seen| {
+            *seen.answered.entry(instance).or_default() |= 1 << choice;
+        });
         self.publish(client, &topic, &payload.to_string(), About::Answer(instance)).await
     }
 
@@ -414,7 +418,7 @@ const LATE_MS: u64 = 300;
 const MOST_QUESTIONS: u32 = 4;
 
 /// What a live state says before its own phase allows it.
-fn leaks(live: &LiveView) -> Vec<String> {
+pub(crate) fn leaks(live: &LiveView) -> Vec<String> {
     let phase = live.stage.phase;
     let mut leaks = Vec::new();
     if live.reveal.is_some() && phase < PhaseView::Reveal {

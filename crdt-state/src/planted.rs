@@ -1,0 +1,123 @@
+//! Bugs on purpose, which the simulator must find.
+//!
+//! A simulator that finds nothing proves nothing. Each bug is one line where a rule is kept, dormant
+//! unless its thread has planted it. The feature `planted` belongs to tests; without it
+//! [`is_planted`] is a constant `false` and nothing of this is in what ships.
+
+/// A bug that can be planted, each a mistake that somebody could make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// Entries beyond a gap are acknowledged as if they had been applied.
+    AckPastGap,
+    /// A receipt is firm as soon as its own node holds the answer.
+    EarlyReceipt,
+    /// A receipt is firm when the entry before its own has its level.
+    ReceiptOfEntryBefore,
+    /// A snapshot's vector names one more entry than the snapshot holds.
+    SnapshotClaimsTooMuch,
+    /// What a peer holds is still counted on after it is gone.
+    PeerNeverGone,
+    /// What is lacking is not asked for.
+    RepairForgotten,
+    /// Entries are applied before those that come before them.
+    GapApplied,
+    /// The age of an opening is forgotten on its way, so that every node starts its own clock.
+    AgeForgotten,
+    /// Of two answers of a player the later one is held.
+    LaterAnswerHeld,
+    /// Of two answers of a player the one that came first to a node is held there.
+    FirstComeHeld,
+    /// A stage is what was written last, not the largest.
+    StageOverwritten,
+    /// A round's length is the smallest that anybody wants.
+    DeadlineByMinimum,
+    /// A seal holds before the answers that it names have arrived.
+    SealWithoutAnswers,
+    /// A result is final when one origin has sealed it.
+    FinalByOne,
+    /// A result is settled whoever is missing.
+    SettledByMinority,
+    /// Answers after the deadline are taken.
+    LateAccepted,
+    /// A repeated answer is acknowledged as it was sent and not as it is held.
+    DuplicateAsSent,
+    /// A score grows with every row of its player.
+    ScoreByRow,
+    /// A tally counts rows and not players.
+    TallyByRow,
+    /// Equals get different ranks.
+    TiesNotShared,
+    /// The faster of two with equal points is not ahead.
+    TieBreakForgotten,
+    /// Points are rounded down.
+    PointsRoundedDown,
+    /// The correct answer is shown with the close.
+    EarlyReveal,
+    /// Tallies are shown while answers are taken.
+    EarlyTallies,
+    /// Players see a running count.
+    RunningCount,
+    /// Only the first of the directors closes a round.
+    CloseLeftToOthers,
+    /// A node that comes back takes answers before it has caught up.
+    FenceForgotten,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 27] = [
+        Bug::AckPastGap,
+        Bug::EarlyReceipt,
+        Bug::ReceiptOfEntryBefore,
+        Bug::SnapshotClaimsTooMuch,
+        Bug::PeerNeverGone,
+        Bug::RepairForgotten,
+        Bug::GapApplied,
+        Bug::AgeForgotten,
+        Bug::LaterAnswerHeld,
+        Bug::FirstComeHeld,
+        Bug::StageOverwritten,
+        Bug::DeadlineByMinimum,
+        Bug::SealWithoutAnswers,
+        Bug::FinalByOne,
+        Bug::SettledByMinority,
+        Bug::LateAccepted,
+        Bug::DuplicateAsSent,
+        Bug::ScoreByRow,
+        Bug::TallyByRow,
+        Bug::TiesNotShared,
+        Bug::TieBreakForgotten,
+        Bug::PointsRoundedDown,
+        Bug::EarlyReveal,
+        Bug::EarlyTallies,
+        Bug::RunningCount,
+        Bug::CloseLeftToOthers,
+        Bug::FenceForgotten,
+    ];
+}
+
+#[cfg(feature = "planted")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, or pulls it out.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this thread runs with that bug.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this thread runs with that bug: never, without the feature.
+#[cfg(not(feature = "planted"))]
+#[inline]
+#[must_use]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,28 @@
+//! Seals are honest: what a node calls `final` never changes, and neither `final` nor `settled` is
+//! said while an answer with a firm receipt is not counted.
+
+use std::collections::BTreeMap;
+
+use super::export::Export;
+use crate::quiz::evidence::Evidence;
+
+pub(super) fn check(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    let complete = evidence.results.iter().filter(|seen| seen.status != "partial");
+    for seen in complete.filter(|seen| !seen.missing.is_empty()) {
+        found.push(format!("{seen:?} does not count firm receipts"));
+    }
+    let Some(end) = evidence.ends.values().next() else { return found };
+    let Ok(export) = Export::read(&end.export) else { return found };
+    let mut answered: BTreeMap<u32, u64> = BTreeMap::new();
+    for answer in &export.answers {
+        *answered.entry(answer.instance).or_default() += 1;
+    }
+    for seen in evidence.results.iter().filter(|seen| seen.status == "final") {
+        let last = answered.get(&seen.instance).copied().unwrap_or_default();
+        if last != seen.answered {
+            found.push(format!("{seen:?} was final and has {last} answers in the end"));
+        }
+    }
+    found
+}

@@ -1,0 +1,230 @@
+//! What goes wrong, as the schedule says, and how all is mended at the end.
+
+use ::node::service::view::{PhaseView, StageView};
+
+use super::player::SILENCE_MAX;
+use super::queue::Event;
+use super::world::World;
+use crate::mix::Draw;
+use crate::quiz::evidence::Outage;
+use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Trouble, Victim};
+
+/// How long a peer that says nothing is believed there: the idle time-out of a connection.
+const SILENT_PEER_MS: u64 = 3_500;
+/// How long a peer that is back takes to be found: a redial.
+const RETURN_MS: u64 = 1_200;
+/// All cuts and storms are over: the longest redial.
+const MENDED_MS: u64 = 2_000;
+
+impl World {
+    /// Faults of this stage's instance, and of those before, begin.
+    pub(super) fn begin_faults(&mut self, stage: StageView) {
+        let schedule = self.schedule.clone();
+        for (index, planned) in schedule.faults.iter().enumerate() {
+            let phase = if planned.instance == 0 { PhaseView::Lobby } else { PhaseView::Open };
+            let from = StageView { instance: planned.instance, phase };
+            if stage >= from && !std::mem::replace(&mut self.faults_begun[index], true) {
+                let at = self.now + planned.after_ms;
+                self.queue.push(at, Event::Fault { index: index as u16, step: 0 });
+            }
+        }
+    }
+
+    pub(super) fn fault(&mut self, index: u16, step: u32) {
+        let schedule = self.schedule.clone();
+        let planned = &schedule.faults[usize::from(index)];
+        if step == 0 {
+            self.tell(planned.fault.to_string());
+        }
+        let again = match &planned.fault {
+            Fault::Cut { shape: CutShape::Flapping { node, period_ms } } => {
+                self.flap(*node, *period_ms, planned.lasts_ms, step)
+            }
+            _ if step == 0 => self.begin_fault(index, planned),
+            _ => {
+                self.end_fault(index, planned);
+                None
+            }
+        };
+        match again {
+            Some(after) => {
+                self.queue.push(self.now + after, Event::Fault { index, step: step + 1 });
+            }
+            None => {
+                self.tell(format!("over: {}", planned.fault));
+                self.faults_left -= 1;
+                self.end_when_over();
+            }
+        }
+    }
+
+    /// Begins a fault and says after how long it ends, if it does.
+    fn begin_fault(&mut self, index: u16, planned: &Planned) -> Option<u64> {
+        match &planned.fault {
+            Fault::Crash { victims, how, disk } => {
+                for number in self.victims(victims) {
+                    self.crash(number, *how);
+                    self.down.push((index, number));
+                    self.spoil(number, *disk);
+                }
+            }
+            Fault::Pause { node } => self.stop(*node),
+            Fault::Cut { shape } => self.separate(shape, true),
+            Fault::Storm { one, other, weather } => {
+                self.storms.insert((*one.min(other), *one.max(other)), *weather);
+            }
+            // No core reads a wall clock: a fault of wire fidelity, kept for its time.
+            Fault::Clock { .. } => {}
+            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, true),
+            Fault::Join { node } => {
+                self.boot(*node);
+                self.stir(*node, RETURN_MS);
+                return None;
+            }
+            Fault::Leave { node } => {
+                if self.nodes[usize::from(*node)].life.is_some() {
+                    self.crash(*node, Blow::Killed);
+                }
+                self.node(*node).is_gone = true;
+                return None;
+            }
+        }
+        Some(planned.lasts_ms)
+    }
+
+    fn end_fault(&mut self, index: u16, planned: &Planned) {
+        match &planned.fault {
+            Fault::Crash { .. } => {
+                let (mine, others) = self.down.iter().partition(|(by, _)| *by == index);
+                self.down = others;
+                let mine: Vec<(u16, u8)> = mine;
+                for (_, number) in mine {
+                    self.come_back(number);
+                }
+            }
+            Fault::Pause { node } => self.go_on(*node),
+            Fault::Cut { shape } => self.separate(shape, false),
+            Fault::Storm { one, other, .. } => {
+                self.storms.remove(&(*one.min(other), *one.max(other)));
+            }
+            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, false),
+            Fault::Clock { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
+        }
+    }
+
+    fn victims(&self, victims: &[Victim]) -> Vec<u8> {
+        let number = |victim: &Victim| match victim {
+            Victim::Node(number) => *number,
+            Victim::HostsNode => self.hosts_node(),
+        };
+        let lives = |number: &u8| self.nodes[usize::from(*number)].life.is_some();
+        victims.iter().map(number).filter(lives).collect()
+    }
+
+    fn crash(&mut self, number: u8, how: Blow) {
+        let (now, seed) = (self.now, self.schedule.seed);
+        self.trace.note("machine crashes", super::world::ip(number), how as u64);
+        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        let node = self.node(number);
+        node.life = None;
+        match how {
+            Blow::Killed => node.disk.lose_process(now),
+            Blow::PowerLost => {
+                let lives = node.lives.into();
+                node.disk.lose_power(now, Draw::new(seed, &[POWER, number.into(), lives]));
+            }
+        }
+        // A killed process resets its players' streams at once; a dead machine says nothing.
+        let silence = if how == Blow::Killed { 1 } else { SILENCE_MAX };
+        for player in self.node(number).players.clone() {
+            self.disconnect(player, silence);
+        }
+        self.stir(number, SILENT_PEER_MS);
+    }
+
+    fn spoil(&mut self, number: u8, fate: DiskFate) {
+        let now = self.now;
+        match fate {
+            DiskFate::Same => {}
+            DiskFate::Lost => self.node(number).disk.erase(),
+            DiskFate::Stale => self.node(number).disk.rewind(now),
+        }
+    }
+
+    fn come_back(&mut self, number: u8) {
+        if self.nodes[usize::from(number)].is_gone {
+            return;
+        }
+        self.boot(number);
+        let now = self.at();
+        let over = self.evidence.outages.iter_mut().filter(|outage| outage.node == number);
+        over.filter(|outage| outage.to.is_none()).for_each(|outage| outage.to = Some(now));
+        self.tell(format!("node {number} is back"));
+        self.stir(number, RETURN_MS);
+    }
+
+    fn stop(&mut self, number: u8) {
+        let Some(life) = &mut self.node(number).life else { return };
+        life.stopped.get_or_insert_default();
+        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        self.stir(number, SILENT_PEER_MS);
+    }
+
+    /// The process goes on, and finds what has waited for it.
+    fn go_on(&mut self, number: u8) {
+        let now = self.at();
+        let Some(life) = &mut self.node(number).life else { return };
+        let Some(waiting) = life.stopped.take() else { return };
+        life.wake = None;
+        let over = self.evidence.outages.iter_mut().filter(|outage| outage.node == number);
+        over.filter(|outage| outage.to.is_none()).for_each(|outage| outage.to = Some(now));
+        for input in waiting {
+            self.input(number, input);
+        }
+        self.input(number, ::node::engine::Input::Timeout);
+        self.stir(number, RETURN_MS);
+    }
+
+    fn trouble(&mut self, number: u8, trouble: Trouble, begins: bool) {
+        let disk = &mut self.node(number).disk;
+        match trouble {
+            Trouble::Full | Trouble::Failing => disk.is_full = begins,
+            Trouble::Slow => disk.is_slow = begins,
+        }
+    }
+
+    fn separate(&mut self, shape: &CutShape, apart: bool) {
+        let most_ms = if apart { SILENT_PEER_MS } else { RETURN_MS };
+        for (from, to) in shape.paths(self.nodes.len() as u8 - 1) {
+            let cuts = self.cuts.entry((from, to)).or_default();
+            *cuts = if apart { *cuts + 1 } else { cuts.saturating_sub(1) };
+            self.stir_pair(from, to, most_ms);
+        }
+    }
+
+    fn flap(&mut self, node: u8, period_ms: u64, lasts_ms: u64, step: u32) -> Option<u64> {
+        let apart = step.is_multiple_of(2);
+        self.separate(&CutShape::Alone(node), apart);
+        let over = u64::from(step) * period_ms >= lasts_ms && !apart;
+        (!over).then_some(period_ms)
+    }
+
+    /// Once the show is over and nothing is wrong any more, all nodes have to agree.
+    pub(super) fn end_when_over(&mut self) {
+        let done = self.hosts.iter().all(|host| host.is_done);
+        if !done || self.faults_left > 0 && self.faults_begun.iter().all(|begun| *begun) {
+            return;
+        }
+        if self.ended_at.is_none() {
+            self.tell("all is mended");
+            self.ended_at = Some(self.now);
+            for number in self.alive() {
+                self.stir(number, MENDED_MS);
+            }
+            self.queue.push(self.now + 200, Event::Compare);
+        }
+    }
+}
+
+/// The name of the dice of lost power.
+const POWER: u64 = u64::from_be_bytes(*b"no power");

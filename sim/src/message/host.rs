@@ -1,0 +1,230 @@
+//! Hosts: drive the show from one node after the other, as their pages would.
+//!
+//! A host remembers the newest stage that any node has shown and acts only at a node that has
+//! reached it. If for a while none does, the step that led there is lost; that is allowed only for
+//! a step that was told provisional.
+
+use ::node::engine::{Input, Reply};
+use ::node::service::view::{Command, CommandRequest, PhaseView, StageView};
+
+use super::player::{About, joins_take_most};
+use super::queue::{Event, Tick};
+use super::world::World;
+use crate::mix::Draw;
+
+/// A host looks again after this.
+const GLANCE: Tick = 50;
+/// A command that takes longer is given again elsewhere: three times what a node waits.
+const COMMAND_MAX: Tick = 3_000;
+/// A stage that no node shows for so long is lost.
+const LOST_AFTER: Tick = 3_000;
+/// Between two steps at least, and how much longer at most.
+const PACE_MS: (u64, u64) = (150, 250);
+/// The whole show takes less than this even if everything goes wrong.
+const SHOW_MAX: Tick = 120_000;
+/// In one of so many glances at an open round a hasty host meddles.
+const MEDDLES: f64 = 0.02;
+
+pub(super) struct Host {
+    seen: StageView,
+    firm: bool,
+    reached: Tick,
+    glances: u64,
+    /// What was asked, where, and when.
+    pending: Option<(u64, u8, Tick)>,
+    /// What is about to be pressed where.
+    press: Option<(u8, StageView, Command)>,
+    pub(super) is_done: bool,
+    began: bool,
+}
+
+impl World {
+    /// The show is made at a node, and hosts begin.
+    pub(super) fn create(&mut self) {
+        let dice = Draw::new(self.schedule.seed, &[u64::from_be_bytes(*b"the home")]);
+        let home = 1 + dice.up_to(0, u64::from(self.schedule.nodes) - 1) as u8;
+        let show = ::node::show::parse(&self.schedule.show());
+        let script = show.expect("schedules are checked when they are read or drawn");
+        let ticket = self.ticket(About::Create);
+        self.input(home, Input::Create { ticket, script });
+        let seen = StageView { instance: 0, phase: PhaseView::Draft };
+        for number in 0..self.schedule.habits.hosts.max(1) {
+            self.hosts.push(Host {
+                seen,
+                firm: false,
+                reached: 0,
+                glances: 0,
+                pending: None,
+                press: None,
+                is_done: false,
+                began: false,
+            });
+            self.queue.push(300 + u64::from(number) * 17, Event::Host { number });
+        }
+    }
+
+    pub(super) fn host(&mut self, number: u8) {
+        let again = self.glance(number);
+        match again {
+            Some(again) => self.queue.push(self.now + again, Event::Host { number }),
+            None => {
+                self.hosts[usize::from(number)].is_done = true;
+                self.end_when_over();
+            }
+        }
+    }
+
+    /// What a host does now, and when it looks again; nothing once it is gone.
+    fn glance(&mut self, number: u8) -> Option<Tick> {
+        let now = self.now;
+        let vanishes = self.schedule.habits.vanishes.filter(|_| number == 0);
+        let host = &mut self.hosts[usize::from(number)];
+        host.glances += 1;
+        let gone = vanishes
+            .is_some_and(|at| host.seen >= StageView { instance: at, phase: PhaseView::Open });
+        if gone || is_over(host.seen) {
+            return None;
+        }
+        if now >= SHOW_MAX + self.joins_take() {
+            let what = format!(
+                "the show stands at {:?} {now} ms after its start",
+                self.hosts[usize::from(number)].seen
+            );
+            self.evidence.stuck.push(what);
+            return None;
+        }
+        let host = &mut self.hosts[usize::from(number)];
+        if let Some((_, _, since)) = host.pending {
+            host.pending = host.pending.filter(|_| now < since + COMMAND_MAX);
+            return Some(GLANCE);
+        }
+        if let Some((node, expected, command)) = host.press.take() {
+            self.command(number, node, expected, command);
+            return Some(GLANCE);
+        }
+        Some(self.look_around(number))
+    }
+
+    fn look_around(&mut self, number: u8) -> Tick {
+        let now = self.now;
+        let host = &self.hosts[usize::from(number)];
+        let dice = Draw::new(self.schedule.seed, &[HOST, number.into(), host.glances]);
+        let Some((node, stage)) = self.choose(dice, host.seen) else {
+            if now >= host.reached + LOST_AFTER {
+                self.fall_back(number);
+            }
+            return GLANCE;
+        };
+        let host = &mut self.hosts[usize::from(number)];
+        host.reached = now;
+        host.firm &= stage == host.seen;
+        host.seen = stage;
+        self.begin_faults(stage);
+        if !self.may_begin(number, stage) {
+            return GLANCE;
+        }
+        let hasty = self.schedule.habits.hasty && dice.unit(2) < MEDDLES;
+        let command = match stage.phase {
+            PhaseView::Open if hasty => {
+                Some(if dice.unit(3) < 0.5 { Command::Close } else { Command::Extend })
+            }
+            _ => command_at(stage),
+        };
+        let Some(command) = command else { return GLANCE };
+        self.hosts[usize::from(number)].press = Some((node, stage, command));
+        PACE_MS.0 + dice.up_to(1, PACE_MS.1)
+    }
+
+    /// The first question waits for the players.
+    fn may_begin(&mut self, number: u8, stage: StageView) -> bool {
+        let most = joins_take_most(self.joins_take());
+        let waits = stage.phase == PhaseView::Lobby && !self.hosts[usize::from(number)].began;
+        let done = !waits || self.are_in() == self.schedule.players as usize || self.at() > most;
+        if waits && done {
+            let joined = self.are_in();
+            self.hosts[usize::from(number)].began = true;
+            self.tell(format!("{joined} players have joined"));
+        }
+        done
+    }
+
+    /// One of the nodes that have reached this stage, and what it shows.
+    fn choose(&self, dice: Draw, seen: StageView) -> Option<(u8, StageView)> {
+        let mut places = self.places();
+        places.retain(|(_, stage)| *stage >= seen);
+        let last = places.len().checked_sub(1)?;
+        Some(places[dice.up_to(0, last as u64) as usize])
+    }
+
+    fn places(&self) -> Vec<(u8, StageView)> {
+        let shown = |number: u8| {
+            let node = &self.nodes[usize::from(number)];
+            Some((number, node.life.as_ref().filter(|_| node.is_up())?.shown?))
+        };
+        (1..self.nodes.len() as u8).filter_map(shown).collect()
+    }
+
+    /// Goes on from what there is.
+    fn fall_back(&mut self, number: u8) {
+        let newest = self.places().into_iter().map(|(_, stage)| stage).max();
+        let host = &mut self.hosts[usize::from(number)];
+        let (seen, firm) = (host.seen, host.firm);
+        host.seen = newest.unwrap_or(seen);
+        host.reached = self.now;
+        self.tell(format!("{seen:?} was lost, host {number} goes on from {newest:?}"));
+        if firm {
+            self.evidence.undone.push(format!("{seen:?} was told firm and is shown by nobody"));
+        }
+    }
+
+    fn command(&mut self, number: u8, node: u8, expected: StageView, command: Command) {
+        if !self.nodes[usize::from(node)].is_up() {
+            return;
+        }
+        let ticket = self.ticket(About::Command(number));
+        self.hosts[usize::from(number)].pending = Some((ticket, node, self.now));
+        let ms = (command == Command::Extend).then_some(700);
+        let request = CommandRequest { command, expected, ms };
+        self.evidence.commands.push((self.at(), node, request.clone()));
+        self.input(node, Input::Command { ticket, request });
+    }
+
+    pub(super) fn on_command_reply(&mut self, number: u8, ticket: u64, reply: Reply) {
+        let host = &mut self.hosts[usize::from(number)];
+        let Some((_, node, _)) = host.pending.take_if(|(asked, ..)| *asked == ticket) else {
+            return;
+        };
+        let Reply::Commanded(reply) = reply else { return };
+        let from = host.seen;
+        (host.seen, host.firm) = (reply.stage, reply.level == "firm");
+        let to = reply.stage;
+        self.tell(format!("host {number} at node {node} from {from:?} to {to:?}, {}", reply.level));
+    }
+
+    /// The node that the first host would be at.
+    pub(super) fn hosts_node(&self) -> u8 {
+        let pending = self.hosts[0].pending.map(|(_, node, _)| node);
+        let pressed = self.hosts[0].press.map(|(node, ..)| node);
+        pending.or(pressed).unwrap_or(1)
+    }
+}
+
+/// The name of hosts' dice.
+const HOST: u64 = u64::from_be_bytes(*b"the host");
+
+pub(super) fn is_over(stage: StageView) -> bool {
+    matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
+}
+
+/// What a host does at a stage; while a round is open it waits for the deadline.
+fn command_at(stage: StageView) -> Option<Command> {
+    match stage.phase {
+        PhaseView::Draft => Some(Command::Lobby),
+        PhaseView::Lobby | PhaseView::Board => Some(Command::Next),
+        PhaseView::Intro => Some(Command::Open),
+        PhaseView::Closed => Some(Command::Tallies),
+        PhaseView::Tallies => Some(Command::Reveal),
+        PhaseView::Reveal => Some(Command::Leaderboard),
+        PhaseView::Open | PhaseView::Ended | PhaseView::Aborted => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! Message fidelity: the cores of nodes (engine, director, replica) driven straight from a virtual
+//! event queue. No runtime, no TLS, no sockets: many nodes, a million players, many seeds.
+//!
+//! The same schedule, the same evidence, the same checkers and the same trace as in wire fidelity.
+//! What the model leaves out is what the wire is for: QUIC's own repair, chitchat's failure
+//! detector, MQTT, redb. Here a message that is lost stays lost, and membership is a delay after
+//! which each side notices what has become of the other.
+//!
+//! Invariants: a run is a function of its schedule; time goes in ticks of a millisecond, as under
+//! tokio's timers; whatever reaches a node within a tick is one turn of its core.
+
+mod disk;
+mod faults;
+mod host;
+mod node;
+mod player;
+mod queue;
+mod watch;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock;
+use crate::ownership::Strays;
+use crate::pulse::Panic;
+use crate::quiz::evidence::Evidence;
+use crate::run::{Options, Outcome, RunError};
+use crate::schedule::Schedule;
+use crate::trace::Trace;
+
+use self::world::World;
+
+/// Runs a schedule and returns what was seen.
+///
+/// # Errors
+/// If a core panics, or the trace cannot be written.
+pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, RunError> {
+    let began = Instant::now();
+    let seed = schedule.seed;
+    let trace = Trace::new(options.sink);
+    let simulated = catch_unwind(AssertUnwindSafe(|| {
+        clock::drive(Some(0));
+        let mut world = World::new(Arc::new(schedule), trace.clone());
+        world.run();
+        world.finish()
+    }));
+    let at_ns = clock::virtual_ns();
+    clock::drive(None);
+    let evidence = simulated.map_err(|why| {
+        let text = why.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| why.downcast_ref::<&str>().map(ToString::to_string));
+        let message = text.unwrap_or_else(|| "a panic without words".to_owned());
+        RunError::Panicked { seed, first: Panic { at_ns, message } }
+    })?;
+    trace.close().map_err(|why| RunError::Io { seed, why })?;
+    let (value, net) = evidence;
+    Ok(Outcome {
+        seed,
+        trace_hash: trace.hash(),
+        trace_lines: trace.lines(),
+        virtual_time: std::time::Duration::from_nanos(at_ns),
+        real_time: began.elapsed(),
+        net,
+        entropy_reads: 0,
+        strays: Strays::new(),
+        value,
+    })
+}

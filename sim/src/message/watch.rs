@@ -1,0 +1,244 @@
+//! Watching nodes: the stages they show, what their players are shown with it, what they say of
+//! results, what they keep; and at the end whether all agree.
+
+use std::collections::BTreeMap;
+
+use ::node::service::view::{LiveView, PhaseView, StageView};
+use crdt_state::PlayerId;
+
+use super::host::is_over;
+use super::queue::{Event, Tick};
+use super::world::{PIN, World, ip};
+use crate::quiz::evidence::{End, PlayerEvidence, ResultSeen, Sighting};
+use crate::quiz::leaks;
+use crate::schedule::secret;
+
+/// How often everything is looked at.
+const WATCH_EVERY: Tick = 250;
+/// Digests are compared once in so many of these.
+const DIGEST_EVERY: Tick = 1_000;
+/// How often nodes are compared at the end.
+const COMPARE_EVERY: Tick = 100;
+/// How long all may take to agree once everything is mended: three times the longest redial.
+const AGREE_MAX: Tick = 15_000;
+
+impl World {
+    /// Notices what a node shows after a turn.
+    pub(super) fn show(&mut self, number: u8) {
+        let (now, at) = (self.now, self.at());
+        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
+        let stage = ::node::engine::stage_view(life.core.state().stage());
+        if life.core.state().script().is_none() || life.shown == Some(stage) {
+            return;
+        }
+        life.shown = Some(stage);
+        let mono = life.mono(now);
+        let screen = life.core.screen_view(mono, PIN);
+        let live = life.core.player_view(screen);
+        let left = live.remaining_ms.unwrap_or_default();
+        let is_open = stage.phase == PhaseView::Open;
+        life.open = is_open.then_some((stage.instance, now + left));
+        let (life, age_ms) = (life.number.into(), live.age_ms);
+        self.evidence.sightings.push(Sighting { at, node: number, life, stage, age_ms });
+        let word = u64::from(stage.instance) << 8 | stage.phase as u64;
+        self.trace.note("stage", ip(number), word);
+        self.show_players(number, &live);
+    }
+
+    /// All players of a node are shown the same.
+    fn show_players(&mut self, number: u8, live: &LiveView) {
+        let at = self.at();
+        let players = self.nodes[usize::from(number)].players.clone();
+        if let Some(first) = players.first() {
+            let seen = &mut self.seen[*first as usize - 1];
+            seen.leaks.extend(leaks(live));
+            note_secrets(seen, live, at);
+        }
+        if live.stage.phase == PhaseView::Open {
+            for player in players {
+                self.look(player);
+            }
+        }
+    }
+
+    pub(super) fn watch(&mut self) {
+        for number in self.alive() {
+            self.watch_result(number);
+            self.watch_bounds(number);
+        }
+        if self.now % DIGEST_EVERY < WATCH_EVERY {
+            self.watch_digests();
+        }
+        self.queue.push(self.now + WATCH_EVERY, Event::Watch);
+    }
+
+    /// Nodes that have applied the same hold the same.
+    fn watch_digests(&mut self) {
+        let mut known: BTreeMap<Vec<(crdt_state::LaneId, u64)>, (u8, u64)> = BTreeMap::new();
+        let mut split = Vec::new();
+        for number in self.alive() {
+            let Some(life) = &self.nodes[usize::from(number)].life else { continue };
+            let heads = life.core.heads().dots.iter().map(|(id, head)| (*id, *head)).collect();
+            let digest = life.core.digest();
+            let (other, first) = *known.entry(heads).or_insert((number, digest));
+            if first != digest {
+                split.push(format!(
+                    "nodes {other} and {number} have applied the same and differ at {:?}",
+                    self.at()
+                ));
+            }
+            self.trace.note("digest", ip(number), digest);
+        }
+        self.evidence.split.extend(split);
+    }
+
+    fn watch_bounds(&mut self, number: u8) {
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
+        let replica = life.core.replica();
+        let bounds = [
+            ("bytes of tails", replica.tail_bytes(), 64 << 20),
+            ("receipts that wait", replica.receipts_waiting(), 1_000_000),
+        ];
+        for (what, size, most) in bounds {
+            if size > most {
+                let grown = format!("node {number} holds {size} {what} at {:?}", self.at());
+                self.evidence.overgrown.push(grown);
+            }
+        }
+    }
+
+    /// Notes how complete a node calls the newest result, when that changes.
+    fn watch_result(&mut self, number: u8) {
+        let (now, at) = (self.now, self.at());
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
+        let Some(shown) = life.shown.filter(|shown| {
+            shown.phase > PhaseView::Open
+                && life.result.as_ref().is_none_or(|(instance, status)| {
+                    *instance != shown.instance || status != "final"
+                })
+        }) else {
+            return;
+        };
+        let live = life.core.screen_view(life.mono(now), PIN);
+        let Some(result) = live.result else { return };
+        let instance = if is_over(shown) {
+            life.core.state().instances().last().map_or(0, |(i, _)| i)
+        } else {
+            shown.instance
+        };
+        let told = Some((shown.instance, result.status.clone()));
+        if life.result == told {
+            return;
+        }
+        let missing = match result.status.as_str() {
+            "settled" | "final" => self.uncounted(number, instance),
+            _ => Vec::new(),
+        };
+        let answered = life.core.state().answered(instance);
+        let status = result.status;
+        self.evidence.results.push(ResultSeen {
+            at,
+            node: number,
+            instance,
+            status,
+            answered,
+            missing,
+        });
+        if let Some(life) = &mut self.nodes[usize::from(number)].life {
+            life.result = told;
+        }
+    }
+
+    /// The players whose firm receipts a node does not count.
+    fn uncounted(&self, number: u8, instance: u32) -> Vec<PlayerId> {
+        let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
+        let state = life.core.state();
+        let is_told = |seen: &PlayerEvidence| {
+            seen.receipts.iter().any(|receipt| receipt.firm && receipt.instance == instance)
+        };
+        let told = self.players.iter().zip(&self.seen).filter(|(_, seen)| is_told(seen));
+        let missing = told
+            .filter(|(player, _)| state.held(instance, state.players.rows_of(player.id)).is_none());
+        missing.map(|(player, _)| player.id).collect()
+    }
+
+    /// Whether all nodes are at the end and hold the same; after long enough it is written down in
+    /// any case.
+    pub(super) fn compare(&mut self) {
+        let ended = self.ended_at.unwrap_or_default();
+        let agreed = self.do_agree();
+        if agreed || self.now >= ended + AGREE_MAX {
+            self.tell(if agreed { "all nodes agree" } else { "the nodes do not agree" });
+            self.write_ends(agreed);
+            self.is_over = true;
+        } else {
+            self.queue.push(self.now + COMPARE_EVERY, Event::Compare);
+        }
+    }
+
+    fn do_agree(&self) -> bool {
+        let alive = self.alive();
+        let mut first = None;
+        alive.iter().all(|number| {
+            let Some(life) = &self.nodes[usize::from(*number)].life else { return false };
+            let heads = life.core.heads();
+            let same = *first.get_or_insert(heads) == heads;
+            same && life.shown.is_some_and(is_over) && self.is_complete(*number)
+        })
+    }
+
+    /// A result is final, or as good as it gets once a node has left for good.
+    fn is_complete(&self, number: u8) -> bool {
+        let Some(life) = &self.nodes[usize::from(number)].life else { return false };
+        let live = life.core.screen_view(life.mono(self.now), PIN);
+        let left = self.nodes.iter().any(|node| node.is_gone);
+        live.result.is_none_or(|result| left || result.status == "final")
+    }
+
+    pub(super) fn write_ends(&mut self, agreed: bool) {
+        for number in self.alive() {
+            let Some(life) = &self.nodes[usize::from(number)].life else { continue };
+            let (digest, mut export) = (life.core.digest(), life.core.export(PIN));
+            let stage: StageView = ::node::engine::stage_view(life.core.state().stage());
+            if !agreed {
+                let heads = life.core.heads().dots.values().sum::<u64>();
+                self.evidence.stuck.push(format!(
+                    "node {number} is at {stage:?} with digest {digest:016x} and {heads} entries \
+                     {AGREE_MAX} ms after all was mended"
+                ));
+            }
+            self.trace.note("digest", ip(number), digest);
+            // Equal exports are one: whoever reads them reads them once.
+            let same = self.evidence.ends.values().find(|end| end.export == export);
+            if let Some(same) = same {
+                export = same.export.clone();
+            }
+            self.evidence.ends.insert(number, End { digest, export });
+            self.note_ghosts(number);
+        }
+    }
+
+    /// Whom a node calls reachable at the end, and who is there.
+    fn note_ghosts(&mut self, number: u8) {
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
+        let view = life.core.host_view(life.core.screen_view(life.mono(self.now), PIN));
+        let alive: Vec<_> =
+            self.alive().iter().filter_map(|n| self.nodes[usize::from(*n)].origin()).collect();
+        let reachable = view.enrolled.iter().filter(|carrier| carrier.reachable);
+        let ghosts = reachable.filter(|carrier| !alive.contains(&carrier.origin));
+        let found: Vec<String> = ghosts
+            .map(|ghost| format!("node {number} calls {} ({}) reachable", ghost.node, ghost.origin))
+            .collect();
+        self.evidence.ghosts.extend(found);
+    }
+}
+
+/// Whatever holds the word that gives an answer away.
+fn note_secrets(seen: &mut PlayerEvidence, live: &LiveView, at: std::time::Duration) {
+    let text = serde_json::to_string(live).unwrap_or_default();
+    for instance in 1..=9 {
+        if text.contains(&secret(instance)) {
+            seen.secrets.entry(instance).or_insert(at);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! A schedule: everything that a run is given, as data. What is asked, who plays, what goes wrong.
+//!
+//! A seed draws one ([`Schedule::draw`]); it can be kept as a file, cut down to what matters and run
+//! again in either fidelity. Faults are timed from the opening of a question, as hosts see it, so
+//! that a fault still hits the same moment of the show when others are taken away.
+
+mod classic;
+mod describe;
+mod swarm;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::link::Link;
+
+pub use self::classic::{NODES, PLAYERS};
+pub use self::swarm::Wanted;
+
+/// One run, as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Names every roll of dice that the rest leaves open.
+    pub seed: u64,
+    /// How many nodes stand from the beginning, numbered from 1.
+    pub nodes: u8,
+    /// How many play.
+    pub players: u32,
+    /// What is asked, in order; the first is instance 1.
+    pub questions: Vec<Question>,
+    /// The links between nodes.
+    pub weather: Weather,
+    /// How far each node's wall clock is off, in milliseconds; nodes beyond the list are right.
+    pub skews_ms: Vec<i64>,
+    /// How players and hosts behave.
+    pub habits: Habits,
+    /// What goes wrong.
+    pub faults: Vec<Planned>,
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// How many can be chosen from.
+    pub options: u8,
+    /// Which is right.
+    pub correct: u8,
+    /// How long it is open, in milliseconds.
+    pub open_ms: u32,
+}
+
+/// The properties of links.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weather {
+    /// The least time that a packet takes, in microseconds.
+    pub delay_us: u64,
+    /// Up to how much more it may take.
+    pub jitter_us: u64,
+    /// The chance that a packet is lost, 0.0..=1.0.
+    pub loss: f64,
+    /// The chance that it arrives twice.
+    pub duplication: f64,
+    /// The chance that it is overtaken.
+    pub reordering: f64,
+    /// The chance that it arrives damaged, and is thrown away where it arrives.
+    pub corruption: f64,
+    /// The largest packet, in bytes.
+    pub mtu: u16,
+    /// Bytes per second, beyond which packets queue; 0 is without limit.
+    pub bandwidth: u64,
+}
+
+/// How people behave; shares of all players, 0.0..=1.0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Habits {
+    /// Move to another node now and then.
+    pub roaming: f64,
+    /// Send their answer again after it was acknowledged.
+    pub twice: f64,
+    /// Change their mind, answer what is not open, choose what is not there.
+    pub lying: f64,
+    /// Send everything many times.
+    pub flooding: f64,
+    /// How many drive the show at once.
+    pub hosts: u8,
+    /// Hosts close and extend rounds by hand.
+    pub hasty: bool,
+    /// The first host is gone for good from this instance on.
+    pub vanishes: Option<u32>,
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// In which instance; 0 is the lobby.
+    pub instance: u32,
+    /// How long after it was opened, in milliseconds.
+    pub after_ms: u64,
+    /// How long it lasts, in milliseconds.
+    pub lasts_ms: u64,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fault {
+    /// Nodes go down at once, and come back when the fault is over. More than one is a zone.
+    Crash {
+        /// Who.
+        victims: Vec<Victim>,
+        /// In which way.
+        how: Blow,
+        /// What becomes of their disks.
+        disk: DiskFate,
+    },
+    /// A node is stopped without being ended.
+    Pause {
+        /// Which.
+        node: u8,
+    },
+    /// Nodes do not hear each other.
+    Cut {
+        /// Who.
+        shape: CutShape,
+    },
+    /// Both directions between two nodes have another weather.
+    Storm {
+        /// One end.
+        one: u8,
+        /// The other end.
+        other: u8,
+        /// The weather there.
+        weather: Weather,
+    },
+    /// A node's wall clock jumps, and jumps back.
+    Clock {
+        /// Whose.
+        node: u8,
+        /// By how much, in milliseconds.
+        jump_ms: i64,
+    },
+    /// A node's disk misbehaves.
+    Disk {
+        /// Whose.
+        node: u8,
+        /// How.
+        trouble: Trouble,
+    },
+    /// A node that was never there joins, and stays.
+    Join {
+        /// Its number, above all others.
+        node: u8,
+    },
+    /// A node goes for good; what it held, others hold.
+    Leave {
+        /// Which.
+        node: u8,
+    },
+}
+
+/// Whom a crash hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Victim {
+    /// A node by its number.
+    Node(u8),
+    /// The node that the host is at.
+    HostsNode,
+}
+
+/// How a node goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blow {
+    /// The process is killed; what it wrote stays.
+    Killed,
+    /// The machine loses power; unsynced writes are lost or torn.
+    PowerLost,
+}
+
+/// What becomes of a disk while its node is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskFate {
+    /// Nothing.
+    Same,
+    /// It is replaced by an empty one.
+    Lost,
+    /// It is replaced by a copy that is some seconds old.
+    Stale,
+}
+
+/// What a disk does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// It cannot grow.
+    Full,
+    /// Every write and sync fails.
+    Failing,
+    /// Writes take seconds.
+    Slow,
+}
+
+/// What a cut separates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CutShape {
+    /// One node from all others, both ways.
+    Alone(u8),
+    /// These nodes from all others, both ways.
+    Side(Vec<u8>),
+    /// What the first says to the second is lost.
+    OneWay(u8, u8),
+    /// Two nodes from each other only.
+    Pair(u8, u8),
+    /// One node from all others, again and again.
+    Flapping {
+        /// Which.
+        node: u8,
+        /// For how long it is cut off, and then connected, in milliseconds.
+        period_ms: u64,
+    },
+}
+
+impl Weather {
+    /// A data centre, in which nothing goes wrong.
+    pub const CALM: Self = Self {
+        delay_us: 500,
+        jitter_us: 1_500,
+        loss: 0.0,
+        duplication: 0.0,
+        reordering: 0.0,
+        corruption: 0.0,
+        mtu: 1_500,
+        bandwidth: 0,
+    };
+
+    /// The longest that a message is under way, as far as the schedule says.
+    pub fn delay_max(&self) -> Duration {
+        let overtaken = if self.reordering > 0.0 { 10 } else { 0 };
+        Duration::from_micros(self.delay_us + self.jitter_us * (1 + overtaken))
+    }
+
+    /// The same for the simulated network. A datagram that arrives damaged is thrown away by its
+    /// checksum, as a lost one is.
+    pub fn link(&self) -> Link {
+        Link {
+            delay: Duration::from_micros(self.delay_us),
+            jitter: Duration::from_micros(self.jitter_us),
+            loss: self.loss + self.corruption,
+            duplication: self.duplication,
+            reordering: self.reordering,
+            mtu: usize::from(self.mtu),
+        }
+    }
+}
+
+impl CutShape {
+    /// The directed paths that are cut, among the nodes up to `last`.
+    pub fn paths(&self, last: u8) -> Vec<(u8, u8)> {
+        let apart = |side: &[u8]| {
+            let inside = |node: &u8| side.contains(node);
+            let others: Vec<u8> = (1..=last).filter(|node| !inside(node)).collect();
+            let both = |one: u8| others.clone().into_iter().flat_map(move |b| [(one, b), (b, one)]);
+            side.iter().copied().flat_map(both).collect()
+        };
+        match self {
+            Self::Alone(node) | Self::Flapping { node, .. } => apart(&[*node]),
+            Self::Side(nodes) => apart(nodes),
+            Self::OneWay(from, to) => vec![(*from, *to)],
+            Self::Pair(one, other) => vec![(*one, *other), (*other, *one)],
+        }
+    }
+}
+
+impl Question {
+    /// How long it is open.
+    pub fn open(&self) -> Duration {
+        Duration::from_millis(self.open_ms.into())
+    }
+}
+
+impl Schedule {
+    /// The question of an instance.
+    pub fn question(&self, instance: u32) -> Option<&Question> {
+        self.questions.get(instance.checked_sub(1)? as usize)
+    }
+
+    /// The nodes that stand at the beginning.
+    pub fn first_nodes(&self) -> impl Iterator<Item = u8> + use<> {
+        1..=self.nodes
+    }
+
+    /// The largest number that a node ever has.
+    pub fn nodes_ever(&self) -> u8 {
+        let joins = self.faults.iter().filter_map(|planned| match planned.fault {
+            Fault::Join { node } => Some(node),
+            _ => None,
+        });
+        joins.fold(self.nodes, u8::max)
+    }
+
+    /// The nodes that stand at the end.
+    pub fn last_nodes(&self) -> Vec<u8> {
+        let left = |node: &u8| {
+            self.faults.iter().any(|planned| planned.fault == Fault::Leave { node: *node })
+        };
+        (1..=self.nodes_ever()).filter(|node| !left(node)).collect()
+    }
+
+    /// The show file. Each explanation holds a word that nobody may hear before the reveal.
+    pub fn show(&self) -> String {
+        let question = |(index, question): (usize, &Question)| {
+            let options: Vec<_> = (0..question.options).map(|n| format!("option {n}")).collect();
+            json!({
+                "text": format!("question {}", index + 1),
+                "options": options,
+                "correct": question.correct,
+                "seconds": question.open().as_secs_f64(),
+                "explanation": secret(index as u32 + 1),
+            })
+        };
+        let questions: Vec<_> = self.questions.iter().enumerate().map(question).collect();
+        let title = format!("the show of seed {}", self.seed);
+        json!({ "format": node::show::FORMAT, "title": title, "questions": questions }).to_string()
+    }
+
+    /// Writes the schedule for people and programs.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain values become JSON")
+    }
+
+    /// Reads a schedule and checks that it can be run.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let schedule: Self = serde_json::from_str(text).map_err(|why| why.to_string())?;
+        schedule.check()?;
+        Ok(schedule)
+    }
+
+    /// # Errors
+    /// Says why it cannot be run.
+    fn check(&self) -> Result<(), String> {
+        let wrong = [
+            (self.nodes == 0 || self.nodes_ever() > 100, "there are 1 to 100 nodes"),
+            (self.players == 0, "somebody plays"),
+            (self.questions.is_empty() || self.questions.len() > 9, "1 to 9 questions are asked"),
+            (self.habits.hosts == 0, "somebody is the host"),
+            (self.last_nodes().is_empty(), "a node stands at the end"),
+        ];
+        if let Some((_, rule)) = wrong.iter().find(|(broken, _)| *broken) {
+            return Err(format!("not a schedule: {rule}"));
+        }
+        let script = node::show::parse(&self.show()).map_err(|why| format!("the show: {why:?}"))?;
+        debug_assert_eq!(script.questions.len(), self.questions.len());
+        Ok(())
+    }
+}
+
+/// The word that gives the answer of an instance away.
+pub fn secret(instance: u32) -> String {
+    format!("secret-of-{instance}.")
+}
