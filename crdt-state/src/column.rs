@@ -184,7 +184,11 @@ impl Column {
         }
         let block = &mut self.blocks[block];
         let held = block.cells.get(at).copied().unwrap_or_default();
-        if cell < held {
+        let wins = match held.is_empty() {
+            false if crate::planted!(FirstComeHeld) => false,
+            _ => cell < held,
+        };
+        if wins {
             Arc::make_mut(block).set(at, cell);
         }
         held

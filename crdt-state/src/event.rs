@@ -218,10 +218,17 @@ impl EventState {
             Delta::Advance(advance) => {
                 self.lamport.observe(advance.lamport);
                 self.stage.observe(advance.to);
+                if crate::planted!(StageOverwritten) {
+                    self.stage.0 = advance.to;
+                }
                 self.rounds.advance(origin, &advance);
             }
             Delta::Extend(extend) => {
-                self.rounds.at(extend.instance).open_ms.merge(Max(extend.open_ms));
+                let open_ms = &mut self.rounds.at(extend.instance).open_ms;
+                open_ms.merge(Max(extend.open_ms));
+                if crate::planted!(DeadlineByMinimum) {
+                    open_ms.0 = open_ms.0.min(extend.open_ms / 2);
+                }
             }
             Delta::Seal(seal) => self.rounds.seal(&seal),
             Delta::Forget(forget) => self.forgotten.take(&forget),
@@ -358,6 +365,10 @@ impl EventState {
         enrolled
             .chain(hearsay.map(|origin| (origin, None)))
             .filter(move |(origin, _)| !self.is_sealed(*origin, instance, heads))
+            .filter(move |_| {
+                !crate::planted!(FinalByOne)
+                    || !self.enrolled().any(|(one, ..)| self.is_sealed(one, instance, heads))
+            })
     }
 
     /// Whether answers are taken in `instance` in this view.

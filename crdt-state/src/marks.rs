@@ -1,8 +1,8 @@
-//! Marks in the code: what must always hold there, and what must sometimes happen.
+//! Marks in the code: what must happen in some run.
 //!
 //! A mark costs nothing in what ships: without the feature `marks` [`LIVE`] is false and the compiler
-//! drops it. The simulator counts how often each was reached; a sweep in which a [`sometimes!`]
-//! never happened was too kind to mean anything, and fails.
+//! drops it. The simulator's test counts how often each was reached; seeds that never reach a
+//! [`sometimes!`] were too kind to mean anything, and the test fails.
 //!
 //! [`sometimes!`]: crate::sometimes
 
@@ -92,19 +92,6 @@ pub const fn reach(_: Mark) {}
 #[must_use]
 pub fn take_reached() -> [u64; Mark::ALL.len()] {
     REACHED.replace([0; Mark::ALL.len()])
-}
-
-/// Asserts what must always hold, in builds with marks.
-///
-/// # Panics
-/// If it does not hold.
-#[macro_export]
-macro_rules! always {
-    ($holds:expr, $($what:tt)+) => {
-        if $crate::marks::LIVE {
-            assert!($holds, $($what)+);
-        }
-    };
 }
 
 /// Marks what must happen in some run of a sweep, whenever the code gets here, or whenever something

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::mesh::mesh;
 use crate::run::{Options, run};
-use crate::schedule::Wanted;
+use crate::schedule::{Schedule, Wanted};
 use crate::sweep::{Draws, Sweep};
 use crate::trace::{Sink, first_difference};
 use crate::verdict::{Fidelity, judge_in};
@@ -52,6 +52,12 @@ struct RunArguments {
     /// Players; by default the seed draws 10 to 190.
     #[arg(long)]
     players: Option<u32>,
+    /// Print the schedule that would be run, as a file that `--schedule` takes.
+    #[arg(long)]
+    print: bool,
+    /// Run this schedule instead of what the seed draws.
+    #[arg(long, value_name = "FILE")]
+    schedule: Option<PathBuf>,
     /// Run the seed twice and compare the traces.
     #[arg(long)]
     check: bool,
@@ -137,6 +143,11 @@ fn sweep(arguments: &SweepArguments) -> Result<(), String> {
         Some(why) => println!("seed {seed} failed: {why}"),
     });
     println!("{swept}");
+    let SweepArguments { scenario, nodes, players, fidelity, .. } = *arguments;
+    let shared = options(scenario, nodes, players, fidelity);
+    for seed in swept.failed.keys() {
+        println!("replay with: starling-sim run --seed {seed}{shared}");
+    }
     match swept.failed.len() {
         0 => Ok(()),
         count => Err(format!("{count} seeds failed")),
@@ -147,14 +158,44 @@ fn run_seed(arguments: &RunArguments) -> Result<(), String> {
     if let Some(filter) = &arguments.log {
         show_logs(filter)?;
     }
+    if arguments.print {
+        println!("{}", schedule_of(arguments)?.to_json());
+        return Ok(());
+    }
     let done = if arguments.check { run_twice(arguments) } else { run_once(arguments) };
-    let scenario = match arguments.scenario {
-        Scenario::Quiz => "",
-        Scenario::Swarm => " --scenario swarm",
-        Scenario::Mesh => " --scenario mesh",
-    };
-    let replay = format!("replay with: starling-sim run --seed {}{scenario}", arguments.seed);
+    let replay = format!("replay with: starling-sim {}", reproduce(arguments));
     done.map_err(|why| format!("{why}\n{replay}"))
+}
+
+/// The command line that runs the same again.
+fn reproduce(arguments: &RunArguments) -> String {
+    let mut line = format!("run --seed {}", arguments.seed);
+    if let Some(file) = &arguments.schedule {
+        line = format!("run --schedule {}", file.display());
+    }
+    let RunArguments { scenario, nodes, players, fidelity, .. } = *arguments;
+    line + &options(scenario, nodes, players, fidelity)
+}
+
+/// The options that choose what a seed means, where they are not the usual ones.
+fn options(
+    scenario: Scenario,
+    nodes: Option<u8>,
+    players: Option<u32>,
+    fidelity: Fidelity,
+) -> String {
+    let mut line = match scenario {
+        Scenario::Quiz => String::new(),
+        Scenario::Swarm => " --scenario swarm".to_owned(),
+        Scenario::Mesh => " --scenario mesh".to_owned(),
+    };
+    for (name, value) in [("nodes", nodes.map(u32::from)), ("players", players)] {
+        line += &value.map_or(String::new(), |value| format!(" --{name} {value}"));
+    }
+    if fidelity == Fidelity::Message {
+        line += " --fidelity message";
+    }
+    line
 }
 
 fn show_logs(filter: &str) -> Result<(), String> {
@@ -222,14 +263,24 @@ fn simulate(arguments: &RunArguments, sink: Option<Sink>) -> Result<Told, String
     let options = Options { sink, real_limit, ..Options::default() };
     match arguments.scenario {
         Scenario::Quiz | Scenario::Swarm => {
-            let draw = draw(arguments.scenario, arguments.nodes, arguments.players);
-            let verdict = judge_in(arguments.fidelity, draw.schedule(arguments.seed), options);
+            let verdict = judge_in(arguments.fidelity, schedule_of(arguments)?, options);
             let verdict = verdict.map_err(|why| why.to_string())?;
             let (hash, violations) = (verdict.outcome.trace_hash, verdict.violations.len());
             Ok(Told { hash, text: verdict.to_string(), violations })
         }
         Scenario::Mesh => simulate_mesh(arguments.seed, options),
     }
+}
+
+/// The schedule of a file, or the one that the seed draws.
+fn schedule_of(arguments: &RunArguments) -> Result<Schedule, String> {
+    let Some(file) = &arguments.schedule else {
+        let draw = draw(arguments.scenario, arguments.nodes, arguments.players);
+        return Ok(draw.schedule(arguments.seed));
+    };
+    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|why| named(&why))?;
+    Schedule::from_json(&text).map_err(|why| named(&why))
 }
 
 fn draw(scenario: Scenario, nodes: Option<u8>, players: Option<u32>) -> Draws {

@@ -1,6 +1,6 @@
 //! Many seeds, each on threads of its own, and a word about each that fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,6 +101,34 @@ impl Sweep {
     }
 }
 
+/// Where a hunt for a failure ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The seed.
+    pub seed: u64,
+    /// The families of checkers that found something, or `panic`.
+    pub rules: BTreeSet<String>,
+    /// The first thing that was found.
+    pub what: String,
+}
+
+/// Runs seeds in message fidelity, in this thread, until one fails.
+pub fn hunt(mut seeds: RangeInclusive<u64>, draw: Draws) -> Option<Found> {
+    seeds.find_map(|seed| {
+        match judge_in(Fidelity::Message, draw.schedule(seed), Options::default()) {
+            Err(why) => {
+                let rules = BTreeSet::from(["panic".to_owned()]);
+                Some(Found { seed, rules, what: why.to_string() })
+            }
+            Ok(verdict) => {
+                let first = verdict.violations.first()?;
+                let rules = verdict.violations.iter().map(|found| found.rule.to_owned());
+                Some(Found { seed, rules: rules.collect(), what: first.to_string() })
+            }
+        }
+    })
+}
+
 impl fmt::Display for Swept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.passed.len() + self.failed.len();
@@ -109,7 +137,6 @@ impl fmt::Display for Swept {
         hashes.dedup();
         for (seed, why) in &self.failed {
             writeln!(f, "seed {seed} failed: {why}")?;
-            writeln!(f, "  replay with: starling-sim run --seed {seed}")?;
         }
         write!(
             f,

@@ -77,7 +77,8 @@ impl Scoring {
             return full;
         }
         let lost = u64::from(100 - self.min_percent.min(100));
-        ((points * (100 * length - lost * elapsed) + 50 * length) / (100 * length)) as u32
+        let half = if crate::planted!(PointsRoundedDown) { 0 } else { 50 * length };
+        ((points * (100 * length - lost * elapsed) + half) / (100 * length)) as u32
     }
 
     /// What a choice of `mask` gives where `key` is correct, and whether it is exactly that.

@@ -62,7 +62,8 @@ impl Sealed {
     #[must_use]
     pub fn is_within(&self, origin: Origin, heads: &Heads) -> bool {
         let (bulk, control) = (LaneId::bulk(origin), LaneId::control(origin));
-        self.bulk <= heads.get(&bulk) && self.control <= heads.get(&control)
+        (self.bulk <= heads.get(&bulk) || crate::planted!(SealWithoutAnswers))
+            && self.control <= heads.get(&control)
     }
 }
 

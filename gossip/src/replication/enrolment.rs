@@ -81,16 +81,15 @@ impl Replica {
     pub(super) fn reached(&self, level: AckLevel, lane: Lane) -> u64 {
         match level {
             AckLevel::Local => self.heads.get(&LaneId { origin: self.me, lane }),
-            #[cfg(feature = "planted-early-receipt")]
-            AckLevel::Peer => self.heads.get(&LaneId { origin: self.me, lane }),
-            #[cfg(not(feature = "planted-early-receipt"))]
+            AckLevel::Peer if crdt_state::planted!(EarlyReceipt) => {
+                self.heads.get(&LaneId { origin: self.me, lane })
+            }
             AckLevel::Peer => self.peer_head(lane),
             AckLevel::Majority => self.majority_head(lane),
         }
     }
 
     /// The furthest that another node holds a lane of ours.
-    #[cfg_attr(feature = "planted-early-receipt", expect(dead_code, reason = "that is the bug"))]
     fn peer_head(&self, lane: Lane) -> u64 {
         let id = LaneId { origin: self.me, lane };
         let home = self.enrolment.node_of(self.me);

@@ -31,7 +31,7 @@ enum Place {
 fn place(seq: u64, head: u64) -> Place {
     match seq {
         _ if seq <= head => Place::Duplicate,
-        _ if seq == head + 1 => Place::Next,
+        _ if seq == head + 1 || crdt_state::planted!(GapApplied) => Place::Next,
         _ => Place::Ahead,
     }
 }
@@ -79,7 +79,10 @@ impl Replica {
             Place::Next => self.apply(at, kept, state),
             Place::Ahead => match self.stash.put(at.id, seq, kept) {
                 Stashed::Conflict => self.quarantine(at.id, seq, at.from),
-                Stashed::Kept => self.repair.on_gap(at.id),
+                Stashed::Kept => {
+                    crdt_state::sometimes!(EntryStashed);
+                    self.repair.on_gap(at.id);
+                }
                 Stashed::Dropped => {
                     self.stats.stash_full += 1;
                     self.repair.on_gap(at.id);
@@ -98,6 +101,7 @@ impl Replica {
         }
         if held.born == Born::UNKNOWN && kept.born != Born::UNKNOWN {
             held.born = kept.born;
+            crdt_state::sometimes!(AgeLearnt);
             state.aged(at.id, seq, kept.born.age(at.now), at.now);
         }
     }
@@ -141,7 +145,11 @@ impl Replica {
     /// Tells a lane's origin how far it was applied, once per message.
     fn acknowledge(&mut self, at: Arrival, before: u64) {
         let Arrival { from, id, .. } = at;
-        let head = self.heads.get(&id);
+        let mut head = self.heads.get(&id);
+        if crdt_state::planted!(AckPastGap) {
+            let beyond = self.stash.lanes().find(|(waiting, _)| *waiting == id);
+            head = beyond.map_or(head, |(_, first)| first);
+        }
         let news = head > before || from == id.origin;
         if head > 0 && news && self.peers.contains_key(&id.origin) {
             self.send(id.origin, Lane::Control, Message::Ack { lane: id.lane, head });

@@ -114,6 +114,7 @@ impl Replica {
             return;
         }
         self.stats.audits += 1;
+        crdt_state::reachable!(Audited);
         let mine = self.audit.digest(state);
         if mine != theirs {
             self.alarm(Alarm::Divergence { peer, mine, theirs });

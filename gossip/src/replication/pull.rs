@@ -167,7 +167,7 @@ impl Replica {
 
     /// Asks for whatever is lacking and may be asked for now.
     pub(super) fn fetch_lacking(&mut self, now: Mono) {
-        if self.halted {
+        if self.halted || crdt_state::planted!(RepairForgotten) {
             return;
         }
         self.stats.pulls_late += self.repair.on_time(now, &self.config);
@@ -204,6 +204,7 @@ impl Replica {
 
     pub(super) fn send_pull(&mut self, peer: Origin, id: LaneId, from: u64) {
         self.stats.pulls += 1;
+        crdt_state::sometimes!(RangePulled);
         let bytes_max = u32::try_from(self.config.pull_bytes).unwrap_or(u32::MAX);
         self.send(peer, id.lane, Message::Pull { id, from, bytes_max });
     }

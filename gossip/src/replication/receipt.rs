@@ -59,7 +59,8 @@ impl Receipts {
     /// The tickets whose level is reached by `seq`.
     fn reach(&mut self, level: AckLevel, lane: Lane, seq: u64) -> Vec<u64> {
         let Some(waiting) = self.waiting.get_mut(&(level, lane)) else { return Vec::new() };
-        let later = waiting.split_off(&(seq + 1, 0));
+        let beyond = if crdt_state::planted!(ReceiptOfEntryBefore) { 2 } else { 1 };
+        let later = waiting.split_off(&(seq + beyond, 0));
         let reached = std::mem::replace(waiting, later);
         self.count -= reached.len();
         reached.into_iter().map(|(_, ticket)| ticket).collect()

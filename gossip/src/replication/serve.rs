@@ -55,6 +55,17 @@ impl Serving {
     }
 }
 
+/// The vector that a cut is sent with: what it holds.
+fn claimed(heads: &Heads) -> Heads {
+    let mut heads = heads.clone();
+    if crdt_state::planted!(SnapshotClaimsTooMuch)
+        && let Some(bulk) = heads.dots.keys().copied().rfind(|id| id.lane == Lane::Bulk)
+    {
+        let _ = heads.dots.entry(bulk).and_modify(|head| *head += 1);
+    }
+    heads
+}
+
 impl Replica {
     pub(super) fn on_pull(
         &mut self,
@@ -95,7 +106,7 @@ impl Replica {
         let heads = &self.heads;
         let held = self.serving.held.entry(from).or_insert_with(|| Held {
             session,
-            heads: heads.clone(),
+            heads: claimed(heads),
             parts: cut(now, state),
             cut: Born::ago(now, Duration::ZERO),
             used_at: now,
@@ -120,6 +131,7 @@ impl Replica {
             }
             None => {
                 self.stats.snapshots_served += 1;
+                crdt_state::sometimes!(SnapshotServed);
                 self.serving.forget(from);
             }
         }

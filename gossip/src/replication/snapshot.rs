@@ -206,6 +206,7 @@ impl Replica {
         match state.restore(now, cut.age(now), &parts) {
             Ok(()) => {
                 self.stats.snapshots_joined += 1;
+                crdt_state::sometimes!(SnapshotJoined);
                 self.adopt(&heads);
                 self.check_content(state);
                 self.outputs.push_back(Output::Restored { heads });

@@ -156,6 +156,7 @@ impl EventCore {
     /// Replies that somebody has made, or is making, the same step. If it was made here it may not be
     /// known elsewhere yet, so the reply waits for all that this node has written.
     pub(super) fn told_already(&mut self, now: Mono, ticket: u64, to: Stage) {
+        crdt_state::sometimes!(StepTwice);
         let stage = self.stage().max(to);
         self.held.wait(ticket, Waiting::Command { outcome: "already", stage });
         match self.carried.heads().get(&LaneId::control(self.identity.origin)) {

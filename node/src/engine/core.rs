@@ -256,7 +256,9 @@ impl EventCore {
                 self.gone_since.remove(peer);
             }
             replication::Input::PeerDown { peer } => {
-                self.connected.remove(peer);
+                if !crdt_state::planted!(PeerNeverGone) {
+                    self.connected.remove(peer);
+                }
                 self.gone_since.insert(*peer, now);
             }
             _ => {}

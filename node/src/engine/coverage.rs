@@ -30,7 +30,9 @@ impl EventCore {
         let unsealed = self.unsealed(instance);
         match self.complete_status(instance) {
             Some(status) => status,
-            None if self.is_settled(&unsealed) => "settled",
+            None if self.is_settled(&unsealed) || crdt_state::planted!(SettledByMinority) => {
+                "settled"
+            }
             None => "partial",
         }
     }
@@ -75,12 +77,15 @@ impl EventCore {
         }
     }
 
-    /// Whether no connected peer is known to hold more of an origin's answers.
+    /// Whether every connected peer has told what it holds, and none holds more of an origin's answers.
     fn has_all_of(&self, origin: Origin) -> bool {
         let id = LaneId::bulk(origin);
         let mine = self.heads().get(&id);
-        let mut peers = self.connected.keys().filter_map(|peer| self.replica.peer_heads(*peer));
-        peers.all(|heads| heads.get(&id) <= mine)
+        let has_told = |peer: &Origin| {
+            let heads = self.replica.peer_heads(*peer)?;
+            (heads.get(&LaneId::control(*peer)) > 0).then_some(heads.get(&id))
+        };
+        self.connected.keys().all(|peer| has_told(peer).is_some_and(|head| head <= mine))
     }
 
     /// The nodes that take part and have not left for good.

@@ -126,6 +126,7 @@ impl EventCore {
         let stage = self.stage();
         let is_running = stage.phase == Phase::Open && !self.is_paused(stage.instance);
         if is_running && now >= self.close_due(stage.instance) {
+            crdt_state::reachable!(RoundClosed);
             self.advance(now, Stage::new(stage.instance, Phase::Closed));
         }
     }

@@ -238,6 +238,7 @@ impl EventCore {
     /// Writes a proven join down again where its row is unknown, under this node's own origin.
     fn admit(&mut self, now: Mono, claim: &Claim) {
         if self.carried.state.players.get(claim.row).is_none() {
+            crdt_state::sometimes!(JoinAdmitted);
             let Claim { player, row, name } = claim.clone();
             self.take_join(now, Join { row, player, name });
         }
@@ -270,11 +271,18 @@ impl EventCore {
         self.admit(now, claim);
         let rows = self.carried.state.players.rows_of(claim.player);
         if let Some((question, cell)) = self.carried.state.held(instance, rows) {
+            crdt_state::sometimes!(AnswerRepeated);
             if self.rests_here_alone() {
                 let text = self.held_text(instance, question, claim.player);
                 let again = Answer { cell, text };
                 self.take_answer(now, instance, question, claim.row, again);
             }
+            let cell = match given.choices.first() {
+                Some(sent) if crdt_state::planted!(DuplicateAsSent) => {
+                    Cell::new(cell.elapsed_ms(), self.identity.origin, 1 << (sent & 15))
+                }
+                _ => cell,
+            };
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
         }
         match self.check_answer(now, instance, given) {
@@ -323,13 +331,15 @@ impl EventCore {
             return Err(Refusal::new("paused", "the host has paused the round")
                 .hint("answer when it goes on"));
         }
+        crdt_state::sometimes!(AnswerFenced, self.is_behind(now));
         let elapsed = self.carried.elapsed_ms(now, instance).filter(|_| !self.is_behind(now));
         let elapsed = elapsed.ok_or_else(|| {
             Refusal::new("overloaded", "this node has just come back and does not know the time")
                 .hint("send the answer again in a moment")
         })?;
         let limit = u64::from(state.open_ms(instance)) + self.rules.grace.as_millis() as u64;
-        if elapsed > limit {
+        if elapsed > limit && !crdt_state::planted!(LateAccepted) {
+            crdt_state::sometimes!(AnswerLate);
             return Err(Refusal::new(
                 "late",
                 format!("the round closed {} ms ago", elapsed - limit),
@@ -433,6 +443,8 @@ impl EventCore {
     pub(super) fn on_receipt(&mut self, ticket: u64, firm: bool) {
         let Some((waiting, replied)) = self.held.waiting.get_mut(&ticket) else { return };
         let first = !std::mem::replace(replied, true);
+        crdt_state::sometimes!(ReceiptProvisional, !firm);
+        crdt_state::sometimes!(ReceiptUpgraded, firm && !first);
         let waiting = waiting.clone();
         if firm {
             self.held.settled(ticket);
@@ -495,6 +507,7 @@ impl EventCore {
         }
         self.held.receipts.put(instance, row, cell);
         if cell.value() != own.value() {
+            crdt_state::sometimes!(ReceiptSuperseded);
             let message = self.receipt(instance, player, ("superseded", true), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }

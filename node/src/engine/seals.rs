@@ -23,6 +23,7 @@ impl EventCore {
         let formers = Vec::from_iter(self.unsealed_formers());
         if !formers.is_empty() && self.has_compared_formers() {
             let for_good = |former| self.missing_seal(former, Seal::FOR_GOOD);
+            crdt_state::sometimes!(FormerSealed);
             seals.extend(formers.into_iter().filter_map(for_good));
         }
         let Some(first) = seals.first_mut() else { return };

@@ -26,7 +26,7 @@ impl EventCore {
     #[must_use]
     pub fn player_view(&self, mut screen: LiveView) -> LiveView {
         if self.stage().phase == Phase::Open {
-            screen.answered = None;
+            screen.answered = screen.answered.filter(|_| crdt_state::planted!(RunningCount));
         }
         screen
     }
@@ -61,7 +61,7 @@ impl EventCore {
             answered: past(Phase::Open).map(|i| state.answered(i)),
             tallies: counted.map(|facts| facts.question.task.counts(&facts)),
             results: counted.map(|facts| facts.question.task.results(&facts)),
-            reveal: past(Phase::Reveal).and_then(|i| self.reveal_view(i)),
+            reveal: past(reveal_from()).and_then(|i| self.reveal_view(i)),
             board: with_board.then(|| self.board()),
             teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),
             paused: instance.is_some_and(|i| self.is_paused(i)),
@@ -274,6 +274,11 @@ pub(super) fn correct_of(key: &Key) -> Vec<u8> {
         Key::Choices(choices) | Key::Order(choices) => choices.clone(),
         Key::Texts(_) | Key::Number(_) => Vec::new(),
     }
+}
+
+/// The first phase in which everybody may see the correct answer.
+fn reveal_from() -> Phase {
+    if crdt_state::planted!(EarlyReveal) { Phase::Closed } else { Phase::Reveal }
 }
 
 /// A stage in words.

@@ -25,7 +25,8 @@ fn check_node(evidence: &Evidence, node: u8, export: &Export, lost: &mut Vec<Str
         export.answers.iter().map(|line| ((line.player, line.instance), line)).collect();
     for (player, receipt) in evidence.firm() {
         let held = answers.get(&(player, receipt.instance));
-        if !held.is_some_and(|held| is_kept(held, receipt)) {
+        let overruled = |held: &AnswerLine| is_overruled(evidence, player, held, receipt);
+        if !held.is_some_and(|held| is_kept(held, receipt) || overruled(held)) {
             lost.push(format!("node {node} holds {held:?} for player {player} and {receipt:?}"));
         }
     }
@@ -40,6 +41,22 @@ fn check_node(evidence: &Evidence, node: u8, export: &Export, lost: &mut Vec<Str
 fn is_kept(held: &AnswerLine, receipt: &Receipt) -> bool {
     held.elapsed_ms < receipt.elapsed_ms
         || (held.elapsed_ms == receipt.elapsed_ms && held.choices == receipt.choices)
+}
+
+/// Two nodes took different choices in the same millisecond, and the player was told which counts.
+fn is_overruled(
+    evidence: &Evidence,
+    player: PlayerId,
+    held: &AnswerLine,
+    receipt: &Receipt,
+) -> bool {
+    let told = |other: &&Receipt| {
+        other.status == "superseded"
+            && other.instance == receipt.instance
+            && other.choices == held.choices
+    };
+    held.elapsed_ms == receipt.elapsed_ms
+        && evidence.players.get(&player).is_some_and(|seen| seen.receipts.iter().any(|r| told(&r)))
 }
 
 /// Receipts for something that the player never chose.

@@ -33,7 +33,9 @@ fn sighting(node: u8, at_ms: u64, phase: PhaseView) -> Sighting {
 fn export(answers: &[(u32, u64)]) -> Bytes {
     let plan = Schedule::classic(1);
     let correct = plan.questions[0].correct == 0;
-    let points: u64 = answers.iter().map(|(_, points)| points).sum();
+    let open_ms = u64::from(plan.questions[0].open_ms);
+    let points_of = |ms: u32| (1_000 * (2 * open_ms - u64::from(ms)) + open_ms) / (2 * open_ms);
+    let points: u64 = answers.iter().map(|(ms, _)| points_of(*ms)).sum();
     let (points, ms) = match correct {
         true => (points, answers.iter().map(|(ms, _)| u64::from(*ms)).sum::<u64>()),
         false => (0, 0),
@@ -44,7 +46,8 @@ fn export(answers: &[(u32, u64)]) -> Bytes {
     text += &format!(
         "{{\"type\":\"player\",\"player\":\"{PLAYER}\",\"points\":{points},\"rank\":1,\"correct_ms\":{ms}}}\n"
     );
-    for (ms, points) in answers {
+    for (ms, _) in answers {
+        let points = if correct { points_of(*ms) } else { 0 };
         text += &format!(
             "{{\"type\":\"answer\",\"instance\":1,\"player\":\"{PLAYER}\",\"choices\":[0],\
              \"elapsed_ms\":{ms},\"correct\":{correct},\"points\":{points}}}\n"

@@ -41,6 +41,13 @@ impl Disk {
         }
     }
 
+    /// All that was written is brought to disk before anything else is said.
+    pub(super) fn flush(&mut self, now: Tick) {
+        for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at > now) {
+            *at = now;
+        }
+    }
+
     /// The process was killed: what was not handed to the disk yet is lost.
     pub(super) fn lose_process(&mut self, now: Tick) {
         self.writes.retain(|(at, _)| *at <= now);
@@ -65,11 +72,11 @@ impl Disk {
     /// What a node that starts now reads: the newest snapshot, and lanes without a gap after it.
     pub(super) fn read(&self) -> Kept {
         let cuts = self.writes.iter().enumerate().rev();
-        let cut = cuts.filter_map(|(at, (_, write))| match write {
+        let mut cut = cuts.filter_map(|(at, (_, write))| match write {
             Write::Cut(heads, parts) => Some((at, heads.clone(), parts.clone())),
             Write::Entry(..) => None,
         });
-        let cut = cut.into_iter().next();
+        let cut = cut.next();
         let base = |id: &LaneId| cut.as_ref().map_or(0, |(_, heads, _)| heads.get(id));
         let mut logs: BTreeMap<LaneId, (u64, Vec<Bytes>)> = BTreeMap::new();
         for (_, write) in &self.writes {

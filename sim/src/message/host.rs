@@ -184,7 +184,7 @@ impl World {
         let ticket = self.ticket(About::Command(number));
         self.hosts[usize::from(number)].pending = Some((ticket, node, self.now));
         let ms = (command == Command::Extend).then_some(700);
-        let request = CommandRequest { command, expected, ms };
+        let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
         self.evidence.commands.push((self.at(), node, request.clone()));
         self.input(node, Input::Command { ticket, request });
     }

@@ -1,5 +1,5 @@
 //! Message fidelity: the cores of nodes (engine, director, replica) driven straight from a virtual
-//! event queue. No runtime, no TLS, no sockets: many nodes, a million players, many seeds.
+//! event queue. No runtime, no TLS, no sockets: many nodes, players and seeds.
 //!
 //! The same schedule, the same evidence, the same checkers and the same trace as in wire fidelity.
 //! What the model leaves out is what the wire is for: QUIC's own repair, chitchat's failure

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::node::engine::{Claim, Input, Reply};
 use ::node::service::view::{InboxMessage, Refusal};
 use crdt_state::PlayerId;
+use crdt_state::engagement::Given;
 
 use super::queue::{Act, Event, Tick};
 use super::world::World;
@@ -88,6 +89,11 @@ pub(super) fn id(seed: u64, number: u32) -> PlayerId {
     let dice = Draw::new(seed, &[PLAYER, number.into()]);
     let low = dice.word(1) & !u64::from(u32::MAX) | u64::from(number);
     PlayerId(u128::from(dice.word(0)) << 64 | u128::from(low))
+}
+
+/// An answer that is a choice.
+fn chosen(choices: Vec<u8>) -> Given {
+    Given { choices, ..Given::default() }
 }
 
 fn number_of(player: PlayerId) -> u32 {
@@ -194,6 +200,7 @@ impl World {
                 self.ask_join(number);
             }
             Act::Answer { instance, choice } => self.give(number, instance, choice),
+            Act::Elsewhere { instance, choice } => self.give_elsewhere(number, instance, choice),
             Act::Connect { .. } | Act::Move { .. } | Act::Join { .. } => {}
         }
     }
@@ -301,6 +308,24 @@ impl World {
         self.after(number, dice.up_to(die::AGAIN + 21, thinks), nothing);
         let other = Act::Answer { instance, choice: (choice + 1) % options };
         self.after(number, thinks + dice.up_to(die::AGAIN + 22, 800), other);
+        let elsewhere = Act::Elsewhere { instance, choice: (choice + 1) % options };
+        self.after(
+            number,
+            (thinks + dice.up_to(die::AGAIN + 23, 60)).saturating_sub(30),
+            elsewhere,
+        );
+    }
+
+    /// Nobody waits for what comes of it.
+    fn give_elsewhere(&mut self, number: u32, instance: u32, choice: u8) {
+        let nodes = self.nodes.len() as u64 - 1;
+        let node = 1 + self.dice(number, instance.into()).up_to(die::NODE, nodes - 1) as u8;
+        let player = &self.players[number as usize - 1];
+        let Some(claim) = player.claim.clone().filter(|_| player.node != node) else { return };
+        let answered = &mut self.seen[number as usize - 1].answered;
+        *answered.entry(instance).or_default() |= 1 << choice;
+        let ticket = self.ticket(About::Answer(number));
+        self.input(node, Input::Answer { ticket, claim, instance, given: chosen(vec![choice]) });
     }
 
     fn give(&mut self, number: u32, instance: u32, choice: u8) {
@@ -320,7 +345,7 @@ impl World {
         for _ in 0..if floods { FLOOD } else { 1 } {
             let ticket = self.ticket(About::Answer(number));
             let (claim, choices) = (claim.clone(), vec![choice]);
-            self.input(node, Input::Answer { ticket, claim, instance, choices });
+            self.input(node, Input::Answer { ticket, claim, instance, given: chosen(choices) });
         }
     }
 
@@ -352,7 +377,7 @@ impl World {
             }
             Reply::Answered(message) => self.on_receipt(node, number, message),
             Reply::Refused(refusal) => self.on_refused(number, about, refusal),
-            Reply::Created { .. } | Reply::Commanded(_) => {}
+            _ => {}
         }
     }
 
@@ -389,7 +414,8 @@ impl World {
     }
 
     fn on_receipt(&mut self, node: u8, number: u32, message: InboxMessage) {
-        let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms } = message else {
+        let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } = message
+        else {
             return;
         };
         let receipt = Receipt {
@@ -423,13 +449,13 @@ impl World {
     fn witness(&mut self, node: u8, number: u32, receipt: Receipt) {
         self.evidence.asked += 1;
         let player = self.player(number).id;
-        let others = (1..self.nodes.len() as u8).filter(|other| *other != node);
+        let mut others = (1..self.nodes.len() as u8).filter(|other| *other != node);
         let held = |other: u8| {
             let Some(life) = &self.nodes[usize::from(other)].life else { return false };
             let state = life.core.state();
             state.held(receipt.instance, state.players.rows_of(player)).is_some()
         };
-        if !others.into_iter().any(held) {
+        if !others.any(held) {
             self.evidence.unheld.push(Unheld { player, receipt });
         }
     }

@@ -38,6 +38,8 @@ pub(super) enum Act {
     Move { moves: u32 },
     /// Joins once more.
     Join { moves: u32 },
+    /// Answers on another node at the same time, with the same token.
+    Elsewhere { instance: u32, choice: u8 },
     /// Answers; `choice` beyond all options stands for one's own.
     Answer { instance: u32, choice: u8 },
 }

@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) evidence: Evidence,
     pub(super) replies: u64,
     pub(super) is_over: bool,
+    is_watched: bool,
+    is_compared: bool,
     /// Nodes that something has reached in this tick.
     dirty: BTreeSet<u8>,
     outputs: Vec<Output>,
@@ -89,6 +91,8 @@ impl World {
             evidence: Evidence::new((*schedule).clone()),
             replies: 0,
             is_over: false,
+            is_watched: false,
+            is_compared: false,
             dirty: BTreeSet::new(),
             outputs: Vec::new(),
             turns: 0,
@@ -132,6 +136,13 @@ impl World {
             while let Some(number) = self.dirty.pop_first() {
                 self.settle(number);
             }
+            // Only between turns is a core's state what its heads say.
+            if std::mem::take(&mut self.is_watched) {
+                self.watch();
+            }
+            if std::mem::take(&mut self.is_compared) {
+                self.compare();
+            }
         }
         self.evidence.stuck.push(format!("the run did not end within {RUN_MAX} ms"));
         self.write_ends(false);
@@ -145,14 +156,15 @@ impl World {
             Event::Player { number, act } => self.act(number, act),
             Event::Host { number } => self.host(number),
             Event::Fault { index, step } => self.fault(index, step),
-            Event::Watch => self.watch(),
-            Event::Compare => self.compare(),
+            Event::Watch => self.is_watched = true,
+            Event::Compare => self.is_compared = true,
         }
     }
 
     pub(super) fn boot(&mut self, number: u8) {
         let count = self.nodes.len() - 1;
-        let config = Config::default();
+        let crate::schedule::Knobs { tail_bytes_max, snapshot_above_bytes } = self.schedule.knobs;
+        let config = Config { tail_bytes_max, snapshot_above_bytes, ..Config::default() };
         let seed = self.schedule.seed;
         let node = &mut self.nodes[usize::from(number)];
         node.boot(seed, number, self.now, count, config);
@@ -282,9 +294,9 @@ impl World {
         let draw = Draw::new(self.schedule.seed, &[LINK, from.into(), peer.into(), link.sent]);
         self.net.datagrams_sent += 1;
         let mut delay_us = weather.delay_us + draw.up_to(0, weather.jitter_us);
-        if weather.bandwidth > 0 {
+        let size = size_of_message(&message) * 1_000_000;
+        if let Some(size) = size.checked_div(weather.bandwidth) {
             let now_us = self.now * 1_000;
-            let size = size_of_message(&message) * 1_000_000 / weather.bandwidth;
             link.busy_until_us = link.busy_until_us.max(now_us) + size;
             delay_us += link.busy_until_us - now_us;
         }
@@ -368,7 +380,8 @@ impl World {
                 self.node(number).disk.write(now, Write::Cut(heads, parts));
             }
             Output::Inbox { player, message } => self.on_inbox(number, player, message),
-            Output::Applied { .. } => {}
+            Output::Flush => self.node(number).disk.flush(now),
+            Output::Applied { .. } | Output::Late { .. } => {}
             Output::Alarm(alarm) => {
                 let what = format!("node {number} at {:?}: {alarm}", self.at());
                 self.evidence.alarms.push(what);
@@ -419,6 +432,7 @@ fn message_word(message: &Message) -> u64 {
         Message::SnapshotNext { session, index } => fold(fold(8, *session), (*index).into()),
         Message::SnapshotPart { bytes, .. } => xxh3_64(bytes),
         Message::SnapshotRefused { session } => fold(9, *session),
+        rare => xxh3_64(&rare.encode()),
     }
 }
 

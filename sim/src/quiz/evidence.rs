@@ -119,7 +119,8 @@ pub struct ResultSeen {
     pub status: String,
     /// How many answers it counted then.
     pub answered: u64,
-    /// Firm receipts told before that it did not hold then.
+    /// Firm receipts told before that it did not hold then; in message fidelity not the newest, see
+    /// `HEARSAY` there.
     pub missing: Vec<PlayerId>,
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: each draw is named, so that changing how one is made leaves the others as they were.
 
 use super::{
-    Blow, CutShape, DiskFate, Fault, Habits, Planned, Question, Schedule, Victim, Weather,
+    Blow, CutShape, DiskFate, Fault, Habits, Knobs, Planned, Question, Schedule, Victim, Weather,
 };
 use crate::mix::Draw;
 
@@ -36,6 +36,7 @@ impl Schedule {
             weather: weather(draw(name::WEATHER)),
             skews_ms: [0, 1, 2].map(skew).to_vec(),
             habits: Habits { roaming: 0.2, hosts: 1, ..Habits::default() },
+            knobs: Knobs::default(),
             faults: vec![crash, cut],
             questions,
         }

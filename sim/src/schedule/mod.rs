@@ -10,6 +10,7 @@ mod swarm;
 
 use std::time::Duration;
 
+use gossip::replication::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -35,6 +36,8 @@ pub struct Schedule {
     pub skews_ms: Vec<i64>,
     /// How players and hosts behave.
     pub habits: Habits,
+    /// How replication is bounded.
+    pub knobs: Knobs,
     /// What goes wrong.
     pub faults: Vec<Planned>,
 }
@@ -88,6 +91,22 @@ pub struct Habits {
     pub hasty: bool,
     /// The first host is gone for good from this instance on.
     pub vanishes: Option<u32>,
+}
+
+/// Bounds of replication; small ones make rare ways common. Of message fidelity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knobs {
+    /// Entries kept for others, in bytes.
+    pub tail_bytes_max: usize,
+    /// A newcomer takes a snapshot from a peer that keeps more than this.
+    pub snapshot_above_bytes: u64,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        let Config { tail_bytes_max, snapshot_above_bytes, .. } = Config::default();
+        Self { tail_bytes_max, snapshot_above_bytes }
+    }
 }
 
 /// A fault and its time.
@@ -304,6 +323,16 @@ impl Schedule {
             self.faults.iter().any(|planned| planned.fault == Fault::Leave { node: *node })
         };
         (1..=self.nodes_ever()).filter(|node| !left(node)).collect()
+    }
+
+    /// Whether some node's word stays missing for good: it has left, or came back without its disk
+    /// and so as another node.
+    pub fn loses_a_node(&self) -> bool {
+        self.faults.iter().any(|planned| match &planned.fault {
+            Fault::Leave { .. } => true,
+            Fault::Crash { disk, .. } => *disk != DiskFate::Same,
+            _ => false,
+        })
     }
 
     /// The show file. Each explanation holds a word that nobody may hear before the reveal.

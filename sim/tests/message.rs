@@ -1,0 +1,90 @@
+//! Message fidelity: seeds pass, differ, repeat themselves, and mean the same as on the wire.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crdt_state::marks::{Mark, take_reached};
+use sim::run::Options;
+use sim::schedule::{Schedule, Wanted};
+use sim::sweep::Draws;
+use sim::verdict::{Fidelity, Verdict, judge_in};
+
+const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
+
+fn good(fidelity: Fidelity, schedule: Schedule) -> Verdict {
+    let verdict = judge_in(fidelity, schedule, Options::default()).unwrap();
+    assert!(verdict.is_good(), "{verdict}");
+    verdict
+}
+
+/// Nodes, players and faults as the seeds draw them. A mark that none of them reaches would mean
+/// that the draw is too kind.
+#[test]
+fn seeds_pass_and_differ_and_reach_every_mark() {
+    let _ = take_reached();
+    let run = |seed| good(Fidelity::Message, DRAW.schedule(seed)).outcome.trace_hash;
+    let hashes: BTreeSet<u64> = (1..=120).map(run).collect();
+    assert_eq!(hashes.len(), 120);
+    let reached: BTreeMap<Mark, u64> = Mark::ALL.into_iter().zip(take_reached()).collect();
+    let missed: Vec<_> = reached.iter().filter(|(_, times)| **times == 0).collect();
+    assert!(missed.is_empty(), "{missed:?} of {reached:?}");
+}
+
+#[test]
+fn a_seed_leaves_the_same_trace_again() {
+    for seed in [3, 14, 15] {
+        let [one, two] = [(); 2].map(|()| good(Fidelity::Message, DRAW.schedule(seed)).outcome);
+        assert_eq!(one.trace_hash, two.trace_hash);
+        assert_eq!(
+            one.value.ends.values().next().unwrap().export,
+            two.value.ends.values().next().unwrap().export
+        );
+    }
+}
+
+/// Schedules that have found something once.
+#[test]
+fn kept_schedules_pass() {
+    for file in schedules("schedules") {
+        let schedule = Schedule::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
+        good(Fidelity::Message, schedule);
+    }
+}
+
+fn schedules(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    files.sort();
+    files
+}
+
+/// One schedule, twice: whole nodes on the wire, and their cores alone.
+#[test]
+fn a_schedule_passes_the_same_checkers_in_both_fidelities() {
+    for schedule in [Schedule::classic(7), DRAW.schedule(3), DRAW.schedule(4)] {
+        let [wire, message] = [Fidelity::Wire, Fidelity::Message]
+            .map(|fidelity| good(fidelity, schedule.clone()).outcome.value);
+        let players = schedule.players as usize;
+        assert_eq!((wire.players.len(), message.players.len()), (players, players));
+        for evidence in [&wire, &message] {
+            assert!(evidence.asked as usize > players, "receipts came and were asked about");
+            let last: Vec<u8> = evidence.ends.keys().copied().collect();
+            assert_eq!(last, schedule.last_nodes());
+        }
+        let ids = |evidence: &sim::quiz::evidence::Evidence| evidence.outages.len();
+        assert_eq!(ids(&wire), ids(&message) - pauses(&schedule), "the same went wrong");
+    }
+}
+
+/// Only message fidelity counts a stopped process as an outage.
+fn pauses(schedule: &Schedule) -> usize {
+    let pause = |planned: &&sim::schedule::Planned| {
+        matches!(planned.fault, sim::schedule::Fault::Pause { .. })
+    };
+    schedule.faults.iter().filter(pause).count()
+}
