@@ -1,3 +1,5 @@
+//! What becomes of tasks that panic, by who supervises them and how often.
+
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, watch};
