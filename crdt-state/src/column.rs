@@ -184,11 +184,7 @@ impl Column {
         }
         let block = &mut self.blocks[block];
         let held = block.cells.get(at).copied().unwrap_or_default();
-        let wins = match held.is_empty() {
-            false if crate::planted!(FirstComeHeld) => false,
-            _ => cell < held,
-        };
-        if wins {
+        if cell < held {
             Arc::make_mut(block).set(at, cell);
         }
         held

@@ -21,8 +21,6 @@ pub enum Bug {
     RepairForgotten,
     /// Entries are applied before those that come before them.
     GapApplied,
-    /// Of two answers of a player the one that came first to a node is held there.
-    FirstComeHeld,
     /// A stage is what was written last, not the largest.
     StageOverwritten,
     /// A round's length is the smallest that anybody wants.
@@ -51,7 +49,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -59,7 +57,6 @@ impl Bug {
         Bug::PeerNeverGone,
         Bug::RepairForgotten,
         Bug::GapApplied,
-        Bug::FirstComeHeld,
         Bug::StageOverwritten,
         Bug::DeadlineByMinimum,
         Bug::SealWithoutAnswers,

@@ -14,7 +14,7 @@ const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
 const SEEDS_MAX: u64 = 100;
 
 /// Every bug, and the checker that finds it.
-const FOUND_BY: [(Bug, &str); 20] = [
+const FOUND_BY: [(Bug, &str); 19] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
@@ -22,7 +22,6 @@ const FOUND_BY: [(Bug, &str); 20] = [
     (Bug::PeerNeverGone, "membership"),
     (Bug::RepairForgotten, "agreement"),
     (Bug::GapApplied, "digests"),
-    (Bug::FirstComeHeld, "digests"),
     (Bug::StageOverwritten, "stages"),
     (Bug::DeadlineByMinimum, "laws"),
     (Bug::SealWithoutAnswers, "seals"),
