@@ -3,6 +3,7 @@
 use crate::asks::receipt_in;
 use crate::world::World;
 use crdt_state::engagement::fold;
+use crdt_state::event::Ruling;
 use crdt_state::{EventState, PlayerId, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,8 @@ pub struct Model {
     asked: BTreeMap<Key, BTreeSet<u8>>,
     accepted: BTreeMap<Key, BTreeSet<Told>>,
     firm: BTreeMap<Key, BTreeSet<Told>>,
-    finals: BTreeMap<u32, Result>,
+    /// With what hosts had ruled by then.
+    finals: BTreeMap<u32, (Option<Ruling>, Result)>,
     stages: Vec<Stage>,
     /// Messages that took a promise back in favour of an earlier answer.
     pub superseded: u64,
@@ -107,9 +109,15 @@ impl Model {
         let over = |instance: &u32| state.stage() > Stage::new(*instance, crdt_state::Phase::Open);
         let known = state.instances().map(|(instance, _)| instance).filter(over);
         for instance in known.filter(|i| state.unsealed(*i, heads).next().is_none()) {
-            let result = result_of(state, instance);
-            let first = self.finals.entry(instance).or_insert_with(|| result.clone());
-            assert_eq!(*first, result, "node {at}: the final result of {instance} changed");
+            let (ruling, result) =
+                (state.rulings.of(instance).cloned(), result_of(state, instance));
+            let first = self.finals.entry(instance);
+            let (ruled, first) = first.or_insert_with(|| (ruling.clone(), result.clone()));
+            let (before, after) = (answers_of(first), answers_of(&result));
+            assert_eq!(before, after, "node {at}: the answers of final round {instance} changed");
+            if *ruled == ruling {
+                assert_eq!(*first, result, "node {at}: the final result of {instance} changed");
+            }
         }
     }
 }
@@ -117,6 +125,11 @@ impl Model {
 fn held(state: &EventState, player: PlayerId, instance: u32) -> Option<Told> {
     let (_, cell) = state.held(instance, state.players.rows_of(player))?;
     Some((cell.elapsed_ms(), cell.choice().trailing_zeros() as u8))
+}
+
+/// What no ruling changes: who chose what when.
+fn answers_of(result: &Result) -> Vec<(PlayerId, u32, u32)> {
+    result.iter().map(|(player, elapsed_ms, value, _)| (*player, *elapsed_ms, *value)).collect()
 }
 
 fn result_of(state: &EventState, instance: u32) -> Result {

@@ -337,7 +337,8 @@ impl Client {
                 let player = player(self.index);
                 let topics = [format!("inbox/{player}"), format!("live/{pin}")];
                 let index = self.index;
-                let join = format!(r#"{{"pin":"{pin}","player":"{player}","name":"p{index}"}}"#);
+                let join =
+                    format!(r#"{{"pin":"{pin}","player":"{player}","name":"Player {index}"}}"#);
                 let topic = format!("connect/{}", &player[..2]);
                 [subscribe(&topics), publish(1, 1, &topic, join.as_bytes())].concat()
             }
