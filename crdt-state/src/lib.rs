@@ -17,7 +17,7 @@
 //! | [`event`] | the product of all these |
 //! | [`delta`] | what an entry says, in versioned frames |
 //! | [`engagement`] | the rules of each kind of engagement |
-//! | [`marks`], [`planted`] | what the simulator counts and what it must find; nothing of it ships |
+//! | [`marks`], [`mod@planted`] | what the simulator counts and what it must find; nothing of it ships |
 //! | [`catalogue`] | what every node knows of every event |
 //!
 //! This crate is a pure function of its arguments. It has no clock, no randomness, no IO, no async and
