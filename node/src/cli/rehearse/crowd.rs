@@ -69,6 +69,8 @@ struct Player {
     /// The answer that is not acknowledged: its packet, run and moment.
     sent: Option<(u16, u32, Instant)>,
     sent_at: BTreeMap<u32, Instant>,
+    /// When to ask for a place again: this node had not heard of the lobby yet, or was busy.
+    join_again: Option<Moment>,
 }
 
 /// Connections that a player loses before it gives up.
@@ -86,6 +88,7 @@ pub(super) async fn play(game: Arc<Game>, number: usize) -> Record {
         due: None,
         sent: None,
         sent_at: BTreeMap::new(),
+        join_again: None,
         game,
         number,
         id,
@@ -115,9 +118,11 @@ impl Player {
         while !self.record.ended {
             let far = Moment::now() + Duration::from_secs(3_600);
             let due = self.due.as_ref().map_or(far, |(at, ..)| *at);
+            let again = self.join_again.unwrap_or(far);
             tokio::select! {
                 packet = connection.read() => self.take(packet?),
                 () = sleep_until(due) => self.answer(&mut connection).await?,
+                () = sleep_until(again) => self.join(&mut connection).await?,
                 _ = ping.tick() => connection.ping().await?,
             }
         }
@@ -126,6 +131,7 @@ impl Player {
     }
 
     async fn join(&mut self, connection: &mut Connection) -> io::Result<()> {
+        self.join_again = None;
         let payload = match &self.token {
             Some(token) => json!({ "token": token }),
             None => json!({ "pin": self.game.pin, "player": self.id, "name": self.name() }),
@@ -206,6 +212,9 @@ impl Player {
     }
 
     fn refused(&mut self, topic: &str, code: String) {
+        if topic.starts_with("connect/") && matches!(&*code, "not_open" | "overloaded") {
+            self.join_again = Some(Moment::now() + RETRY);
+        }
         let newest = self.record.answers.values_mut().next_back();
         match newest.filter(|given| topic.starts_with("answer/") && given.firm.is_none()) {
             Some(given) => given.refused = Some(code),
