@@ -521,14 +521,21 @@ impl EventCore {
         (status, firm): (&str, bool),
         cell: Cell,
     ) -> InboxMessage {
-        let question = self.carried.state.question_of(instance);
-        let text = question.and_then(|(number, _)| self.held_text(instance, number, player));
+        let state = &self.carried.state;
+        // The answer may be to another question than the one that is shown, or that one not be known yet.
+        let held = state.held(instance, state.players.rows_of(player));
+        let number = match held.filter(|(_, held)| *held == cell) {
+            Some((number, _)) => Some(number),
+            None => state.question_of(instance).map(|(number, _)| number),
+        };
+        let question = number.and_then(|at| state.script()?.questions.get(usize::from(at)));
+        let text = number.and_then(|number| self.held_text(instance, number, player));
         InboxMessage::Receipt {
             event: self.identity.event,
             instance,
             status: status.to_owned(),
             level: level(firm),
-            choices: question.map(|(_, q)| q.task.choices(cell.value())).unwrap_or_default(),
+            choices: question.map(|q| q.task.choices(cell.value())).unwrap_or_default(),
             elapsed_ms: cell.elapsed_ms(),
             text,
         }

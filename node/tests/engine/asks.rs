@@ -205,8 +205,10 @@ pub fn receipt_in(message: &InboxMessage, of: u32) -> Option<Receipt> {
     let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } = message else {
         return None;
     };
-    // A node that does not have the question yet cannot put the held answer into words.
-    let choice = *choices.first().filter(|_| *instance == of)?;
-    let (status, firm, elapsed_ms) = (status.clone(), level == "firm", *elapsed_ms);
-    Some(Receipt { status, firm, choice, elapsed_ms })
+    (*instance == of).then(|| Receipt {
+        status: status.clone(),
+        firm: level == "firm",
+        choice: choices[0],
+        elapsed_ms: *elapsed_ms,
+    })
 }

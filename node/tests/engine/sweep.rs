@@ -120,19 +120,7 @@ impl Run {
     fn drive(&mut self, at: usize) {
         let next = self.world.view(at).next;
         let over = [Command::End, Command::Abort, Command::Lock];
-        let rulings = [
-            Command::Skip,
-            Command::Back,
-            Command::Pause,
-            Command::Resume,
-            Command::Void,
-            Command::Restore,
-            Command::Rescore,
-            Command::Accept,
-            Command::Resolve,
-        ];
-        let is_step = |c: &Command| !over.contains(c) && !rulings.contains(c);
-        let next: Vec<Command> = next.into_iter().filter(is_step).collect();
+        let next: Vec<Command> = next.into_iter().filter(|c| !over.contains(c)).collect();
         if next.is_empty() {
             return;
         }
