@@ -11,6 +11,7 @@ use super::player::{About, joins_take_most};
 use super::queue::{Event, Tick};
 use super::world::World;
 use crate::mix::Draw;
+use crate::quiz::host::{HOST, command_at, is_over};
 
 /// A host looks again after this.
 const GLANCE: Tick = 50;
@@ -206,25 +207,5 @@ impl World {
         let pending = self.hosts[0].pending.map(|(_, node, _)| node);
         let pressed = self.hosts[0].press.map(|(node, ..)| node);
         pending.or(pressed).unwrap_or(1)
-    }
-}
-
-/// The name of hosts' dice.
-const HOST: u64 = u64::from_be_bytes(*b"the host");
-
-pub(super) fn is_over(stage: StageView) -> bool {
-    matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
-}
-
-/// What a host does at a stage; while a round is open it waits for the deadline.
-fn command_at(stage: StageView) -> Option<Command> {
-    match stage.phase {
-        PhaseView::Draft => Some(Command::Lobby),
-        PhaseView::Lobby | PhaseView::Board => Some(Command::Next),
-        PhaseView::Intro => Some(Command::Open),
-        PhaseView::Closed => Some(Command::Tallies),
-        PhaseView::Tallies => Some(Command::Reveal),
-        PhaseView::Reveal => Some(Command::Leaderboard),
-        PhaseView::Open | PhaseView::Ended | PhaseView::Aborted => None,
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use ::node::service::view::{LiveView, PhaseView, StageView};
 use crdt_state::PlayerId;
 
-use super::host::is_over;
 use super::queue::{Event, Tick};
 use super::world::{PIN, World, ip};
 use crate::quiz::evidence::{End, PlayerEvidence, Receipt, ResultSeen, Sighting};
+use crate::quiz::host::is_over;
 use crate::quiz::leaks;
 use crate::schedule::secret;
 

@@ -125,15 +125,15 @@ impl Host {
     }
 }
 
-/// The name of the host's dice.
-const HOST: u64 = u64::from_be_bytes(*b"the host");
+/// The name of hosts' dice.
+pub(crate) const HOST: u64 = u64::from_be_bytes(*b"the host");
 
 pub(crate) fn is_over(stage: StageView) -> bool {
     matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
 }
 
-/// What the host does at a stage; while a round is open it waits for the deadline.
-fn command_at(stage: StageView) -> Option<Command> {
+/// What a host does at a stage; while a round is open it waits for the deadline.
+pub(crate) fn command_at(stage: StageView) -> Option<Command> {
     match stage.phase {
         PhaseView::Draft => Some(Command::Lobby),
         PhaseView::Lobby | PhaseView::Board => Some(Command::Next),

@@ -7,7 +7,7 @@
 
 pub mod evidence;
 mod faults;
-mod host;
+pub(crate) mod host;
 mod mqtt;
 mod player;
 mod watch;
