@@ -8,6 +8,7 @@ mod digest;
 mod drafts;
 pub(crate) mod fold;
 mod forgotten;
+mod masks;
 mod rounds;
 mod ruling;
 mod sides;

@@ -230,16 +230,20 @@ fn fold(lanes: &Lanes, picks: &[u8]) -> EventState {
     }
 }
 
-/// The leaderboard as its definition says: every player's outcomes summed up, sorted, ranked.
+/// The leaderboard as its definition says: the outcomes and awards of every player who counts summed up,
+/// sorted, ranked.
 fn defined(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
     let instances: Vec<u32> = state.instances().map(|(i, _)| i).filter(|i| counts(*i)).collect();
+    let awarded = state.named.awarded();
     let mut all: Vec<Standing> = state
         .players
         .ids()
+        .filter(|player| state.counts(*player))
         .map(|player| {
             let outcomes = instances.iter().map(|i| outcome_alone(state, *i, player));
             let correct: Vec<_> = outcomes.filter(|outcome| outcome.correct).collect();
-            let points = correct.iter().map(|outcome| outcome.points as u64).sum();
+            let answered: i64 = correct.iter().map(|outcome| outcome.points).sum();
+            let points = (answered + awarded.get(&player).unwrap_or(&0)).max(0) as u64;
             let correct_ms = correct
                 .iter()
                 .map(|outcome| outcome.answer.map_or(0, |(_, cell)| u64::from(cell.elapsed_ms())))
@@ -281,7 +285,7 @@ proptest! {
         prop_assert_eq!(standings(&a, |_| true), standings(&b, |_| true));
         for instance in 1..4 {
             let held = |player| a.held(instance, a.players.rows_of(player));
-            let held: Vec<_> = a.players.ids().filter_map(held).collect();
+            let held: Vec<_> = a.counted().filter_map(held).collect();
             prop_assert_eq!(a.answered(instance), held.len() as u64);
             // Answers to another question that a partition had shown are in no tally of this one.
             let shown = a.question_of(instance).map(|(number, _)| number);

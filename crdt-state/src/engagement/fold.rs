@@ -82,7 +82,8 @@ pub struct Standing {
 }
 
 /// Folds the runs for which `counts` holds, in order, and shows each one's outcomes to `visit`, in the order
-/// of the players. Returns what every player has at the end. Runs that a host set aside give nothing.
+/// of the players. Returns what every player who counts has at the end, awards aside. Runs that a host set
+/// aside give nothing.
 pub fn fold(
     state: &EventState,
     counts: impl Fn(u32) -> bool,
@@ -97,7 +98,7 @@ pub fn fold(
     all
 }
 
-/// All players in the order of their ids, and where each one's answers are found.
+/// All players who count in the order of their ids, and where each one's answers are found.
 struct People {
     ids: Vec<PlayerId>,
     /// By the handle of the row that speaks for a player: the place in `ids`.
@@ -106,7 +107,7 @@ struct People {
 
 impl People {
     fn of(state: &EventState) -> Self {
-        let ids: Vec<PlayerId> = state.players.ids().collect();
+        let ids: Vec<PlayerId> = state.counted().collect();
         let mut places = vec![0; state.players.blocks().len() * BLOCK];
         for (place, id) in ids.iter().enumerate() {
             let handle = state.players.handle_of(*id).expect("an id that is listed has a row");
@@ -200,12 +201,19 @@ pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Out
     outcome
 }
 
-/// All players in the order of the leaderboard: by points, then by total correct response time; equals
-/// share a rank and are listed by player id. Only instances for which `counts` holds are folded. A fold
-/// from nothing; who asks again and again keeps a [`Scoreboard`](super::Scoreboard).
+/// All players who count in the order of the leaderboard: by points, awards included, then by total correct
+/// response time; equals share a rank and are listed by player id. Only instances for which `counts` holds
+/// are folded. A fold from nothing; who asks again and again keeps a [`Scoreboard`](super::Scoreboard).
 #[must_use]
 pub fn standings(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
-    rank(&fold(state, counts, |_, _| {}))
+    let mut all = fold(state, counts, |_, _| {});
+    for (player, points) in state.named.awarded() {
+        if let Ok(at) = all.binary_search_by_key(&player, |(id, _)| *id) {
+            let so_far = &mut all[at].1;
+            so_far.points = so_far.points.max(0).saturating_add(points);
+        }
+    }
+    rank(&all)
 }
 
 /// Sorts and ranks.

@@ -4,7 +4,8 @@
 //! all that went into them (the rows' digest, the digest of every counted column's block, the rules). A
 //! block is folded again when its print differs, so that a late answer or a late player costs one block
 //! and not the whole event. Whatever the way here, the sums are those of a fold from nothing; a
-//! property test says so.
+//! property test says so. What hosts said of players (who is out, what was awarded) comes on top when
+//! ranks are made, and never into the sums.
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
@@ -34,6 +35,12 @@ impl Score {
             self.points = self.points.saturating_add(points);
             self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
         }
+    }
+
+    /// With what hosts gave and took; nobody falls below nothing.
+    fn awarded(self, points: i64) -> Score {
+        let sum = i64::from(self.points).saturating_add(points).clamp(0, u32::MAX.into());
+        Score { points: sum as u32, ..self }
     }
 
     /// Smaller is better.
@@ -75,12 +82,38 @@ impl<'a> Counted<'a> {
     }
 }
 
+/// What hosts said: who does not count, and what was awarded; both by the row that speaks, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Masks {
+    out: Vec<Handle>,
+    awarded: Vec<(Handle, i64)>,
+}
+
+impl Masks {
+    fn of(state: &EventState) -> Self {
+        Masks { out: state.kicked_handles(), awarded: state.awarded_handles() }
+    }
+
+    /// What a player comes to; nothing for one who does not count.
+    fn apply(&self, handle: Handle, score: Score) -> Option<Score> {
+        if !self.out.is_empty() && self.out.binary_search(&handle).is_ok() {
+            return None;
+        }
+        if self.awarded.is_empty() {
+            return Some(score);
+        }
+        let held = self.awarded.binary_search_by_key(&handle, |(handle, _)| *handle);
+        Some(held.map_or(score, |at| score.awarded(self.awarded[at].1)))
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Scoreboard {
     blocks: Vec<Sums>,
     /// Of players with several rows, by the row that speaks.
     aliased: Vec<(Handle, Score)>,
+    masks: Masks,
     /// Everybody, best first; equals in no particular order.
     order: Vec<Handle>,
     /// By handle; 0 where there is nobody.
@@ -121,6 +154,7 @@ impl Scoreboard {
             let speaks = rows[0] as usize;
             self.aliased.push((rows[0], self.blocks[speaks / BLOCK].scores[speaks % BLOCK]));
         }
+        self.masks = Masks::of(state);
         self.rank(state);
     }
 
@@ -137,13 +171,15 @@ impl Scoreboard {
             }
         }
         let aliased = fold_aliased(state, counted);
-        if changed || aliased != self.aliased {
+        let masks = Masks::of(state);
+        if changed || aliased != self.aliased || masks != self.masks {
             self.aliased = aliased;
+            self.masks = masks;
             self.rank(state);
         }
     }
 
-    /// How many players there are.
+    /// How many players count.
     #[must_use]
     pub fn len(&self) -> usize {
         self.order.len()
@@ -214,10 +250,11 @@ impl Scoreboard {
 
     fn standing(&self, handle: Handle, player: PlayerId, rank: u32) -> Standing {
         let aliased = self.aliased.binary_search_by_key(&handle, |(handle, _)| *handle);
-        let Score { points, correct_ms } = match aliased {
+        let score = match aliased {
             Ok(at) => self.aliased[at].1,
             Err(_) => self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK],
         };
+        let Score { points, correct_ms } = self.masks.apply(handle, score).unwrap_or_default();
         let (points, correct_ms) = (u64::from(points), u64::from(correct_ms));
         Standing { player, points, correct_ms, rank }
     }
@@ -245,10 +282,17 @@ impl Scoreboard {
         let mut keyed = Vec::with_capacity(state.players.count());
         for (sums, block) in self.blocks.iter().zip(state.players.blocks()) {
             for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
-                keyed.push((sums.scores[at].key(), block.first + at as Handle));
+                let handle = block.first + at as Handle;
+                if let Some(score) = self.masks.apply(handle, sums.scores[at]) {
+                    keyed.push((score.key(), handle));
+                }
             }
         }
-        keyed.extend(self.aliased.iter().map(|(handle, score)| (score.key(), *handle)));
+        for (handle, score) in &self.aliased {
+            if let Some(score) = self.masks.apply(*handle, *score) {
+                keyed.push((score.key(), *handle));
+            }
+        }
         keyed
     }
 }

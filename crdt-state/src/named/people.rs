@@ -11,6 +11,7 @@ use crate::caps::{self, MARKED_MAX};
 use crate::id::{Lamport, Origin, PlayerId};
 use crdts::{CmRDT, CvRDT};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 /// The marks of all players who have any.
@@ -126,6 +127,25 @@ impl People {
     /// Everybody whom a host has renamed, in order.
     pub fn names(&self) -> impl Iterator<Item = (PlayerId, &str)> {
         self.names.iter().filter_map(|(player, register)| Some((*player, register.value()?)))
+    }
+
+    /// Whether anything was ever said of a player.
+    #[must_use]
+    pub fn is_marked(&self, player: PlayerId) -> bool {
+        self.kicked.get(&player).is_some()
+            || self.muted.get(&player).is_some()
+            || self.extra_ms.get(&player).is_some()
+            || self.names.get(&player).is_some()
+    }
+
+    /// Everybody of whom anything was ever said, in order.
+    #[must_use]
+    pub fn ever_marked(&self) -> BTreeSet<PlayerId> {
+        let kicked = self.kicked.iter().map(|(player, _)| *player);
+        let muted = self.muted.iter().map(|(player, _)| *player);
+        let extra = self.extra_ms.iter().map(|(player, _)| *player);
+        let named = self.names.iter().map(|(player, _)| *player);
+        kicked.chain(muted).chain(extra).chain(named).collect()
     }
 
     /// The change that kicks a player or takes it back; nothing if it is so.

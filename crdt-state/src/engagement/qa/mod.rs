@@ -114,13 +114,17 @@ pub fn post_id(instance: u32, player: PlayerId, text: &str) -> PostId {
     hash.finish()
 }
 
-/// The posts of a run whose fate is one of those wanted, those with most votes first.
+/// The posts of a run whose fate is one of those wanted, those with most votes first. Who is kicked has
+/// neither posts nor votes.
 pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostView> {
     let ruling = facts.state.rulings.of(facts.instance);
     let view = |(id, post): (PostId, &Post)| {
         let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
         let (elapsed, player, text) = post.content().filter(|_| is_wanted(fate))?;
-        let name = facts.state.players.shown_name(player).unwrap_or_default();
+        if !facts.state.counts(player) {
+            return None;
+        }
+        let name = facts.state.shown_name(player).unwrap_or_default();
         let (text, votes) = (text.to_owned(), votes(facts, post));
         Some((elapsed, PostView { id: format!("{id:016x}"), text, name, votes, fate }))
     };
@@ -135,8 +139,8 @@ pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostVie
 /// How many players support a post, aliases counted once.
 fn votes(facts: &Facts<'_>, post: &Post) -> u64 {
     let players = &facts.state.players;
-    let who: BTreeSet<PlayerId> =
-        post.votes().filter_map(|row| players.get(row).map(|player| player.id)).collect();
+    let voters = post.votes().filter_map(|row| players.get(row).map(|player| player.id));
+    let who: BTreeSet<PlayerId> = voters.filter(|player| facts.state.counts(*player)).collect();
     who.len() as u64
 }
 

@@ -83,7 +83,7 @@ impl Kind for Raffle {
             return RaffleResults { tickets, drawn: Vec::new() };
         }
         let winner = |player| Winner {
-            name: facts.state.players.shown_name(player).unwrap_or_default(),
+            name: facts.state.shown_name(player).unwrap_or_default(),
             ticket: ticket(player),
         };
         let drawn = draw(&facts.question.salt.to_string(), &entrants, self.winners);

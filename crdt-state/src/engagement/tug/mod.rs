@@ -75,7 +75,7 @@ impl Kind for Tug {
 
     fn results(&self, facts: &Facts<'_>) -> TugResults {
         let mut players = vec![0_u64; self.sides.len()];
-        for player in facts.state.players.ids() {
+        for player in facts.state.counted() {
             players[self.side(player)] += 1;
         }
         let pull = self
