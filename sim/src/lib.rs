@@ -13,7 +13,8 @@
 //! - [`schedule`]: what a run is given, as data: the show, the people, the faults;
 //! - [`cluster`], [`quiz`]: wire fidelity: whole nodes, players, a host, and what goes wrong;
 //! - [`message`]: message fidelity: the nodes' cores alone, for many nodes, players and seeds;
-//! - [`mod@check`], [`verdict`], [`sweep`], [`cli`]: what must hold, said in words, over many seeds.
+//! - [`mod@check`], [`verdict`], [`failure`]: what must hold, and what is said where it does not;
+//! - [`sweep`], [`coverage`], [`cli`]: many seeds, what they reached, and the command line.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
 //! compiles and every run is refused.
@@ -25,10 +26,12 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod coverage;
 mod datagram;
 pub mod det;
 pub mod disk;
 pub mod entropy;
+pub mod failure;
 mod gate;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod hooks;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use crdt_state::marks::{Counts, take_reached};
 use thiserror::Error;
 use tokio::runtime::{Builder, RngSeed, Runtime};
 
@@ -19,7 +20,7 @@ use crate::det::{self, DeadHook, Hook};
 use crate::net::NetStats;
 use crate::ownership::{self, Strays};
 use crate::pulse::{self, Panic, Stop};
-use crate::trace::{Sink, Trace};
+use crate::trace::{Progress, Sink, Trace};
 use crate::world::World;
 use crate::{clock, entropy};
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub virtual_limit: Duration,
     /// The real time it may take (arbitrary: far beyond a scenario of minutes in a debug build).
     pub real_limit: Duration,
+    /// Where it can be seen how far the run is.
+    pub progress: Progress,
     /// Leaves one hook out, to show that the self-test notices.
     pub without: Option<Hook>,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             sink: None,
             virtual_limit: Duration::from_secs(86_400),
             real_limit: Duration::from_secs(300),
+            progress: Progress::default(),
             without: None,
         }
     }
@@ -65,6 +69,8 @@ pub struct Outcome<T> {
     pub entropy_reads: u64,
     /// Tasks that machines spawned past their spawners.
     pub strays: Strays,
+    /// How often each mark of the production code was reached.
+    pub reached: Counts,
     /// What the scenario returned.
     pub value: T,
 }
@@ -76,7 +82,7 @@ impl<T, E> Outcome<Result<T, E>> {
     /// The scenario's own.
     pub fn transpose(self) -> Result<Outcome<T>, E> {
         let Self { seed, trace_hash, trace_lines, virtual_time, real_time, .. } = self;
-        let Self { net, entropy_reads, strays, value, .. } = self;
+        let Self { net, entropy_reads, strays, reached, value, .. } = self;
         let value = value?;
         Ok(Outcome {
             seed,
@@ -87,6 +93,7 @@ impl<T, E> Outcome<Result<T, E>> {
             net,
             entropy_reads,
             strays,
+            reached,
             value,
         })
     }
@@ -211,7 +218,7 @@ where
     let _entered = det::enter(seed, options.without);
     pulse::watch(watchdog);
     let limits = (options.virtual_limit, options.real_limit);
-    let trace = Trace::new(options.sink);
+    let trace = Trace::watched(options.sink, options.progress);
     let world = World::new(seed, trace.clone());
     let runtime = runtime(seed).map_err(io_error)?;
     // A panic is caught twice, because tasks that end with the runtime may panic too.
@@ -225,7 +232,7 @@ where
     }
     closed.map_err(io_error)?;
     match (simulated, dropped) {
-        (Ok(Ok(outcome)), Ok(())) => Ok(Outcome { strays, ..outcome }),
+        (Ok(Ok(outcome)), Ok(())) => Ok(Outcome { strays, reached: take_reached(), ..outcome }),
         (Ok(Err(stop)), _) => Err(failure(seed, stop, limits)),
         _ => Err(failure(seed, Stop::Panicked, limits)),
     }
@@ -261,6 +268,7 @@ where
         net: world.net().stats(),
         entropy_reads: entropy::reads(),
         strays: Strays::new(),
+        reached: Counts::default(),
         value,
     })
 }

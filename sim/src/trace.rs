@@ -7,7 +7,9 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +18,45 @@ use crate::mix::fold;
 
 /// Where the lines of a run can be written.
 pub type Sink = Box<dyn Write + Send>;
+
+/// How far a run is, in virtual nanoseconds, for those who wait for it; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// Virtual time when something was last recorded.
+    pub fn virtual_time(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Trace lines in memory, readable after the run; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// A sink that writes here.
+    pub fn sink(&self) -> Sink {
+        Box::new(self.clone())
+    }
+
+    /// All lines so far.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Something that crossed a port.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +78,7 @@ pub struct Trace(Arc<Mutex<Record>>);
 struct Record {
     hash: u64,
     lines: u64,
+    progress: Progress,
     sink: Option<Sink>,
     sink_failure: Option<io::Error>,
 }
@@ -44,7 +86,13 @@ struct Record {
 impl Trace {
     /// An empty record that writes its lines to `sink`, if there is one.
     pub fn new(sink: Option<Sink>) -> Self {
-        Self(Arc::new(Mutex::new(Record { hash: 0, lines: 0, sink, sink_failure: None })))
+        Self::watched(sink, Progress::default())
+    }
+
+    /// The same for somebody who waits.
+    pub fn watched(sink: Option<Sink>, progress: Progress) -> Self {
+        let record = Record { hash: 0, lines: 0, progress, sink, sink_failure: None };
+        Self(Arc::new(Mutex::new(record)))
     }
 
     /// Records bytes that crossed a port.
@@ -106,6 +154,7 @@ impl Record {
         let now_ns = clock::virtual_ns();
         self.hash = words.iter().fold(fold(self.hash, now_ns), |hash, word| fold(hash, *word));
         self.lines += 1;
+        self.progress.0.store(now_ns, Ordering::Relaxed);
         let Some(sink) = &mut self.sink else { return };
         if let Err(failure) = writeln!(sink, "{now_ns} {text}") {
             self.sink_failure = Some(failure);

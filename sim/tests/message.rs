@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crdt_state::marks::{Mark, take_reached};
+use sim::coverage::Coverage;
 use sim::run::Options;
 use sim::schedule::{Schedule, Wanted};
 use sim::sweep::Draws;
@@ -24,13 +24,15 @@ fn good(fidelity: Fidelity, schedule: Schedule) -> Verdict {
 /// that the draw is too kind.
 #[test]
 fn seeds_pass_and_differ_and_reach_every_mark() {
-    let _ = take_reached();
-    let run = |seed| good(Fidelity::Message, DRAW.schedule(seed)).outcome.trace_hash;
-    let hashes: BTreeSet<u64> = (1..=120).map(run).collect();
+    let mut coverage = Coverage::default();
+    let mut hashes = BTreeSet::new();
+    for seed in 1..=120 {
+        let outcome = good(Fidelity::Message, DRAW.schedule(seed)).outcome;
+        coverage.add(&outcome.reached);
+        hashes.insert(outcome.trace_hash);
+    }
     assert_eq!(hashes.len(), 120);
-    let reached: BTreeMap<Mark, u64> = Mark::ALL.into_iter().zip(take_reached()).collect();
-    let missed: Vec<_> = reached.iter().filter(|(_, times)| **times == 0).collect();
-    assert!(missed.is_empty(), "{missed:?} of {reached:?}");
+    assert!(coverage.missed().is_empty(), "{coverage}");
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl Replica {
                 self.stats.applied += 1;
                 self.outputs.push_back(Output::Applied { id, seq, entry: kept.bytes.clone() });
                 self.append(id, kept);
+                crdt_state::always!(AppliedIsHead, self.heads.get(&id) == seq);
                 self.check_applied(id, state);
             }
             Err(ApplyError::Unsupported { kind, version }) => self.halt(kind, version, from),

@@ -133,6 +133,7 @@ impl EventCore {
 
     /// Writes a step of the show.
     pub(super) fn advance(&mut self, now: Mono, to: Stage) -> u64 {
+        crdt_state::always!(StepForward, to > self.stage());
         let advance = self.advance_to(to, self.question_for(to));
         self.write_control(now, vec![advance])
     }

@@ -22,6 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crdt_state::marks::take_reached;
+
 use crate::clock;
 use crate::ownership::Strays;
 use crate::pulse::Panic;
@@ -39,7 +41,9 @@ use self::world::World;
 pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, RunError> {
     let began = Instant::now();
     let seed = schedule.seed;
-    let trace = Trace::new(options.sink);
+    let trace = Trace::watched(options.sink, options.progress);
+    // Of this run, and not of what else this thread has done.
+    let _ = take_reached();
     let simulated = catch_unwind(AssertUnwindSafe(|| {
         clock::drive(Some(0));
         let mut world = World::new(Arc::new(schedule), trace.clone());
@@ -65,6 +69,7 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
         net,
         entropy_reads: 0,
         strays: Strays::new(),
+        reached: take_reached(),
         value,
     })
 }

@@ -1,0 +1,136 @@
+//! The options that commands share: what a seed means, and how values are written.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Failed;
+use crate::schedule::Wanted;
+use crate::sweep::Draws;
+use crate::verdict::Fidelity;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Given {
+    /// What is run; by default a quiz, or a swarm once sizes are given.
+    #[arg(long, value_enum)]
+    scenario: Option<Scenario>,
+    /// How much of a node is real.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) fidelity: Fidelity,
+    /// Nodes at the beginning; by default the seed draws 3 to 7.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=99))]
+    nodes: Option<u8>,
+    /// Players; by default the seed draws 10 to 190.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    players: Option<u32>,
+    /// Real seconds before a run is given up as stuck.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    real_limit: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Scenario {
+    /// Three nodes and a hundred players through a crash and a partition.
+    Quiz,
+    /// As many nodes and players, and as many faults, as the seed draws.
+    Swarm,
+    /// The simulator's own trial, without a node.
+    Mesh,
+}
+
+impl Given {
+    pub(super) fn scenario(&self) -> Scenario {
+        let sized = self.nodes.is_some() || self.players.is_some();
+        self.scenario.unwrap_or(if sized { Scenario::Swarm } else { Scenario::Quiz })
+    }
+
+    pub(super) fn real_limit(&self) -> Duration {
+        Duration::from_secs(self.real_limit)
+    }
+
+    /// How seeds become schedules.
+    ///
+    /// # Errors
+    /// If the options contradict each other.
+    pub(super) fn draws(&self) -> Result<Draws, Failed> {
+        let Self { nodes, players, .. } = *self;
+        match self.scenario() {
+            Scenario::Swarm => Ok(Draws::Swarm(Wanted { nodes, players })),
+            _ if nodes.is_some() || players.is_some() => {
+                Err(Failed::Usage("--nodes and --players are for --scenario swarm".to_owned()))
+            }
+            Scenario::Quiz => Ok(Draws::Classic),
+            Scenario::Mesh => {
+                Err(Failed::Usage("the mesh is for `run` without a schedule".to_owned()))
+            }
+        }
+    }
+
+    /// These options again, where they are not the usual ones; begins with a blank.
+    pub(super) fn again(&self) -> String {
+        let mut line = match self.scenario() {
+            Scenario::Quiz => String::new(),
+            Scenario::Swarm => " --scenario swarm".to_owned(),
+            Scenario::Mesh => " --scenario mesh".to_owned(),
+        };
+        for (name, value) in [("nodes", self.nodes.map(u32::from)), ("players", self.players)] {
+            line += &value.map_or(String::new(), |value| format!(" --{name} {value}"));
+        }
+        line + &again_in(self.fidelity)
+    }
+}
+
+/// The option that chooses a fidelity, unless it is the usual one.
+pub(super) fn again_in(fidelity: Fidelity) -> String {
+    match fidelity {
+        Fidelity::Wire => String::new(),
+        Fidelity::Message => " --fidelity message".to_owned(),
+    }
+}
+
+/// `1..=50`, or `50` for the same.
+pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let wrong = || format!("{text:?} is no range of seeds: expected as in 1..=50, or 50");
+    let (first, last) = text.split_once("..=").unwrap_or(("1", text));
+    let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    if first <= last { Ok(first..=last) } else { Err(wrong()) }
+}
+
+/// `90s`, `10m`, `1.5h`, `250ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no length of time: expected as in 250ms, 18.3s, 10m, 1h");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match &text[digits..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, ms) in [("250ms", 250), ("18.3s", 18_300), ("10m", 600_000), ("1.5h", 5_400_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "10", "m", "-1s", "1 s", "1.2.3s", "1d", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seeds_are_a_range_or_a_count() {
+        assert_eq!(seeds("3..=9"), Ok(3..=9));
+        assert_eq!(seeds("50"), Ok(1..=50));
+        for text in ["", "0", "5..=1", "1..9", "a..=b"] {
+            assert!(seeds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What `starling-sim` does: one seed or many, in words.
+//!
+//! Exit codes: 0 every promise was kept, 1 some were not or two runs of a seed differ, 2 wrong usage
+//! or a file that cannot be read or written.
+
+mod given;
+mod live;
+mod run;
+mod sweep;
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The simulator of Starling: a seed names a run down to the byte.
+#[derive(Debug, Parser)]
+#[command(name = "starling-sim", version, about, after_help = AFTER)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str = "Exit codes: 0 every promise was kept; 1 some were not, two runs of a seed \
+differ, or a mark was missed; 2 wrong usage, or a file that cannot be read or written.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one seed, say what happened, and print the hash of its trace.
+    Run(run::Arguments),
+    /// Run many seeds, group those that fail by what went wrong, and say what was reached.
+    Sweep(sweep::Arguments),
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run::main(&arguments),
+        Command::Sweep(arguments) => sweep::main(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            why.code()
+        }
+    }
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+enum Failed {
+    /// What was run did not hold.
+    Found(String),
+    /// What was asked for cannot be done.
+    Usage(String),
+}
+
+impl Failed {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Found(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+        }
+    }
+
+    /// A file and what is wrong with it.
+    fn file(path: &Path, why: impl fmt::Display) -> Self {
+        Self::Usage(format!("{}: {why}", path.display()))
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found(what) | Self::Usage(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Writes for programs to a file, or to standard output for `-`.
+fn write_out(path: &Path, text: &str) -> Result<(), Failed> {
+    if path == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        return writeln!(out, "{text}").map_err(|why| Failed::file(path, why));
+    }
+    std::fs::write(path, text).map_err(|why| Failed::file(path, why))
+}

@@ -1,0 +1,163 @@
+//! `starling-sim run`.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Failed;
+use super::given::{Given, Scenario, again_in};
+use super::live::watched;
+use crate::mesh::mesh;
+use crate::run::{Options, run};
+use crate::schedule::Schedule;
+use crate::trace::{Lines, Progress, Sink, first_difference};
+use crate::verdict::judge_in;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The seed that names the run.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    given: Given,
+    /// Print the schedule that would be run, as a file that `--schedule` takes.
+    #[arg(long)]
+    print: bool,
+    /// Run this schedule instead of what the seed draws.
+    #[arg(long, value_name = "FILE")]
+    schedule: Option<PathBuf>,
+    /// Run the seed twice and compare the traces.
+    #[arg(long)]
+    check: bool,
+    /// Write the trace's lines to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    trace: Option<PathBuf>,
+    /// Show what the nodes log, as in RUST_LOG; their times are virtual.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
+    if let Some(filter) = &arguments.log {
+        show_logs(filter).map_err(Failed::Usage)?;
+    }
+    if arguments.print {
+        println!("{}", schedule_of(arguments)?.to_json());
+        return Ok(());
+    }
+    let done = if arguments.check { run_twice(arguments) } else { run_once(arguments) };
+    let replay = format!("replay with: starling-sim {}", reproduce(arguments));
+    done.map_err(|why| match why {
+        Failed::Found(what) => Failed::Found(format!("{what}\n{replay}")),
+        usage @ Failed::Usage(_) => usage,
+    })
+}
+
+/// The command line that runs the same again.
+fn reproduce(arguments: &Arguments) -> String {
+    match &arguments.schedule {
+        Some(file) => {
+            format!("run --schedule {}{}", file.display(), again_in(arguments.given.fidelity))
+        }
+        None => format!("run --seed {}{}", arguments.seed, arguments.given.again()),
+    }
+}
+
+fn show_logs(filter: &str) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|why| why.to_string())?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_timer(VirtualTime);
+    logs.with_writer(io::stderr).try_init().map_err(|why| why.to_string())
+}
+
+/// Stamps log lines with the time that their writer lives in.
+struct VirtualTime;
+
+impl tracing_subscriber::fmt::time::FormatTime for VirtualTime {
+    fn format_time(
+        &self,
+        to: &mut tracing_subscriber::fmt::format::Writer<'_>,
+    ) -> std::fmt::Result {
+        write!(to, "{:>12.6}", Duration::from_nanos(crate::clock::virtual_ns()).as_secs_f64())
+    }
+}
+
+fn run_once(arguments: &Arguments) -> Result<(), Failed> {
+    let sink = arguments.trace.as_deref().map(create).transpose()?;
+    let told = simulate(arguments, sink)?;
+    println!("{}", told.text);
+    told.judged()
+}
+
+fn create(path: &Path) -> Result<Sink, Failed> {
+    let file = File::create(path).map_err(|why| Failed::file(path, why))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+fn run_twice(arguments: &Arguments) -> Result<(), Failed> {
+    let (first, second) = (Lines::default(), Lines::default());
+    let told = simulate(arguments, Some(first.sink()))?;
+    let again = simulate(arguments, Some(second.sink()))?;
+    println!("{}", told.text);
+    if told.hash == again.hash {
+        println!("checked: a second run left the same trace");
+        return told.judged();
+    }
+    let difference = first_difference(&first.text(), &second.text());
+    let shown = difference.map_or_else(String::new, |difference| difference.to_string());
+    Err(Failed::Found(format!("seed {}: two runs differ\n{shown}", arguments.seed)))
+}
+
+/// A run as it is told to people.
+struct Told {
+    hash: u64,
+    text: String,
+    violations: usize,
+}
+
+impl Told {
+    fn judged(&self) -> Result<(), Failed> {
+        match self.violations {
+            0 => Ok(()),
+            count => Err(Failed::Found(format!("{count} promises were not kept"))),
+        }
+    }
+}
+
+fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
+    let progress = Progress::default();
+    let real_limit = arguments.given.real_limit();
+    let options = Options { sink, real_limit, progress: progress.clone(), ..Options::default() };
+    let fidelity = arguments.given.fidelity;
+    match arguments.given.scenario() {
+        Scenario::Mesh if arguments.schedule.is_none() => simulate_mesh(arguments.seed, options),
+        _ => {
+            let schedule = schedule_of(arguments)?;
+            let verdict = watched(&progress, || judge_in(fidelity, schedule, options));
+            let verdict = verdict.map_err(|why| Failed::Found(why.to_string()))?;
+            let (hash, violations) = (verdict.outcome.trace_hash, verdict.violations.len());
+            Ok(Told { hash, text: verdict.to_string(), violations })
+        }
+    }
+}
+
+/// The schedule of a file, or the one that the seed draws.
+fn schedule_of(arguments: &Arguments) -> Result<Schedule, Failed> {
+    let Some(file) = &arguments.schedule else {
+        return Ok(arguments.given.draws()?.schedule(arguments.seed));
+    };
+    let text = std::fs::read_to_string(file).map_err(|why| Failed::file(file, why))?;
+    Schedule::from_json(&text).map_err(|why| Failed::file(file, why))
+}
+
+fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {
+    let outcome = run(seed, options, mesh).map_err(|why| Failed::Found(why.to_string()))?;
+    let outcome = outcome.transpose();
+    let outcome = outcome.map_err(|why| Failed::Found(format!("seed {seed}: {why}")))?;
+    let hash = outcome.trace_hash;
+    let text = format!(
+        "seed {seed} hash {hash:016x}\n{} trace lines, {:?} of virtual time\n{:?}\n{:?}",
+        outcome.trace_lines, outcome.virtual_time, outcome.net, outcome.value
+    );
+    Ok(Told { hash, text, violations: 0 })
+}
