@@ -14,7 +14,9 @@
 //! - [`cluster`], [`quiz`]: wire fidelity: whole nodes, players, a host, and what goes wrong;
 //! - [`message`]: message fidelity: the nodes' cores alone, for many nodes, players and seeds;
 //! - [`mod@check`], [`verdict`], [`failure`]: what must hold, and what is said where it does not;
-//! - [`sweep`], [`coverage`], [`cli`]: many seeds, what they reached, and the command line.
+//! - [`sweep`], [`coverage`], [`kept`], [`mod@shrink`]: many seeds, what they reached, the schedules
+//!   that failed, and how little of one it takes;
+//! - [`simulation`], [`cli`], [`state`]: the simulator in a test, on the command line, and looked into.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
 //! compiles and every run is refused.
@@ -35,6 +37,7 @@ pub mod failure;
 mod gate;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod hooks;
+pub mod kept;
 mod kernel;
 pub mod link;
 pub mod machine;
@@ -48,7 +51,10 @@ pub mod quic;
 pub mod quiz;
 pub mod run;
 pub mod schedule;
+pub mod shrink;
+pub mod simulation;
 pub mod spawn;
+pub mod state;
 mod stream;
 pub mod sweep;
 pub mod tcp;

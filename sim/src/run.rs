@@ -32,6 +32,8 @@ pub struct Options {
     pub virtual_limit: Duration,
     /// The real time it may take (arbitrary: far beyond a scenario of minutes in a debug build).
     pub real_limit: Duration,
+    /// Stops a show at this virtual time, if it has begun by then.
+    pub until: Option<Duration>,
     /// Where it can be seen how far the run is.
     pub progress: Progress,
     /// Leaves one hook out, to show that the self-test notices.
@@ -44,6 +46,7 @@ impl Default for Options {
             sink: None,
             virtual_limit: Duration::from_secs(86_400),
             real_limit: Duration::from_secs(300),
+            until: None,
             progress: Progress::default(),
             without: None,
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::check::{Violation, check};
 use crate::quiz::evidence::Evidence;
 use crate::quiz::{Broken, quiz};
@@ -47,7 +49,17 @@ pub fn judge(seed: u64, options: Options) -> Result<Verdict, Unjudged> {
 }
 
 /// How much of a node is real.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub enum Fidelity {
     /// All of it: quinn, chitchat, MQTT, redb.
     #[default]
@@ -69,7 +81,7 @@ pub fn judge_in(
         Fidelity::Wire => judge_schedule(schedule, options),
         Fidelity::Message => {
             let outcome = crate::message::run(schedule, options)?;
-            let violations = check(&outcome.value);
+            let violations = judged(&outcome.value);
             Ok(Verdict { outcome, violations })
         }
     }
@@ -81,14 +93,27 @@ pub fn judge_in(
 /// If there is nothing to judge.
 pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, Unjudged> {
     let seed = schedule.seed;
-    let outcome = run(seed, options, |world| quiz(world, schedule))?;
+    let until = options.until;
+    let outcome = run(seed, options, move |world| quiz(world, schedule, until))?;
     let outcome = outcome.transpose().map_err(|why| Unjudged::Broken { seed, why })?;
-    let mut violations = check(&outcome.value);
+    let mut violations = judged(&outcome.value);
     for (place, count) in outcome.strays.iter().filter(|(place, _)| !place.contains(KNOWN_STRAY)) {
         let what = format!("{count} tasks were started past the node's spawner at {place}");
         violations.push(Violation { rule: "strays", what });
     }
     Ok(Verdict { outcome, violations })
+}
+
+/// The rules that hold at any moment and not only once all is mended.
+const ANY_TIME: [&str; 6] = ["stages", "digests", "holders", "secrecy", "seals", "bounds"];
+
+/// A run that was stopped is judged by what holds at any moment.
+fn judged(evidence: &Evidence) -> Vec<Violation> {
+    let mut violations = check(evidence);
+    if evidence.stopped.is_some() {
+        violations.retain(|violation| ANY_TIME.contains(&violation.rule));
+    }
+    violations
 }
 
 impl Verdict {
@@ -120,6 +145,16 @@ impl fmt::Display for Verdict {
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "VIOLATED {violation}")?;
         }
+        if let Some(at) = value.stopped {
+            writeln!(
+                f,
+                "stopped at {:.3} s: only what holds at any time was judged",
+                at.as_secs_f64()
+            )?;
+            for (node, state) in &value.states {
+                writeln!(f, "node {node}\n{state}")?;
+            }
+        }
         match self.violations.len() {
             0 => write!(f, "verdict: good, every promise was kept"),
             count => write!(f, "verdict: bad, {count} promises were not kept"),
@@ -128,6 +163,30 @@ impl fmt::Display for Verdict {
 }
 
 impl Verdict {
+    /// The verdict for programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Outcome { seed, trace_hash, trace_lines, value, net, .. } = &self.outcome;
+        let story = value.story.iter().map(|(at, what)| (at.as_secs_f64(), what));
+        let violations = self.violations.iter();
+        let violations = violations.map(|found| json!({ "rule": found.rule, "what": found.what }));
+        json!({
+            "seed": seed,
+            "hash": format!("{trace_hash:016x}"),
+            "good": self.is_good(),
+            "violations": violations.collect::<Vec<_>>(),
+            "virtual_s": self.outcome.virtual_time.as_secs_f64(),
+            "real_s": self.outcome.real_time.as_secs_f64(),
+            "stopped_s": value.stopped.map(|at| at.as_secs_f64()),
+            "trace_lines": trace_lines,
+            "datagrams": net.datagrams_sent,
+            "datagrams_lost": net.datagrams_dropped,
+            "firm_receipts": value.firm().count(),
+            "story": story.collect::<Vec<_>>(),
+            "schedule": value.plan,
+            "states": value.states,
+        })
+    }
+
     fn pace(&self) -> String {
         let Outcome { virtual_time, real_time, .. } = &self.outcome;
         let times = virtual_time.as_secs_f64() / real_time.as_secs_f64().max(f64::EPSILON);

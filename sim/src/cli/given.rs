@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Failed;
-use crate::schedule::Wanted;
+use crate::schedule::{Kinds, Wanted};
 use crate::sweep::Draws;
 use crate::verdict::Fidelity;
 
@@ -22,6 +22,9 @@ pub(super) struct Given {
     /// Players; by default the seed draws 10 to 190.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     players: Option<u32>,
+    /// What may go wrong: none, all, or some kinds as in crash,cut,loss; each of them does then.
+    #[arg(long, value_name = "KINDS")]
+    faults: Option<Kinds>,
     /// Real seconds before a run is given up as stuck.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     real_limit: u64,
@@ -39,8 +42,8 @@ pub(super) enum Scenario {
 
 impl Given {
     pub(super) fn scenario(&self) -> Scenario {
-        let sized = self.nodes.is_some() || self.players.is_some();
-        self.scenario.unwrap_or(if sized { Scenario::Swarm } else { Scenario::Quiz })
+        let chosen = self.nodes.is_some() || self.players.is_some() || self.faults.is_some();
+        self.scenario.unwrap_or(if chosen { Scenario::Swarm } else { Scenario::Quiz })
     }
 
     pub(super) fn real_limit(&self) -> Duration {
@@ -52,11 +55,15 @@ impl Given {
     /// # Errors
     /// If the options contradict each other.
     pub(super) fn draws(&self) -> Result<Draws, Failed> {
-        let Self { nodes, players, .. } = *self;
+        let Self { nodes, players, faults, .. } = *self;
+        let wanted = Wanted { nodes, players };
         match self.scenario() {
-            Scenario::Swarm => Ok(Draws::Swarm(Wanted { nodes, players })),
-            _ if nodes.is_some() || players.is_some() => {
-                Err(Failed::Usage("--nodes and --players are for --scenario swarm".to_owned()))
+            Scenario::Swarm => {
+                Ok(faults.map_or(Draws::Swarm(wanted), |kinds| Draws::Chosen(wanted, kinds)))
+            }
+            _ if nodes.is_some() || players.is_some() || faults.is_some() => {
+                let what = "--nodes, --players and --faults are for --scenario swarm";
+                Err(Failed::Usage(what.to_owned()))
             }
             Scenario::Quiz => Ok(Draws::Classic),
             Scenario::Mesh => {
@@ -74,6 +81,9 @@ impl Given {
         };
         for (name, value) in [("nodes", self.nodes.map(u32::from)), ("players", self.players)] {
             line += &value.map_or(String::new(), |value| format!(" --{name} {value}"));
+        }
+        if let Some(kinds) = self.faults {
+            line += &format!(" --faults {kinds}");
         }
         line + &again_in(self.fidelity)
     }

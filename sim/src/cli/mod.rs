@@ -5,6 +5,7 @@
 
 mod given;
 mod live;
+mod replay;
 mod run;
 mod sweep;
 
@@ -32,6 +33,10 @@ enum Command {
     Run(run::Arguments),
     /// Run many seeds, group those that fail by what went wrong, and say what was reached.
     Sweep(sweep::Arguments),
+    /// Run a schedule from a file: a kept failure, or one of your own.
+    Replay(replay::Arguments),
+    /// Make a schedule that fails as small as it can be, and write a test of it.
+    Shrink(replay::ShrinkArguments),
 }
 
 /// Runs the command line.
@@ -39,6 +44,8 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::main(&arguments),
         Command::Sweep(arguments) => sweep::main(&arguments),
+        Command::Replay(arguments) => replay::main(&arguments),
+        Command::Shrink(arguments) => replay::shrink(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,14 +5,15 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Failed;
-use super::given::{Given, Scenario, again_in};
+use super::given::{Given, Scenario, again_in, duration};
 use super::live::watched;
+use super::{Failed, write_out};
+use crate::kept::Kept;
 use crate::mesh::mesh;
 use crate::run::{Options, run};
 use crate::schedule::Schedule;
 use crate::trace::{Lines, Progress, Sink, first_difference};
-use crate::verdict::judge_in;
+use crate::verdict::{Fidelity, judge_in};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -27,6 +28,12 @@ pub(super) struct Arguments {
     /// Run this schedule instead of what the seed draws.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
+    /// Stop at this virtual time, as in 20s, and show every node as it is then.
+    #[arg(long, value_parser = duration)]
+    until: Option<Duration>,
+    /// Write the verdict as JSON to a file, or to standard output for `-`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Run the seed twice and compare the traces.
     #[arg(long)]
     check: bool,
@@ -85,8 +92,22 @@ impl tracing_subscriber::fmt::time::FormatTime for VirtualTime {
 fn run_once(arguments: &Arguments) -> Result<(), Failed> {
     let sink = arguments.trace.as_deref().map(create).transpose()?;
     let told = simulate(arguments, sink)?;
-    println!("{}", told.text);
+    tell(arguments, &told)?;
     told.judged()
+}
+
+/// For people on standard output, unless that is for a program.
+fn tell(arguments: &Arguments, told: &Told) -> Result<(), Failed> {
+    if arguments.json.as_deref() == Some(Path::new("-")) {
+        eprintln!("{}", told.text);
+    } else {
+        println!("{}", told.text);
+    }
+    match (&arguments.json, &told.json) {
+        (Some(path), Some(json)) => write_out(path, &format!("{json:#}")),
+        (Some(_), None) => Err(Failed::Usage("--json is for runs of a show".to_owned())),
+        (None, _) => Ok(()),
+    }
 }
 
 fn create(path: &Path) -> Result<Sink, Failed> {
@@ -98,7 +119,7 @@ fn run_twice(arguments: &Arguments) -> Result<(), Failed> {
     let (first, second) = (Lines::default(), Lines::default());
     let told = simulate(arguments, Some(first.sink()))?;
     let again = simulate(arguments, Some(second.sink()))?;
-    println!("{}", told.text);
+    tell(arguments, &told)?;
     if told.hash == again.hash {
         println!("checked: a second run left the same trace");
         return told.judged();
@@ -112,6 +133,7 @@ fn run_twice(arguments: &Arguments) -> Result<(), Failed> {
 struct Told {
     hash: u64,
     text: String,
+    json: Option<serde_json::Value>,
     violations: usize,
 }
 
@@ -127,18 +149,32 @@ impl Told {
 fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
     let progress = Progress::default();
     let real_limit = arguments.given.real_limit();
-    let options = Options { sink, real_limit, progress: progress.clone(), ..Options::default() };
+    let (progress_of_run, until) = (progress.clone(), arguments.until);
+    let options =
+        Options { sink, real_limit, until, progress: progress_of_run, ..Options::default() };
     let fidelity = arguments.given.fidelity;
     match arguments.given.scenario() {
         Scenario::Mesh if arguments.schedule.is_none() => simulate_mesh(arguments.seed, options),
         _ => {
             let schedule = schedule_of(arguments)?;
+            eprintln!("{}", in_short(&schedule, fidelity));
             let verdict = watched(&progress, || judge_in(fidelity, schedule, options));
             let verdict = verdict.map_err(|why| Failed::Found(why.to_string()))?;
             let (hash, violations) = (verdict.outcome.trace_hash, verdict.violations.len());
-            Ok(Told { hash, text: verdict.to_string(), violations })
+            let json = Some(verdict.to_json());
+            Ok(Told { hash, text: verdict.to_string(), json, violations })
         }
     }
+}
+
+/// What is about to be run.
+fn in_short(schedule: &Schedule, fidelity: Fidelity) -> String {
+    let Schedule { seed, nodes, players, questions, faults, .. } = schedule;
+    let (questions, faults) = (questions.len(), faults.len());
+    format!(
+        "seed {seed} in {fidelity:?} fidelity: {nodes} nodes, {players} players, \
+         {questions} questions, {faults} faults"
+    )
 }
 
 /// The schedule of a file, or the one that the seed draws.
@@ -146,8 +182,8 @@ fn schedule_of(arguments: &Arguments) -> Result<Schedule, Failed> {
     let Some(file) = &arguments.schedule else {
         return Ok(arguments.given.draws()?.schedule(arguments.seed));
     };
-    let text = std::fs::read_to_string(file).map_err(|why| Failed::file(file, why))?;
-    Schedule::from_json(&text).map_err(|why| Failed::file(file, why))
+    let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
+    Ok(kept.schedule)
 }
 
 fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {
@@ -159,5 +195,5 @@ fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {
         "seed {seed} hash {hash:016x}\n{} trace lines, {:?} of virtual time\n{:?}\n{:?}",
         outcome.trace_lines, outcome.virtual_time, outcome.net, outcome.value
     );
-    Ok(Told { hash, text, violations: 0 })
+    Ok(Told { hash, text, json: None, violations: 0 })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::given::{Given, duration, seeds};
 use super::live::Bar;
 use super::{Failed, write_out};
+use crate::kept::Kept;
 use crate::sweep::{End, Sweep, Swept};
 
 /// The share of seeds that `--check` runs twice, if it does not say.
@@ -32,6 +33,9 @@ pub(super) struct Arguments {
     /// Fail if a mark in the production code is never reached.
     #[arg(long)]
     marks: bool,
+    /// Write the schedule of the first failure of each kind into this folder, for replay and shrink.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Write the outcome as JSON to a file, or to standard output for `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -47,6 +51,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let swept = watch(&sweep);
     tell(arguments, &swept);
     write(arguments, &swept)?;
+    keep(arguments, &sweep, &swept)?;
     judge(arguments, &swept)
 }
 
@@ -123,6 +128,20 @@ fn write(arguments: &Arguments, swept: &Swept) -> Result<(), Failed> {
     if let Some(path) = &arguments.junit {
         let suite = format!("starling-sim sweep{}", arguments.given.again());
         write_out(path, &swept.to_junit(&suite, again))?;
+    }
+    Ok(())
+}
+
+/// Writes down what failed, each kind once.
+fn keep(arguments: &Arguments, sweep: &Sweep, swept: &Swept) -> Result<(), Failed> {
+    let Some(folder) = &arguments.keep else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|why| Failed::file(folder, why))?;
+    for group in swept.groups() {
+        let Some(seed) = group.seeds.first() else { continue };
+        let kept = Kept::failed(sweep.draw.schedule(*seed), sweep.fidelity, group.first);
+        let file = folder.join(format!("{}-{seed}.json", group.signature.rule));
+        write_out(&file, &kept.to_json())?;
+        eprintln!("kept {0}; make it small with: starling-sim shrink {0}", file.display());
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
     let _ = take_reached();
     let simulated = catch_unwind(AssertUnwindSafe(|| {
         clock::drive(Some(0));
-        let mut world = World::new(Arc::new(schedule), trace.clone());
+        let mut world = World::new(Arc::new(schedule), trace.clone(), options.until);
         world.run();
         world.finish()
     }));

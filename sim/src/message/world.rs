@@ -21,6 +21,7 @@ use crate::mix::{Draw, fold};
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
 use crate::schedule::{Schedule, Weather};
+use crate::state::NodeState;
 use crate::trace::Trace;
 
 /// The event that is played.
@@ -65,6 +66,8 @@ pub(super) struct World {
     /// Who is down, by the fault that did it.
     pub(super) down: Vec<(u16, u8)>,
     pub(super) ended_at: Option<Tick>,
+    /// When to stop before the end.
+    until: Option<Tick>,
 }
 
 /// One direction between two nodes.
@@ -76,7 +79,7 @@ struct Link {
 }
 
 impl World {
-    pub(super) fn new(schedule: Arc<Schedule>, trace: Trace) -> Self {
+    pub(super) fn new(schedule: Arc<Schedule>, trace: Trace, until: Option<Duration>) -> Self {
         let count = usize::from(schedule.nodes_ever());
         let mut world = World {
             now: 0,
@@ -101,6 +104,7 @@ impl World {
             faults_begun: vec![false; schedule.faults.len()],
             down: Vec::new(),
             ended_at: None,
+            until: until.map(|until| until.as_millis() as Tick),
             schedule,
             trace,
         };
@@ -126,6 +130,13 @@ impl World {
     pub(super) fn run(&mut self) {
         while let Some(tick) = self.queue.next().filter(|tick| *tick <= RUN_MAX) {
             if self.is_over {
+                return;
+            }
+            if let Some(until) = self.until.filter(|until| tick > *until) {
+                self.now = until;
+                clock::drive(Some(until * 1_000_000));
+                self.tell("the run is stopped");
+                self.evidence.stopped = Some(self.at());
                 return;
             }
             self.now = tick;
@@ -394,8 +405,20 @@ impl World {
         self.schedule.players <= 1_000
     }
 
+    /// What each node has now.
+    fn states(&self) -> BTreeMap<u8, NodeState> {
+        let state = |number: u8| {
+            let life = self.nodes[usize::from(number)].life.as_ref()?;
+            Some((number, NodeState::of(&life.core, life.mono(self.now), PIN)))
+        };
+        self.alive().into_iter().filter_map(state).collect()
+    }
+
     /// All that was seen.
     pub(super) fn finish(mut self) -> (Evidence, NetStats) {
+        if self.until.is_some() {
+            self.evidence.states = self.states();
+        }
         let seed = self.schedule.seed;
         let seen = std::mem::take(&mut self.seen).into_iter();
         let players = (1..).zip(seen).map(|(number, seen)| (super::player::id(seed, number), seen));

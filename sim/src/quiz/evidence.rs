@@ -13,6 +13,7 @@ use node::service::view::{CommandRequest, StageView};
 
 use crate::clock;
 use crate::schedule::Schedule;
+use crate::state::NodeState;
 
 /// All that was seen.
 #[derive(Clone, Debug)]
@@ -51,6 +52,10 @@ pub struct Evidence {
     pub undone: Vec<String>,
     /// The story in words.
     pub story: Vec<(Duration, String)>,
+    /// When the run was stopped, if it was not played to its end.
+    pub stopped: Option<Duration>,
+    /// The nodes at that moment, or at the end of a run that was to be stopped later.
+    pub states: BTreeMap<u8, NodeState>,
 }
 
 /// What one player saw.
@@ -208,6 +213,8 @@ impl Evidence {
             stuck: Vec::new(),
             undone: Vec::new(),
             story: Vec::new(),
+            stopped: None,
+            states: BTreeMap::new(),
         }
     }
 

@@ -19,10 +19,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crdt_state::EventId;
+use futures_util::future::join_all;
 use node::service::view::{Command, CommandRequest, Imported, PhaseView, Refusal, StageView};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch as place};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::evidence::{End, Evidence, Notebook};
 use self::faults::{Faults, seeds};
@@ -34,6 +35,7 @@ use crate::link::Link;
 use crate::mix::Draw;
 use crate::schedule::Schedule;
 use crate::spawn::Spawn;
+use crate::state::NodeState;
 use crate::world::World;
 
 /// How long the cluster may take to form, and the show to be known everywhere.
@@ -45,6 +47,8 @@ const AGREE_MAX: Duration = Duration::from_secs(15);
 /// What players may still hear after that.
 const LINGER: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long a node may take to say what it has.
+const READ_MAX: Duration = Duration::from_millis(200);
 /// Between players and nodes a packet is lost now and then.
 const ACCESS_LOSS: f64 = 0.002;
 /// How long a stream waits for an answer, as servers and browsers have it.
@@ -69,29 +73,39 @@ pub enum Broken {
     Refused(Refusal),
 }
 
-/// Runs the quiz and returns what was seen.
+/// Runs the quiz, at most until then, and returns what was seen.
 ///
 /// # Errors
 /// If the cluster never stood.
-pub async fn quiz(world: World, plan: Schedule) -> Result<Evidence, Broken> {
+pub async fn quiz(
+    world: World,
+    plan: Schedule,
+    until: Option<Duration>,
+) -> Result<Evidence, Broken> {
     let notebook = Notebook::new(plan.clone());
     set_weather(&world, &plan);
     let cluster = form(&world, &plan).await?;
     let (imported, home) = import(&world, &cluster, &plan).await?;
     notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
-    let quiz = Quiz { world, plan, notebook, cluster, event: imported.event };
+    let (event, pin) = (imported.event, imported.pin);
+    let quiz = Quiz { world, plan, notebook, cluster, event, pin };
     let (firm, claims) = mpsc::channel(CLAIMS);
     let witness = witness(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), claims);
     quiz.watch();
     quiz.open_lobby(home).await?;
-    quiz.let_players_in(&imported.pin, &firm).await;
+    quiz.let_players_in(&firm).await;
     let story = quiz.play(home);
+    let stop = until.map(|until| quiz.world.sleep(until.saturating_sub(quiz.world.elapsed())));
     let played = tokio::select! { biased;
         () = witness => unreachable!("the quiz itself holds the other end"),
+        () = async { stop.expect("it is asked for").await }, if until.is_some() => quiz.stop(),
         played = story => played,
     };
     drop(firm);
     played?;
+    if until.is_some() {
+        quiz.write_states().await;
+    }
     Ok(quiz.notebook.read())
 }
 
@@ -159,6 +173,7 @@ struct Quiz {
     notebook: Notebook,
     cluster: Rc<RefCell<Cluster>>,
     event: EventId,
+    pin: String,
 }
 
 impl Quiz {
@@ -178,13 +193,13 @@ impl Quiz {
     }
 
     /// Starts the players and waits until all have joined, or long enough.
-    async fn let_players_in(&self, pin: &str, firm: &mpsc::Sender<evidence::Unheld>) {
+    async fn let_players_in(&self, firm: &mpsc::Sender<evidence::Unheld>) {
         for number in 1..=self.plan.players as u16 {
             let life = self.world.player(number).boot();
             let ticket = Ticket {
                 seed: self.world.seed(),
                 number,
-                pin: pin.to_owned(),
+                pin: self.pin.clone(),
                 nodes: self.plan.nodes,
                 habits: self.plan.habits,
                 notebook: self.notebook.clone(),
@@ -271,6 +286,29 @@ impl Quiz {
                 evidence.ends.insert(number, end);
             }
         });
+    }
+
+    /// Nothing of the show goes on.
+    fn stop(&self) -> Result<(), Broken> {
+        self.notebook.tell("the run is stopped");
+        self.notebook.write(|evidence| evidence.stopped = Some(evidence::now()));
+        Ok(())
+    }
+
+    /// Writes down what each node has now; one that is frozen says nothing.
+    async fn write_states(&self) {
+        let pin = self.pin.clone();
+        let nodes: Vec<_> = self.cluster.borrow().running().map(|(n, r)| (n, r.clone())).collect();
+        let read = nodes.into_iter().filter_map(|(number, running)| {
+            let (owner, pin) = (running.owner(self.event)?, pin.clone());
+            Some(async move {
+                let state = owner.read(move |core, _, now| NodeState::of(core, now, &pin));
+                Some((number, timeout(READ_MAX, state).await.ok()??))
+            })
+        });
+        for (number, state) in join_all(read).await.into_iter().flatten() {
+            self.notebook.write(|evidence| evidence.states.insert(number, state));
+        }
     }
 
     async fn each_end(&self) -> Vec<(u8, End, StageView)> {

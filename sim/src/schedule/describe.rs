@@ -27,6 +27,9 @@ impl fmt::Display for Schedule {
                 .vanishes
                 .map_or(String::new(), |at| format!(", the first is gone in question {at}")),
         )?;
+        if self.skews_ms.iter().all(|ms| *ms == 0) {
+            return write!(f, "  wall clocks are right");
+        }
         let skews = self.skews_ms.iter().map(|ms| format!("{:+.0} s", *ms as f64 / 1_000.0));
         write!(f, "  wall clocks off by {}", skews.collect::<Vec<_>>().join(", "))
     }

@@ -6,7 +6,9 @@
 
 mod classic;
 mod describe;
+mod kinds;
 mod swarm;
+mod valid;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use serde_json::json;
 use crate::link::Link;
 
 pub use self::classic::{NODES, PLAYERS};
+pub use self::kinds::{Kind, Kinds};
 pub use self::swarm::Wanted;
 
 /// One run, as data.
@@ -365,24 +368,6 @@ impl Schedule {
         let schedule: Self = serde_json::from_str(text).map_err(|why| why.to_string())?;
         schedule.check()?;
         Ok(schedule)
-    }
-
-    /// # Errors
-    /// Says why it cannot be run.
-    fn check(&self) -> Result<(), String> {
-        let wrong = [
-            (self.nodes == 0 || self.nodes_ever() > 100, "there are 1 to 100 nodes"),
-            (self.players == 0, "somebody plays"),
-            (self.questions.is_empty() || self.questions.len() > 9, "1 to 9 questions are asked"),
-            (self.habits.hosts == 0, "somebody is the host"),
-            (self.last_nodes().is_empty(), "a node stands at the end"),
-        ];
-        if let Some((_, rule)) = wrong.iter().find(|(broken, _)| *broken) {
-            return Err(format!("not a schedule: {rule}"));
-        }
-        let script = node::show::parse(&self.show()).map_err(|why| format!("the show: {why:?}"))?;
-        debug_assert_eq!(script.questions.len(), self.questions.len());
-        Ok(())
     }
 }
 

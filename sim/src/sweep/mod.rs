@@ -17,7 +17,7 @@ use crate::coverage::Coverage;
 use crate::failure::Failure;
 use crate::mix::Draw;
 use crate::run::Options;
-use crate::schedule::{Schedule, Wanted};
+use crate::schedule::{Kinds, Schedule, Wanted};
 use crate::trace::{Difference, Lines, first_difference};
 use crate::verdict::{Fidelity, Unjudged, Verdict, judge_in};
 
@@ -31,6 +31,8 @@ pub enum Draws {
     Classic,
     /// [`Schedule::draw`].
     Swarm(Wanted),
+    /// [`Schedule::draw_of`].
+    Chosen(Wanted, Kinds),
 }
 
 impl Draws {
@@ -39,6 +41,7 @@ impl Draws {
         match self {
             Self::Classic => Schedule::classic(seed),
             Self::Swarm(wanted) => Schedule::draw(seed, wanted),
+            Self::Chosen(wanted, kinds) => Schedule::draw_of(seed, wanted, kinds),
         }
     }
 }

@@ -1,0 +1,36 @@
+//! The simulator as others use it in their tests.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crdt_state::planted::{Bug, plant};
+use sim::schedule::{Kind, Kinds};
+use sim::simulation::Simulation;
+
+#[test]
+fn five_nodes_live_through_crashes_and_lost_packets() {
+    let runs = Simulation::builder()
+        .nodes(5)
+        .players(200)
+        .faults([Kind::Crash, Kind::Loss])
+        .seeds(1..=2)
+        .run();
+    for run in &runs {
+        let evidence = &run.outcome.value;
+        assert!(evidence.asked > 200, "{run}");
+        assert!(!evidence.outages.is_empty(), "each seed has its crash: {run}");
+        assert_eq!(evidence.ends.len(), 5, "{run}");
+    }
+}
+
+#[test]
+fn a_failing_run_tells_how_to_replay_it() {
+    let ranking = Simulation::builder().nodes(3).players(60).faults(Kinds::NONE).seeds(5..=40);
+    plant(Some(Bug::TiesNotShared));
+    let failed = catch_unwind(AssertUnwindSafe(|| ranking.run()));
+    plant(None);
+    let panic = failed.expect_err("equals are found among sixty players");
+    let said = panic.downcast_ref::<String>().expect("it says something");
+    assert!(said.contains("VIOLATED ranks"), "{said}");
+    assert!(said.contains("replay with: SIM_SEED="), "{said}");
+    assert!(said.ends_with("cargo test a_failing_run_tells_how_to_replay_it"), "{said}");
+}
