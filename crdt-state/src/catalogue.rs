@@ -1,13 +1,15 @@
 //! What every node knows of every event, so that any of them knows what a PIN means.
 //!
-//! A small lattice of its own: event ids with their PINs and titles, and how far each event is. It is
-//! replicated by the same protocol as an event, under the reserved id [`CATALOGUE`].
+//! A small lattice of its own: event ids with their PINs and titles, how far each event is and who may come
+//! in, and whom the whole cluster turns away. It is replicated by the same protocol as an event, under the
+//! reserved id [`CATALOGUE`].
 
 use crate::caps;
 use crate::delta::DecodeError;
-use crate::id::{EventId, Lamport, Origin};
+use crate::engagement::script::Entry;
+use crate::id::{EventId, Lamport, Origin, PlayerId, TokenId};
 use crate::lattice::{Max, Pointwise};
-use crate::named::Register;
+use crate::named::{Bounded, LastWrite, Register};
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -40,6 +42,8 @@ pub struct Listing {
     pub title: Register,
     /// How far it is.
     pub class: Max<Class>,
+    /// Who may come in; it is never opened again once it was closed.
+    pub entry: Max<Entry>,
 }
 
 impl CvRDT for Listing {
@@ -53,10 +57,11 @@ impl CvRDT for Listing {
         self.pin.merge(other.pin);
         self.title.merge(other.title);
         self.class.merge(other.class);
+        self.entry.merge(other.entry);
     }
 }
 
-/// One change of the catalogue.
+/// One change of an event's listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
     /// Order hint of the writer.
@@ -69,37 +74,137 @@ pub struct List {
     pub title: String,
     /// How far it is.
     pub class: Class,
+    /// Who may come in.
+    pub entry: Entry,
+}
+
+/// Whom or what the whole cluster turns away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Suspect {
+    /// A player, whatever proves it.
+    Player(PlayerId),
+    /// One token, whoever it proves.
+    Token(TokenId),
+}
+
+/// Whether somebody is turned away.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Ban {
+    /// No longer.
+    #[default]
+    Lifted,
+    /// Yes.
+    Holds,
+}
+
+/// Turns somebody away, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// Whom or what.
+    pub suspect: Suspect,
+    /// From now on.
+    pub ban: Ban,
+}
+
+/// One change of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Of an event.
+    List(List),
+    /// Of somebody who is turned away.
+    Revoke(Revoke),
+}
+
+impl From<List> for Notice {
+    fn from(list: List) -> Self {
+        Notice::List(list)
+    }
+}
+
+impl From<Revoke> for Notice {
+    fn from(revoke: Revoke) -> Self {
+        Notice::Revoke(revoke)
+    }
+}
+
+impl Notice {
+    /// Gives it an order hint.
+    pub fn set_lamport(&mut self, to: Lamport) {
+        match self {
+            Notice::List(list) => list.lamport = to,
+            Notice::Revoke(revoke) => revoke.lamport = to,
+        }
+    }
 }
 
 /// Every event that this cluster knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
     listings: Pointwise<EventId, Listing>,
+    /// A later word holds. Grows with everybody who was ever turned away.
+    bans: Bounded<Suspect, LastWrite<Ban>, { caps::REVOKED_MAX }>,
     lamport: Max<Lamport>,
 }
 
-/// The frame kind of a [`List`]; the catalogue has no other yet.
-const LIST: (u32, u32) = (128, 1);
+/// The frame kind of a [`List`].
+const LIST: (u32, u32) = (128, 2);
+/// The frame kind of a [`Revoke`].
+const REVOKE: (u32, u32) = (129, 1);
 
 impl Catalogue {
     /// Takes in one entry.
     ///
     /// # Errors
     /// When it cannot be read; nothing has changed then.
-    pub fn apply(&mut self, origin: Origin, entry: &[u8]) -> Result<List, DecodeError> {
-        let list = decode(entry)?;
-        self.take(origin, list.clone());
-        Ok(list)
+    pub fn apply(&mut self, origin: Origin, entry: &[u8]) -> Result<Notice, DecodeError> {
+        let notice = decode(entry)?;
+        self.take(origin, notice.clone());
+        Ok(notice)
     }
 
     /// Takes in one change.
-    pub fn take(&mut self, origin: Origin, list: List) {
+    pub fn take(&mut self, origin: Origin, notice: Notice) {
+        match notice {
+            Notice::List(list) => self.take_list(origin, list),
+            Notice::Revoke(Revoke { lamport, suspect, ban }) => {
+                self.lamport.observe(lamport);
+                if let Some(held) = self.bans.at(suspect) {
+                    held.write(ban, (lamport, origin));
+                }
+            }
+        }
+    }
+
+    fn take_list(&mut self, origin: Origin, list: List) {
         self.lamport.observe(list.lamport);
         let listing = self.listings.at(list.event);
         let mark = (list.lamport, origin);
         listing.pin.write(list.pin, mark);
         listing.title.write(list.title, mark);
         listing.class.observe(list.class);
+        listing.entry.observe(list.entry);
+    }
+
+    /// Whether somebody or something is turned away.
+    #[must_use]
+    pub fn is_banned(&self, suspect: Suspect) -> bool {
+        self.bans.get(&suspect).and_then(LastWrite::get) == Some(&Ban::Holds)
+    }
+
+    /// Everybody and everything that is turned away, in order.
+    pub fn banned(&self) -> impl Iterator<Item = Suspect> {
+        let holds = |(_, ban): &(&Suspect, &LastWrite<Ban>)| ban.get() == Some(&Ban::Holds);
+        self.bans.iter().filter(holds).map(|(suspect, _)| *suspect)
+    }
+
+    /// Whether nobody else can be turned away.
+    #[must_use]
+    pub fn is_full_of_bans(&self) -> bool {
+        self.bans.is_full()
     }
 
     /// An order hint larger than everything seen.
@@ -135,8 +240,9 @@ impl Catalogue {
         self.lamport.0.hash(&mut hash);
         for (event, listing) in self.iter() {
             let words = (listing.pin.value(), listing.title.value());
-            (event, words, listing.class.0).hash(&mut hash);
+            (event, words, listing.class.0, listing.entry.0).hash(&mut hash);
         }
+        self.bans.hash(&mut hash);
         hash.finish()
     }
 }
@@ -146,24 +252,34 @@ impl Catalogue {
 /// # Panics
 /// Never: our own type always encodes into memory.
 #[must_use]
-pub fn encode(list: &List) -> Vec<u8> {
-    postcard::to_stdvec(&(LIST, list)).expect("our own types always encode into memory")
+pub fn encode(notice: &Notice) -> Vec<u8> {
+    let bytes = match notice {
+        Notice::List(list) => postcard::to_stdvec(&(LIST, list)),
+        Notice::Revoke(revoke) => postcard::to_stdvec(&(REVOKE, revoke)),
+    };
+    bytes.expect("our own types always encode into memory")
 }
 
-fn decode(entry: &[u8]) -> Result<List, DecodeError> {
+fn decode(entry: &[u8]) -> Result<Notice, DecodeError> {
     let malformed = |what| DecodeError::Malformed { what };
-    let ((kind, version), rest): ((u32, u32), &[u8]) = postcard::take_from_bytes(entry)
+    let (head, rest): ((u32, u32), &[u8]) = postcard::take_from_bytes(entry)
         .map_err(|_| malformed("a catalogue entry's head is cut short"))?;
-    if (kind, version) != LIST {
-        return Err(DecodeError::Unsupported { kind, version });
-    }
-    let list: List =
-        postcard::from_bytes(rest).map_err(|_| malformed("a catalogue entry does not decode"))?;
-    let fits = list.pin.len() <= caps::KEY_BYTES_MAX && list.title.len() <= 1_000;
-    if !fits || list.event == CATALOGUE {
-        return Err(malformed("a catalogue entry is beyond its caps"));
-    }
-    Ok(list)
+    let garbled = |_| malformed("a catalogue entry does not decode");
+    let (notice, fits) = match head {
+        LIST => {
+            let list: List = postcard::from_bytes(rest).map_err(garbled)?;
+            let fits = list.pin.len() <= caps::KEY_BYTES_MAX && list.title.len() <= 1_000;
+            let fits = fits && list.event != CATALOGUE;
+            (Notice::List(list), fits)
+        }
+        REVOKE => {
+            let revoke: Revoke = postcard::from_bytes(rest).map_err(garbled)?;
+            let fits = revoke.lamport <= caps::LAMPORT_MAX;
+            (Notice::Revoke(revoke), fits)
+        }
+        (kind, version) => return Err(DecodeError::Unsupported { kind, version }),
+    };
+    if fits { Ok(notice) } else { Err(malformed("a catalogue entry is beyond its caps")) }
 }
 
 impl CvRDT for Catalogue {
@@ -175,6 +291,7 @@ impl CvRDT for Catalogue {
 
     fn merge(&mut self, other: Self) {
         self.listings.merge(other.listings);
+        self.bans.merge(other.bans);
         self.lamport.merge(other.lamport);
     }
 }
@@ -183,9 +300,14 @@ impl CvRDT for Catalogue {
 mod tests {
     use super::*;
 
-    fn list(event: u64, pin: &str, lamport: Lamport) -> List {
-        let (pin, title) = (pin.to_owned(), "Show".to_owned());
-        List { lamport, event: EventId(event), pin, title, class: Class::Live }
+    fn list(event: u64, pin: &str, lamport: Lamport) -> Notice {
+        let (pin, title, entry) = (pin.to_owned(), "Show".to_owned(), Entry::Open);
+        let event = EventId(event);
+        Notice::List(List { lamport, event, pin, title, class: Class::Live, entry })
+    }
+
+    fn ban(suspect: Suspect, lamport: Lamport, ban: Ban) -> Notice {
+        Notice::Revoke(Revoke { lamport, suspect, ban })
     }
 
     #[test]
@@ -206,5 +328,37 @@ mod tests {
         assert_eq!(catalogue.next_lamport(), 6);
         let unknown = catalogue.apply(Origin(1), &[9, 1]);
         assert_eq!(unknown, Err(DecodeError::Unsupported { kind: 9, version: 1 }));
+    }
+
+    #[test]
+    fn a_show_that_was_closed_is_never_open_again() {
+        let mut catalogue = Catalogue::default();
+        let Notice::List(open) = list(7, "111111", 2) else { unreachable!() };
+        let closed = List { lamport: 1, entry: Entry::Closed, ..open.clone() };
+        catalogue.take(Origin(1), closed.into());
+        catalogue.take(Origin(1), open.into());
+        assert_eq!(catalogue.get(EventId(7)).map(|it| it.entry.0), Some(Entry::Closed));
+    }
+
+    #[test]
+    fn bans_meet_in_any_order_and_the_later_word_holds() {
+        let (ada, token) = (Suspect::Player(PlayerId(1)), Suspect::Token(TokenId(1)));
+        let words = [
+            (Origin(1), ban(ada, 1, Ban::Holds)),
+            (Origin(2), ban(ada, 2, Ban::Lifted)),
+            (Origin(3), ban(token, 2, Ban::Holds)),
+        ];
+        let (mut one, mut other) = (Catalogue::default(), Catalogue::default());
+        for (origin, word) in words.clone() {
+            one.apply(origin, &encode(&word)).unwrap();
+        }
+        for (origin, word) in words.into_iter().rev() {
+            let mut part = Catalogue::default();
+            part.take(origin, word);
+            other.merge(part);
+        }
+        assert_eq!((&one, one.digest()), (&other, other.digest()));
+        assert!(!one.is_banned(ada) && one.is_banned(token));
+        assert_eq!(one.banned().collect::<Vec<_>>(), [token]);
     }
 }

@@ -98,10 +98,31 @@ hex_id!(
     PlayerId, u128, 32, "a player id"
 );
 
+hex_id!(
+    /// A token that somebody else's platform issued: a hash of its issuer and its own id.
+    TokenId, u128, 32, "a token id"
+);
+
 /// How many slots the players of an event are spread over.
 pub const SLOTS: u16 = 256;
 
+/// The last four bytes of every player id that stands for somebody whom a platform vouches for. Ids that
+/// clients make up never end so, which is why nobody can take such a player's id by knowing it.
+const VOUCHED: u32 = 0xc105_ed1d;
+
 impl PlayerId {
+    /// The id of somebody whom a platform vouches for, from a hash of who that is.
+    #[must_use]
+    pub fn vouched(hash: u128) -> Self {
+        PlayerId(hash >> 32 << 32 | u128::from(VOUCHED))
+    }
+
+    /// Whether only who proves to be this player may act as it.
+    #[must_use]
+    pub fn is_vouched(self) -> bool {
+        self.0 as u32 == VOUCHED
+    }
+
     /// The slot of this player: `hash(player id) mod SLOTS`, written as two hexadecimal digits in
     /// topics. A player id is itself uniformly random, so its first byte is that hash, and any
     /// client can name its own topics without knowing a hash function.

@@ -40,5 +40,7 @@ pub mod stage;
 
 pub use column::Cell;
 pub use event::EventState;
-pub use id::{Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
+pub use id::{
+    Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, TokenId,
+};
 pub use stage::{Phase, Stage};

@@ -4,6 +4,7 @@
 //! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
 
 use crate::edge::{Limits, Rate};
+use crate::identity::IdentityConfig;
 use gossip::discovery::Strategy;
 use gossip::network::ClusterKey;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,8 @@ pub struct NodeConfig {
     pub discover: Vec<Strategy>,
     /// Run by the shell for every member event.
     pub on_member_event: Option<String>,
+    /// Whom the operator's own platform vouches for; without it there are open shows only.
+    pub identity: Option<IdentityConfig>,
     /// How often things may happen at the players' edge.
     pub rates: RateConfig,
     /// What the whole cluster agrees on.
@@ -153,6 +156,7 @@ impl NodeConfig {
             join: Vec::new(),
             discover: Vec::new(),
             on_member_event: None,
+            identity: None,
             rates: RateConfig::default(),
             cluster: ClusterConfig::default(),
         }

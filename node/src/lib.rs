@@ -12,6 +12,7 @@
 //! | [`service`] | what edges ask of a node, and every payload type | anything that acts |
 //! | [`engine`] | one event on one node: intake, commands, director, views, export; pure cores under thin shells | sockets, tokens, wall clocks |
 //! | [`hub`] | the way from edges to engines: tokens, PINs, inboxes, the catalogue | state of any event |
+//! | [`identity`] | whom an operator's own platform vouches for | sessions |
 //! | [`edge`] | MQTT over any byte stream | rules of engagements |
 //! | [`api`] | HTTP, pages, metrics | rules of engagements |
 //! | [`store`] | what survives a restart | what entries mean |
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod env;
 pub mod export;
 pub mod hub;
+pub mod identity;
 pub mod run;
 pub mod service;
 pub mod show;

@@ -8,7 +8,8 @@ use crate::config::{Ack, Bound, NodeConfig};
 use crate::edge::{Accept, Edge, accept_from};
 use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
-use crate::hub::{Facts, Hub, ListingTask, Owners, Parts, Switchboard, replay};
+use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Switchboard, replay};
+use crate::identity::Identities;
 use crate::service::view::NodeLinks;
 use crate::service::{Hosts, Ops, Players};
 use crate::store::{self, Opened, StoreHandle, StoreOp};
@@ -303,11 +304,13 @@ fn assemble(
     let keeping = memory::keep(network.clone(), store.clone(), tokens.clone());
     env.spawn.spawn("memory", Box::pin(keeping));
     let sessions = Sessions::default();
+    let identities = config.identity.clone().map(|config| Identities::new(config, env));
     let parts = Parts {
         facts: facts.clone(),
         tokens,
+        identities: identities.clone(),
         owners: owners.clone(),
-        listings,
+        listings: listings.clone(),
         inboxes,
         carry,
         network: network.clone(),
@@ -320,10 +323,18 @@ fn assemble(
     let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());
     let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
     sessions.fill(&edge);
+    let heir = (edge.clone(), listings);
+    supervisor.keep_with("revocations", "revocations", heir, |(edge, listings)| {
+        Box::pin(end_revoked(edge, listings))
+    });
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&member_events) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&alarms) as Arc<dyn metrics::Source>);
+    if let Some(identities) = identities {
+        metrics.register(Arc::clone(&identities) as Arc<dyn metrics::Source>);
+        supervisor.keep("identities", "identities", move || Arc::clone(&identities).run());
+    }
     metrics.register(Arc::new(Inside {
         edge: edge.clone(),
         network: network.clone(),
@@ -332,6 +343,19 @@ fn assemble(
         supervisor: supervisor.clone(),
     }));
     Node { facts, network, store, owners, edge, metrics, member_events, supervisor, hub }
+}
+
+/// Ends the connections of those who are turned away, whenever the catalogue says so of somebody else.
+async fn end_revoked(edge: &Edge, listings: &Listings) {
+    let mut known = listings.watch();
+    let mut before = Vec::new();
+    while known.changed().await.is_ok() {
+        let banned: Vec<_> = known.borrow_and_update().banned().collect();
+        if banned != before {
+            edge.end_revoked(|bearer| listings.is_revoked(bearer));
+            before = banned;
+        }
+    }
 }
 
 /// The number of sessions, which the edge knows and the hub, made before it, tells.

@@ -21,12 +21,13 @@ const ownNode = () => ({
 /** Connects, joins or resumes, and keeps doing so until stopped. */
 export class Link {
   /**
-   * `request()` gives what to publish to `connect/<slot>`; `on` has state(word, node),
+   * `request()` gives what to publish to `connect/<slot>`, `password()` what to connect with, if
+   * anything; `on` has state(word, node),
    * message(topic, object), answered(ack) for the PUBACK of a connect, and renewed() when a new
    * connection begins, whose live states have revisions of their own.
    */
-  constructor({ pin, player, nodes, request, on }) {
-    Object.assign(this, { pin, player, request, on, attempt: 0, stopped: false, connection: null });
+  constructor({ pin, player, nodes, request, password, on }) {
+    Object.assign(this, { pin, player, request, password, on, attempt: 0, stopped: false, connection: null });
     this.clientId = newClientId(player);
     this.node = ownNode();
     this.nodes = [this.node];
@@ -92,6 +93,7 @@ export class Link {
     const connection = new Connection({
       url: this.node.ws,
       clientId: this.clientId,
+      password: this.password(),
       onMessage: (topic, text) => this.deliver(topic, text),
     });
     this.connection = connection;

@@ -18,7 +18,7 @@ export class Lost extends Error {}
 
 /** One connection. `opened` resolves when CONNACK came; `closed` resolves, with a reason, at its end. */
 export class Connection {
-  constructor({ url, clientId, onMessage }) {
+  constructor({ url, clientId, password, onMessage }) {
     this.heardAt = performance.now();
     this.closed = new Promise((end) => (this.end = end));
     this.lost = this.closed.then((why) => {
@@ -27,7 +27,7 @@ export class Connection {
     this.lost.catch(() => {});
     this.socket = new WebSocket(url, ["mqtt"]);
     this.client = newClient(this, onMessage);
-    this.opened = this.open(clientId);
+    this.opened = this.open(clientId, password);
   }
 
   /** Subscribes with QoS 1. @throws Lost */
@@ -60,14 +60,14 @@ export class Connection {
     setTimeout(() => this.heardAt < askedAt && this.close("the node went silent"), PONG_WITHIN_MS);
   }
 
-  async open(clientId) {
+  async open(clientId, password) {
     const { socket } = this;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("close", () => this.close("the connection was closed"));
     socket.addEventListener("message", () => (this.heardAt = performance.now()));
     await this.answered(new Promise((ready) => socket.addEventListener("open", ready)), OPEN_TIMEOUT_MS, false);
     this.client.with_websock(socket);
-    const connect = { client_id: clientId, keep_alive: KEEP_ALIVE_S, flags: { clean_start: true } };
+    const connect = { client_id: clientId, keep_alive: KEEP_ALIVE_S, flags: { clean_start: true }, ...(password && { password }) };
     await this.answered(this.client.connect(connect), OPEN_TIMEOUT_MS, false);
     this.pinger = setInterval(() => this.watch(), PONG_WITHIN_MS);
   }

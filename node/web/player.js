@@ -16,10 +16,14 @@ const PLAYER_KEY = "starling.player";
 const SESSION_KEY = "starling.session";
 const HINT_WAIT_MS = 1500;
 const RESUME_TRIES_MAX = 6;
+const VOUCHED_KEY = "starling.vouched";
+/** How the ids of players end for whom a platform vouches. */
+const VOUCHED_END = "c105ed1d";
 
 const app = document.getElementById("app");
 let link = null;
 let resumeTries = 0;
+const vouched = vouchedToken();
 
 function start() {
   startTicking();
@@ -30,10 +34,28 @@ function start() {
   addEventListener("online", () => link?.hurry());
   const saved = recall(localStorage, SESSION_KEY);
   if (saved?.token && (asked === "" || asked === saved.pin)) resume(saved);
-  else draw();
+  else {
+    draw();
+    if (vouched && asked !== "") join();
+  }
 }
 
 // ---- Joining ----
+
+/** The platform's token, if the page was opened with one: it leaves the address at once and stays in this tab. */
+function vouchedToken() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const token = given.get("token");
+  if (token === null) return recall(sessionStorage, VOUCHED_KEY);
+  given.delete("token");
+  const rest = given.toString();
+  history.replaceState(null, "", location.pathname + location.search + (rest && `#${rest}`));
+  remember(sessionStorage, VOUCHED_KEY, token);
+  return token;
+}
+
+/** Who the player is: what the platform's token says, else this browser's own id. */
+const whoAmI = async () => (vouched ? (await requestJson("", "/api/v1/me", { token: vouched })).player : playerId());
 
 /** This browser's own id, made once: 128 random bits, known to nobody else. */
 function playerId() {
@@ -45,15 +67,20 @@ function playerId() {
   return fresh;
 }
 
-function join() {
+async function join() {
   const { form } = state;
   form.pin = cleanPin(app.querySelector("[name=pin]").value);
   form.name = app.querySelector("[name=name]").value.trim();
   if (form.pin === "") return refuseForm({ message: "Type the PIN that the screen shows." });
-  if (form.name === "") return refuseForm({ message: "Type the name that others will see." });
+  if (form.name === "" && !vouched) return refuseForm({ message: "Type the name that others will see." });
   Object.assign(form, { busy: true, error: null });
   const { pin, name } = form;
-  const player = playerId();
+  let player;
+  try {
+    player = await whoAmI();
+  } catch (refusal) {
+    return refuseForm(refusal);
+  }
   connect({ pin, player, request: () => (state.session ? { token: state.session.token } : { pin, player, name }) });
   learnNodes(pin);
 }
@@ -68,7 +95,8 @@ function resume(saved) {
 function connect({ pin, player, nodes, request }) {
   link?.stop();
   resumeTries = 0;
-  const mine = new Link({ pin, player, nodes, request, on: {
+  const password = () => (player.endsWith(VOUCHED_END) ? (state.session?.token ?? vouched) : undefined);
+  const mine = new Link({ pin, player, nodes, request, password, on: {
     state: (word, node) => link === mine && showLink(word, node),
     message: (topic, message) => link === mine && message && receive(topic, message),
     answered: (ack) => link === mine && connectAnswered(ack),

@@ -27,6 +27,7 @@ function follow() {
   new EventStream({
     path: `/api/v1/pins/${pin}/screen/stream`,
     name: "screen",
+    token: pageParameters().get("token"),
     nodes,
     on: { data: onView, state: onLink, refused: onRefused },
   });

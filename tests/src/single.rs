@@ -122,6 +122,12 @@ impl Single {
         self.http.get(&format!("http://{}{path}", self.bound.http), &self.ops_token)
     }
 
+    /// The operator's token of its cluster.
+    #[must_use]
+    pub fn ops_token(&self) -> &str {
+        &self.ops_token
+    }
+
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {

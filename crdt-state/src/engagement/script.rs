@@ -53,6 +53,26 @@ pub struct Script {
     pub lobby_ms: Option<u32>,
     /// The teams that players are spread over; none in most shows.
     pub teams: Teams,
+    /// Who may come in.
+    pub entry: Entry,
+}
+
+/// Who may come into a show.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// Whoever knows the PIN; a name is enough.
+    #[default]
+    Open,
+    /// Only for whom the operator's own platform vouches, with a token for this event.
+    Closed,
+}
+
+impl Entry {
+    /// What a show file calls each.
+    const WORDS: [(&str, Entry); 2] = [("open", Entry::Open), ("closed", Entry::Closed)];
 }
 
 /// The teams of a show.
@@ -226,7 +246,8 @@ impl Script {
     #[must_use]
     pub fn new(title: impl Into<String>, questions: Vec<Question>) -> Self {
         let (title, teams) = (title.into(), Teams::default());
-        Script { title, questions, autopilot_ms: None, lobby_ms: None, teams }
+        let entry = Entry::default();
+        Script { title, questions, autopilot_ms: None, lobby_ms: None, teams, entry }
     }
 
     /// Reads a show; what is wrong with it is in the report.
@@ -241,6 +262,7 @@ impl Script {
         let lobby_ms = show.optional("lobby_seconds", report, wait);
         let scoring = Scoring::read(&show, &Scoring::default(), report);
         let teams = show.optional("teams", report, Teams::read).unwrap_or_default();
+        let entry = show.word("entry", &Entry::WORDS, report);
         let lengths = 1..=caps::QUESTIONS_MAX;
         let (list, path) = show.list("questions", &lengths, "questions", report)?;
         let read = |(index, value): (usize, &Value)| {
@@ -248,7 +270,8 @@ impl Script {
         };
         let questions: Vec<_> = list.iter().enumerate().map(read).collect();
         let questions = questions.into_iter().collect::<Option<Vec<_>>>();
-        Some(Script { title: title?, questions: questions?, autopilot_ms, lobby_ms, teams })
+        let (title, questions) = (title?, questions?);
+        Some(Script { title, questions, autopilot_ms, lobby_ms, teams, entry })
     }
 
     /// The show file that reads back to this script, except for its salts.
@@ -268,6 +291,9 @@ impl Script {
                 teams.put("score", "sum");
             }
             out.put("teams", teams.done());
+        }
+        if self.entry == Entry::Closed {
+            out.put("entry", "closed");
         }
         let questions = self.questions.iter().map(|each| Value::new(0, each.write()));
         out.put("questions", What::List(questions.collect()));
@@ -376,8 +402,16 @@ pub const POINTS_DEFAULT: u32 = 1_000;
 const MEDIA_MS: std::ops::RangeInclusive<u32> = 0..=86_400_000;
 
 /// The fields of a show.
-const SHOW: [&str; 7] =
-    ["format", "title", "autopilot_seconds", "lobby_seconds", "scoring", "teams", "questions"];
+const SHOW: [&str; 8] = [
+    "format",
+    "title",
+    "autopilot_seconds",
+    "lobby_seconds",
+    "scoring",
+    "teams",
+    "entry",
+    "questions",
+];
 
 /// The fields of every question beside its text, whatever its kind.
 const COMMON: [&str; 7] =

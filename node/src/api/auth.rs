@@ -4,12 +4,15 @@
 //! headers, as `?token=`. Cookies are never read, so that no foreign page can act for a host.
 
 use super::{Api, ApiError};
-use crate::service::view::Refusal;
+use crate::identity::Bearer;
+use crate::service::view::{PinView, Refusal};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use crdt_state::EventId;
+use crdt_state::engagement::script::Entry;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 /// The token of a request, if it has one; not yet checked.
 pub(super) struct Caller(Option<String>);
@@ -32,24 +35,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     /// Lets an operator through.
-    pub(super) fn ops(&self, api: &Api) -> Result<(), ApiError> {
-        let token = self.token("`starling token ops` makes one")?;
-        if api.hosts.is_ops(token) {
-            return Ok(());
+    pub(super) async fn ops(&self, api: &Api) -> Result<Arc<Bearer>, ApiError> {
+        let way_out = "make one with `starling token ops` from this cluster's key";
+        let bearer = self.bearer(api, "`starling token ops` makes one", way_out).await?;
+        if bearer.is_ops() {
+            return Ok(bearer);
         }
-        let refusal = unknown("this token does not give the operator's role here")
-            .hint("make one with `starling token ops` from this cluster's key");
+        let refusal = unknown("this token does not give the operator's role here").hint(way_out);
         Err(unauthorized(refusal))
     }
 
     /// Lets the event's host through.
-    pub(super) fn host(&self, api: &Api, event: EventId) -> Result<(), ApiError> {
+    pub(super) async fn host(&self, api: &Api, event: EventId) -> Result<Arc<Bearer>, ApiError> {
         let way_out = format!("`starling token host --event {event}` makes one");
-        let token = self.token(&way_out)?;
-        if api.hosts.is_host(token, event) {
-            return Ok(());
+        let bearer = self.bearer(api, &way_out, &way_out).await?;
+        if bearer.is_host(event) {
+            return Ok(bearer);
         }
-        if api.hosts.is_ops(token) {
+        if bearer.is_ops() {
             let message = format!("an operator does not drive event {event}, its host does");
             let refusal = Refusal::new("not_permitted", message).hint(way_out);
             return Err(ApiError::new(StatusCode::FORBIDDEN, refusal));
@@ -59,11 +62,55 @@ impl Caller {
     }
 
     /// Lets the event's host and operators through.
-    pub(super) fn host_or_ops(&self, api: &Api, event: EventId) -> Result<(), ApiError> {
+    pub(super) async fn host_or_ops(
+        &self,
+        api: &Api,
+        event: EventId,
+    ) -> Result<Arc<Bearer>, ApiError> {
         match &self.0 {
-            Some(token) if api.hosts.is_ops(token) => Ok(()),
-            _ => self.host(api, event),
+            Some(token) => match api.hosts.bearer(token).await {
+                Ok(bearer) if bearer.is_ops() || bearer.is_host(event) => Ok(bearer),
+                _ => self.host(api, event).await,
+            },
+            None => self.host(api, event).await,
         }
+    }
+
+    /// Lets those through who may see an event's live state: everybody, unless it is closed.
+    pub(super) async fn watch(
+        &self,
+        api: &Api,
+        of: &PinView,
+    ) -> Result<Option<Arc<Bearer>>, ApiError> {
+        if of.entry == Entry::Open {
+            return Ok(None);
+        }
+        let way_out = "the platform's token, or the host's";
+        let bearer = self.bearer(api, way_out, way_out).await?;
+        if bearer.may_watch(of.event) {
+            return Ok(Some(bearer));
+        }
+        let message = format!("this token is not good for the event {}", of.event);
+        Err(ApiError::new(StatusCode::FORBIDDEN, Refusal::new("token_event", message)))
+    }
+
+    /// Lets everybody through who bears any token.
+    pub(super) async fn anybody(&self, api: &Api) -> Result<Arc<Bearer>, ApiError> {
+        self.bearer(api, "any token will do", "any token will do").await
+    }
+
+    async fn bearer(
+        &self,
+        api: &Api,
+        missing: &str,
+        way_out: &str,
+    ) -> Result<Arc<Bearer>, ApiError> {
+        let token = self.token(missing)?;
+        api.hosts.bearer(token).await.map_err(|refusal| match refusal.hint {
+            None => unauthorized(refusal.hint(way_out)),
+            Some(_) if refusal.code == "identity_unavailable" => refusal.into(),
+            Some(_) => unauthorized(refusal),
+        })
     }
 
     fn token(&self, way_out: &str) -> Result<&str, ApiError> {

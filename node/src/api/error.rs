@@ -35,15 +35,17 @@ impl From<Refusal> for ApiError {
             "pin_unknown" | "event_unknown" | "player_unknown" | "round_unknown"
             | "node_unknown" => StatusCode::NOT_FOUND,
             "event_archived" => StatusCode::GONE,
-            "show_invalid" => StatusCode::UNPROCESSABLE_ENTITY,
+            "show_invalid" | "identity_unconfigured" => StatusCode::UNPROCESSABLE_ENTITY,
             "key_unknown" => StatusCode::NOT_FOUND,
             "key_invalid" => StatusCode::UNPROCESSABLE_ENTITY,
-            "keys_full" | "key_in_use" | "key_not_everywhere" => StatusCode::CONFLICT,
+            "keys_full" | "key_in_use" | "key_not_everywhere" | "revocations_full" => {
+                StatusCode::CONFLICT
+            }
             "stage_moved" | "not_possible" | "ended" | "not_over" | "node_alive" => {
                 StatusCode::CONFLICT
             }
             "flooded" => StatusCode::TOO_MANY_REQUESTS,
-            "overloaded" | "not_ready" => StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded" | "not_ready" | "identity_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
         ApiError { status, refusal }

@@ -50,10 +50,12 @@ fn draw(url: &str) -> String {
 /// What the big screen sees.
 pub(super) async fn screen_stream(
     State(api): State<Api>,
+    caller: Caller,
     Segment(pin): Segment,
 ) -> Result<Response, ApiError> {
     let feed = api.hosts.screen_feed(&pin).await?;
-    stream::serve(&api, "screen", Newest(feed))
+    let bearer = caller.watch(&api, &api.hosts.pin(&pin).await?).await?;
+    stream::serve(&api, bearer, "screen", Newest(feed))
 }
 
 /// Creates an event from a show file. Its body is long, and read for operators only.
@@ -62,7 +64,7 @@ pub(super) async fn import(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Imported>), ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     let payload = Payload::from_request(request, &api).await?;
     let imported = api.hosts.import(payload.text()?).await?;
     Ok((StatusCode::CREATED, Json(imported)))
@@ -73,7 +75,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<Vec<EventSummary>>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.hosts.events().await))
 }
 
@@ -83,7 +85,7 @@ pub(super) async fn host_view(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Json<Arc<HostView>>, ApiError> {
-    caller.host_or_ops(&api, event)?;
+    caller.host_or_ops(&api, event).await?;
     let feed = api.hosts.host_feed(event).await?;
     let view = feed.borrow().clone();
     Ok(Json(view))
@@ -95,9 +97,9 @@ pub(super) async fn host_stream(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Response, ApiError> {
-    caller.host_or_ops(&api, event)?;
+    let bearer = caller.host_or_ops(&api, event).await?;
     let feed = api.hosts.host_feed(event).await?;
-    stream::serve(&api, "host", Newest(feed))
+    stream::serve(&api, Some(bearer), "host", Newest(feed))
 }
 
 /// Which answers of other nodes' players this node applies, batch by batch from now on. A snapshot
@@ -107,9 +109,9 @@ pub(super) async fn applied_stream(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Response, ApiError> {
-    caller.ops(&api)?;
+    let bearer = caller.ops(&api).await?;
     let feed = api.hosts.applied_feed(event).await?;
-    stream::serve(&api, "applied", Every(feed))
+    stream::serve(&api, Some(bearer), "applied", Every(feed))
 }
 
 /// Drives the event one step.
@@ -119,7 +121,7 @@ pub(super) async fn command(
     Event(event): Event,
     payload: Payload,
 ) -> Result<Json<CommandReply>, ApiError> {
-    caller.host(&api, event)?;
+    caller.host(&api, event).await?;
     Ok(Json(api.hosts.command(event, payload.json()?).await?))
 }
 
@@ -129,7 +131,7 @@ pub(super) async fn archive(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Json<ArchivedView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.hosts.archive(event).await?))
 }
 
@@ -139,7 +141,7 @@ pub(super) async fn export(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Response, ApiError> {
-    caller.host_or_ops(&api, event)?;
+    caller.host_or_ops(&api, event).await?;
     Ok(lines_of(event, api.hosts.export(event).await?))
 }
 
@@ -149,7 +151,7 @@ pub(super) async fn proof(
     caller: Caller,
     Event(event): Event,
 ) -> Result<Response, ApiError> {
-    caller.host_or_ops(&api, event)?;
+    caller.host_or_ops(&api, event).await?;
     Ok(lines_of(event, api.hosts.proof(event).await?))
 }
 
@@ -167,7 +169,7 @@ pub(super) async fn explain(
     Event(event): Event,
     complaint: Result<Query<Complaint>, QueryRejection>,
 ) -> Result<Json<ExplainView>, ApiError> {
-    caller.host_or_ops(&api, event)?;
+    caller.host_or_ops(&api, event).await?;
     let Query(Complaint { player, round }) = complaint.map_err(|error| {
         let refusal = Refusal::new("query_malformed", error.body_text());
         ApiError::from(refusal.hint("ask with ?player=ID-OR-NAME&round=NUMBER"))

@@ -13,6 +13,7 @@ mod guard;
 pub mod metrics;
 mod ops;
 mod pages;
+mod people;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -118,6 +119,8 @@ fn node_routes() -> Router<Api> {
         .route("/api/v1/status", get(ops::status))
         .route("/api/v1/members", get(ops::members))
         .route("/api/v1/members/stream", get(ops::member_stream))
+        .route("/api/v1/me", get(people::me))
+        .route("/api/v1/revocations", get(people::revocations).post(people::revoke))
         .route("/api/v1/standing", get(ops::standing))
         .route("/api/v1/keys", get(ops::keys).post(ops::change_keys))
         .route("/api/v1/drain", post(ops::drain))

@@ -19,7 +19,7 @@ pub(super) async fn status(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<StatusView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.hosts.status().await))
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn members(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<Vec<MemberView>>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.hosts.members().await))
 }
 
@@ -37,8 +37,8 @@ pub(super) async fn member_stream(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    caller.ops(&api)?;
-    stream::serve(&api, "member", Every(api.ops.member_events()))
+    let bearer = caller.ops(&api).await?;
+    stream::serve(&api, Some(bearer), "member", Every(api.ops.member_events()))
 }
 
 /// What the node says of itself.
@@ -46,7 +46,7 @@ pub(super) async fn standing(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<StandingView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.ops.standing()))
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn keys(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.ops.keys()))
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn change_keys(
     caller: Caller,
     payload: Payload,
 ) -> Result<Json<Vec<KeyView>>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     let change: KeyChange = payload.json()?;
     Ok(Json(api.ops.change_keys(&change)?))
 }
@@ -75,7 +75,7 @@ pub(super) async fn drain(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<StandingView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.ops.drain(true)))
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn undrain(
     State(api): State<Api>,
     caller: Caller,
 ) -> Result<Json<StandingView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     Ok(Json(api.ops.drain(false)))
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn forget(
     caller: Caller,
     Segment(node): Segment,
 ) -> Result<Json<ForgetView>, ApiError> {
-    caller.ops(&api)?;
+    caller.ops(&api).await?;
     let unknown = |error: crdt_state::id::ParseIdError| {
         Refusal::new("node_unknown", error.to_string()).hint("`starling members` lists the nodes")
     };

@@ -5,10 +5,13 @@
 //! client loses the oldest and is told so by the event `missed`.
 
 use super::{Api, ApiError};
+use crate::identity::Bearer;
 use crate::service::view::Refusal;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use serde_json::json;
@@ -71,15 +74,23 @@ struct Source<F> {
     feed: F,
     name: &'static str,
     stop: CancellationToken,
+    /// Comes to pass when the right to see it is taken back.
+    revoked: BoxFuture<'static, ()>,
     begun: bool,
     _place: OwnedSemaphorePermit,
 }
 
-/// Serves `feed` under the event name `name`.
-pub(super) fn serve(api: &Api, name: &'static str, feed: impl Feed) -> Result<Response, ApiError> {
+/// Serves `feed` under the event name `name`, for as long as `bearer` has a right to it.
+pub(super) fn serve(
+    api: &Api,
+    bearer: Option<Arc<Bearer>>,
+    name: &'static str,
+    feed: impl Feed,
+) -> Result<Response, ApiError> {
     let place = api.streams.clone().try_acquire_owned().map_err(|_| full())?;
     let stop = api.settings.stop.clone();
-    let source = Source { feed, name, stop, begun: false, _place: place };
+    let revoked = bearer.map_or_else(|| pending().boxed(), |bearer| api.hosts.revoked(bearer));
+    let source = Source { feed, name, stop, revoked, begun: false, _place: place };
     let events = unfold(source, |mut source| async {
         let event = source.next().await?;
         Some((event, source))
@@ -101,6 +112,7 @@ impl<F: Feed> Source<F> {
         tokio::select! {
             event = self.feed.next(self.name) => event,
             () = self.stop.cancelled() => None,
+            () = &mut self.revoked => None,
         }
     }
 }

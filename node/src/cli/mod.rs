@@ -19,6 +19,7 @@ mod parts;
 mod progress;
 mod rehearse;
 mod replay;
+mod revoke;
 mod serve;
 mod show;
 mod signal;
@@ -85,6 +86,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Play a whole show with a built-in crowd
     Rehearse(rehearse::RehearseArgs),
+    /// Turn somebody away on every node, or list who is
+    Revoke(revoke::RevokeArgs),
     /// Fold an event again from its export, and compare
     Replay(replay::ReplayArgs),
 }
@@ -117,6 +120,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

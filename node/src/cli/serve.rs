@@ -5,6 +5,7 @@ use super::{Exit, Failure, parts};
 use crate::config::{
     Ack, Bound, CLUSTER_NAME, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity,
 };
+use crate::identity::IdentityConfig;
 use clap::{Args, ValueEnum};
 use gossip::discovery::Strategy;
 use std::fs;
@@ -85,12 +86,46 @@ pub(super) struct ServeArgs {
     /// Messages of one player that are taken a second, three times as many at once. 0: no limit
     #[arg(long, value_name = "N", env = "STARLING_PLAYER_PUBLISHES_PER_S", default_value_t = 20)]
     player_publishes_per_s: u32,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// How to write the log to stderr [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "STARLING_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
     /// Write the bound addresses here as JSON once the node listens
     #[arg(long, value_name = "FILE", env = "STARLING_READY_FILE")]
     ready_file: Option<PathBuf>,
+}
+
+/// Whose tokens are taken.
+#[derive(Debug, Args)]
+struct IdentityArgs {
+    /// JWKS document, a file or a URL, with the keys of the platform whose tokens (JWT: HS256, RS256,
+    /// EdDSA) let players into closed shows; see node/docs/identity.md
+    #[arg(long, value_name = "FILE|URL", env = "STARLING_JWT_KEYS")]
+    jwt_keys: Option<String>,
+    /// What every such token must be meant for, its claim `aud`
+    #[arg(long, value_name = "NAME", env = "STARLING_JWT_AUDIENCE",
+        default_value = IdentityConfig::AUDIENCE)]
+    jwt_audience: String,
+    /// Who must have issued every such token, its claim `iss` [default: anybody with a key]
+    #[arg(long, value_name = "NAME", env = "STARLING_JWT_ISSUER")]
+    jwt_issuer: Option<String>,
+    /// How far the platform's clock may be off, for `exp` and `nbf`
+    #[arg(long, value_name = "S", env = "STARLING_JWT_LEEWAY_S", default_value_t = 30)]
+    jwt_leeway_s: u64,
+}
+
+impl IdentityArgs {
+    fn config(&self) -> Option<IdentityConfig> {
+        let keys = self.jwt_keys.as_deref().filter(|keys| !keys.is_empty())?;
+        let Ok(keys) = keys.parse::<crate::identity::KeySource>();
+        Some(IdentityConfig {
+            keys,
+            audience: self.jwt_audience.clone(),
+            issuer: self.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
+            leeway: Duration::from_secs(self.jwt_leeway_s),
+        })
+    }
 }
 
 /// How the log is written.
@@ -140,6 +175,7 @@ impl ServeArgs {
             join: peers(&self.join),
             discover: strategies(&self.discover)?,
             on_member_event: self.on_member_event.clone().filter(|command| !command.is_empty()),
+            identity: self.identity.config(),
             rates: RateConfig {
                 connects_per_s: self.connects_per_s,
                 address_connects_per_s: self.address_connects_per_s,

@@ -4,6 +4,7 @@ use super::connection::{Closed, serve};
 use super::rates::jittered;
 use super::sessions::Sessions;
 use super::{Counters, Limits, Meter, Meters};
+use crate::identity::Bearer;
 use crate::service::Players;
 use crate::supervise::Supervisor;
 use std::net::{IpAddr, SocketAddr};
@@ -96,6 +97,11 @@ impl Edge {
     /// too from now on.
     pub async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
         self.sessions.drain(elsewhere, within).await;
+    }
+
+    /// Ends the connections of all who have proven to be somebody whom `is_revoked` finds.
+    pub fn end_revoked(&self, is_revoked: impl Fn(&Bearer) -> bool) {
+        self.sessions.end_revoked(is_revoked);
     }
 
     /// Whether one more client may come from `remote`; if not, when it should try again.

@@ -30,6 +30,7 @@ use super::packet::{
     response,
 };
 use super::sessions::Order;
+use crate::identity::Bearer;
 use crate::service::{Feed, Form, Reason, Verdict};
 use deadline::Alarm;
 use deliveries::Deliveries;
@@ -101,7 +102,7 @@ type Outcome = Result<Option<Feed>, Refused>;
 
 /// The node's answer.
 enum Done {
-    Arrived(Box<Arrival>),
+    Arrived(Result<Box<Arrival>, Closed>),
     Published(Acknowledge, Option<Box<Request>>, Verdict),
     Subscribed(u16, Vec<(Wish, Outcome)>),
 }
@@ -175,6 +176,7 @@ where
             None => Ok(()),
             Some(Order::TakenOver) => Err(Closed::TakenOver),
             Some(Order::Drained) => Err(Closed::Drained),
+            Some(Order::Revoked) => Err(Closed::Revoked),
         }
     }
 
@@ -305,8 +307,9 @@ where
             let done = Done::Published(acknowledge, request, flooded(wait));
             return self.work.push(Box::pin(std::future::ready(done)));
         }
+        let by = self.bearer();
         self.work.push(Box::pin(async move {
-            let verdict = players.publish(&topic, payload).await;
+            let verdict = players.publish(by.as_ref(), &topic, payload).await;
             Done::Published(acknowledge, request, verdict)
         }));
     }
@@ -329,14 +332,14 @@ where
     fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
         self.settling = true;
         let players = Arc::clone(self.edge.players());
-        let wishes = self.with_room(wishes);
+        let (wishes, by) = (self.with_room(wishes), self.bearer());
         self.work.push(Box::pin(async move {
             let mut outcomes = Vec::with_capacity(wishes.len());
             for (wish, has_room) in wishes {
                 let outcome = match check_wish(&wish, has_room) {
                     Ok(()) if is_own(&wish.filter) => Ok(None),
                     Ok(()) => {
-                        let feed = players.subscribe(&wish.filter).await;
+                        let feed = players.subscribe(by.as_deref(), &wish.filter).await;
                         feed.map(Some).map_err(Refused::from)
                     }
                     Err(refused) => Err(refused),
@@ -363,8 +366,11 @@ where
 
     fn on_done(&mut self, done: Done) -> Result<(), Closed> {
         match done {
-            Done::Arrived(arrival) => self.on_arrived(*arrival),
+            Done::Arrived(arrival) => self.on_arrived(*arrival?),
             Done::Published(acknowledge, request, verdict) => {
+                if let Some(bearer) = &verdict.proves {
+                    self.bear(bearer)?;
+                }
                 match acknowledge {
                     Acknowledge::Not => {}
                     Acknowledge::Once(id) => self.send(&Outbound::Puback(id, &verdict))?,
@@ -377,6 +383,19 @@ where
             }
             Done::Subscribed(id, outcomes) => self.on_subscribed(id, outcomes),
         }
+    }
+
+    /// Whose connection it has proven to be.
+    fn bearer(&self) -> Option<Arc<Bearer>> {
+        self.session.as_ref()?.seated.bearer().cloned()
+    }
+
+    /// Is theirs from now on. What was taken back before this is known here ends it; what is taken back
+    /// later ends it by order.
+    fn bear(&self, bearer: &Arc<Bearer>) -> Result<(), Closed> {
+        let Some(session) = &self.session else { return Ok(()) };
+        session.seated.bear(Arc::clone(bearer));
+        if self.edge.players().is_revoked(bearer) { Err(Closed::Revoked) } else { Ok(()) }
     }
 
     /// Answers a request, if the client listens where it wants the answer.
@@ -438,7 +457,7 @@ fn flooded(wait: Duration) -> Verdict {
         "status": "refused", "code": "overloaded", "message": "this node takes no more just now",
         "hint": format!("try again in {} ms", wait.as_millis().max(1)),
     });
-    Verdict { reason: Reason::QuotaExceeded, receipt: receipt.to_string() }
+    Verdict { reason: Reason::QuotaExceeded, receipt: receipt.to_string(), proves: None }
 }
 
 /// What only the connection itself sends to: answers to its client's requests.

@@ -8,8 +8,8 @@
 //! What the edge offers, and no more: QoS 0, 1 and 2 both ways; exact topic filters; sessions that
 //! are derived from state, so that every node has them, and whose packet ids do not outlive a
 //! connection; wills, published like anything else that the client may publish; requests, whose
-//! answers go to the client that asked. User names and passwords are not looked at, because each
-//! payload proves its sender.
+//! answers go to the client that asked. A password may be a token that proves who connects; user
+//! names are not looked at.
 
 mod admission;
 pub mod connection;

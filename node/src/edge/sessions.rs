@@ -4,6 +4,7 @@
 //! A map per shard of client ids, each behind a lock of its own that is held for one look-up: no lock
 //! is shared by all connections. A client without a name of its own is given one that nobody has.
 
+use crate::identity::Bearer;
 use futures_util::task::AtomicWaker;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -30,6 +31,8 @@ pub(super) enum Order {
     TakenOver,
     /// The node is going: use another.
     Drained,
+    /// What it has proven was taken back.
+    Revoked,
 }
 
 /// A connection's ear.
@@ -37,6 +40,8 @@ pub(super) enum Order {
 struct Seat {
     order: AtomicU8,
     waker: AtomicWaker,
+    /// Whose it has proven to be.
+    bearer: OnceLock<Arc<Bearer>>,
 }
 
 /// A taken client id; given back when dropped.
@@ -96,6 +101,14 @@ impl Sessions {
         }
     }
 
+    /// Ends the connections of those whom `is_revoked` finds.
+    pub(super) fn end_revoked(&self, is_revoked: impl Fn(&Bearer) -> bool) {
+        for shard in &self.shards {
+            let ended = |seat: &&Arc<Seat>| seat.bearer.get().is_some_and(|it| is_revoked(it));
+            lock(shard).values().filter(ended).for_each(|seat| seat.tell(Order::Revoked));
+        }
+    }
+
     fn shard(&self, client_id: &str) -> MutexGuard<'_, Shard> {
         lock(&self.shards[xxh3_64(client_id.as_bytes()) as usize % SHARDS])
     }
@@ -121,8 +134,20 @@ impl Seated {
         match self.seat.order.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Order::TakenOver),
-            _ => Some(Order::Drained),
+            2 => Some(Order::Drained),
+            _ => Some(Order::Revoked),
         }
+    }
+
+    /// Whose it is from now on; the first one stays.
+    pub(super) fn bear(&self, bearer: Arc<Bearer>) {
+        // As said.
+        let _ = self.seat.bearer.set(bearer);
+    }
+
+    /// Whose it has proven to be.
+    pub(super) fn bearer(&self) -> Option<&Arc<Bearer>> {
+        self.seat.bearer.get()
     }
 
     /// The client id.
@@ -146,6 +171,8 @@ const SHARDS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Events, Role};
+    use crdt_state::PlayerId;
     use std::task::Waker;
 
     fn order(seated: &Seated) -> Option<Order> {
@@ -164,6 +191,23 @@ mod tests {
         assert_eq!((order(&new), order(&newest)), (Some(Order::TakenOver), None));
         drop((new, newest));
         assert!(sessions.shard("ada").get("ada").is_none(), "nothing is left behind");
+    }
+
+    #[test]
+    fn whose_token_is_taken_back_is_told_and_nobody_else() {
+        let sessions = Arc::new(Sessions::default());
+        let of = |player| {
+            let (role, events) = (Role::Player, Events::All);
+            let player = Some(PlayerId(player));
+            Arc::new(Bearer { role, player, name: None, events, token: None })
+        };
+        let (ada, bob, eve) = (sessions.take("ada"), sessions.take("bob"), sessions.take("eve"));
+        ada.bear(of(1));
+        bob.bear(of(2));
+        bob.bear(of(1));
+        sessions.end_revoked(|bearer| bearer.is(PlayerId(1)));
+        assert_eq!(order(&ada), Some(Order::Revoked));
+        assert_eq!((order(&bob), order(&eve)), (None, None));
     }
 
     #[tokio::test(start_paused = true)]

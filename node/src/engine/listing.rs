@@ -4,7 +4,7 @@
 use super::carried::refused;
 use super::io::{Output, Reply};
 use bytes::Bytes;
-use crdt_state::catalogue::{Catalogue, List, encode};
+use crdt_state::catalogue::{Catalogue, Notice, encode};
 use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
 use crdts::{CmRDT, CvRDT};
 use gossip::replication::{
@@ -89,11 +89,11 @@ impl ListingCore {
         ListingCore { origin, ack, listed, replica, outputs: VecDeque::new() }
     }
 
-    /// Lists an event, or changes its listing.
-    pub fn list(&mut self, now: Mono, ticket: u64, mut list: List) {
-        list.lamport = self.listed.catalogue.next_lamport();
-        let entry = Bytes::from(encode(&list));
-        self.listed.catalogue.take(self.origin, list);
+    /// Lists an event or changes its listing, or turns somebody away.
+    pub fn note(&mut self, now: Mono, ticket: u64, mut notice: Notice) {
+        notice.set_lamport(self.listed.catalogue.next_lamport());
+        let entry = Bytes::from(encode(&notice));
+        self.listed.catalogue.take(self.origin, notice);
         let id = LaneId::control(self.origin);
         let dot = self.listed.content.inc(id);
         self.listed.content.apply(dot);

@@ -1,8 +1,10 @@
 //! The catalogue's task: a thin shell around its core.
 
 use crate::engine::{ListingCore, Output, Ports};
+use crate::identity::Bearer;
 use crdt_state::EventId;
-use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, List};
+use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, Notice, Suspect};
+use crdt_state::engagement::script::Entry;
 use gossip::replication;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ const MAILBOX: usize = 1_024;
 const PIN_DIGITS: u64 = 6;
 
 enum Mail {
-    List(List, oneshot::Sender<()>),
+    Note(Notice, oneshot::Sender<()>),
     Replication(replication::Input),
 }
 
@@ -42,16 +44,35 @@ impl Listings {
         known.get(event).is_some_and(|listing| listing.class.0 == Class::Archived)
     }
 
+    /// Who may come into an event.
+    #[must_use]
+    pub fn entry(&self, event: EventId) -> Entry {
+        self.known.borrow().get(event).map_or(Entry::Open, |listing| listing.entry.0)
+    }
+
+    /// Whether somebody's token or somebody was taken back.
+    #[must_use]
+    pub fn is_revoked(&self, bearer: &Bearer) -> bool {
+        let known = self.known.borrow();
+        bearer.suspects().any(|suspect| known.is_banned(suspect))
+    }
+
+    /// Whether somebody or something is turned away.
+    #[must_use]
+    pub fn is_banned(&self, suspect: Suspect) -> bool {
+        self.known.borrow().is_banned(suspect)
+    }
+
     /// What is known now, and whenever it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
         self.known.clone()
     }
 
-    /// Lists an event; returns when enough nodes know, or after a while.
-    pub async fn list(&self, list: List) {
+    /// Lists an event or turns somebody away; returns when enough nodes know, or after a while.
+    pub async fn note(&self, notice: impl Into<Notice>) {
         let (listed, wait) = oneshot::channel();
-        if self.mail.send(Mail::List(list, listed)).await.is_ok() {
+        if self.mail.send(Mail::Note(notice.into(), listed)).await.is_ok() {
             // A catalogue that is gone is a node that is stopping.
             let _ = wait.await;
         }
@@ -130,10 +151,10 @@ impl ListingTask {
     fn take(&mut self, mail: Mail) {
         let now = self.ports.now();
         match mail {
-            Mail::List(list, listed) => {
+            Mail::Note(notice, listed) => {
                 self.tickets += 1;
                 self.waiting.insert(self.tickets, listed);
-                self.core.list(now, self.tickets, list);
+                self.core.note(now, self.tickets, notice);
             }
             Mail::Replication(input) => self.core.replicate(now, input),
         }

@@ -1,12 +1,14 @@
 //! What hosts, screens and operators ask.
 
+use super::bearers::refusal;
 use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
+use crate::identity::{Bearer, IdentityError};
 use crate::service::Hosts;
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
-    Imported, LiveView, MemberView, PinView, Refusal, StatusView,
+    Imported, LiveView, MemberView, PinView, Refusal, RevocationView, RevokeRequest, StatusView,
 };
 use crate::show;
 use async_trait::async_trait;
@@ -15,8 +17,9 @@ use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
 use crdt_state::catalogue::{CATALOGUE, Class, List};
 use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
-use crdt_state::engagement::script::Salt;
+use crdt_state::engagement::script::{Entry, Salt};
 use crdt_state::{EventId, NodeId};
+use futures_util::future::BoxFuture;
 use gossip::network::{Member, Standing};
 use rand_chacha::rand_core::Rng;
 use std::sync::{Arc, PoisonError};
@@ -56,7 +59,8 @@ impl Hosts for Hub {
             .hint("try again in a moment")
         };
         let title = title.flatten().ok_or_else(arriving)?;
-        Ok(PinView { event, pin: pin.to_owned(), title, nodes: self.nodes() })
+        let (pin, entry) = (pin.to_owned(), self.listings.entry(event));
+        Ok(PinView { event, pin, title, entry, nodes: self.nodes() })
     }
 
     async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
@@ -111,8 +115,8 @@ impl Hosts for Hub {
             let refusal = Refusal::new("not_over", format!("the show is at {stage:?}"));
             return Err(refusal.hint("end it first, and export what you want to keep"));
         }
-        let class = Class::Archived;
-        self.listings.list(List { lamport: 0, event, pin, title, class }).await;
+        let (class, entry) = (Class::Archived, Entry::default());
+        self.listings.note(List { lamport: 0, event, pin, title, class, entry }).await;
         Ok(ArchivedView { event })
     }
 
@@ -191,12 +195,20 @@ impl Hosts for Hub {
         self.tokens.host(event)
     }
 
-    fn is_ops(&self, token: &str) -> bool {
-        self.tokens.check_ops(token).is_ok()
+    async fn bearer(&self, token: &str) -> Result<Arc<Bearer>, Refusal> {
+        Ok(Arc::new(self.bearer_of(token).await?))
     }
 
-    fn is_host(&self, token: &str, event: EventId) -> bool {
-        self.tokens.check_host(token).is_ok_and(|of| of == event)
+    fn revoked(&self, bearer: Arc<Bearer>) -> BoxFuture<'static, ()> {
+        self.until_revoked(bearer)
+    }
+
+    async fn revoke(&self, request: &RevokeRequest) -> Result<RevocationView, Refusal> {
+        self.take_back(request).await
+    }
+
+    fn revocations(&self) -> Vec<RevocationView> {
+        self.taken_back()
     }
 
     fn ready(&self) -> bool {
@@ -207,6 +219,10 @@ impl Hosts for Hub {
 impl Hub {
     async fn create(&self, script: Script) -> Result<Imported, Refusal> {
         check_size(&script)?;
+        let entry = script.entry;
+        if entry == Entry::Closed && self.identities.is_none() {
+            return Err(refusal(IdentityError::Unconfigured));
+        }
         let script = self.salted(script);
         let title = script.title.clone();
         let (event, pin) = self.new_event();
@@ -216,8 +232,8 @@ impl Hub {
             other => return Err(other.map_or_else(stopping, unexpected)),
         }
         let class = Class::Live;
-        let listed = List { lamport: 0, event, pin: pin.clone(), title, class };
-        self.listings.list(listed).await;
+        let listed = List { lamport: 0, event, pin: pin.clone(), title, class, entry };
+        self.listings.note(listed).await;
         Ok(Imported { event, pin, host_token: self.tokens.host(event) })
     }
 

@@ -4,6 +4,7 @@
 //! checks tokens, turns payloads into requests and refusals into verdicts, and holds no state of any
 //! event.
 
+mod bearers;
 mod catalogue;
 mod hosts;
 mod ops;
@@ -18,6 +19,7 @@ use crate::api::metrics::{Sample, Source};
 use crate::edge::{Meters, Rate};
 use crate::engine::Owner;
 use crate::env::Env;
+use crate::identity::Identities;
 use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
 use crate::supervise::Supervisor;
@@ -84,6 +86,8 @@ pub struct Carry {
 pub struct Hub {
     facts: Facts,
     tokens: TokenKeys,
+    /// Whom the operator's platform vouches for, if there is one.
+    identities: Option<Arc<Identities>>,
     owners: Owners,
     listings: Listings,
     inboxes: Arc<crate::engine::Inboxes>,
@@ -104,6 +108,8 @@ pub struct Parts {
     pub facts: Facts,
     /// Makes and checks tokens.
     pub tokens: TokenKeys,
+    /// Whom the operator's platform vouches for, if there is one.
+    pub identities: Option<Arc<Identities>>,
     /// The owners, shared with the switchboard.
     pub owners: Owners,
     /// The catalogue.
@@ -129,13 +135,14 @@ impl Hub {
     #[must_use]
     pub fn new(parts: Parts, env: &Env) -> Self {
         let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
-        let Parts { sessions, member_events, publishes, supervisor, .. } = parts;
+        let Parts { sessions, member_events, publishes, supervisor, identities, .. } = parts;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
         let refusals = Mutex::default();
         Hub {
             facts,
             tokens,
+            identities,
             owners,
             listings,
             inboxes,

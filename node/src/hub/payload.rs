@@ -9,6 +9,16 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub(super) enum Connect {
+    /// Somebody joins whom a platform vouches for.
+    Vouched {
+        /// Of the event.
+        pin: String,
+        /// The platform's token.
+        token: String,
+        /// As typed; the token's own name goes before it.
+        #[serde(default)]
+        name: String,
+    },
     /// Somebody who has joined before is back.
     Back {
         /// Proves the join.
@@ -18,9 +28,11 @@ pub(super) enum Connect {
     Join {
         /// Of the event.
         pin: String,
-        /// Who; made up by the client.
-        player: PlayerId,
+        /// Who; made up by the client. Left out by a client whose connection has proven who it is.
+        #[serde(default)]
+        player: Option<PlayerId>,
         /// As typed.
+        #[serde(default)]
         name: String,
     },
 }
@@ -84,8 +96,13 @@ mod tests {
     #[test]
     fn both_ways_of_coming_in_are_read() {
         let join = br#"{"pin":"1","player":"000000000000000000000000000000ff","name":"A","x":1}"#;
-        let expected = Connect::Join { pin: "1".into(), player: PlayerId(255), name: "A".into() };
+        let expected =
+            Connect::Join { pin: "1".into(), player: Some(PlayerId(255)), name: "A".into() };
         assert_eq!(read::<Connect>(join, ""), Ok(expected));
+        let vouched = read::<Connect>(br#"{"pin":"1","token":"ey"}"#, "");
+        let expected =
+            Connect::Vouched { pin: "1".into(), token: "ey".into(), name: String::new() };
+        assert_eq!(vouched, Ok(expected));
         let back = read::<Connect>(br#"{"token":"slp_x"}"#, "");
         assert_eq!(back, Ok(Connect::Back { token: "slp_x".into() }));
     }

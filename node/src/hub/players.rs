@@ -1,28 +1,61 @@
 //! What players ask: joining, answering, watching.
 
+use super::bearers::{identity_needed, other_event, player, refusal};
 use super::payload::{Answer, Connect, read};
 use super::{Hub, stopping};
 use crate::engine::{Claim, Input, Owner, Reply, level};
-use crate::service::view::{InboxMessage, Refusal};
+use crate::identity::{Bearer, IdentityError};
+use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
 use crate::service::{Feed, Players, Reason, Verdict, inbox_topic, live_topic};
 use crate::token::PlayerClaim;
 use async_trait::async_trait;
 use bytes::Bytes;
+use crdt_state::catalogue::Suspect;
+use crdt_state::engagement::script::Entry;
 use crdt_state::{EventId, PlayerId, Row};
+use std::sync::Arc;
 
 /// The outcome of one publish: who it was, if that much was clear, and what is said.
-type Outcome = (Option<PlayerId>, Result<InboxMessage, Refusal>);
+type Outcome = (Option<PlayerId>, Result<Said, Refusal>);
+
+/// The yes to a publish.
+enum Said {
+    /// What the player is told in the inbox as well.
+    Message(InboxMessage),
+    /// The same, and who the publish has proven to come from.
+    Proven(InboxMessage, Arc<Bearer>),
+    /// What became of a host's command.
+    Commanded(CommandReply),
+}
+
+/// Somebody who asks to play.
+struct Newcomer {
+    pin: String,
+    player: PlayerId,
+    name: String,
+    /// What vouches for them.
+    by: Option<Arc<Bearer>>,
+}
 
 #[async_trait]
 impl Players for Hub {
-    async fn publish(&self, topic: &str, payload: Bytes) -> Verdict {
+    async fn authenticate(&self, password: &[u8]) -> Result<Option<Arc<Bearer>>, IdentityError> {
+        self.bearer_by_password(password).await
+    }
+
+    fn is_revoked(&self, by: &Bearer) -> bool {
+        self.listings.is_revoked(by)
+    }
+
+    async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
         let (player, said) = match topic.split_once('/') {
-            Some(("connect", slot)) => self.connect(slot, &payload).await,
+            Some(("connect", slot)) => self.connect(by, slot, &payload).await,
             Some(("answer", slot)) => self.answer(slot, &payload).await,
+            Some(("command", event)) => (None, self.drive(by, event, &payload).await),
             _ => (None, Err(topic_unknown(topic))),
         };
         match said {
-            Ok(message) => accepted(&message),
+            Ok(said) => accepted(said),
             Err(refusal) => {
                 self.count_refusal("mqtt", &refusal);
                 if let Some(player) = player {
@@ -51,10 +84,10 @@ impl Players for Hub {
         topics
     }
 
-    async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal> {
+    async fn subscribe(&self, by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal> {
         let feed = match filter.split_once('/') {
-            Some(("live", pin)) => self.watch(pin).await,
-            Some(("inbox", player)) => self.open_inbox(player).await,
+            Some(("live", pin)) => self.watch(by, pin).await,
+            Some(("inbox", player)) => self.open_inbox(by, player).await,
             _ => Err(topic_unknown(filter)),
         };
         feed.inspect_err(|refusal| self.count_refusal("mqtt", refusal))
@@ -62,18 +95,56 @@ impl Players for Hub {
 }
 
 impl Hub {
-    async fn connect(&self, slot: &str, payload: &[u8]) -> Outcome {
+    async fn connect(&self, by: Option<&Arc<Bearer>>, slot: &str, payload: &[u8]) -> Outcome {
         let expected = r#"{"pin":"...","player":"32 hex digits","name":"..."} or {"token":"..."}"#;
+        let by = by.cloned();
         match read(payload, expected) {
             Err(refusal) => (None, Err(refusal)),
             Ok(Connect::Join { pin, player, name }) => {
-                (Some(player), self.join(slot, &pin, player, name).await)
+                match player.or_else(|| by.as_ref().and_then(|bearer| bearer.player)) {
+                    None => (None, Err(player_missing())),
+                    Some(player) => self.join(slot, Newcomer { pin, player, name, by }).await,
+                }
             }
+            Ok(Connect::Vouched { pin, token, name }) => match self.vouched_for(&token).await {
+                Err(refusal) => (None, Err(refusal)),
+                Ok((player, by)) => {
+                    self.join(slot, Newcomer { pin, player, name, by: Some(by) }).await
+                }
+            },
             Ok(Connect::Back { token }) => match self.claim(&token) {
                 Err(refusal) => (None, Err(refusal)),
                 Ok(claim) => (Some(claim.player), self.come_back(slot, claim).await),
             },
         }
+    }
+
+    /// Who bears a token that comes with a join.
+    async fn vouched_for(&self, token: &str) -> Result<(PlayerId, Arc<Bearer>), Refusal> {
+        let bearer = self.bearer_of(token).await?;
+        let nobody = || Refusal::new("not_permitted", "this token makes nobody a player");
+        Ok((bearer.player.ok_or_else(nobody)?, Arc::new(bearer)))
+    }
+
+    /// A host drives an event.
+    async fn drive(
+        &self,
+        by: Option<&Arc<Bearer>>,
+        event: &str,
+        payload: &[u8],
+    ) -> Result<Said, Refusal> {
+        let by = by.ok_or_else(identity_needed)?;
+        let event: EventId = event.parse().map_err(|error: crdt_state::id::ParseIdError| {
+            Refusal::new("event_unknown", error.to_string())
+        })?;
+        if !by.is_host(event) {
+            let message = format!("only its host drives the event {event}");
+            return Err(Refusal::new("not_permitted", message)
+                .hint("connect with a host's token for this event as the password"));
+        }
+        let expected = r#"{"command":"next","expected":{"instance":0,"phase":"lobby"}}"#;
+        let request: CommandRequest = read(payload, expected)?;
+        crate::service::Hosts::command(self, event, request).await.map(Said::Commanded)
     }
 
     /// How often a player may publish, on whatever connection.
@@ -85,29 +156,64 @@ impl Hub {
         })
     }
 
-    async fn join(
-        &self,
-        slot: &str,
-        pin: &str,
-        player: PlayerId,
-        name: String,
-    ) -> Result<InboxMessage, Refusal> {
-        check_slot("connect", slot, player)?;
-        self.meter(player)?;
-        let event = self.find(pin)?;
-        let owner = self.owner(event)?;
-        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name }).await;
-        self.joined(event, &owner, player, asked).await
+    async fn join(&self, slot: &str, newcomer: Newcomer) -> Outcome {
+        let player = newcomer.player;
+        match self.check_newcomer(slot, &newcomer) {
+            // An inbox is told only what its owner has caused.
+            Err(refusal) if player.is_vouched() => (None, Err(refusal)),
+            Err(refusal) => (Some(player), Err(refusal)),
+            Ok(event) => (Some(player), self.let_in(event, newcomer).await),
+        }
     }
 
-    async fn come_back(&self, slot: &str, claim: PlayerClaim) -> Result<InboxMessage, Refusal> {
+    /// Whether somebody may ask for a place in a show at all.
+    fn check_newcomer(&self, slot: &str, newcomer: &Newcomer) -> Result<EventId, Refusal> {
+        let Newcomer { pin, player, by, .. } = newcomer;
+        let by = by.as_deref().filter(|bearer| bearer.is(*player));
+        if player.is_vouched() && by.is_none() {
+            return Err(identity_needed());
+        }
+        check_slot("connect", slot, *player)?;
+        self.meter(*player)?;
+        self.check_standing(*player)?;
+        let event = self.find(pin)?;
+        match (self.listings.entry(event), by) {
+            (Entry::Open, _) => Ok(event),
+            (Entry::Closed, None) => Err(identity_needed()),
+            (Entry::Closed, Some(bearer)) if !bearer.may_play(event) => Err(other_event(event)),
+            (Entry::Closed, Some(_)) => Ok(event),
+        }
+    }
+
+    async fn let_in(&self, event: EventId, newcomer: Newcomer) -> Result<Said, Refusal> {
+        let Newcomer { player, name, by, .. } = newcomer;
+        let called = by.as_ref().filter(|bearer| bearer.is(player)).and_then(|it| it.name.clone());
+        let name = called.unwrap_or(name);
+        let owner = self.owner(event)?;
+        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name }).await;
+        let message = self.joined(event, &owner, player, asked).await?;
+        Ok(match by.filter(|bearer| bearer.is(player)) {
+            Some(bearer) => Said::Proven(message, bearer),
+            None => Said::Message(message),
+        })
+    }
+
+    /// Turns away who was turned away, whatever proves it.
+    fn check_standing(&self, player: PlayerId) -> Result<(), Refusal> {
+        let banned = self.listings.is_banned(Suspect::Player(player));
+        if banned { Err(refusal(IdentityError::Revoked)) } else { Ok(()) }
+    }
+
+    async fn come_back(&self, slot: &str, claim: PlayerClaim) -> Result<Said, Refusal> {
         check_slot("connect", slot, claim.player)?;
         self.meter(claim.player)?;
+        let bearer = Arc::new(player(&claim));
         let (event, player) = (claim.event, claim.player);
         let owner = self.owner(event)?;
         let claim = engine_claim(claim);
         let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
-        self.joined(event, &owner, player, asked).await
+        let message = self.joined(event, &owner, player, asked).await?;
+        Ok(Said::Proven(message, bearer))
     }
 
     /// Puts the proof of a join into the player's inbox, together with what is held of the player.
@@ -183,7 +289,7 @@ impl Hub {
         slot: &str,
         claim: PlayerClaim,
         answer: &Answer,
-    ) -> Result<InboxMessage, Refusal> {
+    ) -> Result<Said, Refusal> {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
         let owner = self.owner(claim.event)?;
@@ -191,16 +297,18 @@ impl Hub {
         let claim = engine_claim(claim);
         let asked = owner.ask(move |ticket| Input::Answer { ticket, claim, instance, given }).await;
         match asked.ok_or_else(stopping)? {
-            Reply::Answered(message) => Ok(message),
+            Reply::Answered(message) => Ok(Said::Message(message)),
             Reply::Refused(refusal) => Err(refusal),
             other => unreachable!("an answer is not answered with {other:?}"),
         }
     }
 
     fn claim(&self, token: &str) -> Result<PlayerClaim, Refusal> {
-        self.tokens.check_player(token).map_err(|error| {
+        let claim = self.tokens.check_player(token).map_err(|error| {
             Refusal::new("token_unknown", error.to_string()).hint("join again with the PIN")
-        })
+        })?;
+        self.check_standing(claim.player)?;
+        Ok(claim)
     }
 
     pub(super) fn find(&self, pin: &str) -> Result<EventId, Refusal> {
@@ -210,19 +318,25 @@ impl Hub {
         })
     }
 
-    async fn watch(&self, pin: &str) -> Result<Feed, Refusal> {
-        let owner = self.owner(self.find(pin)?)?;
+    async fn watch(&self, by: Option<&Bearer>, pin: &str) -> Result<Feed, Refusal> {
+        let event = self.find(pin)?;
+        self.check_watch(by, event)?;
+        let owner = self.owner(event)?;
         let mut changes = owner.views.live.clone();
         changes.mark_unchanged();
         let first = owner.live_frame().await.ok_or_else(stopping)?;
         Ok(Feed::Live { first: Some(first), changes })
     }
 
-    async fn open_inbox(&self, player: &str) -> Result<Feed, Refusal> {
+    async fn open_inbox(&self, by: Option<&Bearer>, player: &str) -> Result<Feed, Refusal> {
         let player: PlayerId = player.parse().map_err(|error| {
             Refusal::new("topic_unknown", format!("{error}"))
                 .hint("subscribe to inbox/ followed by your own player id in lower case")
         })?;
+        if player.is_vouched() && !by.is_some_and(|bearer| bearer.is(player)) {
+            return Err(identity_needed());
+        }
+        self.check_standing(player)?;
         let inbox = self.inboxes.open(player);
         for owner in self.owners.all() {
             self.greet(&owner, player).await?;
@@ -274,8 +388,21 @@ fn refused(topic: &str, refusal: &Refusal) -> InboxMessage {
     }
 }
 
-fn accepted(message: &InboxMessage) -> Verdict {
-    let receipt = match message {
+fn player_missing() -> Refusal {
+    Refusal::new("payload_malformed", "the join does not say which player")
+        .hint("send player as 32 hexadecimal digits")
+}
+
+fn accepted(said: Said) -> Verdict {
+    let (message, proves) = match said {
+        Said::Message(message) => (message, None),
+        Said::Proven(message, bearer) => (message, Some(bearer)),
+        Said::Commanded(reply) => {
+            let receipt = serde_json::to_string(&reply).expect("a reply has text keys only");
+            return Verdict { reason: Reason::Success, receipt, proves: None };
+        }
+    };
+    let receipt = match &message {
         InboxMessage::Receipt { status, level, choices, elapsed_ms, .. } => serde_json::json!({
             "status": status, "level": level, "choices": choices, "elapsed_ms": elapsed_ms,
         }),
@@ -284,22 +411,21 @@ fn accepted(message: &InboxMessage) -> Verdict {
         }
         other => unreachable!("{other:?} is not the acceptance of a publish"),
     };
-    Verdict { reason: Reason::Success, receipt: receipt.to_string() }
+    Verdict { reason: Reason::Success, receipt: receipt.to_string(), proves }
 }
 
 fn verdict_of(refusal: &Refusal) -> Verdict {
     let reason = match refusal.code.as_str() {
-        "late" | "not_open" | "paused" | "ended" | "instance_unknown" => {
-            Reason::ImplementationSpecific
-        }
+        "late" | "not_open" | "paused" | "ended" | "instance_unknown" | "stage_moved"
+        | "not_possible" => Reason::ImplementationSpecific,
         "payload_malformed" | "choice_invalid" => Reason::PayloadFormatInvalid,
         "slot_wrong" | "topic_unknown" => Reason::TopicNameInvalid,
-        "overloaded" | "flooded" => Reason::QuotaExceeded,
+        "overloaded" | "flooded" | "identity_unavailable" => Reason::QuotaExceeded,
         _ => Reason::NotAuthorized,
     };
     let receipt = serde_json::json!({
         "status": "refused", "code": refusal.code, "message": refusal.message,
         "hint": refusal.hint,
     });
-    Verdict { reason, receipt: receipt.to_string() }
+    Verdict { reason, receipt: receipt.to_string(), proves: None }
 }

@@ -11,15 +11,17 @@ pub mod view;
 pub use frame::{Alias, Form, Frame};
 pub use ops::Ops;
 
+use crate::identity::{Bearer, IdentityError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::{EventId, NodeId, PlayerId};
 use explain::ExplainView;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
-    Imported, LiveView, MemberView, PinView, Refusal, StatusView,
+    Imported, LiveView, MemberView, PinView, Refusal, RevocationView, RevokeRequest, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -29,6 +31,9 @@ pub struct Verdict {
     pub reason: Reason,
     /// Compact JSON for the user property `receipt`: the exact word, level and held answer.
     pub receipt: String,
+    /// Who the publish has proven to come from, if it was such a publish: from now on the connection is
+    /// theirs.
+    pub proves: Option<Arc<Bearer>>,
 }
 
 /// The PUBACK reasons that Starling uses (MQTT 5.0, section 3.4.2.1).
@@ -68,19 +73,33 @@ pub enum Feed {
 /// The node as its players' connections see it.
 #[async_trait]
 pub trait Players: Send + Sync + 'static {
-    /// Takes what a player published. Returns when the receipt has its level or has waited long
-    /// enough; never fails, a refusal is a verdict.
-    async fn publish(&self, topic: &str, payload: Bytes) -> Verdict;
+    /// Who connects with that password; nobody in particular where passwords are not looked at.
+    ///
+    /// # Errors
+    /// Why it is no good.
+    async fn authenticate(&self, _password: &[u8]) -> Result<Option<Arc<Bearer>>, IdentityError> {
+        Ok(None)
+    }
+
+    /// Whether what somebody has proven was taken back since.
+    fn is_revoked(&self, _by: &Bearer) -> bool {
+        false
+    }
+
+    /// Takes what a player published on a connection that has proven to be `by`. Returns when the
+    /// receipt has its level or has waited long enough; never fails, a refusal is a verdict.
+    async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict;
 
     /// The topics to which a client has a session here, by its client id: what it is subscribed to
     /// without asking. Sessions are derived from state, so that every node has them.
     async fn session(&self, client_id: &str) -> Vec<String>;
 
-    /// Opens the feed behind a topic filter. Filters are exact topics, no wildcards.
+    /// Opens the feed behind a topic filter for a connection that has proven to be `by`. Filters are
+    /// exact topics, no wildcards.
     ///
     /// # Errors
-    /// A refusal when there is nothing behind that filter.
-    async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal>;
+    /// A refusal when there is nothing behind that filter, or nothing for them.
+    async fn subscribe(&self, by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal>;
 }
 
 /// The node as its hosts, screens and operators see it. Who may ask is checked before the call.
@@ -177,11 +196,23 @@ pub trait Hosts: Send + Sync + 'static {
     /// The token for a host of `event`.
     fn host_token(&self, event: EventId) -> String;
 
-    /// Whether `token` gives the operator's role.
-    fn is_ops(&self, token: &str) -> bool;
+    /// Who bears a token, whoever made it.
+    ///
+    /// # Errors
+    /// Why it is no good, in a code that begins with `token_` or `identity_`.
+    async fn bearer(&self, token: &str) -> Result<Arc<Bearer>, Refusal>;
 
-    /// Whether `token` gives the host's role for `event`.
-    fn is_host(&self, token: &str, event: EventId) -> bool;
+    /// Comes to pass when what somebody has proven is taken back.
+    fn revoked(&self, bearer: Arc<Bearer>) -> BoxFuture<'static, ()>;
+
+    /// Turns somebody away on every node, or no longer; their connections end.
+    ///
+    /// # Errors
+    /// `revocations_full`.
+    async fn revoke(&self, request: &RevokeRequest) -> Result<RevocationView, Refusal>;
+
+    /// Everybody and everything that is turned away.
+    fn revocations(&self) -> Vec<RevocationView>;
 
     /// Whether this node should be sent new players.
     fn ready(&self) -> bool;

@@ -5,9 +5,10 @@
 
 use crate::supervise::BranchView;
 use crdt_state::engagement::qa::PostView;
+use crdt_state::engagement::script::Entry;
 use crdt_state::engagement::{Key, TaskResults, TaskView};
 use crdt_state::event::Fate;
-use crdt_state::{EventId, NodeId, Origin, PlayerId};
+use crdt_state::{EventId, NodeId, Origin, PlayerId, TokenId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -459,8 +460,87 @@ pub struct PinView {
     pub pin: String,
     /// The event's title.
     pub title: String,
+    /// Who may come in.
+    #[serde(default)]
+    pub entry: Entry,
     /// Every node that takes its players.
     pub nodes: Vec<NodeLinks>,
+}
+
+/// Whom to turn away, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeRequest {
+    /// What to do.
+    pub action: RevokeAction,
+    /// To whom or what.
+    #[serde(flatten)]
+    pub whom: Whom,
+}
+
+/// See [`RevokeRequest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevokeAction {
+    /// Turns them away from now on.
+    Revoke,
+    /// Takes that back.
+    Restore,
+}
+
+/// Whom or what an operator means. Without an issuer it is the one that the node is configured with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Whom {
+    /// Whom the platform means by that `sub`.
+    Subject {
+        /// The claim `sub`.
+        subject: String,
+        /// The claim `iss`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+    },
+    /// The one token with that `jti`.
+    Token {
+        /// The claim `jti`.
+        token_id: String,
+        /// The claim `iss`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+    },
+    /// A player by id, whether a platform vouches for them or not.
+    Player {
+        /// Which.
+        player: PlayerId,
+    },
+}
+
+/// Whom or what the cluster turns away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationView {
+    /// A player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerId>,
+    /// A token: a hash of its issuer and id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+}
+
+/// Who a token makes somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BearerView {
+    /// `player`, `host` or `ops`.
+    pub role: String,
+    /// Who it is as a player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerId>,
+    /// That player's slot, as it stands in topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// What the platform calls them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The events that the token is good for; `*` is all of them.
+    pub events: Vec<String>,
 }
 
 /// A member of the cluster as one node sees it.

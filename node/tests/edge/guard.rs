@@ -23,7 +23,7 @@ fn welcome() -> Outbound<'static> {
 }
 
 fn verdict() -> Verdict {
-    Verdict { reason: Reason::Success, receipt: "{}".to_owned() }
+    Verdict { reason: Reason::Success, receipt: "{}".to_owned(), proves: None }
 }
 
 fn fault(version: u8, bytes: &[u8]) -> Option<Fault> {
@@ -176,7 +176,7 @@ fn too_many_unreleased_publishes_are_cut_off() {
 
 #[test]
 fn words_are_left_out_for_a_client_that_takes_none() {
-    let verdict = Verdict { reason: Reason::Success, receipt: "x".repeat(50) };
+    let verdict = Verdict { reason: Reason::Success, receipt: "x".repeat(50), proves: None };
     let puback = |properties: &[u8]| {
         let mut guard = Guard::new(PACKET_BYTES_MAX);
         guard.feed(&connect(5, "c", 30, properties));
@@ -237,7 +237,7 @@ fn run_dialogue(bytes: &[u8], rng: &mut ChaCha8Rng, seen: &mut Seen, case: u32) 
 
 /// Answers as the connection would. What the client does not take is no failure.
 fn answer(guard: &mut Guard, inbound: Inbound, seen: &mut Seen) {
-    let verdict = Verdict { reason: Reason::Success, receipt: "{}".to_owned() };
+    let verdict = Verdict { reason: Reason::Success, receipt: "{}".to_owned(), proves: None };
     let outcomes = |count| vec![Ok(0); count];
     let _ = match inbound {
         Inbound::Connect(_) => guard.encode(&welcome()),

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use node::identity::Bearer;
 use node::service::view::Refusal;
 use node::service::{Feed, Frame, Players, Reason, Verdict};
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ impl FakePlayers {
 
 #[async_trait]
 impl Players for FakePlayers {
-    async fn publish(&self, topic: &str, payload: Bytes) -> Verdict {
+    async fn publish(&self, _by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
         if &payload[..] == b"wait" {
             self.waiting.send_modify(|waiting| *waiting += 1);
             self.gate.acquire().await.unwrap().forget();
@@ -72,14 +73,14 @@ impl Players for FakePlayers {
             _ if topic == "elsewhere" => (Reason::TopicNameInvalid, refused("topic_unknown")),
             _ => (Reason::Success, RECEIPT.to_owned()),
         };
-        Verdict { reason, receipt }
+        Verdict { reason, receipt, proves: None }
     }
 
     async fn session(&self, _client_id: &str) -> Vec<String> {
         self.session.lock().unwrap().clone()
     }
 
-    async fn subscribe(&self, filter: &str) -> Result<Feed, Refusal> {
+    async fn subscribe(&self, _by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal> {
         match filter {
             "live/482913" => {
                 let mut changes = self.live.subscribe();

@@ -1,15 +1,19 @@
 //! A node with one event, whose every answer is known.
 
+use crate::identity::{Bearer, Events, Role};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
     HostQuestion, HostView, Imported, KeyChange, KeyView, LiveView, MemberEventView, MemberView,
-    NodeLinks, PhaseView, PinView, Problem, Refusal, StageView, StandingView, StatusView,
+    NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest, StageView,
+    StandingView, StatusView,
 };
 use crate::service::{Hosts, Ops};
 use async_trait::async_trait;
 use bytes::Bytes;
+use crdt_state::engagement::script::Entry;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{broadcast, watch};
@@ -28,6 +32,8 @@ pub struct FakeNode {
     draining: AtomicBool,
     stuck: bool,
     ops: String,
+    entry: Entry,
+    revoked: watch::Sender<bool>,
 }
 
 impl FakeNode {
@@ -37,12 +43,18 @@ impl FakeNode {
         let applied = broadcast::Sender::new(2);
         let (member_events, draining) = (broadcast::Sender::new(2), AtomicBool::new(false));
         let ops = OPS_TOKEN.into();
-        FakeNode { host, screen, applied, member_events, draining, stuck: false, ops }
+        let (stuck, entry, revoked) = (false, Entry::Open, watch::Sender::new(false));
+        FakeNode { host, screen, applied, member_events, draining, stuck, ops, entry, revoked }
     }
 
     /// One that never answers an import and is not ready.
     pub fn stuck() -> Self {
         FakeNode { stuck: true, ..FakeNode::new() }
+    }
+
+    /// One whose event is closed.
+    pub fn closed() -> Self {
+        FakeNode { entry: Entry::Closed, ..FakeNode::new() }
     }
 
     /// One whose operator's token is `ops`.
@@ -95,7 +107,13 @@ impl Hosts for FakeNode {
     async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
         known(pin)?;
         let nodes = vec![links("n1"), links("n2")];
-        Ok(PinView { event: EVENT, pin: PIN.into(), title: "Birds".into(), nodes })
+        Ok(PinView {
+            event: EVENT,
+            pin: PIN.into(),
+            title: "Birds".into(),
+            entry: self.entry,
+            nodes,
+        })
     }
 
     async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
@@ -171,12 +189,28 @@ impl Hosts for FakeNode {
         HOST_TOKEN.into()
     }
 
-    fn is_ops(&self, token: &str) -> bool {
-        token == self.ops
+    async fn bearer(&self, token: &str) -> Result<Arc<Bearer>, Refusal> {
+        let (player, name, token_id) = (None, None, None);
+        let (role, events) = match token {
+            _ if token == self.ops => (Role::Ops, Events::All),
+            HOST_TOKEN => (Role::Host, Events::These(vec![EVENT])),
+            _ => return Err(Refusal::new("token_unknown", "nobody made that")),
+        };
+        Ok(Arc::new(Bearer { role, player, name, events, token: token_id }))
     }
 
-    fn is_host(&self, token: &str, event: EventId) -> bool {
-        token == HOST_TOKEN && event == EVENT
+    fn revoked(&self, _: Arc<Bearer>) -> BoxFuture<'static, ()> {
+        let mut revoked = self.revoked.subscribe();
+        Box::pin(async move { drop(revoked.wait_for(|revoked| *revoked).await) })
+    }
+
+    async fn revoke(&self, _: &RevokeRequest) -> Result<RevocationView, Refusal> {
+        self.revoked.send_replace(true);
+        Ok(RevocationView { player: Some(PlayerId(1)), token: None })
+    }
+
+    fn revocations(&self) -> Vec<RevocationView> {
+        Vec::new()
     }
 
     fn ready(&self) -> bool {

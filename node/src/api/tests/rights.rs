@@ -90,3 +90,37 @@ async fn a_preflight_allows_the_token_header() {
     let foreign = from("http://evil.example", Method::OPTIONS, &path);
     assert_refused(foreign, StatusCode::FORBIDDEN, "origin_unknown").await;
 }
+
+#[tokio::test]
+async fn a_closed_event_is_seen_by_those_it_is_for() {
+    let node = Arc::new(FakeNode::closed());
+    let path = format!("/api/v1/pins/{PIN}/screen/stream");
+    for (token, status) in [
+        ("", StatusCode::UNAUTHORIZED),
+        ("?token=slh_other", StatusCode::UNAUTHORIZED),
+        ("?token=slh_host", StatusCode::OK),
+        ("?token=slo_ops", StatusCode::OK),
+    ] {
+        let app = router(Arc::clone(&node), Settings::new(BASE));
+        let response = app.oneshot(get(&format!("{path}{token}"))).await.unwrap();
+        assert_eq!(response.status(), status, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_tells_whom_it_makes() {
+    let me = json_of(ask(get(&format!("/api/v1/me?token={HOST_TOKEN}"))).await).await;
+    assert_eq!(me, json!({ "role": "host", "events": [EVENT.to_string()] }));
+    assert_refused(get("/api/v1/me"), StatusCode::UNAUTHORIZED, "token_missing").await;
+}
+
+#[tokio::test]
+async fn only_an_operator_turns_people_away() {
+    let request = r#"{"action":"revoke","subject":"ada"}"#;
+    let path = "/api/v1/revocations";
+    assert_refused(post(path, HOST_TOKEN, request), StatusCode::UNAUTHORIZED, "token_unknown")
+        .await;
+    let malformed = post(path, OPS_TOKEN, r#"{"action":"revoke"}"#);
+    assert_refused(malformed, StatusCode::BAD_REQUEST, "payload_malformed").await;
+    assert_eq!(ask(post(path, OPS_TOKEN, request)).await.status(), StatusCode::OK);
+}

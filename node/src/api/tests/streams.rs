@@ -101,3 +101,15 @@ async fn an_operator_is_told_what_becomes_of_members() {
     let event = next(&mut stream).await;
     assert!(event.contains("event: member\n") && event.contains("\"event\":\"died\""), "{event}");
 }
+
+#[tokio::test]
+async fn a_stream_ends_when_its_right_is_taken_back() {
+    let node = Arc::new(FakeNode::new());
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &host_path()).await;
+    assert!(next(&mut stream).await.contains("event: host"));
+    let request = r#"{"action":"revoke","subject":"ada"}"#;
+    let app = router(node, Settings::new(BASE));
+    let revoked = app.oneshot(post("/api/v1/revocations", OPS_TOKEN, request)).await.unwrap();
+    assert_eq!(revoked.status(), StatusCode::OK);
+    assert!(stream.next().await.is_none());
+}

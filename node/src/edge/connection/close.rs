@@ -3,6 +3,7 @@
 use super::{Connection, Fault, Output, Work};
 use crate::edge::Limits;
 use crate::edge::counters::ConnectResult;
+use crate::identity::IdentityError;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::future::poll_fn;
@@ -44,6 +45,15 @@ pub enum Closed {
     /// The node sends its clients elsewhere.
     #[error("this node is stopping; use another one")]
     Drained,
+    /// The token that it came with is no good.
+    #[error("{}: {}; {}", .0.code(), .0, .0.hint())]
+    Unproven(IdentityError),
+    /// Its client id is a player's for whom a platform vouches.
+    #[error("this client id is a player's; connect with that player's token as the password")]
+    ClientIdVouched,
+    /// Its token or its player was taken back.
+    #[error("{}: {}", IdentityError::Revoked.code(), IdentityError::Revoked)]
+    Revoked,
     /// Too many come at once.
     #[error("too many clients connect at once; try again in {} ms", .0.as_millis())]
     Deferred(Duration),
@@ -57,7 +67,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 13] = [
+    pub(in crate::edge) const LABELS: [&'static str; 16] = [
         "disconnected",
         "gone",
         "transport",
@@ -71,6 +81,9 @@ impl Closed {
         "deferred",
         "panicked",
         "faulty",
+        "unproven",
+        "client_id_vouched",
+        "revoked",
     ];
 
     pub(in crate::edge) fn index(self) -> usize {
@@ -88,6 +101,9 @@ impl Closed {
             Closed::Deferred(_) => 10,
             Closed::Panicked => 11,
             Closed::Faulty(_) => 12,
+            Closed::Unproven(_) => 13,
+            Closed::ClientIdVouched => 14,
+            Closed::Revoked => 15,
         }
     }
 
@@ -104,6 +120,9 @@ impl Closed {
             Closed::TakenOver => Some(0x8e),
             Closed::Drained => Some(0x9c),
             Closed::Deferred(_) => Some(0x9f),
+            Closed::Unproven(error) => Some(error.connect_reason()),
+            Closed::ClientIdVouched => Some(0x85),
+            Closed::Revoked => Some(0x87),
             Closed::Faulty(fault) => Some(fault.reason()),
         }
     }
@@ -112,6 +131,9 @@ impl Closed {
         match self {
             Closed::ConnectTimedOut => ConnectResult::TimedOut,
             Closed::Faulty(_) | Closed::Disconnected | Closed::Drained | Closed::Deferred(_) => {
+                ConnectResult::Refused
+            }
+            Closed::Unproven(_) | Closed::ClientIdVouched | Closed::Revoked => {
                 ConnectResult::Refused
             }
             _ => ConnectResult::Gone,

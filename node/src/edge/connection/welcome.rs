@@ -9,7 +9,10 @@ use super::{Closed, Connection, Done, RESPONSE_TOPICS};
 use crate::edge::counters::{ActiveSession, ConnectResult};
 use crate::edge::packet::{Connect, Outbound, Protocol, Replay, Welcome, Wish};
 use crate::edge::sessions::Seated;
-use crate::service::Feed;
+use crate::identity::Bearer;
+use crate::service::{Feed, Players};
+use bytes::Bytes;
+use crdt_state::PlayerId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,11 +24,20 @@ pub(super) struct Session<'a> {
     _active: ActiveSession<'a>,
 }
 
-/// A client that comes, with the session that it found.
+/// A client that comes, with the session that it found and who it has proven to be.
 pub(super) struct Arrival {
     client_id: String,
     welcome: Welcome,
     session: Vec<(String, Feed)>,
+    bearer: Option<Arc<Bearer>>,
+}
+
+/// A client whose CONNECT the node has to be asked about.
+struct Newcomer {
+    client_id: String,
+    welcome: Welcome,
+    clean: bool,
+    password: Option<Bytes>,
 }
 
 impl<IO> Connection<'_, IO>
@@ -33,37 +45,35 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     pub(super) fn on_connect(&mut self, connect: Connect) -> Result<(), Closed> {
-        let clean = connect.clean;
+        let (clean, password) = (connect.clean, connect.password.clone());
         let (client_id, welcome) = self.introduce(connect);
         if self.edge.sessions().is_draining() {
             return Err(Closed::Drained);
         }
         self.edge.meter_connect(self.remote).map_err(Closed::Deferred)?;
-        if clean {
-            return self.on_arrived(Arrival { client_id, welcome, session: Vec::new() });
+        if clean && password.is_none() {
+            check_client_id(&client_id, None)?;
+            let (session, bearer) = (Vec::new(), None);
+            return self.on_arrived(Arrival { client_id, welcome, session, bearer });
         }
         self.settling = true;
         let players = Arc::clone(self.edge.players());
+        let newcomer = Newcomer { client_id, welcome, clean, password };
         self.work.push(Box::pin(async move {
-            let mut session = Vec::new();
-            for topic in players.session(&client_id).await {
-                // What is no longer there is no part of the session.
-                if let Ok(feed) = players.subscribe(&topic).await {
-                    session.push((topic, feed));
-                }
-            }
-            Done::Arrived(Box::new(Arrival { client_id, welcome, session }))
+            Done::Arrived(newcomer.arrive(&*players).await.map(Box::new))
         }));
         Ok(())
     }
 
     pub(super) fn on_arrived(&mut self, arrival: Arrival) -> Result<(), Closed> {
-        let Arrival { client_id, mut welcome, session } = arrival;
+        let Arrival { client_id, mut welcome, session, bearer } = arrival;
         self.settling = false;
         welcome.session_present = !session.is_empty();
         if session.is_empty() {
             welcome.session_expiry_s = Some(0);
         }
+        let player = bearer.as_ref().and_then(|bearer| bearer.player);
+        welcome.player = player.map(|player| player.to_string());
         self.send(&Outbound::Connack(welcome))?;
         for (filter, feed) in session {
             let (replay, has_options) = (Replay::Always, false);
@@ -74,7 +84,7 @@ where
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
         let active = ActiveSession::begin(edge.counters());
         self.session = Some(Session { seated: edge.sessions().take(&client_id), _active: active });
-        Ok(())
+        bearer.map_or(Ok(()), |bearer| self.bear(&bearer))
     }
 
     /// Takes in what a client says of itself.
@@ -109,5 +119,38 @@ where
 
     pub(super) fn client_id(&self) -> &str {
         self.session.as_ref().map_or("", |session| session.seated.client_id())
+    }
+}
+
+impl Newcomer {
+    /// Finds out who comes, and what session there is for them.
+    async fn arrive(self, players: &dyn Players) -> Result<Arrival, Closed> {
+        let Newcomer { client_id, welcome, clean, password } = self;
+        let bearer = match password {
+            Some(password) => players.authenticate(&password).await.map_err(Closed::Unproven)?,
+            None => None,
+        };
+        check_client_id(&client_id, bearer.as_deref())?;
+        let mut session = Vec::new();
+        let topics = if clean { Vec::new() } else { players.session(&client_id).await };
+        for topic in topics {
+            // What is no longer there is no part of the session.
+            if let Ok(feed) = players.subscribe(bearer.as_deref(), &topic).await {
+                session.push((topic, feed));
+            }
+        }
+        Ok(Arrival { client_id, welcome, session, bearer })
+    }
+}
+
+/// A vouched-for player's id can be known by others: they neither take over its connection nor find its
+/// session.
+fn check_client_id(client_id: &str, bearer: Option<&Bearer>) -> Result<(), Closed> {
+    let player = client_id.parse::<PlayerId>().ok().filter(|player| player.is_vouched());
+    match player {
+        Some(player) if !bearer.is_some_and(|bearer| bearer.is(player)) => {
+            Err(Closed::ClientIdVouched)
+        }
+        _ => Ok(()),
     }
 }

@@ -242,6 +242,8 @@ pub(super) fn farewell(
         (_, false) => match reason {
             0x84 => Some(Bytes::from_static(&[0x20, 2, 0, 1])),
             0x85 => Some(Bytes::from_static(&[0x20, 2, 0, 2])),
+            0x86 => Some(Bytes::from_static(&[0x20, 2, 0, 4])),
+            0x87 => Some(Bytes::from_static(&[0x20, 2, 0, 5])),
             0x88 | 0x97 | 0x9c | 0x9f => Some(Bytes::from_static(&[0x20, 2, 0, 3])),
             _ => None,
         },

@@ -94,6 +94,8 @@ pub struct Connect {
     pub session_expiry_s: u32,
     /// What is to be published for it if it goes without a word.
     pub will: Option<Box<Publish>>,
+    /// By which it may prove who it is. The user name is not looked at.
+    pub password: Option<Bytes>,
 }
 
 /// A client's message.
@@ -244,6 +246,7 @@ fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
         alias_maximum: 0,
         session_expiry_s: if packet.clean_session() { 0 } else { u32::MAX },
         will: will(packet.will_topic(), packet.will_payload()),
+        password: packet.password().map(Bytes::copy_from_slice),
     }
 }
 
@@ -260,6 +263,7 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
         alias_maximum: 0,
         session_expiry_s: 0,
         will: will(packet.will_topic(), packet.will_payload()),
+        password: packet.password().map(Bytes::copy_from_slice),
     };
     for property in packet.props() {
         match property {

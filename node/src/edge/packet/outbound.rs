@@ -49,6 +49,8 @@ pub struct Welcome {
     pub receive_maximum: u16,
     /// Where answers to its requests may go, if it asked for that.
     pub response_topic: Option<String>,
+    /// Who it has proven to be as a player.
+    pub player: Option<String>,
 }
 
 /// Topic aliases that a client may use: it publishes to two topics.
@@ -154,6 +156,9 @@ fn connack_v5(welcome: &Welcome) -> Result<v5_0::Connack, MqttError> {
     }
     if let Some(topic) = &welcome.response_topic {
         properties.push(ResponseInformation::new(topic)?.into());
+    }
+    if let Some(player) = &welcome.player {
+        properties.push(UserProperty::new("player", player)?.into());
     }
     v5_0::Connack::builder()
         .session_present(welcome.session_present)

@@ -1,0 +1,180 @@
+//! Who bears which token, and who is turned away.
+
+use super::Hub;
+use crate::identity::bearer::{player_of, token_of};
+use crate::identity::{Bearer, Events, IdentityError, Role, keys};
+use crate::service::view::{Refusal, RevocationView, RevokeAction, RevokeRequest, Whom};
+use crate::token::{PlayerClaim, TokenError};
+use crdt_state::EventId;
+use crdt_state::catalogue::{Ban, Revoke, Suspect};
+use crdt_state::engagement::script::Entry;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// Why a token is no good, whichever kind it is of.
+pub(super) enum Unproven {
+    /// One of the platform's.
+    Vouched(IdentityError),
+    /// One of the cluster's own.
+    Own(TokenError),
+}
+
+impl From<Unproven> for Refusal {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Vouched(error) => refusal(error),
+            Unproven::Own(error) => Refusal::new("token_unknown", error.to_string()),
+        }
+    }
+}
+
+/// A platform's token that is no good, in words.
+pub(super) fn refusal(error: IdentityError) -> Refusal {
+    Refusal::new(error.code(), error.to_string()).hint(error.hint())
+}
+
+impl Hub {
+    /// Who bears a token, whoever made it.
+    pub(super) async fn bearer_of(&self, token: &str) -> Result<Bearer, Unproven> {
+        let bearer = match token.get(..4) {
+            Some("slo_") => self.tokens.check_ops(token).map(|()| operator()),
+            Some("slh_") => self.tokens.check_host(token).map(host_of),
+            Some("slp_") => self.tokens.check_player(token).map(|claim| player(&claim)),
+            _ if keys::looks_like(token) => Ok(self.vouched(token).await?),
+            _ => Err(TokenError::Malformed),
+        };
+        let bearer = bearer.map_err(Unproven::Own)?;
+        if self.listings.is_revoked(&bearer) {
+            return Err(Unproven::Vouched(IdentityError::Revoked));
+        }
+        Ok(bearer)
+    }
+
+    async fn vouched(&self, token: &str) -> Result<Bearer, Unproven> {
+        let checked = match &self.identities {
+            Some(identities) => identities.check(token).await,
+            None => Err(IdentityError::Unconfigured),
+        };
+        checked.map_err(Unproven::Vouched)
+    }
+
+    /// Who connects with a password. What is no token at all is passed over where no platform is
+    /// configured, since clients send all kinds of passwords there.
+    pub(super) async fn bearer_by_password(
+        &self,
+        password: &[u8],
+    ) -> Result<Option<Arc<Bearer>>, IdentityError> {
+        let token = std::str::from_utf8(password).unwrap_or_default();
+        let is_token = token.starts_with("sl") || keys::looks_like(token);
+        if password.is_empty() || !is_token && self.identities.is_none() {
+            return Ok(None);
+        }
+        let proven = self.bearer_of(token).await.map_err(|unproven| match unproven {
+            Unproven::Vouched(error) => error,
+            Unproven::Own(TokenError::Forged) => IdentityError::Forged,
+            Unproven::Own(_) => IdentityError::Malformed,
+        });
+        match proven {
+            Ok(bearer) => Ok(Some(Arc::new(bearer))),
+            Err(error) => {
+                self.count_refusal("mqtt", &refusal(error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets those see a closed show who may.
+    pub(super) fn check_watch(&self, by: Option<&Bearer>, event: EventId) -> Result<(), Refusal> {
+        let open = self.listings.entry(event) == Entry::Open;
+        if open || by.is_some_and(|bearer| bearer.may_watch(event)) {
+            return Ok(());
+        }
+        Err(match by {
+            None => identity_needed(),
+            Some(_) => other_event(event),
+        })
+    }
+
+    /// Ends when somebody's token or somebody is taken back.
+    pub(super) fn until_revoked(&self, bearer: Arc<Bearer>) -> BoxFuture<'static, ()> {
+        let listings = self.listings.clone();
+        let mut known = listings.watch();
+        let wait = async move {
+            while !listings.is_revoked(&bearer) {
+                if known.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        wait.boxed()
+    }
+
+    pub(super) async fn take_back(
+        &self,
+        request: &RevokeRequest,
+    ) -> Result<RevocationView, Refusal> {
+        let ban = match request.action {
+            RevokeAction::Revoke => Ban::Holds,
+            RevokeAction::Restore => Ban::Lifted,
+        };
+        if ban == Ban::Holds && self.listings.watch().borrow().is_full_of_bans() {
+            return Err(Refusal::new("revocations_full", "no more can be revoked in this cluster")
+                .hint("have the platform change its key instead"));
+        }
+        let suspect = self.suspect(&request.whom);
+        self.listings.note(Revoke { lamport: 0, suspect, ban }).await;
+        Ok(view(suspect))
+    }
+
+    fn suspect(&self, whom: &Whom) -> Suspect {
+        let configured = || self.identities.as_ref().and_then(|it| it.issuer());
+        let issuer = |given: &Option<String>| given.clone().or_else(configured).unwrap_or_default();
+        match whom {
+            Whom::Player { player } => Suspect::Player(*player),
+            Whom::Subject { subject, issuer: by } => {
+                Suspect::Player(player_of(&issuer(by), subject))
+            }
+            Whom::Token { token_id, issuer: by } => Suspect::Token(token_of(&issuer(by), token_id)),
+        }
+    }
+
+    pub(super) fn taken_back(&self) -> Vec<RevocationView> {
+        self.listings.watch().borrow().banned().map(view).collect()
+    }
+}
+
+fn view(suspect: Suspect) -> RevocationView {
+    match suspect {
+        Suspect::Player(player) => RevocationView { player: Some(player), token: None },
+        Suspect::Token(token) => RevocationView { player: None, token: Some(token) },
+    }
+}
+
+fn operator() -> Bearer {
+    Bearer { role: Role::Ops, player: None, name: None, events: Events::All, token: None }
+}
+
+fn host_of(event: EventId) -> Bearer {
+    let events = Events::These(vec![event]);
+    Bearer { role: Role::Host, player: None, name: None, events, token: None }
+}
+
+/// Whom a player's own token of this cluster makes.
+pub(super) fn player(claim: &PlayerClaim) -> Bearer {
+    let events = Events::These(vec![claim.event]);
+    let (player, name) = (Some(claim.player), Some(claim.name.clone()));
+    Bearer { role: Role::Player, player, name, events, token: None }
+}
+
+/// The no to somebody who has not proven who it is.
+pub(super) fn identity_needed() -> Refusal {
+    Refusal::new("identity_needed", "this is only for whom the show's platform vouches")
+        .hint("send the platform's token as the password of the connection, or with the join")
+}
+
+/// The no to somebody whose token is for something else.
+pub(super) fn other_event(event: EventId) -> Refusal {
+    Refusal::new("token_event", format!("the token is not good for the event {event}"))
+        .hint("have the platform name the event in the claim event or events")
+}
