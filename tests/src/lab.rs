@@ -105,6 +105,14 @@ pub fn eventually_ok<T>(
     }
 }
 
+/// The folder that holds the profile's folder that holds this very program.
+#[must_use]
+pub fn target_folder() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let deps = program.ancestors().find(|folder| folder.ends_with("deps"))?;
+    Some(deps.parent()?.parent()?.to_owned())
+}
+
 fn test_name() -> String {
     thread::current().name().unwrap_or("test").to_owned()
 }

@@ -1,7 +1,6 @@
 //! Python with packages, each set in a virtual environment of its own under the target folder.
 
-use crate::lab::{need, skip};
-use std::env;
+use crate::lab::{need, skip, target_folder};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,11 +38,4 @@ fn install(system: &Path, folder: &Path, python: &Path, packages: &[&str]) -> Op
 fn run(command: &mut Command) -> Option<()> {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().ok()?;
     status.success().then_some(())
-}
-
-/// The folder that holds the profile's folder that holds this very program.
-fn target_folder() -> Option<PathBuf> {
-    let program = env::current_exe().ok()?;
-    let deps = program.ancestors().find(|folder| folder.ends_with("deps"))?;
-    Some(deps.parent()?.parent()?.to_owned())
 }
