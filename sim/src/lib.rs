@@ -16,6 +16,7 @@
 //! - [`mod@check`], [`verdict`], [`failure`]: what must hold, and what is said where it does not;
 //! - [`sweep`], [`coverage`], [`kept`], [`mod@shrink`]: many seeds, what they reached, the schedules
 //!   that failed, and how little of one it takes;
+//! - [`recording`], [`mod@report`], [`fork`]: what happened, as a picture, and when it was decided;
 //! - [`simulation`], [`cli`], [`state`]: the simulator in a test, on the command line, and looked into.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
@@ -34,6 +35,7 @@ pub mod det;
 pub mod disk;
 pub mod entropy;
 pub mod failure;
+pub mod fork;
 mod gate;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod hooks;
@@ -49,6 +51,8 @@ pub mod ownership;
 pub mod pulse;
 pub mod quic;
 pub mod quiz;
+pub mod recording;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod shrink;

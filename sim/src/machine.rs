@@ -16,6 +16,7 @@ use crate::disk::{Disk, DiskFile, DiskTrouble};
 use crate::gate::Gate;
 use crate::net::Net;
 use crate::quic::{SimRuntime, SimSocket};
+use crate::recording::Sample;
 use crate::spawn::Spawner;
 use crate::tcp::{SimListener, SimStream};
 use crate::trace::Trace;
@@ -241,6 +242,13 @@ impl Life {
     /// Puts an observation into the run's trace.
     pub fn note(&self, what: &str, value: u64) {
         self.0.machine.0.trace.note(what, self.ip(), value);
+    }
+
+    /// Shows a sample to whoever draws the run.
+    pub(crate) fn sample(&self, sample: Sample) {
+        if let Some(recorder) = self.0.machine.0.trace.recorder() {
+            recorder.sample(sample);
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -17,9 +17,11 @@ use thiserror::Error;
 use tokio::runtime::{Builder, RngSeed, Runtime};
 
 use crate::det::{self, DeadHook, Hook};
+use crate::fork::Fork;
 use crate::net::NetStats;
 use crate::ownership::{self, Strays};
 use crate::pulse::{self, Panic, Stop};
+use crate::recording::Recorder;
 use crate::trace::{Progress, Sink, Trace};
 use crate::world::World;
 use crate::{clock, entropy};
@@ -34,6 +36,10 @@ pub struct Options {
     pub real_limit: Duration,
     /// Stops a show at this virtual time, if it has begun by then.
     pub until: Option<Duration>,
+    /// Where the run leaves its past; of message fidelity.
+    pub fork: Option<Fork>,
+    /// Who draws the run.
+    pub recorder: Option<Recorder>,
     /// Where it can be seen how far the run is.
     pub progress: Progress,
     /// Leaves one hook out, to show that the self-test notices.
@@ -47,6 +53,8 @@ impl Default for Options {
             virtual_limit: Duration::from_secs(86_400),
             real_limit: Duration::from_secs(300),
             until: None,
+            fork: None,
+            recorder: None,
             progress: Progress::default(),
             without: None,
         }
@@ -221,7 +229,7 @@ where
     let _entered = det::enter(seed, options.without);
     pulse::watch(watchdog);
     let limits = (options.virtual_limit, options.real_limit);
-    let trace = Trace::watched(options.sink, options.progress);
+    let trace = Trace::watched(options.sink, options.progress, options.recorder);
     let world = World::new(seed, trace.clone());
     let runtime = runtime(seed).map_err(io_error)?;
     // A panic is caught twice, because tasks that end with the runtime may panic too.

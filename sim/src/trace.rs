@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock;
 use crate::mix::fold;
+use crate::recording::Recorder;
 
 /// Where the lines of a run can be written.
 pub type Sink = Box<dyn Write + Send>;
@@ -79,6 +80,7 @@ struct Record {
     hash: u64,
     lines: u64,
     progress: Progress,
+    recorder: Option<Recorder>,
     sink: Option<Sink>,
     sink_failure: Option<io::Error>,
 }
@@ -86,12 +88,16 @@ struct Record {
 impl Trace {
     /// An empty record that writes its lines to `sink`, if there is one.
     pub fn new(sink: Option<Sink>) -> Self {
-        Self::watched(sink, Progress::default())
+        Self::watched(sink, Progress::default(), None)
     }
 
-    /// The same for somebody who waits.
-    pub fn watched(sink: Option<Sink>, progress: Progress) -> Self {
-        let record = Record { hash: 0, lines: 0, progress, sink, sink_failure: None };
+    /// The same for somebody who waits, and somebody who draws.
+    pub(crate) fn watched(
+        sink: Option<Sink>,
+        progress: Progress,
+        recorder: Option<Recorder>,
+    ) -> Self {
+        let record = Record { hash: 0, lines: 0, progress, recorder, sink, sink_failure: None };
         Self(Arc::new(Mutex::new(record)))
     }
 
@@ -101,7 +107,11 @@ impl Trace {
         let content = xxh3_64(bytes);
         let words = [xxh3_64(what.as_bytes()), socket_word(from), socket_word(to), content];
         let text = format_args!("{what} {from} {to} {} {content:016x}", bytes.len());
-        self.lock().append(&words, text);
+        let mut record = self.lock();
+        record.append(&words, text);
+        if let Some(recorder) = &record.recorder {
+            recorder.crossing(crossing, content);
+        }
     }
 
     /// Records a message between nodes, by a word that stands for what it says.
@@ -119,7 +129,16 @@ impl Trace {
     /// Records an observation, such as a membership view that changed.
     pub fn note(&self, what: &str, who: IpAddr, value: u64) {
         let words = [xxh3_64(what.as_bytes()), address_word(who), value];
-        self.lock().append(&words, format_args!("{what} {who} {value}"));
+        let mut record = self.lock();
+        record.append(&words, format_args!("{what} {who} {value}"));
+        if let Some(recorder) = &record.recorder {
+            recorder.note(what, who, value);
+        }
+    }
+
+    /// Who draws this run, if anybody does.
+    pub(crate) fn recorder(&self) -> Option<Recorder> {
+        self.lock().recorder.clone()
     }
 
     /// The hash of all lines so far.

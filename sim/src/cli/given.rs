@@ -1,10 +1,12 @@
 //! The options that commands share: what a seed means, and how values are written.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Failed;
-use crate::schedule::{Kinds, Wanted};
+use crate::kept::Kept;
+use crate::schedule::{Kinds, Schedule, Wanted};
 use crate::sweep::Draws;
 use crate::verdict::Fidelity;
 
@@ -28,6 +30,30 @@ pub(super) struct Given {
     /// Real seconds before a run is given up as stuck.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     real_limit: u64,
+}
+
+/// One schedule: of a file, or of a seed.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Source {
+    /// A schedule, or what a sweep has kept of a failure; without it, what the seed draws.
+    file: Option<PathBuf>,
+    /// The seed whose schedule is taken.
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) given: Given,
+}
+
+impl Source {
+    /// The schedule, and how much of a node is real: in a file that says so, as it says.
+    pub(super) fn schedule(&self) -> Result<(Schedule, Fidelity), Failed> {
+        let Some(file) = &self.file else {
+            let schedule = self.given.draws()?.schedule(self.seed.unwrap_or_default());
+            return Ok((schedule, self.given.fidelity));
+        };
+        let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
+        Ok((kept.schedule, kept.fidelity.unwrap_or(self.given.fidelity)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -5,6 +5,7 @@
 
 mod given;
 mod live;
+mod look;
 mod replay;
 mod run;
 mod sweep;
@@ -37,6 +38,12 @@ enum Command {
     Replay(replay::Arguments),
     /// Make a schedule that fails as small as it can be, and write a test of it.
     Shrink(replay::ShrinkArguments),
+    /// Draw a run as one page of HTML that needs nothing else.
+    Report(look::ReportArguments),
+    /// Show a node as it is at one moment, or what two nodes do not have in common then.
+    At(look::AtArguments),
+    /// Keep a run up to a moment and draw the rest anew, many times: how often does it fail?
+    Fork(look::ForkArguments),
 }
 
 /// Runs the command line.
@@ -46,6 +53,9 @@ pub fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),
         Command::Shrink(arguments) => replay::shrink(&arguments),
+        Command::Report(arguments) => look::draw(&arguments),
+        Command::At(arguments) => look::at(&arguments),
+        Command::Fork(arguments) => look::fork(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,6 +95,11 @@ impl fmt::Display for Failed {
             Self::Found(what) | Self::Usage(what) => f.write_str(what),
         }
     }
+}
+
+/// Writes a line for people. A reader who has seen enough, as `head` has, is no failure.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Writes for programs to a file, or to standard output for `-`.

@@ -1,11 +1,11 @@
 //! `starling-sim replay` and `starling-sim shrink`: work on one schedule that failed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::given::Given;
+use super::given::Source;
 use super::live::watched;
-use super::{Failed, write_out};
+use super::{Failed, say, write_out};
 use crate::kept::Kept;
 use crate::run::Options;
 use crate::shrink::{Shrink, Step};
@@ -29,13 +29,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShrinkArguments {
-    /// A schedule, or what a sweep has kept of a failure; without it, what the seed draws.
-    file: Option<PathBuf>,
-    /// The seed whose schedule is shrunk.
-    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
-    seed: Option<u64>,
     #[command(flatten)]
-    given: Given,
+    source: Source,
     /// Where the small schedule is written.
     #[arg(long, value_name = "FILE", default_value = "shrunk.json")]
     out: PathBuf,
@@ -44,12 +39,9 @@ pub(super) struct ShrinkArguments {
     runs: u32,
 }
 
-fn read(file: &Path) -> Result<Kept, Failed> {
-    Kept::read(file).map_err(|why| Failed::file(file, why))
-}
-
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
-    let kept = read(&arguments.file)?;
+    let file = &arguments.file;
+    let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
     let fidelity = arguments.fidelity.or(kept.fidelity).unwrap_or_default();
     let progress = Progress::default();
     let real_limit = Duration::from_secs(arguments.real_limit);
@@ -61,7 +53,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let verdict = verdict.map_err(|why| Failed::Found(why.to_string()))?;
     match &arguments.json {
         Some(path) => write_out(path, &format!("{:#}", verdict.to_json()))?,
-        None => println!("{verdict}"),
+        None => say(&verdict.to_string()),
     }
     match verdict.violations.len() {
         0 => Ok(()),
@@ -70,18 +62,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
 }
 
 pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<(), Failed> {
-    let (schedule, fidelity) = match (&arguments.file, arguments.seed) {
-        (Some(file), _) => {
-            let kept = read(file)?;
-            (kept.schedule, kept.fidelity.unwrap_or(arguments.given.fidelity))
-        }
-        (None, seed) => {
-            let draws = arguments.given.draws()?;
-            (draws.schedule(seed.unwrap_or_default()), arguments.given.fidelity)
-        }
-    };
+    let (schedule, fidelity) = arguments.source.schedule()?;
     std::panic::set_hook(Box::new(|_| {}));
-    let real_limit = arguments.given.real_limit();
+    let real_limit = arguments.source.given.real_limit();
     let shrink = Shrink { fidelity, runs_max: arguments.runs, real_limit };
     let shrunk = shrink.shrink(schedule, |step| eprintln!("{}", told(&step)));
     let _ = std::panic::take_hook();
@@ -89,8 +72,8 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<(), Failed> {
         return Err(Failed::Usage("the schedule does not fail: there is nothing to shrink".into()));
     };
     write_out(&arguments.out, &shrunk.kept().to_json())?;
-    println!("{shrunk}\n\n{}", shrunk.to_test());
-    println!("written to {0}; run it with: starling-sim replay {0}", arguments.out.display());
+    say(&format!("{shrunk}\n\n{}", shrunk.to_test()));
+    eprintln!("written to {0}; run it with: starling-sim replay {0}", arguments.out.display());
     Ok(())
 }
 

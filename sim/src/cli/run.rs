@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::given::{Given, Scenario, again_in, duration};
 use super::live::watched;
-use super::{Failed, write_out};
+use super::{Failed, say, write_out};
 use crate::kept::Kept;
 use crate::mesh::mesh;
 use crate::run::{Options, run};
@@ -50,7 +50,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
         show_logs(filter).map_err(Failed::Usage)?;
     }
     if arguments.print {
-        println!("{}", schedule_of(arguments)?.to_json());
+        say(&schedule_of(arguments)?.to_json());
         return Ok(());
     }
     let done = if arguments.check { run_twice(arguments) } else { run_once(arguments) };
@@ -101,7 +101,7 @@ fn tell(arguments: &Arguments, told: &Told) -> Result<(), Failed> {
     if arguments.json.as_deref() == Some(Path::new("-")) {
         eprintln!("{}", told.text);
     } else {
-        println!("{}", told.text);
+        say(&told.text);
     }
     match (&arguments.json, &told.json) {
         (Some(path), Some(json)) => write_out(path, &format!("{json:#}")),
@@ -121,7 +121,7 @@ fn run_twice(arguments: &Arguments) -> Result<(), Failed> {
     let again = simulate(arguments, Some(second.sink()))?;
     tell(arguments, &told)?;
     if told.hash == again.hash {
-        println!("checked: a second run left the same trace");
+        say("checked: a second run left the same trace");
         return told.judged();
     }
     let difference = first_difference(&first.text(), &second.text());

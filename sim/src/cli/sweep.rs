@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::given::{Given, duration, seeds};
 use super::live::Bar;
-use super::{Failed, write_out};
+use super::{Failed, say, write_out};
 use crate::kept::Kept;
 use crate::sweep::{End, Sweep, Swept};
 
@@ -116,7 +116,7 @@ fn tell(arguments: &Arguments, swept: &Swept) {
     let is_out = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
     match is_out(&arguments.json) || is_out(&arguments.junit) {
         true => eprintln!("{text}"),
-        false => println!("{text}"),
+        false => say(&text),
     }
 }
 

@@ -122,7 +122,7 @@ impl World {
     }
 
     fn crash(&mut self, number: u8, how: Blow) {
-        let (now, seed) = (self.now, self.schedule.seed);
+        let (now, seed) = (self.now, self.chance());
         self.trace.note("machine crashes", super::world::ip(number), how as u64);
         self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
         let node = self.node(number);

@@ -39,6 +39,13 @@ pub(super) struct Host {
     began: bool,
 }
 
+impl Host {
+    /// The newest run that it has seen; none once all is over.
+    pub(super) fn instance(&self) -> u32 {
+        self.seen.instance
+    }
+}
+
 impl World {
     /// The show is made at a node, and hosts begin.
     pub(super) fn create(&mut self) {
@@ -109,7 +116,7 @@ impl World {
     fn look_around(&mut self, number: u8) -> Tick {
         let now = self.now;
         let host = &self.hosts[usize::from(number)];
-        let dice = Draw::new(self.schedule.seed, &[HOST, number.into(), host.glances]);
+        let dice = Draw::new(self.chance(), &[HOST, number.into(), host.glances]);
         let Some((node, stage)) = self.choose(dice, host.seen) else {
             if now >= host.reached + LOST_AFTER {
                 self.fall_back(number);

@@ -9,7 +9,7 @@
 //! Invariants: a run is a function of its schedule; time goes in ticks of a millisecond, as under
 //! tokio's timers; whatever reaches a node within a tick is one turn of its core.
 
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod host;
 mod node;
@@ -41,12 +41,14 @@ use self::world::World;
 pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, RunError> {
     let began = Instant::now();
     let seed = schedule.seed;
-    let trace = Trace::watched(options.sink, options.progress);
+    let trace = Trace::watched(options.sink, options.progress, options.recorder);
     // Of this run, and not of what else this thread has done.
     let _ = take_reached();
     let simulated = catch_unwind(AssertUnwindSafe(|| {
         clock::drive(Some(0));
-        let mut world = World::new(Arc::new(schedule), trace.clone(), options.until);
+        let mut world = World::new(Arc::new(schedule), trace.clone());
+        world.stop_at(options.until);
+        world.fork(options.fork);
         world.run();
         world.finish()
     }));

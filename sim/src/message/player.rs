@@ -182,7 +182,7 @@ impl World {
     }
 
     fn dice(&self, number: u32, occasion: u64) -> Draw {
-        Draw::new(self.schedule.seed, &[PLAYER, number.into(), 1, occasion])
+        Draw::new(self.chance(), &[PLAYER, number.into(), 1, occasion])
     }
 
     fn after(&mut self, number: u32, ms: u64, act: Act) {
@@ -276,7 +276,7 @@ impl World {
             return;
         }
         let habit = player.habit;
-        let dice = Draw::new(self.schedule.seed, &[PLAYER, number.into(), 2, instance.into()]);
+        let dice = Draw::new(self.chance(), &[PLAYER, number.into(), 2, instance.into()]);
         let options = self.schedule.question(instance).map_or(2, |question| question.options);
         let choice = dice.up_to(die::CHOICE, u64::from(options) - 1) as u8;
         let abstains = dice.unit(die::ABSTAINS) < 0.05;

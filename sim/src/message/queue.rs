@@ -12,7 +12,7 @@ pub(super) type Tick = u64;
 /// Something that happens.
 pub(super) enum Event {
     /// A message reaches a node, if it still lives this life.
-    Deliver { to: u8, life: u32, from: Origin, message: Box<Message> },
+    Deliver { to: u8, life: u32, from: Origin, sent: Tick, message: Box<Message> },
     /// A core wanted to be woken.
     Wake { node: u8 },
     /// A node looks whether another is there.

@@ -12,6 +12,7 @@ use super::world::{PIN, World, ip};
 use crate::quiz::evidence::{End, PlayerEvidence, Receipt, ResultSeen, Sighting};
 use crate::quiz::host::is_over;
 use crate::quiz::leaks;
+use crate::recording::Sample;
 use crate::schedule::secret;
 
 /// How often everything is looked at.
@@ -72,11 +73,19 @@ impl World {
         for number in self.alive() {
             self.watch_result(number);
             self.watch_bounds(number);
+            self.record_sample(number);
         }
         if self.now % DIGEST_EVERY < WATCH_EVERY {
             self.watch_digests();
         }
         self.queue.push(self.now + WATCH_EVERY, Event::Watch);
+    }
+
+    fn record_sample(&self, number: u8) {
+        let life = self.nodes[usize::from(number)].life.as_ref();
+        if let (Some(recorder), Some(life)) = (&self.recorder, life) {
+            recorder.sample(Sample::of(&life.core, number));
+        }
     }
 
     /// Nodes that have applied the same hold the same.

@@ -17,10 +17,12 @@ use super::player::Player;
 use super::queue::{Event, Queue, Tick};
 use crate::clock;
 use crate::cluster::{PEER_PORT, address};
+use crate::fork::Fork;
 use crate::mix::{Draw, fold};
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
-use crate::schedule::{Schedule, Weather};
+use crate::recording::{Flight, Recorder};
+use crate::schedule::{Fault, Planned, Schedule, Wanted, Weather};
 use crate::state::NodeState;
 use crate::trace::Trace;
 
@@ -68,6 +70,9 @@ pub(super) struct World {
     pub(super) ended_at: Option<Tick>,
     /// When to stop before the end.
     until: Option<Tick>,
+    /// Where the dice change, and for which future.
+    fork: Option<Fork>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// One direction between two nodes.
@@ -79,7 +84,7 @@ struct Link {
 }
 
 impl World {
-    pub(super) fn new(schedule: Arc<Schedule>, trace: Trace, until: Option<Duration>) -> Self {
+    pub(super) fn new(schedule: Arc<Schedule>, trace: Trace) -> Self {
         let count = usize::from(schedule.nodes_ever());
         let mut world = World {
             now: 0,
@@ -104,7 +109,9 @@ impl World {
             faults_begun: vec![false; schedule.faults.len()],
             down: Vec::new(),
             ended_at: None,
-            until: until.map(|until| until.as_millis() as Tick),
+            until: None,
+            fork: None,
+            recorder: trace.recorder(),
             schedule,
             trace,
         };
@@ -126,6 +133,49 @@ impl World {
         self.queue.push(1, Event::Watch);
     }
 
+    /// Stops at this time.
+    pub(super) fn stop_at(&mut self, until: Option<Duration>) {
+        self.until = until.map(|until| until.as_millis() as Tick);
+    }
+
+    /// Leaves the past there.
+    pub(super) fn fork(&mut self, fork: Option<Fork>) {
+        self.fork = fork;
+    }
+
+    /// Names the dice of this moment.
+    pub(super) fn chance(&self) -> u64 {
+        match self.fork.filter(|fork| self.at() > fork.at) {
+            Some(fork) => fold(self.schedule.seed, fork.future),
+            None => self.schedule.seed,
+        }
+    }
+
+    /// From here on another future: what has not begun to go wrong does not, other things do.
+    fn part(&mut self) {
+        let asked = self.hosts.iter().map(Host::instance).max().unwrap_or_default();
+        let wanted = Wanted { nodes: Some(self.schedule.nodes), players: Some(1) };
+        let other = Schedule::draw(self.chance(), wanted).faults;
+        let places = self.nodes.len() as u8;
+        let new = other.into_iter().filter(|planned| {
+            let known = planned.fault.nodes().iter().all(|node| *node < places);
+            let asked = asked.saturating_add(1)..=self.schedule.questions.len() as u32;
+            known
+                && asked.contains(&planned.instance)
+                && !matches!(planned.fault, Fault::Join { .. })
+        });
+        let new: Vec<Planned> = new.collect();
+        let begun = self.faults_begun.clone();
+        let kept = self.schedule.faults.iter().zip(&begun).filter(|(_, begun)| **begun);
+        let plan: Vec<Planned> = kept.map(|(planned, _)| planned).chain(&new).cloned().collect();
+        self.faults_left -= begun.iter().filter(|begun| !**begun).count();
+        self.faults_left += new.len();
+        self.faults_begun = begun.iter().map(|_| true).chain(new.iter().map(|_| false)).collect();
+        self.evidence.plan = Schedule { faults: plan, ..(*self.schedule).clone() };
+        let faults = self.schedule.faults.iter().cloned().chain(new).collect();
+        self.schedule = Arc::new(Schedule { faults, ..(*self.schedule).clone() });
+    }
+
     /// Lets time pass until the run is over.
     pub(super) fn run(&mut self) {
         while let Some(tick) = self.queue.next().filter(|tick| *tick <= RUN_MAX) {
@@ -139,8 +189,12 @@ impl World {
                 self.evidence.stopped = Some(self.at());
                 return;
             }
+            let parts = self.fork.is_some_and(|fork| self.at() <= fork.at);
             self.now = tick;
             clock::drive(Some(tick * 1_000_000));
+            if parts && self.fork.is_some_and(|fork| self.at() > fork.at) {
+                self.part();
+            }
             while let Some(event) = self.queue.pop(tick) {
                 self.on_event(event);
             }
@@ -161,7 +215,9 @@ impl World {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Deliver { to, life, from, message } => self.deliver(to, life, from, *message),
+            Event::Deliver { to, life, from, sent, message } => {
+                self.deliver((to, life), from, sent, *message);
+            }
             Event::Wake { node } => self.wake(node),
             Event::Sense { node, peer } => self.sense(node, peer),
             Event::Player { number, act } => self.act(number, act),
@@ -276,21 +332,22 @@ impl World {
 
     pub(super) fn stir_pair(&mut self, one: u8, other: u8, most_ms: u64) {
         for (node, peer) in [(one, other), (other, one)] {
-            let draw = Draw::new(self.schedule.seed, &[SENSE, node.into(), peer.into(), self.now]);
+            let draw = Draw::new(self.chance(), &[SENSE, node.into(), peer.into(), self.now]);
             let at = self.now + 20 + draw.up_to(0, most_ms);
             self.queue.push(at, Event::Sense { node, peer });
         }
     }
 
-    fn deliver(&mut self, to: u8, life: u32, from: Origin, message: Message) {
+    fn deliver(&mut self, (to, life): (u8, u32), from: Origin, sent: Tick, message: Message) {
         let node = &self.nodes[usize::from(to)];
         let Some(here) = node.life.as_ref().filter(|here| here.number == life) else { return };
         let sender = here.seen.iter().position(|origin| *origin == Some(from));
         let Some(sender) = sender else { return };
         if self.cuts.get(&(sender as u8, to)).is_some_and(|cuts| *cuts > 0) {
             self.net.datagrams_dropped += 1;
-            return;
+            return self.record(sender as u8, to, (sent, false), &message);
         }
+        self.record(sender as u8, to, (sent, true), &message);
         let word = message_word(&message);
         self.trace.said(address(sender as u8, PEER_PORT), address(to, PEER_PORT), word, &message);
         self.input(to, Input::message(from, message));
@@ -299,10 +356,10 @@ impl World {
     /// Sends a message on its way: what is lost comes late, and now and then not at all.
     fn post(&mut self, from: u8, origin: Origin, to: Origin, message: Message) {
         let Some(peer) = self.find(from, to) else { return };
-        let weather = self.weather(from, peer);
+        let (weather, chance) = (self.weather(from, peer), self.chance());
         let link = self.links.entry((from, peer)).or_default();
         link.sent += 1;
-        let draw = Draw::new(self.schedule.seed, &[LINK, from.into(), peer.into(), link.sent]);
+        let draw = Draw::new(chance, &[LINK, from.into(), peer.into(), link.sent]);
         self.net.datagrams_sent += 1;
         let mut delay_us = weather.delay_us + draw.up_to(0, weather.jitter_us);
         let size = size_of_message(&message) * 1_000_000;
@@ -314,7 +371,7 @@ impl World {
         if draw.unit(1) < weather.loss + weather.corruption {
             if draw.unit(2) < DROPPED {
                 self.net.datagrams_dropped += 1;
-                return;
+                return self.record(from, peer, (self.now, false), &message);
             }
             delay_us += RESEND_MS * 1_000 + 2 * weather.delay_us + weather.jitter_us;
         }
@@ -324,14 +381,23 @@ impl World {
         let Some(life) = self.nodes[usize::from(peer)].life.as_ref().map(|life| life.number) else {
             return;
         };
-        let at = self.now + delay_us.div_ceil(1_000).max(1);
+        let sent = self.now;
+        let at = sent + delay_us.div_ceil(1_000).max(1);
         if draw.unit(5) < weather.duplication {
             let message = Box::new(message.clone());
             let again = at + draw.up_to(6, weather.jitter_us.div_ceil(1_000));
-            self.queue.push(again, Event::Deliver { to: peer, life, from: origin, message });
+            self.queue.push(again, Event::Deliver { to: peer, life, from: origin, sent, message });
         }
         let message = Box::new(message);
-        self.queue.push(at, Event::Deliver { to: peer, life, from: origin, message });
+        self.queue.push(at, Event::Deliver { to: peer, life, from: origin, sent, message });
+    }
+
+    /// Draws a message that has come to its end.
+    fn record(&self, from: u8, to: u8, (sent, arrived): (Tick, bool), message: &Message) {
+        let Some(recorder) = &self.recorder else { return };
+        let (sent_ns, ended_ns) = (sent * 1_000_000, self.now * 1_000_000);
+        let what = || message.to_string();
+        recorder.flight(|| Flight { sent_ns, ended_ns, from, to, arrived, what: what() });
     }
 
     /// Who a node's peer is, if that still lives.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::evidence::{Notebook, Sighting, Unheld, now};
 use crate::cluster::{Cluster, Running};
 use crate::machine::Life;
+use crate::recording::Sample;
 use crate::spawn::Spawn;
 
 /// How often a node's digest goes into the trace.
@@ -50,8 +51,10 @@ async fn watch_owner(life: &Life, number: u8, owner: Owner, notebook: &Notebook)
         }
         if Instant::now() >= digest_due {
             digest_due = Instant::now() + DIGEST_EVERY;
-            let Some(digest) = digest(&owner).await else { return };
-            life.note("digest", digest);
+            let read = owner.read(move |core, _, _| Sample::of(core, number)).await;
+            let Some(sample) = read else { return };
+            life.note("digest", sample.digest);
+            life.sample(sample);
         }
         tokio::select! { biased;
             changed = views.changed() => if changed.is_err() { return },

@@ -1,0 +1,142 @@
+//! `starling-sim report`, `at` and `fork`: looking closely at one run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::given::{Source, duration};
+use super::live::watched;
+use super::{Failed, say, write_out};
+use crate::fork::futures;
+use crate::report::report;
+use crate::run::Options;
+use crate::state::NodeState;
+use crate::trace::Progress;
+use crate::verdict::{Fidelity, judge_in};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReportArguments {
+    #[command(flatten)]
+    source: Source,
+    /// Where the page is written.
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AtArguments {
+    #[command(flatten)]
+    source: Source,
+    /// The moment, as in 18.3s.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    t: Duration,
+    /// The node; twice for what two nodes do not have in common.
+    #[arg(long, value_name = "NUMBER", required = true)]
+    node: Vec<u8>,
+    /// Write it as JSON to a file, or to standard output for `-`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ForkArguments {
+    #[command(flatten)]
+    source: Source,
+    /// A moment up to which all is kept, as in 4s; again for more; by default steps over the run.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    at: Vec<Duration>,
+    /// How many futures are tried from each moment.
+    #[arg(long, default_value_t = 40)]
+    futures: u32,
+    /// How many run at once; by default one per core.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+/// Moments of a run that are tried if none is said.
+const STEPS: u32 = 12;
+
+pub(super) fn draw(arguments: &ReportArguments) -> Result<(), Failed> {
+    let (schedule, fidelity) = arguments.source.schedule()?;
+    let progress = Progress::default();
+    let real_limit = arguments.source.given.real_limit();
+    let options = Options { real_limit, progress: progress.clone(), ..Options::default() };
+    let page = watched(&progress, || report(fidelity, &schedule, options));
+    write_out(&arguments.out, &page)?;
+    eprintln!("{}: open it in a browser", arguments.out.display());
+    Ok(())
+}
+
+pub(super) fn at(arguments: &AtArguments) -> Result<(), Failed> {
+    let (schedule, fidelity) = arguments.source.schedule()?;
+    let progress = Progress::default();
+    let real_limit = arguments.source.given.real_limit();
+    let (until, of_run) = (Some(arguments.t), progress.clone());
+    let options = Options { real_limit, until, progress: of_run, ..Options::default() };
+    let verdict = watched(&progress, || judge_in(fidelity, schedule, options));
+    let verdict = verdict.map_err(|why| Failed::Found(why.to_string()))?;
+    let evidence = &verdict.outcome.value;
+    let when = evidence.stopped.unwrap_or(verdict.outcome.virtual_time);
+    let state = |node: &u8| {
+        let state = evidence.states.get(node);
+        let missing = || Failed::Usage(format!("node {node} does not run at {when:?}"));
+        state.map(|state| (*node, state)).ok_or_else(missing)
+    };
+    let states = arguments.node.iter().map(state).collect::<Result<Vec<_>, _>>()?;
+    if evidence.stopped.is_none() {
+        eprintln!("the run was over by then: this is its end, after {when:?}");
+    }
+    match &arguments.json {
+        Some(path) => write_out(path, &format!("{:#}", json(when, &states))),
+        None => {
+            say(&told(when, &states));
+            Ok(())
+        }
+    }
+}
+
+fn json(when: Duration, states: &[(u8, &NodeState)]) -> serde_json::Value {
+    let difference = match states {
+        [(_, one), (_, other), ..] => Some(one.difference(other)),
+        _ => None,
+    };
+    let states: std::collections::BTreeMap<_, _> = states.iter().copied().collect();
+    serde_json::json!({ "at_s": when.as_secs_f64(), "nodes": states, "difference": difference })
+}
+
+fn told(when: Duration, states: &[(u8, &NodeState)]) -> String {
+    let mut text = format!("at {:.3} s", when.as_secs_f64());
+    for (node, state) in states {
+        text += &format!("\nnode {node}\n{state}");
+    }
+    let [(first, one), (second, other), ..] = states else { return text };
+    let difference = one.difference(other);
+    match difference.is_empty() {
+        true => text + &format!("\nnodes {first} and {second} have the same"),
+        false => {
+            text + &format!("\nnodes {first} and {second} differ:\n  {}", difference.join("\n  "))
+        }
+    }
+}
+
+pub(super) fn fork(arguments: &ForkArguments) -> Result<(), Failed> {
+    let (schedule, fidelity) = arguments.source.schedule()?;
+    if fidelity == Fidelity::Wire {
+        let what = "futures can be forked in message fidelity only: add --fidelity message";
+        return Err(Failed::Usage(what.to_owned()));
+    }
+    let verdict = judge_in(fidelity, schedule.clone(), Options::default());
+    let whole = verdict.as_ref().map_or(Duration::from_secs(30), |v| v.outcome.virtual_time);
+    let moments = match arguments.at.is_empty() {
+        true => (0..=STEPS).map(|step| whole * step / STEPS).collect(),
+        false => arguments.at.clone(),
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    std::panic::set_hook(Box::new(|_| {}));
+    let count = arguments.futures;
+    say(&format!("how many of {count} futures fail, by the moment that they part at:"));
+    for at in moments {
+        let found = futures(&schedule, at, arguments.futures, arguments.jobs.unwrap_or_else(cores));
+        say(&found.to_string());
+    }
+    Ok(())
+}
