@@ -17,6 +17,7 @@
 //! - [`sweep`], [`coverage`], [`kept`], [`mod@shrink`]: many seeds, what they reached, the schedules
 //!   that failed, and how little of one it takes;
 //! - [`recording`], [`mod@report`], [`fork`]: what happened, as a picture, and when it was decided;
+//! - [`mod@maelstrom`]: the workloads of others over the same replica;
 //! - [`simulation`], [`cli`], [`state`]: the simulator in a test, on the command line, and looked into.
 //!
 //! No rules of Starling live here. Wire simulation needs Linux with glibc; elsewhere the crate
@@ -43,6 +44,7 @@ pub mod kept;
 mod kernel;
 pub mod link;
 pub mod machine;
+pub mod maelstrom;
 pub mod mesh;
 pub mod message;
 mod mix;

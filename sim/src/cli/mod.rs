@@ -6,6 +6,7 @@
 mod given;
 mod live;
 mod look;
+mod maelstrom;
 mod replay;
 mod run;
 mod sweep;
@@ -44,6 +45,8 @@ enum Command {
     At(look::AtArguments),
     /// Keep a run up to a moment and draw the rest anew, many times: how often does it fail?
     Fork(look::ForkArguments),
+    /// Run Maelstrom's workloads over the replica: broadcast, g-set, g-counter, pn-counter.
+    Maelstrom(maelstrom::Arguments),
 }
 
 /// Runs the command line.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => look::draw(&arguments),
         Command::At(arguments) => look::at(&arguments),
         Command::Fork(arguments) => look::fork(&arguments),
+        Command::Maelstrom(arguments) => maelstrom::main(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use crdt_state::{Heads, LaneId};
 use node::store::Kept;
 
-use super::queue::Tick;
 use crate::mix::Draw;
+
+/// Virtual time in milliseconds.
+type Tick = u64;
 
 /// A write survives once it is this old: the store's group commit, 25 to 50 ms.
 const COMMIT: Tick = 50;
@@ -18,7 +20,7 @@ const STALE: Tick = 4_000;
 
 /// One write, as the core asked for it.
 #[derive(Clone)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// An entry of a lane.
     Entry(LaneId, u64, Bytes),
     /// A snapshot in place of everything up to its heads.
@@ -27,14 +29,14 @@ pub(super) enum Write {
 
 /// Writes in their order, each with the tick from which on it survives.
 #[derive(Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     writes: Vec<(Tick, Write)>,
-    pub(super) is_slow: bool,
-    pub(super) is_full: bool,
+    pub(crate) is_slow: bool,
+    pub(crate) is_full: bool,
 }
 
 impl Disk {
-    pub(super) fn write(&mut self, now: Tick, write: Write) {
+    pub(crate) fn write(&mut self, now: Tick, write: Write) {
         if !self.is_full {
             let commit = if self.is_slow { COMMIT_SLOWLY } else { COMMIT };
             self.writes.push((now + commit, write));
@@ -42,35 +44,35 @@ impl Disk {
     }
 
     /// All that was written is brought to disk before anything else is said.
-    pub(super) fn flush(&mut self, now: Tick) {
+    pub(crate) fn flush(&mut self, now: Tick) {
         for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at > now) {
             *at = now;
         }
     }
 
     /// The process was killed: what was not handed to the disk yet is lost.
-    pub(super) fn lose_process(&mut self, now: Tick) {
+    pub(crate) fn lose_process(&mut self, now: Tick) {
         self.writes.retain(|(at, _)| *at <= now);
     }
 
     /// The power is gone: a tail of what was under way is lost, the store's transactions are whole.
-    pub(super) fn lose_power(&mut self, now: Tick, draw: Draw) {
+    pub(crate) fn lose_power(&mut self, now: Tick, draw: Draw) {
         let torn = draw.up_to(0, COMMIT);
         self.writes.retain(|(at, _)| *at + torn <= now);
     }
 
     /// The disk was replaced by an empty one.
-    pub(super) fn erase(&mut self) {
+    pub(crate) fn erase(&mut self) {
         self.writes.clear();
     }
 
     /// The disk was replaced by an old copy.
-    pub(super) fn rewind(&mut self, now: Tick) {
+    pub(crate) fn rewind(&mut self, now: Tick) {
         self.writes.retain(|(at, _)| *at + STALE <= now);
     }
 
     /// What a node that starts now reads: the newest snapshot, and lanes without a gap after it.
-    pub(super) fn read(&self) -> Kept {
+    pub(crate) fn read(&self) -> Kept {
         let cuts = self.writes.iter().enumerate().rev();
         let mut cut = cuts.filter_map(|(at, (_, write))| match write {
             Write::Cut(heads, parts) => Some((at, heads.clone(), parts.clone())),
