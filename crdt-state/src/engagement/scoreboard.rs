@@ -43,7 +43,7 @@ impl Score {
         Score { points: sum as u32, ..self }
     }
 
-    /// Smaller is better.
+    /// Smaller is better; of two parts, so that their bits can be squeezed.
     fn key(self) -> u64 {
         u64::from(u32::MAX - self.points) << 32 | u64::from(self.correct_ms)
     }
@@ -260,40 +260,64 @@ impl Scoreboard {
     }
 
     /// Competition ranks: equals share one, and the next one skips.
+    ///
+    /// Scores lie close together: of a key's 64 bits some thirty differ. They are squeezed together, packed
+    /// with the handle into one word, and sorted digit by digit.
     fn rank(&mut self, state: &EventState) {
         self.groups.take();
-        let mut keyed = self.keyed(state);
-        sort(&mut keyed);
+        let (mut all, mut any, mut last) = (u64::MAX, 0, 0);
+        self.each_key(state, |key, handle| {
+            (all, any, last) = (all & key, any | key, last.max(handle));
+        });
+        let differ = any & !all;
+        let [low, high, handles] = [differ as u32, (differ >> 32) as u32, last].map(bits);
+        if low + high + handles > u64::BITS {
+            let mut keyed = Vec::with_capacity(state.players.count());
+            self.each_key(state, |key, handle| keyed.push((key, handle)));
+            keyed.sort_unstable();
+            return self.assign(keyed.into_iter());
+        }
+        let mut words = Vec::with_capacity(state.players.count());
+        self.each_key(state, |key, handle| {
+            let key = (key >> 32 & mask(high)) << low | key & mask(low);
+            words.push(key << handles | u64::from(handle));
+        });
+        sort(&mut words, handles, low + high);
+        let keyed = |word| (word >> handles, (word & mask(handles)) as Handle);
+        self.assign(words.into_iter().map(keyed));
+    }
+
+    /// Calls `each` with every player's key, which is smaller for who is better.
+    fn each_key(&self, state: &EventState, mut each: impl FnMut(u64, Handle)) {
+        for (sums, block) in self.blocks.iter().zip(state.players.blocks()) {
+            for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
+                let handle = block.first + at as Handle;
+                if let Some(score) = self.masks.apply(handle, sums.scores[at]) {
+                    each(score.key(), handle);
+                }
+            }
+        }
+        for (handle, score) in &self.aliased {
+            if let Some(score) = self.masks.apply(*handle, *score) {
+                each(score.key(), *handle);
+            }
+        }
+    }
+
+    /// Gives out ranks to players in order.
+    fn assign(&mut self, keyed: impl ExactSizeIterator<Item = (u64, Handle)>) {
         self.ranks.clear();
         self.ranks.resize(self.blocks.len() * BLOCK, 0);
         self.order.clear();
+        self.order.reserve_exact(keyed.len());
         let (mut rank, mut last) = (0, None);
-        for (place, (key, handle)) in keyed.into_iter().enumerate() {
+        for (place, (key, handle)) in keyed.enumerate() {
             if last != Some(key) {
                 (rank, last) = (place as u32 + 1, Some(key));
             }
             self.ranks[handle as usize] = rank;
             self.order.push(handle);
         }
-    }
-
-    /// Every player's key, in the order of handles but for those with several rows.
-    fn keyed(&self, state: &EventState) -> Vec<(u64, Handle)> {
-        let mut keyed = Vec::with_capacity(state.players.count());
-        for (sums, block) in self.blocks.iter().zip(state.players.blocks()) {
-            for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
-                let handle = block.first + at as Handle;
-                if let Some(score) = self.masks.apply(handle, sums.scores[at]) {
-                    keyed.push((score.key(), handle));
-                }
-            }
-        }
-        for (handle, score) in &self.aliased {
-            if let Some(score) = self.masks.apply(*handle, *score) {
-                keyed.push((score.key(), *handle));
-            }
-        }
-        keyed
     }
 }
 
@@ -348,31 +372,35 @@ fn fold_aliased(state: &EventState, counted: &[Counted<'_>]) -> Vec<(Handle, Sco
     state.players.aliased().map(score).collect()
 }
 
+/// How many bits a number has.
+fn bits(number: u32) -> u32 {
+    u32::BITS - number.leading_zeros()
+}
+
+fn mask(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
+
 /// Bits of a digit: counters for it fit a core's own cache.
 const DIGIT: u32 = 11;
 
-/// Sorts by key, digit by digit and only over the bits in which keys differ: scores lie close together.
-fn sort(keyed: &mut Vec<(u64, Handle)>) {
-    let (all, any) =
-        keyed.iter().fold((u64::MAX, 0), |(all, any), (key, _)| (all & key, any | key));
-    let mut differ = any & !all;
-    let mut spare = vec![(0, 0); keyed.len()];
-    while differ != 0 {
-        let shift = differ.trailing_zeros();
-        let digit = |key: u64| (key >> shift) as usize & ((1 << DIGIT) - 1);
+/// Sorts words by the `bits` bits above the lowest `shift`, and otherwise keeps their order.
+fn sort(words: &mut Vec<u64>, shift: u32, bits: u32) {
+    let mut spare = vec![0; words.len()];
+    for shift in (shift..shift + bits).step_by(DIGIT as usize) {
+        let digit = |word: u64| (word >> shift & mask(DIGIT)) as usize;
         let mut starts = [0u32; 1 << DIGIT];
-        keyed.iter().for_each(|(key, _)| starts[digit(*key)] += 1);
+        words.iter().for_each(|word| starts[digit(*word)] += 1);
         let mut sum = 0;
         for start in &mut starts {
             sum += std::mem::replace(start, sum);
         }
-        for entry in keyed.iter() {
-            let start = &mut starts[digit(entry.0)];
-            spare[*start as usize] = *entry;
+        for word in words.iter() {
+            let start = &mut starts[digit(*word)];
+            spare[*start as usize] = *word;
             *start += 1;
         }
-        std::mem::swap(keyed, &mut spare);
-        differ &= !(((1 << DIGIT) - 1) << shift);
+        std::mem::swap(words, &mut spare);
     }
 }
 
@@ -384,15 +412,15 @@ mod tests {
     proptest! {
         #[test]
         fn digits_sort_as_comparisons_do(
-            keys in proptest::collection::vec(
-                prop_oneof![any::<u64>(), (0..9u64).prop_map(|key| key << 30), 0..5u64], 0..80
-            ),
+            mut words in proptest::collection::vec(any::<u64>(), 0..80),
+            shift in 0..30u32,
+            bits in 0..34u32,
         ) {
-            let mut keyed: Vec<(u64, Handle)> = keys.into_iter().zip(0..).collect();
-            let mut wanted = keyed.clone();
-            wanted.sort_unstable();
-            sort(&mut keyed);
-            prop_assert_eq!(keyed, wanted);
+            words.iter_mut().for_each(|word| *word &= mask(shift + bits));
+            let mut wanted = words.clone();
+            wanted.sort_by_key(|word| word >> shift);
+            sort(&mut words, shift, bits);
+            prop_assert_eq!(words, wanted);
         }
     }
 }
