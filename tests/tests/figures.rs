@@ -50,6 +50,21 @@ fn the_edge_measures_everything_beside_the_bare_server() {
 }
 
 #[test]
+fn replication_measures_the_state_and_three_whole_nodes() {
+    let _turn = heavy();
+    let figure = find("replication").expect("there is one");
+    let report = (figure.run)(&Scale { players: 9_000, questions: 2 });
+    let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
+    for (name, value) in &numbers {
+        assert!(value.as_f64().is_some_and(|value| value >= 0.0), "{name}: {numbers:?}");
+    }
+    for name in ["apply_per_s_core", "converged_per_s_3_nodes", "visible_100k_ms_p99", "death_s"] {
+        assert!(numbers[name].as_f64() > Some(0.0), "{name}: {numbers:?}");
+    }
+    assert_eq!(numbers.len(), 18, "{numbers:?}");
+}
+
+#[test]
 fn an_unknown_figure_is_refused_with_the_names_of_all() {
     let output = Command::new(env!("CARGO_BIN_EXE_figures")).arg("main-jab").output();
     let output = output.expect("it was just built");

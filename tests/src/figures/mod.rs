@@ -9,6 +9,7 @@ mod audience;
 pub mod edge;
 mod main_job;
 mod readme;
+mod replication;
 mod timings;
 mod verdict;
 
@@ -17,7 +18,7 @@ pub use readme::write as write_readme;
 use serde_json::{Map, Value};
 
 /// All of them.
-pub const FIGURES: &[Figure] = &[main_job::FIGURE, edge::FIGURE];
+pub const FIGURES: &[Figure] = &[main_job::FIGURE, edge::FIGURE, replication::FIGURE];
 
 /// Players where nobody says how many.
 pub const PLAYERS_DEFAULT: usize = 2_000;

@@ -21,6 +21,11 @@ impl Timings {
         self.micros.record(micros).expect("the histogram grows");
     }
 
+    /// Takes in what was recorded elsewhere.
+    pub(super) fn add(&mut self, others: &Timings) {
+        self.micros.add(&others.micros).expect("the histogram grows");
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.micros.len()
     }
