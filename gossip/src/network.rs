@@ -315,9 +315,13 @@ impl Network {
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> NetworkStats {
+        // One lock after the other: inside the expression below the first would be held to its end, and
+        // whoever dials takes them the other way round.
+        let links = lock(&self.shared.links).iter().count() as u64;
+        let addresses = lock(&self.shared.addresses).iter().count() as u64;
         NetworkStats {
-            links: lock(&self.shared.links).iter().count() as u64,
-            addresses: lock(&self.shared.addresses).iter().count() as u64,
+            links,
+            addresses,
             incarnations: self.shared.membership.incarnations() as u64,
             incarnations_max: self.shared.config.tuning.incarnations_max as u64,
             ..self.shared.counters.snapshot()

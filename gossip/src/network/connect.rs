@@ -159,7 +159,7 @@ async fn greet_as_acceptor(shared: &Arc<Shared>, connection: &Connection) -> Res
 
 impl Shared {
     /// The addresses to dial now, and when to look again at the latest.
-    fn take_due_addresses(&self) -> (Vec<SocketAddr>, Instant) {
+    pub(super) fn take_due_addresses(&self) -> (Vec<SocketAddr>, Instant) {
         let now = Instant::now();
         let mut addresses = lock(&self.addresses);
         let links = lock(&self.links);

@@ -293,3 +293,22 @@ async fn until(satisfied: impl Fn() -> bool) {
     };
     timeout(LIMIT, waiting).await.expect("it happens in time");
 }
+
+#[tokio::test]
+async fn whoever_counts_and_whoever_dials_never_wait_for_each_other() {
+    let victim = Victim::start().await;
+    let (counting, dialling) = (victim.network.clone(), Arc::clone(&victim.network.shared));
+    // Threads of their own: a runtime would wait for them for ever, and the test would not fail but hang.
+    let run = |work: Box<dyn Fn() + Send>| {
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            (0..50_000).for_each(|_| work());
+            done.send(())
+        });
+        is_done
+    };
+    let counts = run(Box::new(move || assert_eq!(counting.stats().links, 0)));
+    let dials = run(Box::new(move || assert!(dialling.take_due_addresses().0.is_empty())));
+    let both = async { tokio::try_join!(counts, dials) };
+    timeout(LIMIT, both).await.expect("neither waits for the other").unwrap();
+}
