@@ -31,10 +31,9 @@ impl Score {
     #[inline]
     fn add(&mut self, rule: &Alone, cell: Cell) {
         let (is_correct, points) = rule.judge(cell);
-        if is_correct {
-            self.points = self.points.saturating_add(points);
-            self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
-        }
+        let taken = u32::from(is_correct).wrapping_neg();
+        self.points = self.points.saturating_add(points);
+        self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms() & taken);
     }
 
     /// With what hosts gave and took; nobody falls below nothing.
@@ -347,6 +346,13 @@ fn fold(scores: &mut Vec<Score>, block: &PlayersBlock<'_>, counted: &[Counted<'_
     scores.clear();
     scores.resize(block.len(), Score::default());
     for instance in counted {
+        if let Some((question, cells)) = instance.sheets.only(block) {
+            // Rows that are absent, or not alone, get a sum that nobody reads.
+            if let Some(rule) = instance.rule(question) {
+                scores.iter_mut().zip(cells).for_each(|(score, cell)| score.add(rule, *cell));
+            }
+            continue;
+        }
         instance.sheets.each_alone(block, |at, question, cell| {
             if let Some(rule) = instance.rule(question) {
                 scores[at].add(rule, cell);

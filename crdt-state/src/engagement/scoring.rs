@@ -71,12 +71,12 @@ impl Scoring {
         if elapsed_ms > open_ms && self.late == Late::Nothing {
             return 0;
         }
-        let (points, length) = (u64::from(full), u64::from(open_ms.max(1)));
-        let elapsed = u64::from(elapsed_ms).min(length);
-        if elapsed < u64::from(self.full_ms) {
+        let (points, length) = (u128::from(full), u128::from(open_ms.max(1)));
+        let elapsed = u128::from(elapsed_ms).min(length);
+        if elapsed < u128::from(self.full_ms) {
             return full;
         }
-        let lost = u64::from(100 - self.min_percent.min(100));
+        let lost = u128::from(100 - self.min_percent.min(100));
         let half = if crate::planted!(PointsRoundedDown) { 0 } else { 50 * length };
         ((points * (100 * length - lost * elapsed) + half) / (100 * length)) as u32
     }

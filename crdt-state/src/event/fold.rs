@@ -106,16 +106,26 @@ impl<'a> Sheets<'a> {
             .min_by_key(|(question, cell)| (Some(*question) != self.shown, *cell))
     }
 
+    /// Every question to which there are answers beside a block of rows, with the cells.
+    fn beside(&self, block: &PlayersBlock<'_>) -> impl Iterator<Item = (u16, &'a [Cell])> {
+        let (origin, number) = (block.origin(), block.number());
+        let cells = move |sheet: &'a Sheet| Some(sheet.0.get(&origin)?.block(number));
+        self.all.iter().filter_map(move |(question, sheet)| Some((*question, cells(sheet)?)))
+    }
+
+    /// The cells beside a block of rows, place by place, where all are of one question.
+    pub(crate) fn only(&self, block: &PlayersBlock<'_>) -> Option<(u16, &'a [Cell])> {
+        let mut beside = self.beside(block);
+        beside.next().filter(|_| beside.next().is_none())
+    }
+
     /// Calls `each` with what every player of a block holds who has no other row.
     pub(crate) fn each_alone(
         &self,
         block: &PlayersBlock<'_>,
         mut each: impl FnMut(usize, u16, Cell),
     ) {
-        let (origin, number) = (block.origin(), block.number());
-        let beside = |sheet: &'a Sheet| sheet.0.get(&origin).map(|column| column.block(number));
-        let filled = |(question, sheet): &(u16, &'a Sheet)| Some((*question, beside(sheet)?));
-        let cells: Vec<(u16, &[Cell])> = self.all.iter().filter_map(filled).collect();
+        let cells: Vec<(u16, &[Cell])> = self.beside(block).collect();
         if let [(question, cells)] = cells[..] {
             for range in block.alone() {
                 let range = range.start.min(cells.len())..range.end.min(cells.len());
