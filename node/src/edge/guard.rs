@@ -202,6 +202,7 @@ impl Guard {
         if has_subscription_id(&packet) {
             return Err(Fault::SubscriptionIdUnsupported);
         }
+        properties(&packet).iter().try_for_each(check_property)?;
         Inbound::from_packet(packet).ok_or(Fault::Protocol(fault::PROTOCOL_ERROR))
     }
 
@@ -266,6 +267,33 @@ impl Guard {
 fn has_subscription_id(packet: &Packet) -> bool {
     let Packet::V5_0Subscribe(packet) = packet else { return false };
     packet.props().iter().any(|property| matches!(property, Property::SubscriptionIdentifier(_)))
+}
+
+/// What the packets of MQTT 5 that carry texts for others say beside their content.
+fn properties(packet: &Packet) -> &[Property] {
+    match packet {
+        Packet::V5_0Connect(packet) => packet.props(),
+        Packet::V5_0Publish(packet) => packet.props(),
+        Packet::V5_0Subscribe(packet) => packet.props(),
+        Packet::V5_0Unsubscribe(packet) => packet.props(),
+        _ => &[],
+    }
+}
+
+/// MQTT 5.0, sections 1.5.4 and 3.3.2.3.5: no text has a U+0000, no response topic a wildcard.
+fn check_property(property: &Property) -> Result<(), Fault> {
+    let malformed = Fault::Protocol(fault::MALFORMED);
+    match property {
+        Property::UserProperty(pair) if [pair.key(), pair.val()].concat().contains('\0') => {
+            Err(malformed)
+        }
+        Property::ContentType(text) if text.val().contains('\0') => Err(malformed),
+        Property::ResponseTopic(topic) if topic.val().contains('\0') => Err(malformed),
+        Property::ResponseTopic(topic) if topic.val().contains(['+', '#']) => {
+            Err(Fault::TopicWildcard)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// MQTT 5.0, section 4.7.1: `#` stands alone as the last level, `+` alone as any level.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;
+mod conformance;
 mod connection;
 mod guard;
 mod mosquitto;

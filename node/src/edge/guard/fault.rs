@@ -129,3 +129,5 @@ impl From<MqttError> for Fault {
 
 /// MQTT 5.0, section 4.13.1.
 pub(super) const PROTOCOL_ERROR: u8 = 0x82;
+/// MQTT 5.0, section 4.13: Malformed Packet.
+pub(super) const MALFORMED: u8 = 0x81;

@@ -1,0 +1,338 @@
+//! Statements of both standards that no other test is about, one by one against a served stream. The table
+//! of all of them is in node/docs/conformance.md.
+
+use crate::client::{
+    Client, DISCONNECT, PINGREQ, connect, packet, publish, string, subscribe, unsubscribe,
+};
+use crate::players::FakePlayers;
+use node::edge::{Closed, Edge, Limits, serve};
+use node::service::Frame;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+type Served = (Client<DuplexStream>, JoinHandle<Closed>);
+
+/// A client that has said nothing yet.
+fn dial(players: &Arc<FakePlayers>, version: u8) -> Served {
+    let edge = Edge::new(Arc::clone(players) as _, Limits::default());
+    let (io, theirs) = duplex(64 * 1024);
+    let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+    let closed = tokio::spawn(async move { serve(theirs, remote, &edge).await });
+    (Client::new(io, version), closed)
+}
+
+async fn welcomed(players: &Arc<FakePlayers>, version: u8, properties: &[u8]) -> Served {
+    let (mut client, closed) = dial(players, version);
+    client.send(&connect(version, "ada", 30, properties)).await;
+    let connack = client.read().await.expect("a CONNACK");
+    assert_eq!((connack.first, connack.body[1]), (0x20, 0));
+    (client, closed)
+}
+
+/// Sends bytes for which the node has to close the connection.
+async fn ends(version: u8, bytes: &[u8]) {
+    let players = FakePlayers::new();
+    let (mut client, closed) = welcomed(&players, version, &[]).await;
+    client.send(bytes).await;
+    while let Some(packet) = client.read().await {
+        assert_eq!(packet.first, 0xe0, "nothing but a DISCONNECT: {packet:?} to {bytes:02x?}");
+    }
+    drop(client);
+    assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)), "{bytes:02x?}");
+    assert!(players.topics().is_empty(), "nothing of it was taken: {bytes:02x?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ill_formed_text_ends_the_connection() {
+    // Not UTF-8, a surrogate, an overlong form, U+0000.
+    for text in [&b"a\xff"[..], b"\xed\xa0\x80", b"\xc0\x80", b"a\0b"] {
+        let named = [&(text.len() as u16).to_be_bytes()[..], text].concat();
+        for version in [4, 5] {
+            let no_properties = if version == 5 { &[0][..] } else { &[] };
+            ends(version, &packet(0x30, &[&named[..], no_properties].concat())).await;
+            let wish = [&[0, 7][..], no_properties, &named, &[0]].concat();
+            ends(version, &packet(0x82, &wish)).await;
+            let give_up = [&[0, 7][..], no_properties, &named].concat();
+            ends(version, &packet(0xa2, &give_up)).await;
+        }
+        let users = [&string("t")[..], &[named.len() as u8 + 4, 0x26], &string("k")[..2], b"k"];
+        ends(5, &packet(0x30, &[&users.concat()[..], &named].concat())).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_is_part_of_the_text() {
+    let players = FakePlayers::new();
+    for version in [4, 5] {
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        client.publish(1, 9, "answer/\u{feff}2a", b"x").await;
+        assert_eq!(client.read().await.unwrap().body[..2], [0, 9]);
+    }
+    assert_eq!(players.topics(), ["answer/\u{feff}2a", "answer/\u{feff}2a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_packet_without_what_it_is_about_ends_the_connection() {
+    for version in [4, 5] {
+        let no_properties = if version == 5 { &[0][..] } else { &[] };
+        let empty = [&[0, 7][..], no_properties].concat();
+        ends(version, &packet(0x82, &empty)).await;
+        ends(version, &packet(0xa2, &empty)).await;
+        ends(version, &packet(0x30, &[])).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_bits_of_subscription_options_end_the_connection() {
+    for (version, options) in [(4, 0x04), (4, 0x40), (4, 3), (5, 0x40), (5, 0x80), (5, 3)] {
+        let mut wish = subscribe(version, 7, &["live/482913"]);
+        *wish.last_mut().unwrap() = options;
+        ends(version, &wish).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_property_twice_or_out_of_place_ends_the_connection() {
+    let twice = [&[0x01, 0, 0x01, 0][..], &[0x23, 0, 1, 0x23, 0, 1]];
+    for properties in twice {
+        let body = [&string("t")[..], &[properties.len() as u8], properties].concat();
+        ends(5, &packet(0x30, &body)).await;
+    }
+    // A server keep-alive in a publish, and a topic alias of zero.
+    for properties in [&[0x13, 0, 9][..], &[0x23, 0, 0]] {
+        let body = [&string("t")[..], &[properties.len() as u8], properties].concat();
+        ends(5, &packet(0x30, &body)).await;
+    }
+    // Wildcards where an answer is wanted.
+    let body = [&string("t")[..], &[6, 0x08], &string("a/#")].concat();
+    ends(5, &packet(0x30, &body)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_looked_at_after_a_refused_connect() {
+    let players = FakePlayers::new();
+    for version in [4, 5] {
+        let (mut client, closed) = dial(&players, version);
+        let mut refused = connect(version, "ada", 30, b"");
+        refused[8] = 9; // the version that is asked for
+        client.send(&[refused, publish(version, 0, 0, "t", b"x")].concat()).await;
+        let connack = client.read().await.unwrap();
+        assert_eq!(connack.first, 0x20);
+        assert_eq!(connack.body[0], 0, "no session is present");
+        assert_eq!(client.read().await, None, "and the end");
+        drop(client);
+        assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)));
+    }
+    assert!(players.topics().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_before_a_connect_ends_the_connection_in_silence() {
+    for version in [4, 5] {
+        for bytes in [&PINGREQ[..], &DISCONNECT, &publish(version, 0, 0, "t", b"x")] {
+            let players = FakePlayers::new();
+            let (mut client, closed) = dial(&players, version);
+            client.send(bytes).await;
+            assert_eq!(client.read().await, None);
+            drop(client);
+            assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)));
+            assert!(players.topics().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_payload_of_a_connect_is_what_its_flags_say() {
+    for version in [4, 5] {
+        // A will that is not there, a user name that is not there, and one that is there unannounced.
+        for flags in [0x06, 0x82] {
+            let players = FakePlayers::new();
+            let (mut client, closed) = dial(&players, version);
+            let mut bytes = connect(version, "ada", 30, &[]);
+            bytes[9] = flags;
+            client.send(&bytes).await;
+            client.send(&[0; 8]).await;
+            while let Some(packet) = client.read().await {
+                assert!(packet.first == 0x20 && packet.body[1] != 0, "{packet:?}");
+            }
+            drop(client);
+            assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)), "flags {flags:#x}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_ids_of_every_usual_kind_are_taken() {
+    let letters: String = ('0'..='9').chain('a'..='z').chain('A'..='Z').collect();
+    let long = "x".repeat(200);
+    for version in [4, 5] {
+        for id in ["a", &letters[..23], &letters[39..], &long, "mit Umlaut ü"] {
+            let (mut client, _closed) = dial(&FakePlayers::new(), version);
+            let mut body = b"\0\x04MQTT".to_vec();
+            body.extend([version, 2, 0, 30]);
+            body.extend(if version == 5 { &[0][..] } else { &[] });
+            body.extend(string(id));
+            client.send(&packet(0x10, &body)).await;
+            assert_eq!(client.read().await.unwrap().body[..2], [0, 0], "{id}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_filters_in_a_packet_are_answered_one_by_one_and_in_order() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        players.show("state");
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        let filters = ["nowhere", "live/482913", "live/+", "inbox/ada", "inbox/mallory"];
+        client.send(&subscribe(version, 300, &filters)).await;
+        let suback = client.read().await.unwrap();
+        assert_eq!((suback.first, &suback.body[..2]), (0x90, &[1, 44][..]));
+        let codes = &suback.body[suback.body.len() - filters.len()..];
+        let refused = |code| if version == 5 { code } else { 0x80 };
+        assert_eq!(codes, [refused(0x8f), 0, refused(0xa2), 0, refused(0x87)]);
+        assert_eq!(client.message().await, "state");
+
+        client.send(&unsubscribe(version, 301, &["inbox/bob", "live/482913"])).await;
+        let unsuback = client.read().await.unwrap();
+        assert_eq!((unsuback.first, &unsuback.body[..2]), (0xb0, &[1, 45][..]));
+        if version == 5 {
+            assert_eq!(unsuback.body[3..], [0x11, 0], "there was none, and there was one");
+        }
+        players.show("unseen");
+        players.inbox("inbox/ada").send(frame("inbox/ada", "seen")).await.unwrap();
+        assert_eq!(client.message().await, "seen", "what is given up brings nothing more");
+    }
+}
+
+fn frame(topic: &str, payload: &'static str) -> Arc<Frame> {
+    Arc::new(Frame::new(topic, payload, false))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_is_held_already_is_replaced_and_its_state_sent_again() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        players.show("state");
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        for _ in 0..2 {
+            client.subscribe("live/482913").await;
+            assert_eq!(client.message().await, "state");
+        }
+        players.show("newer");
+        assert_eq!(client.message().await, "newer");
+        client.send(&PINGREQ).await;
+        assert_eq!(client.read().await.unwrap().first, 0xd0, "once, not twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_are_compared_character_by_character() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        players.show("state");
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        client.subscribe("live/482913").await;
+        assert_eq!(client.message().await, "state");
+        client.send(&unsubscribe(version, 9, &["live/482913/", "Live/482913", "+/482913"])).await;
+        assert_eq!(client.read().await.unwrap().first, 0xb0);
+        players.show("newer");
+        assert_eq!(client.message().await, "newer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_completed_after_its_filter_is_given_up() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        let mut wish = subscribe(version, 7, &["inbox/ada"]);
+        *wish.last_mut().unwrap() = 2;
+        client.send(&wish).await;
+        client.read().await.unwrap();
+        players.inbox("inbox/ada").send(frame("inbox/ada", "hello")).await.unwrap();
+        let message = client.read().await.unwrap();
+        assert_eq!(message.first, 0x34);
+        let id = [message.body[11], message.body[12]];
+        client.send(&unsubscribe(version, 9, &["inbox/ada"])).await;
+        assert_eq!(client.read().await.unwrap().first, 0xb0);
+        client.send(&packet(0x50, &id)).await;
+        let pubrel = client.read().await.unwrap();
+        assert_eq!((pubrel.first, &pubrel.body[..2]), (0x62, &id[..]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_sent_at_most_as_wished_and_has_no_dup_flag() {
+    for (version, qos) in [(4, 0), (4, 1), (5, 0), (5, 1)] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        let mut wish = subscribe(version, 7, &["inbox/ada"]);
+        *wish.last_mut().unwrap() = qos;
+        client.send(&wish).await;
+        assert_eq!(client.read().await.unwrap().body.last(), Some(&qos));
+        players.inbox("inbox/ada").send(frame("inbox/ada", "hello")).await.unwrap();
+        let message = client.read().await.unwrap();
+        assert_eq!(message.first, 0x30 | qos << 1);
+        assert_eq!(&message.body[..11], b"\0\x09inbox/ada", "the topic that was wished for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clients_publish_as_retained_is_not_kept() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        let mut retained = publish(version, 1, 9, "live/482913", b"mine");
+        retained[0] |= 1;
+        client.send(&retained).await;
+        assert_eq!(client.read().await.unwrap().first, 0x40);
+        client.subscribe("live/482913").await;
+        let nothing = timeout(Duration::from_secs(5), client.read()).await;
+        assert!(nothing.is_err(), "{nothing:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_has_no_words_that_it_did_not_ask_for() {
+    let players = FakePlayers::new();
+    let (mut client, _closed) = welcomed(&players, 5, &[0x17, 0]).await;
+    let suback = client.subscribe("nowhere").await;
+    assert_eq!(suback.body[2], 0, "no properties");
+    client.publish(1, 9, "elsewhere", b"x").await;
+    assert_eq!(client.read().await.unwrap().body.len(), 3, "a reason and no properties");
+    let (mut client, _closed) = dial(&players, 5);
+    client.send(&connect(5, "bob", 30, &[0x19, 0])).await;
+    let connack = client.read().await.unwrap();
+    assert!(!connack.body[2..].contains(&0x1a), "no response information: {connack:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_ends_after_a_disconnect_and_nothing_more_is_read() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, closed) = welcomed(&players, version, &[]).await;
+        client.send(&[&DISCONNECT[..], &publish(version, 0, 0, "t", b"x")].concat()).await;
+        assert_eq!(client.read().await, None);
+        drop(client);
+        assert_eq!(closed.await.unwrap(), Closed::Disconnected);
+        assert!(players.topics().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_whatever_else_waits() {
+    let players = FakePlayers::new();
+    for version in [4, 5] {
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        client.publish(1, 9, "answer/2a", b"wait").await;
+        client.send(&PINGREQ).await;
+        assert_eq!(client.read().await.unwrap().first, 0xd0);
+        players.gate.add_permits(1);
+        assert_eq!(client.read().await.unwrap().first, 0x40);
+    }
+}
