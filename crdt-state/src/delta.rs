@@ -50,6 +50,10 @@ pub enum Delta {
     Votes(Votes),
     /// A host ruled on a run.
     Ruling(RulingChange),
+    /// A node stands behind no more of what another has taken in a run.
+    Fence(Fence),
+    /// The writing origin may stand behind what others take.
+    Vouch,
 }
 
 /// See [`Delta::Create`]. Of several, the smallest (Lamport, origin) holds.
@@ -145,6 +149,21 @@ pub struct Seal {
 impl Seal {
     /// The instance of an origin's last seal: it never writes again, so that no later round waits for it.
     pub const FOR_GOOD: u32 = u32::MAX;
+}
+
+/// See [`Delta::Fence`]. It says: of what the incarnations of `node` took in `instance`, the writer's node
+/// makes no receipt firm beyond what its fences name, `head` of `origin`'s bulk lane and nothing of lanes
+/// that none of them names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// Which run.
+    pub instance: u32,
+    /// The node that is out of the writer's reach.
+    pub node: NodeId,
+    /// Which incarnation of it.
+    pub origin: Origin,
+    /// The bulk head of it that the writer had applied.
+    pub head: u64,
 }
 
 /// See [`Delta::Forget`].
@@ -275,6 +294,8 @@ impl Delta {
             Delta::Posts(_) => 67,
             Delta::Votes(_) => 68,
             Delta::Ruling(_) => 33,
+            Delta::Fence(_) => 35,
+            Delta::Vouch => 36,
         }
     }
 
@@ -294,6 +315,8 @@ impl Delta {
             Delta::Posts(x) => postcard::to_stdvec(x),
             Delta::Votes(x) => postcard::to_stdvec(x),
             Delta::Ruling(x) => postcard::to_stdvec(x),
+            Delta::Fence(x) => postcard::to_stdvec(x),
+            Delta::Vouch => Ok(Vec::new()),
         };
         encoded.expect("our own types always encode into memory")
     }
@@ -313,6 +336,8 @@ impl Delta {
             67 => Delta::Posts(whole(payload)?),
             68 => Delta::Votes(whole(payload)?),
             33 => Delta::Ruling(whole(payload)?),
+            35 => Delta::Fence(whole(payload)?),
+            36 => whole(payload).map(|()| Delta::Vouch)?,
             _ => match Change::read(kind, payload) {
                 Some(change) => Delta::Named(change?),
                 None => return Err(DecodeError::Unsupported { kind, version: VERSION }),
@@ -362,6 +387,8 @@ impl Delta {
                 let known = seal.instance <= caps::INSTANCES_MAX || seal.instance == Seal::FOR_GOOD;
                 known && seal.knows.len() <= caps::ORIGINS_MAX
             }
+            Delta::Fence(fence) => fence.instance <= caps::INSTANCES_MAX,
+            Delta::Vouch => true,
             Delta::Forget(forget) => (1..=caps::FORGETS_MAX).contains(&forget.length),
             Delta::Named(change) => change.is_within_caps(),
             Delta::Joins(joins) => {

@@ -6,6 +6,7 @@
 
 mod digest;
 mod drafts;
+mod fences;
 pub(crate) mod fold;
 mod forgotten;
 mod masks;
@@ -13,6 +14,7 @@ mod rounds;
 mod ruling;
 mod sides;
 
+pub use fences::Fences;
 pub use forgotten::{Forgotten, ForgottenOrigins};
 pub use rounds::{Round, Rounds, Sealed};
 pub use ruling::{Fate, Last, Rule, Ruling, Rulings};
@@ -30,7 +32,7 @@ use crate::players::{Player, Players};
 use crate::stage::{Phase, Stage};
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -70,6 +72,8 @@ pub struct EventState {
     rounds: Rounds,
     /// The origins that take part, and the node that each is an incarnation of.
     enrolled: BTreeMap<Origin, (NodeId, String)>,
+    /// The origins that may stand behind what others take.
+    vouching: BTreeSet<Origin>,
     /// The origins that an operator gave up.
     forgotten: ForgottenOrigins,
     /// The largest order hint that was seen.
@@ -232,6 +236,10 @@ impl EventState {
                 }
             }
             Delta::Seal(seal) => self.rounds.seal(&seal),
+            Delta::Fence(fence) => self.rounds.fence(origin, &fence),
+            Delta::Vouch => {
+                self.vouching.insert(origin);
+            }
             Delta::Forget(forget) => self.forgotten.take(&forget),
             Delta::Named(change) => {
                 self.lamport.observe(change.lamport().unwrap_or_default());
@@ -318,6 +326,60 @@ impl EventState {
         self.enrolled.contains_key(&origin)
     }
 
+    /// Whether an origin may stand behind what others take.
+    #[must_use]
+    pub fn is_vouching(&self, origin: Origin) -> bool {
+        self.vouching.contains(&origin)
+    }
+
+    /// The origins that may stand behind what others take.
+    #[must_use]
+    pub fn vouching(&self) -> &BTreeSet<Origin> {
+        &self.vouching
+    }
+
+    /// Who stands behind how much of what was taken in which run.
+    #[must_use]
+    pub fn fences(&self) -> &Fences {
+        self.rounds.fences()
+    }
+
+    /// The newest run that `origin` has sealed, but for the seal for good; 0 if none.
+    #[must_use]
+    pub fn newest_sealed(&self, origin: Origin) -> u32 {
+        self.rounds.newest_sealed(origin)
+    }
+
+    /// The node that an origin is an incarnation of, if its enrolment is known.
+    #[must_use]
+    pub fn node_of(&self, origin: Origin) -> Option<NodeId> {
+        self.enrolled.get(&origin).map(|(node, _)| *node)
+    }
+
+    /// The answers of an instance as they are now, by question; shares memory with the state.
+    #[must_use]
+    pub fn answers_of(&self, instance: u32) -> BTreeMap<u16, Sheet> {
+        let sheets = self.sheets.0.range((instance, 0)..=(instance, u16::MAX));
+        sheets.map(|((_, question), sheet)| (*question, sheet.clone())).collect()
+    }
+
+    /// Whether answers to an instance are here whose rows are not: nobody can say yet whose they are, and
+    /// they count for nobody. A row may come in another lane than its answers.
+    #[must_use]
+    pub fn has_orphans(&self, instance: u32) -> bool {
+        let sheets = self.sheets.0.range((instance, 0)..=(instance, u16::MAX));
+        let mut columns = sheets.flat_map(|(_, sheet)| &sheet.0);
+        columns.any(|(origin, column)| {
+            let row = |number| Row { origin: *origin, number };
+            column.iter().any(|(number, _)| self.players.get(row(number)).is_none())
+        })
+    }
+
+    /// Origins that take part by the word of a seal, but not by their own as far as is known here.
+    pub fn hearsay(&self) -> impl Iterator<Item = Origin> {
+        self.rounds.known().filter(|origin| !self.is_enrolled(*origin))
+    }
+
     /// The heads with which `origin` sealed `instance`, by that round's seal or a later one's.
     #[must_use]
     pub fn sealed(&self, origin: Origin, instance: u32) -> Option<Sealed> {
@@ -361,10 +423,9 @@ impl EventState {
         instance: u32,
         heads: &'a Heads,
     ) -> impl Iterator<Item = (Origin, Option<NodeId>)> + 'a {
-        let hearsay = self.rounds.known().filter(|origin| !self.is_enrolled(*origin));
         let enrolled = self.enrolled().map(|(origin, node, _)| (origin, Some(node)));
         enrolled
-            .chain(hearsay.map(|origin| (origin, None)))
+            .chain(self.hearsay().map(|origin| (origin, None)))
             .filter(move |(origin, _)| !self.is_sealed(*origin, instance, heads))
             .filter(move |_| {
                 !crate::planted!(FinalByOne)
@@ -396,6 +457,7 @@ impl CvRDT for EventState {
         for (origin, node) in other.enrolled {
             self.enrolled.entry(origin).or_insert(node);
         }
+        self.vouching.extend(other.vouching);
         self.forgotten.merge(other.forgotten);
         self.lamport.merge(other.lamport);
         self.named.merge(other.named);

@@ -38,6 +38,10 @@ pub enum Mark {
     RoundClosed,
     /// A former incarnation was sealed.
     FormerSealed,
+    /// A node fenced off what an unreachable one had taken.
+    FencePutUp,
+    /// A receipt reached its level by nodes that do not stand behind it.
+    ReceiptFencedOff,
     /// Digests were compared at equal heads.
     Audited,
     /// A host was told that somebody had made the same step.
@@ -61,7 +65,7 @@ pub enum Kind {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 18] = [
+    pub const ALL: [Mark; 20] = [
         Mark::EntryStashed,
         Mark::RangePulled,
         Mark::SnapshotJoined,
@@ -76,6 +80,8 @@ impl Mark {
         Mark::AnswerFenced,
         Mark::RoundClosed,
         Mark::FormerSealed,
+        Mark::FencePutUp,
+        Mark::ReceiptFencedOff,
         Mark::Audited,
         Mark::StepTwice,
         Mark::AppliedIsHead,

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use crdt_state::delta::{
-    Advance, Answers, Create, CreatePart, Delta, Enrol, Extend, Forget, Join, Seal, encode,
+    Advance, Answers, Create, CreatePart, Delta, Enrol, Extend, Fence, Forget, Join, Seal, encode,
 };
 use crdt_state::engagement::Scoreboard;
 use crdt_state::engagement::{Question, Script, Standing, outcome_alone, standings};
@@ -39,6 +39,9 @@ enum Act {
     Change(u8, u8),
     Seal(u8),
     Forget(u8),
+    /// Fences another origin off in a run.
+    Fence(u8, u8),
+    Vouch,
     /// One part of a creation.
     Part(u8),
     /// Takes in the next few entries of another origin.
@@ -60,6 +63,8 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (0..changes::KINDS, any::<u8>()).prop_map(|(kind, value)| Act::Change(kind, value)),
         1 => (1..4u8).prop_map(Act::Seal),
         1 => (0..ORIGINS as u8).prop_map(Act::Forget),
+        1 => (1..4u8, 0..ORIGINS as u8).prop_map(|(i, who)| Act::Fence(i, who)),
+        1 => Just(Act::Vouch),
         1 => (0..3u8).prop_map(Act::Part),
         2 => (any::<u8>(), 1..6u8).prop_map(|(from, n)| Act::Hear(from % ORIGINS as u8, n)),
     ]
@@ -160,6 +165,13 @@ impl Writer {
                 let forget = Forget { origin, node, length, head };
                 self.write(Lane::Control, Delta::Forget(forget));
             }
+            Act::Fence(instance, who) => {
+                let origin = Origin((u64::from(*who) + 1) << 48);
+                let head = self.heard[usize::from(*who)][Lane::Bulk as usize] as u64;
+                let (node, instance) = (NodeId(u64::from(*who)), u32::from(*instance));
+                self.write(Lane::Control, Delta::Fence(Fence { instance, node, origin, head }));
+            }
+            Act::Vouch => self.write(Lane::Control, Delta::Vouch),
             Act::Part(index) => {
                 let (lamport, script, of) = (1, script(), 3);
                 let whole = postcard::to_stdvec(&Create { lamport, script }).unwrap();

@@ -49,6 +49,8 @@ impl EventState {
             origin.hash(hash);
         }
         self.enrolled.hash(hash);
+        self.vouching.hash(hash);
+        self.fences().hash(hash);
         for forgotten in self.forgotten.iter() {
             forgotten.hash(hash);
         }

@@ -1,6 +1,7 @@
 //! What is known of every instance: which question it runs, how long it is open, who has sealed it.
 
-use crate::delta::{Advance, Seal};
+use super::fences::Fences;
+use crate::delta::{Advance, Fence, Seal};
 use crate::id::{Heads, Lamport, LaneId, Origin};
 use crate::lattice::{Max, Min, Pointwise};
 use crdts::CvRDT;
@@ -46,6 +47,8 @@ pub struct Rounds {
     seals: BTreeMap<Origin, BTreeMap<u32, Sealed>>,
     /// Origins that a seal's writer knew to take part.
     known: BTreeSet<Origin>,
+    /// What nodes stand behind of others' answers.
+    fences: Fences,
 }
 
 /// The heads of an origin's lanes that its seal names. Of two seals the larger of each holds.
@@ -91,6 +94,25 @@ impl Rounds {
         held.bulk = seal.head.max(held.bulk);
         held.control = seal.control.max(held.control);
         self.known.extend(&seal.knows);
+    }
+
+    /// Takes in a fence that `writer` put up.
+    pub fn fence(&mut self, writer: Origin, fence: &Fence) {
+        self.fences.take(writer, fence);
+    }
+
+    /// All fences.
+    #[must_use]
+    pub fn fences(&self) -> &Fences {
+        &self.fences
+    }
+
+    /// The newest run that `origin` has sealed, but for the seal for good; 0 if none.
+    #[must_use]
+    pub fn newest_sealed(&self, origin: Origin) -> u32 {
+        let seals = self.seals.get(&origin);
+        let newest = seals.and_then(|seals| seals.range(..Seal::FOR_GOOD).next_back());
+        newest.map_or(0, |(instance, _)| *instance)
     }
 
     /// Origins that take part by the word of a seal, wherever their own enrolment may be.
@@ -143,6 +165,7 @@ impl CvRDT for Rounds {
             self.seal(&Seal { origin, instance, head, control, knows: Vec::new() });
         }
         self.known.extend(&other.known);
+        self.fences.merge(other.fences);
         self.rounds.merge(other.rounds);
     }
 }

@@ -26,7 +26,7 @@ impl fmt::Display for Message {
                 let texts: Vec<_> = entries.iter().map(|entry| Text(entry)).collect();
                 write!(f, "entries {id:?} from {first} {texts:?} ages {ages_ms:?} ms")
             }
-            Message::Ack { lane, head } => write!(f, "ack {lane:?} {head}"),
+            Message::Ack { lane, head, said } => write!(f, "ack {lane:?} {head} said {said}"),
             Message::Pull { id, from, bytes_max } => {
                 write!(f, "pull {id:?} from {from}, at most {bytes_max} B")
             }

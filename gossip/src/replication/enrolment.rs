@@ -16,9 +16,13 @@ pub enum EnrolmentState {
     /// Not enrolled: no receipt is firm.
     #[default]
     Missing,
-    /// Nothing: the event's creator, or a node in place of its own former origin.
-    Exempt,
-    /// That a majority of the enrolled nodes holds this entry of our control lane.
+    /// That whoever acknowledges anything holds this entry of our control lane: the event's creator, or
+    /// a node in place of its own former origin.
+    Exempt {
+        /// Our enrolment entry.
+        seq: u64,
+    },
+    /// The same, and that a majority of the enrolled nodes holds the entry.
     Needs {
         /// Our enrolment entry.
         seq: u64,
@@ -32,6 +36,8 @@ pub(super) struct Enrolment {
     state: EnrolmentState,
     /// A majority was seen to hold our enrolment. A fact, whoever goes down later.
     held: bool,
+    /// Whose word makes receipts firm; `None`: everybody's.
+    pub(super) vouching: Option<BTreeSet<Origin>>,
 }
 
 impl Enrolment {
@@ -59,6 +65,17 @@ impl Enrolment {
         others.map(held).min()
     }
 
+    /// Whether a peer's word makes receipts firm: it may stand behind them, and knows that we take part,
+    /// so that it names us to whoever asks later what there may be.
+    fn counts(&self, origin: Origin, peer: &Peer) -> bool {
+        let seq = match self.state {
+            EnrolmentState::Missing => 0,
+            EnrolmentState::Exempt { seq } | EnrolmentState::Needs { seq } => seq,
+        };
+        let vouches = self.vouching.as_ref().is_none_or(|vouching| vouching.contains(&origin));
+        vouches && peer.counted(Lane::Control) >= seq
+    }
+
     fn node_of(&self, origin: Origin) -> Option<NodeId> {
         self.nodes.iter().find(|(_, origins)| origins.contains(&origin)).map(|(node, _)| *node)
     }
@@ -66,15 +83,24 @@ impl Enrolment {
 
 impl Replica {
     /// Whether our enrolment lets receipts be firm.
-    pub(super) fn may_be_firm(&mut self) -> bool {
+    pub fn may_be_firm(&mut self) -> bool {
         match self.enrolment.state {
             EnrolmentState::Missing => false,
-            EnrolmentState::Exempt => true,
+            EnrolmentState::Exempt { .. } => true,
             EnrolmentState::Needs { seq } => {
-                self.enrolment.held |= self.majority_head(Lane::Control) >= seq;
+                self.enrolment.held |= self.majority_head(Lane::Control, |_, _| true) >= seq;
                 self.enrolment.held
             }
         }
+    }
+
+    /// The connected peers whose word makes an entry's receipt firm: those known to hold it, who had said
+    /// nothing by then that is not here.
+    pub fn vouchers(&self, lane: Lane, seq: u64) -> impl Iterator<Item = Origin> {
+        let counts = move |(origin, peer): &(&Origin, &Peer)| {
+            peer.counted(lane) >= seq && self.enrolment.counts(**origin, peer)
+        };
+        self.peers.iter().filter(counts).map(|(origin, _)| *origin)
     }
 
     /// How far a lane of ours has reached a level.
@@ -85,22 +111,25 @@ impl Replica {
                 self.heads.get(&LaneId { origin: self.me, lane })
             }
             AckLevel::Peer => self.peer_head(lane),
-            AckLevel::Majority => self.majority_head(lane),
+            AckLevel::Majority => {
+                self.majority_head(lane, |origin, peer| self.enrolment.counts(origin, peer))
+            }
         }
     }
 
     /// The furthest that another node holds a lane of ours.
     fn peer_head(&self, lane: Lane) -> u64 {
-        let id = LaneId { origin: self.me, lane };
         let home = self.enrolment.node_of(self.me);
-        let others = self.peers.values().filter(|peer| Some(peer.node) != home);
-        others.map(|peer| peer.heads.get(&id)).max().unwrap_or(0)
+        let others = self.peers.iter().filter(|(origin, peer)| {
+            Some(peer.node) != home && self.enrolment.counts(**origin, peer)
+        });
+        others.map(|(_, peer)| peer.counted(lane)).max().unwrap_or(0)
     }
 
-    /// The furthest that a majority of the enrolled nodes, this one counted, holds a lane of ours.
-    fn majority_head(&self, lane: Lane) -> u64 {
-        let id = LaneId { origin: self.me, lane };
-        let mine = self.heads.get(&id);
+    /// The furthest that a majority of the enrolled nodes, this one counted, holds a lane of ours by the
+    /// word of peers that count.
+    fn majority_head(&self, lane: Lane, counts: impl Fn(Origin, &Peer) -> bool) -> u64 {
+        let mine = self.heads.get(&LaneId { origin: self.me, lane });
         let mut heads: Vec<u64> = Vec::with_capacity(self.enrolment.nodes.len() + 1);
         if self.enrolment.node_of(self.me).is_none() {
             heads.push(mine);
@@ -110,10 +139,11 @@ impl Replica {
                 heads.push(mine);
                 continue;
             }
-            let counts =
+            let of_node =
                 |(origin, peer): &(&Origin, &Peer)| peer.node == *node || origins.contains(origin);
-            let holds = self.peers.iter().filter(counts).map(|(_, peer)| peer.heads.get(&id));
-            heads.push(holds.max().unwrap_or(0));
+            let words = self.peers.iter().filter(of_node);
+            let words = words.filter(|(origin, peer)| counts(**origin, peer));
+            heads.push(words.map(|(_, peer)| peer.counted(lane)).max().unwrap_or(0));
         }
         heads.sort_unstable_by(|a, b| b.cmp(a));
         heads[heads.len() / 2]

@@ -64,6 +64,9 @@ impl Replica {
         self.repair.on_entries(from, id, first, ready_at);
         self.unaged.on_entries(from, id, first..next, !ages_ms.contains(&u32::MAX));
         self.acknowledge(at, before);
+        if id.lane == Lane::Control {
+            self.settle_receipts();
+        }
         self.trim();
     }
 
@@ -143,6 +146,11 @@ impl Replica {
         self.repair.clear();
     }
 
+    pub(super) fn send_ack(&mut self, id: LaneId, head: u64) {
+        let said = self.heads.get(&LaneId::control(self.me));
+        self.send(id.origin, Lane::Control, Message::Ack { lane: id.lane, head, said });
+    }
+
     /// Tells a lane's origin how far it was applied, once per message.
     fn acknowledge(&mut self, at: Arrival, before: u64) {
         let Arrival { from, id, .. } = at;
@@ -153,7 +161,7 @@ impl Replica {
         }
         let news = head > before || from == id.origin;
         if head > 0 && news && self.peers.contains_key(&id.origin) {
-            self.send(id.origin, Lane::Control, Message::Ack { lane: id.lane, head });
+            self.send_ack(id, head);
         }
     }
 }

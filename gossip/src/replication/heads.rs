@@ -7,9 +7,10 @@
 use super::alarm::Alarm;
 use super::config::Config;
 use super::message::{Message, Span};
+use super::peer::Claim;
 use super::replica::Replica;
 use super::replicated::Replicated;
-use crdt_state::{Lane, Mono, Origin};
+use crdt_state::{Lane, LaneId, Mono, Origin};
 
 /// When heads are told next and digests compared.
 #[derive(Debug, Default)]
@@ -88,8 +89,10 @@ impl Replica {
                 self.on_lack(now, span.id);
             }
         }
+        let theirs = LaneId::control(from);
+        let said = lanes.iter().find(|span| span.id == theirs).map_or(0, |span| span.head);
         for span in own {
-            self.on_ack(now, from, span.id.lane, span.head);
+            self.on_ack(now, from, span.id.lane, Claim { head: span.head, said });
         }
         self.trim();
         if let Some(theirs) = digest {

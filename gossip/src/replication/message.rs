@@ -62,12 +62,16 @@ pub enum Message {
         /// The origin's own bytes.
         entries: Vec<Bytes>,
     },
-    /// The sender has applied the receiver's own lane up to here.
+    /// The sender has applied the receiver's own lane up to here. The receiver counts it once it has
+    /// applied all that the sender had written by then: the sender may have said there what it does
+    /// not stand behind.
     Ack {
         /// Which of the receiver's lanes.
         lane: Lane,
         /// The newest entry applied.
         head: u64,
+        /// The head of the sender's own control lane.
+        said: u64,
     },
     /// Send entries of this lane.
     Pull {
@@ -205,7 +209,10 @@ impl Message {
             Message::Entries { first, ages_ms, entries, .. } => {
                 check_entries(*first, ages_ms, entries)
             }
-            Message::Ack { head, .. } => bound((1..=SEQ_MAX).contains(head), "head"),
+            Message::Ack { head, said, .. } => {
+                bound((1..=SEQ_MAX).contains(head), "head")?;
+                bound(*said <= SEQ_MAX, "said")
+            }
             Message::Pull { from, .. } => bound((1..=SEQ_MAX).contains(from), "from"),
             Message::Gone { base, .. } => bound((1..=SEQ_MAX).contains(base), "base"),
             Message::SnapshotHead { parts, heads, .. } => {

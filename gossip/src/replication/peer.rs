@@ -10,6 +10,13 @@ use crdts::CmRDT;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// A peer's word of how far it has a lane of ours, and how much it had written itself by then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) head: u64,
+    pub(super) said: u64,
+}
+
 /// A connected peer.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -17,6 +24,9 @@ pub(super) struct Peer {
     pub(super) rtt: Duration,
     pub(super) heads: Heads,
     bases: BTreeMap<LaneId, u64>,
+    /// How far its word about our lanes counts, and what it has said of them since.
+    counted: [u64; Lane::ALL.len()],
+    claimed: [Option<Claim>; Lane::ALL.len()],
     pub(super) tail_bytes: u64,
     /// By its last heads, a snapshot is the shorter way to what it has.
     pub(super) outweighs: bool,
@@ -33,6 +43,8 @@ impl Peer {
             rtt,
             heads: Heads::new(),
             bases: BTreeMap::new(),
+            counted: Default::default(),
+            claimed: Default::default(),
             tail_bytes: 0,
             outweighs: false,
             control: Push { sent: head(Lane::Control), ..Push::default() },
@@ -56,6 +68,27 @@ impl Peer {
         if self.heads.dots.len() < LANES_MAX || self.heads.get(&id) > 0 {
             self.heads.apply(Dot::new(id, head));
         }
+    }
+
+    /// The peer says how far it has a lane of ours. Of two words that wait the larger parts wait on.
+    pub(super) fn claim(&mut self, lane: Lane, claim: Claim) {
+        let waiting = self.claimed[lane as usize].get_or_insert(claim);
+        waiting.head = claim.head.max(waiting.head);
+        waiting.said = claim.said.max(waiting.said);
+    }
+
+    /// Its own control lane is here up to `applied`: what it said by then counts.
+    pub(super) fn count(&mut self, applied: u64) {
+        for (counted, claimed) in self.counted.iter_mut().zip(&mut self.claimed) {
+            if let Some(claim) = claimed.take_if(|claim| claim.said <= applied) {
+                *counted = claim.head.max(*counted);
+            }
+        }
+    }
+
+    /// How far its word about a lane of ours counts.
+    pub(super) fn counted(&self, lane: Lane) -> u64 {
+        self.counted[lane as usize]
     }
 
     pub(super) fn learn_base(&mut self, id: LaneId, base: u64) {

@@ -4,6 +4,7 @@
 //! from heads and pulls.
 
 use super::message::Message;
+use super::peer::Claim;
 use super::replica::{Output, Replica};
 use super::tail::{Born, Kept, Tail};
 use bytes::Bytes;
@@ -57,7 +58,8 @@ impl Replica {
         pushes.filter_map(due).min()
     }
 
-    pub(super) fn on_ack(&mut self, now: Mono, from: Origin, lane: Lane, head: u64) {
+    pub(super) fn on_ack(&mut self, now: Mono, from: Origin, lane: Lane, claim: Claim) {
+        let head = claim.head;
         let id = LaneId { origin: self.me, lane };
         let mine = self.heads.get(&id);
         if head > mine {
@@ -66,6 +68,7 @@ impl Replica {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.learn_head(id, head);
         peer.push(lane).on_ack(now, head, mine);
+        peer.claim(lane, claim);
         self.flush(now);
         self.settle_receipts();
     }

@@ -128,8 +128,17 @@ impl Replica {
         self.settle_receipts();
     }
 
+    /// Says whose word makes our receipts firm. Until it is said, every peer's does.
+    pub fn set_vouching(&mut self, vouching: BTreeSet<Origin>) {
+        self.enrolment.vouching = Some(vouching);
+        self.settle_receipts();
+    }
+
     /// Firm receipts for whatever has reached its level.
     pub(super) fn settle_receipts(&mut self) {
+        for (origin, peer) in &mut self.peers {
+            peer.count(self.heads.get(&LaneId::control(*origin)));
+        }
         if self.receipts.count() == 0 || !self.may_be_firm() {
             return;
         }

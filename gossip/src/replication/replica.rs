@@ -6,7 +6,7 @@ use super::enrolment::Enrolment;
 use super::entries::Arrival;
 use super::heads::Audit;
 use super::message::{LANES_MAX, Message};
-use super::peer::Peer;
+use super::peer::{Claim, Peer};
 use super::pull::Repair;
 use super::receipt::Receipts;
 use super::replicated::Replicated;
@@ -247,7 +247,7 @@ impl Replica {
             Message::Entries { id, first, ages_ms, entries } => {
                 self.on_entries(Arrival { now, from, id }, first, &ages_ms, entries, state);
             }
-            Message::Ack { lane, head } => self.on_ack(now, from, lane, head),
+            Message::Ack { lane, head, said } => self.on_ack(now, from, lane, Claim { head, said }),
             Message::Pull { id, from: seq, bytes_max } => {
                 self.on_pull(now, from, id, seq, bytes_max);
             }

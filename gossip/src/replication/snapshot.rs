@@ -228,12 +228,12 @@ impl Replica {
                 self.heads.apply(Dot::new(*id, *head));
                 self.tails.reset(*id, *head);
                 if self.peers.contains_key(&id.origin) {
-                    let ack = Message::Ack { lane: id.lane, head: *head };
-                    self.send(id.origin, Lane::Control, ack);
+                    self.send_ack(*id, *head);
                 }
             }
         }
         self.audit.forget_digest();
+        self.settle_receipts();
     }
 
     fn drain_all(&mut self, now: Mono, from: Origin, state: &mut impl Replicated) {

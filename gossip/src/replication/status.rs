@@ -96,6 +96,12 @@ impl Replica {
         self.peers.get(&peer).map(|peer| &peer.heads)
     }
 
+    /// How far a connected peer's word about a lane of ours counts: all that it had said by then is here.
+    #[must_use]
+    pub fn counted_head(&self, peer: Origin, lane: Lane) -> u64 {
+        self.peers.get(&peer).map_or(0, |peer| peer.counted(lane))
+    }
+
     /// Whether a connected peer is known to hold an entry.
     #[must_use]
     pub fn peer_holds(&self, peer: Origin, dot: &Dot) -> bool {

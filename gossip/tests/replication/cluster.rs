@@ -178,8 +178,11 @@ impl Cluster {
         let node = Node { replica, toy, written: disk.clone(), synced: Some(disk), born };
         self.nodes.insert(name, node);
         let seq = self.commit(name, Lane::Control);
-        let needs =
-            if self.origins <= 1 { EnrolmentState::Exempt } else { EnrolmentState::Needs { seq } };
+        let needs = if self.origins <= 1 {
+            EnrolmentState::Exempt { seq }
+        } else {
+            EnrolmentState::Needs { seq }
+        };
         self.enrol(name, needs);
     }
 

@@ -88,4 +88,5 @@ dialogues! {
     trimmed_range_takes_a_snapshot,
     unknown_kind_stops_the_event,
     what_somebody_lacks_is_kept_longest,
+    word_counts_once_it_is_read,
 }

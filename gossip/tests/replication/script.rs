@@ -191,7 +191,7 @@ impl Script {
 
     fn enrol(&mut self, name: &str, state: &str, nodes: &str) {
         let state = match state {
-            "exempt" => EnrolmentState::Exempt,
+            "exempt" => EnrolmentState::Exempt { seq: 0 },
             seq => EnrolmentState::Needs { seq: seq.parse().unwrap() },
         };
         let origins = |name| (node_id(name), BTreeSet::from([origin(name)]));

@@ -56,7 +56,11 @@ fn message() -> impl Strategy<Value = Message> {
         entries.prop_map(|(id, first, ages_ms, entries)| {
             Message::Entries { id, first, ages_ms, entries }
         }),
-        (lane_id(), number()).prop_map(|(id, head)| Message::Ack { lane: id.lane, head }),
+        (lane_id(), number(), number()).prop_map(|(id, head, said)| Message::Ack {
+            lane: id.lane,
+            head,
+            said
+        }),
         (lane_id(), number(), small()).prop_map(|(id, from, bytes_max)| Message::Pull {
             id,
             from,

@@ -108,6 +108,9 @@ impl EventCore {
                 BulkVerdict::Duplicate(cell) => ("duplicate", cell),
                 BulkVerdict::Unknown => continue,
             };
+            if self.is_overruled(instance, *player, cell) {
+                continue;
+            }
             let message = self.receipt(instance, *player, (status, true), cell);
             self.outputs.push_back(Output::Inbox { player: *player, message });
         }

@@ -17,13 +17,14 @@ use super::inputs::Paces;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
 use super::ranked::Ranked;
+use super::vouch::Standing;
 use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
 use crdt_state::engagement::Script;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, Stage};
 use gossip::replication::{self, Config, EnrolmentState, Replica};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub struct EventCore {
     pub(super) held: Held,
     pub(super) turned_away: TurnedAway,
     pub(super) late: Lateness,
+    pub(super) standing: Standing,
     /// The nodes of the peers that are connected.
     pub(super) connected: BTreeMap<Origin, NodeId>,
     /// Since when peers that were connected once are not.
@@ -50,7 +52,7 @@ pub struct EventCore {
     /// Former incarnations of this node, from its store or, where that was lost, from its peers.
     pub(super) formers: BTreeSet<Origin>,
     /// Whether its store knew one when it started.
-    returned: bool,
+    pub(super) returned: bool,
     /// Since when it may lack what others have said before it could hear it, if it may.
     behind_since: Option<Mono>,
     pub(super) outputs: VecDeque<Output>,
@@ -61,6 +63,8 @@ pub struct EventCore {
     pub(super) paces: Paces,
     /// The leaderboard, as it was when it was last asked for.
     pub(super) ranked: RefCell<Ranked>,
+    /// Whether an instance had answers without rows at a revision.
+    pub(super) orphans: Cell<Option<((u32, u64), bool)>>,
 }
 
 impl EventCore {
@@ -102,6 +106,7 @@ impl EventCore {
             held: Held::default(),
             turned_away: TurnedAway::default(),
             late: Lateness::default(),
+            standing: Standing::default(),
             connected: BTreeMap::new(),
             gone_since: BTreeMap::new(),
             formers,
@@ -110,6 +115,7 @@ impl EventCore {
             revision: 0,
             paces: Paces::default(),
             ranked: RefCell::default(),
+            orphans: Cell::default(),
         }
     }
 
@@ -138,10 +144,12 @@ impl EventCore {
             self.behind_since = None;
         }
         self.enrol(now);
+        self.vouch_when_due(now);
         self.say_that_we_are_back(now);
         self.direct(now);
         self.commit_bulk(now);
         self.replicate(now, replication::Input::Timeout);
+        self.settle_fenced();
         if self.carried.take_changed() {
             self.announce_late();
             self.revision += 1;
@@ -213,7 +221,7 @@ impl EventCore {
     }
 
     /// Whether every connected peer has told its heads and its control entries have arrived.
-    fn has_control_of_peers(&self) -> bool {
+    pub(super) fn has_control_of_peers(&self) -> bool {
         let has = |peer: &Origin| {
             self.replica.peer_heads(*peer).is_some_and(|theirs| {
                 let control = theirs.dots.iter().filter(|(id, _)| id.lane == Lane::Control);
@@ -263,11 +271,13 @@ impl EventCore {
             }
             _ => {}
         }
-        let known = self.carried.state.enrolled().count();
+        let counts = |core: &Self| (core.state().enrolled().count(), core.state().vouching().len());
+        let known = counts(self);
         self.replica.handle_input(now, input, &mut self.carried);
-        if self.carried.state.enrolled().count() != known {
+        if counts(self) != known {
             self.tell_enrolled();
         }
+        self.note_who_knows();
         self.on_touched();
         while let Some(output) = self.replica.poll_output() {
             match Output::of(output, now, &self.carried) {
@@ -298,7 +308,8 @@ impl EventCore {
         for part in entries {
             self.write_control(now, vec![part]);
         }
-        let seq = self.write_enrolment(now, vec![last]);
+        // Its word counts from the beginning: nobody can have fenced anything before.
+        let seq = self.write_enrolment(now, vec![last, Delta::Vouch]);
         self.held.created(ticket);
         self.await_receipt(now, ticket, Lane::Control, seq);
     }
@@ -334,14 +345,18 @@ impl EventCore {
         };
         nodes.retain(|_, origins| origins.iter().any(counts));
         self.formers = formers_of(&self.identity, &self.carried.state);
-        let me = self.identity.origin;
-        let exempt = self.carried.state.creator() == Some(me) || self.returned;
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,
-            Some(_) if exempt => EnrolmentState::Exempt,
+            Some(seq) if self.is_exempt() => EnrolmentState::Exempt { seq },
             Some(seq) => EnrolmentState::Needs { seq },
         };
         self.replica.set_enrolled(nodes, state);
+        self.replica.set_vouching(self.carried.state.vouching().clone());
+    }
+
+    /// Whether this node is known to the others without their saying so.
+    pub(super) fn is_exempt(&self) -> bool {
+        self.returned || self.carried.state.creator() == Some(self.identity.origin)
     }
 
     pub(super) fn await_receipt(&mut self, now: Mono, ticket: u64, lane: Lane, seq: u64) {

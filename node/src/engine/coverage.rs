@@ -1,8 +1,11 @@
 //! How complete a result is, whose word is missing, and who was given up.
 //!
-//! `final`: every origin that takes part has sealed and all that was sealed is here; it never changes
+//! `final`: every origin that takes part has sealed, all that was sealed is here, and so are the rows of
+//! all who have answered, which may come in other lanes than their answers; it never changes
 //! again but by a rescoring. `forgotten`: the same but for nodes that an operator gave up. `settled`: every
-//! firm receipt is certainly counted all the same. `partial`: one may not be. Two sides of a partition
+//! firm receipt is certainly counted all the same, those included that become firm while this is said: a
+//! receipt that comes too late for that stays provisional until all hold its answer (see the module
+//! `vouch`). `partial`: one may not be. Two sides of a partition
 //! can never both say `final`, since each waits for the other.
 
 use super::core::EventCore;
@@ -30,11 +33,23 @@ impl EventCore {
         let unsealed = self.unsealed(instance);
         match self.complete_status(instance) {
             Some(status) => status,
-            None if self.is_settled(&unsealed) || crdt_state::planted!(SettledByMinority) => {
+            None if self.has_orphans(instance) => "partial",
+            None if self.is_settled(instance, &unsealed)
+                || crdt_state::planted!(SettledByMinority) =>
+            {
                 "settled"
             }
             None => "partial",
         }
+    }
+
+    /// Whether an answer is here of which nobody knows whose it is. Looked up once while nothing changes.
+    fn has_orphans(&self, instance: u32) -> bool {
+        let at = (instance, self.revision());
+        let known = self.orphans.get().filter(|(known, _)| *known == at);
+        let (_, has) = known.unwrap_or_else(|| (at, self.state().has_orphans(instance)));
+        self.orphans.set(Some((at, has)));
+        has
     }
 
     /// The status of a result for which nobody waits: it depends on the state alone.
@@ -42,7 +57,7 @@ impl EventCore {
         let unsealed = self.unsealed(instance);
         let awaited = unsealed.keys().any(|origin| !self.state().is_forgotten(*origin));
         match (awaited, unsealed.is_empty()) {
-            (_, true) => Some("final"),
+            (_, true) => (!self.has_orphans(instance)).then_some("final"),
             (false, false) => Some("forgotten"),
             (true, false) => None,
         }
@@ -52,24 +67,35 @@ impl EventCore {
         self.state().unsealed(instance, self.heads()).collect()
     }
 
-    /// Whether every firm receipt is counted, whatever the unreachable hold: a majority is reachable and
-    /// has sealed, fewer nodes are unreachable than copies stand behind a receipt, and nobody here is
-    /// known to hold more of their lanes.
-    fn is_settled(&self, unsealed: &BTreeMap<Origin, Option<NodeId>>) -> bool {
-        let reachable = |origin: &&Origin| self.is_reachable(**origin);
-        if unsealed.values().any(Option::is_none) || unsealed.keys().any(|o| reachable(&o)) {
-            return false;
-        }
+    /// Whether every receipt that is firm, and every one that will be while this is said, is counted: each
+    /// unsealed lane is fenced off by a majority, and by so many that those who did not cannot make a
+    /// receipt firm; and what is within the fences is here. All this is in the state, so that it
+    /// stays true whatever is heard or lost.
+    fn is_settled(&self, instance: u32, unsealed: &BTreeMap<Origin, Option<NodeId>>) -> bool {
         let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
-        let gone: BTreeSet<NodeId> = unsealed.values().copied().flatten().collect();
-        let here = nodes.len() - nodes.intersection(&gone).count();
-        here * 2 > nodes.len()
-            && gone.len() < self.copies(nodes.len())
-            && unsealed.keys().all(|origin| self.has_all_of(*origin))
+        unsealed.iter().all(|(origin, node)| {
+            let Some(away) = *node else { return false };
+            let others = nodes.iter().filter(|node| **node != away);
+            let fenced =
+                others.clone().filter(|node| self.is_fenced(**node, instance, away, *origin));
+            let (others, fenced) = (others.count(), fenced.count());
+            fenced * 2 > nodes.len() && others - fenced + 1 < self.copies(nodes.len())
+        })
+    }
+
+    /// Whether a node has fenced off a lane, and all within is here.
+    fn is_fenced(&self, by: NodeId, instance: u32, away: NodeId, origin: Origin) -> bool {
+        let state = self.state();
+        let here = self.heads().get(&LaneId::bulk(origin));
+        let fences = state.fences().around(instance, away);
+        let by_node = fences.filter(|(writer, _)| state.node_of(*writer) == Some(by));
+        let heads: Vec<u64> =
+            by_node.filter_map(|(_, lanes)| lanes.get(&origin).copied()).collect();
+        !heads.is_empty() && heads.iter().all(|head| *head <= here)
     }
 
     /// How many nodes hold an answer whose receipt is firm.
-    fn copies(&self, nodes: usize) -> usize {
+    pub(super) fn copies(&self, nodes: usize) -> usize {
         match self.rules.ack {
             AckLevel::Local => 1,
             AckLevel::Peer => 2,
@@ -77,19 +103,8 @@ impl EventCore {
         }
     }
 
-    /// Whether every connected peer has told what it holds, and none holds more of an origin's answers.
-    fn has_all_of(&self, origin: Origin) -> bool {
-        let id = LaneId::bulk(origin);
-        let mine = self.heads().get(&id);
-        let has_told = |peer: &Origin| {
-            let heads = self.replica.peer_heads(*peer)?;
-            (heads.get(&LaneId::control(*peer)) > 0).then_some(heads.get(&id))
-        };
-        self.connected.keys().all(|peer| has_told(peer).is_some_and(|head| head <= mine))
-    }
-
     /// The nodes that take part and have not left for good.
-    fn counted_nodes(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn counted_nodes(&self) -> impl Iterator<Item = NodeId> {
         let state = self.state();
         state.enrolled().filter(|(origin, ..)| !state.is_retired(*origin)).map(|(_, node, _)| node)
     }

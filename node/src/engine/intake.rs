@@ -118,6 +118,32 @@ pub enum Waiting {
     Forget { origins: usize },
 }
 
+impl Waiting {
+    /// The run of an answer that waits.
+    pub(super) fn instance(&self) -> Option<u32> {
+        match self {
+            Waiting::Answer { instance, .. } | Waiting::Bulk { instance, .. } => Some(*instance),
+            _ => None,
+        }
+    }
+
+    /// The players whose answers others may have taken.
+    pub(super) fn others_answers(&self) -> impl Iterator<Item = PlayerId> {
+        let alone = match self {
+            Waiting::Answer { player, status: "duplicate", .. } => Some(*player),
+            _ => None,
+        };
+        let bulk = match self {
+            Waiting::Bulk { players, verdicts, .. } => Some(players.iter().zip(verdicts.iter())),
+            _ => None,
+        };
+        let repeated = bulk.into_iter().flatten().filter_map(|(player, verdict)| {
+            matches!(verdict, BulkVerdict::Duplicate(_)).then_some(*player)
+        });
+        alone.into_iter().chain(repeated)
+    }
+}
+
 /// What this node owes: replies that wait, and receipts that another node's answer may overrule.
 #[derive(Debug, Default)]
 pub struct Held {
@@ -441,6 +467,21 @@ impl EventCore {
 
     /// A receipt has reached its level, or has waited long enough.
     pub(super) fn on_receipt(&mut self, ticket: u64, firm: bool) {
+        let Some((waiting, replied)) = self.held.waiting.get(&ticket) else { return };
+        let (waiting, replied) = (waiting.clone(), *replied);
+        match firm && self.stands(ticket, &waiting) {
+            true => self.on_firm_receipt(ticket),
+            false if !replied => self.tell_receipt(ticket, false),
+            false => {}
+        }
+    }
+
+    /// A receipt is firm.
+    pub(super) fn on_firm_receipt(&mut self, ticket: u64) {
+        self.tell_receipt(ticket, true);
+    }
+
+    fn tell_receipt(&mut self, ticket: u64, firm: bool) {
         let Some((waiting, replied)) = self.held.waiting.get_mut(&ticket) else { return };
         let first = !std::mem::replace(replied, true);
         crdt_state::sometimes!(ReceiptProvisional, !firm);
@@ -456,6 +497,11 @@ impl EventCore {
             self.upgrade_bulk(*instance, players, verdicts);
         }
         let receipt = match waiting {
+            Waiting::Answer { player, instance, cell, .. }
+                if !first && self.is_overruled(instance, player, cell) =>
+            {
+                None
+            }
             Waiting::Answer { player, instance, cell, status } => {
                 let message = self.receipt(instance, player, (status, firm), cell);
                 self.outputs.push_back(Output::Inbox { player, message: message.clone() });
@@ -467,6 +513,13 @@ impl EventCore {
             let reply = receipt.map_or_else(|| reply_to(waiting, firm), Reply::Answered);
             self.reply(ticket, reply);
         }
+    }
+
+    /// Whether another choice is held by now in place of the one that was taken: its player is told so at
+    /// once, and nothing more of the one that does not count.
+    pub(super) fn is_overruled(&self, instance: u32, player: PlayerId, cell: Cell) -> bool {
+        let held = self.carried.state.held(instance, self.carried.state.players.rows_of(player));
+        held.is_some_and(|(_, held)| held.value() != cell.value())
     }
 
     /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the

@@ -85,7 +85,7 @@ impl ListingCore {
         let heads = listed.content.clone();
         let mut replica = Replica::resume(origin, config, heads, logs);
         let me = BTreeMap::from([(node, BTreeSet::from([origin]))]);
-        replica.set_enrolled(me, EnrolmentState::Exempt);
+        replica.set_enrolled(me, EnrolmentState::Exempt { seq: 0 });
         ListingCore { origin, ack, listed, replica, outputs: VecDeque::new() }
     }
 

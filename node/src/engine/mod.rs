@@ -24,6 +24,7 @@ mod receipts;
 mod rulings;
 mod seals;
 mod views;
+mod vouch;
 
 pub use alarms::Alarms;
 pub use bulk::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, BulkVerdict};

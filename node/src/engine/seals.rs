@@ -26,9 +26,19 @@ impl EventCore {
             crdt_state::sometimes!(FormerSealed);
             seals.extend(formers.into_iter().filter_map(for_good));
         }
-        let Some(first) = seals.first_mut() else { return };
-        first.knows = self.carried.state.unnamed().collect();
-        self.write_control(now, seals.into_iter().map(Delta::Seal).collect());
+        if let Some(first) = seals.first_mut() {
+            first.knows = self.carried.state.unnamed().collect();
+        }
+        let fences = self.missing_fences(instance);
+        if seals.is_empty() && fences.is_empty() {
+            return;
+        }
+        if !fences.is_empty() {
+            crdt_state::sometimes!(FencePutUp);
+            self.remember_fenced(instance);
+        }
+        let seals = seals.into_iter().map(Delta::Seal);
+        self.write_control(now, seals.chain(fences.into_iter().map(Delta::Fence)).collect());
         self.outputs.push_back(Output::Flush);
     }
 

@@ -258,7 +258,9 @@ impl EventCore {
         let held = state.held(instance, state.players.rows_of(player));
         let is_revealed = state.stage().has_revealed(instance);
         if let Some((_, cell)) = held {
-            let firm = !self.held.is_unfirm(instance, player) && !self.rests_here_alone();
+            let firm = !self.held.is_unfirm(instance, player)
+                && !self.rests_here_alone()
+                && self.is_within(instance, player);
             let message = self.receipt(instance, player, ("accepted", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }

@@ -7,6 +7,7 @@
 mod asks;
 mod bulk;
 mod crashes;
+mod dialogue;
 mod disk;
 mod forgotten;
 mod model;

@@ -108,7 +108,8 @@ impl Model {
         let (state, heads) = (world.core(at).state(), world.core(at).heads());
         let over = |instance: &u32| state.stage() > Stage::new(*instance, crdt_state::Phase::Open);
         let known = state.instances().map(|(instance, _)| instance).filter(over);
-        for instance in known.filter(|i| state.unsealed(*i, heads).next().is_none()) {
+        let sealed = known.filter(|i| state.unsealed(*i, heads).next().is_none());
+        for instance in sealed.filter(|i| !state.has_orphans(*i)) {
             let (ruling, result) =
                 (state.rulings.of(instance).cloned(), result_of(state, instance));
             let first = self.finals.entry(instance);

@@ -4,7 +4,8 @@
 //! at once again.
 
 use crate::disk::{Disk, Write};
-use crdt_state::{EventId, Mono, NodeId, Origin, PlayerId};
+use crdt_state::delta::{self, Delta};
+use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
 use gossip::replication::{self, Alarm, Config, Message};
 use node::engine::{Carried, EventCore, Identity, Input, Output, Reply, Rules};
 use node::service::view::InboxMessage;
@@ -71,6 +72,10 @@ pub struct World {
     pub alarms: Vec<Alarm>,
     /// Every announcement of late answers so far: the node that made it, whose, how many entries.
     pub late: Vec<(usize, String, u64)>,
+    /// Every life so far: the node, and the origin that it had.
+    pub lives: Vec<(usize, Origin)>,
+    /// Every own entry of a control lane so far: the node that wrote it, and what it says.
+    pub written: Vec<(usize, Vec<Delta>)>,
     /// Answers of others that cores said to have applied.
     pub applied: u64,
     now: Mono,
@@ -92,6 +97,8 @@ impl World {
             inbox: Vec::new(),
             alarms: Vec::new(),
             late: Vec::new(),
+            lives: Vec::new(),
+            written: Vec::new(),
             applied: 0,
             now: Duration::from_secs(1_000),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
@@ -265,6 +272,7 @@ impl World {
 
     fn live(&mut self, at: usize, skew_ms: i64) {
         let origin = Origin(self.dice.next_u64());
+        self.lives.push((at, origin));
         let name = format!("node-{at}");
         let identity = Identity { event: EVENT, node: node_id(at), name, origin };
         let zero = self.now.as_millis() as i64 - skew_ms;
@@ -369,6 +377,10 @@ impl World {
             }
             Output::Send { to, message, .. } => self.post(from, to, &message),
             Output::Persist { id, seq, entry } => {
+                if id == LaneId::control(from) {
+                    let deltas = delta::decode(&entry).expect("a core writes what it can read");
+                    self.written.push((at, deltas));
+                }
                 self.nodes[at].disk.write(now, Write::Entry(id, seq, entry));
             }
             Output::PersistCut { heads, parts } => {

@@ -1,6 +1,5 @@
 //! Seals are honest: what a node calls `final` never changes, and neither `final` nor `settled` is
-//! said while an answer with a firm receipt is not counted. In message fidelity receipts of the last
-//! seconds are left out of the latter, because `settled` is known to miss them (`HEARSAY`).
+//! said while an answer with a firm receipt is not counted.
 
 use std::collections::BTreeMap;
 

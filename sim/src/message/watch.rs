@@ -19,12 +19,6 @@ use crate::schedule::secret;
 const WATCH_EVERY: Tick = 250;
 /// Digests are compared once in so many of these.
 const DIGEST_EVERY: Tick = 1_000;
-/// An allowance for a known defect, not a rule: a node may call a result `settled` although a firm
-/// receipt is not counted in it. While a link is silent and not yet given up, its peer is taken to
-/// hold what it said last, so what came in there since is missed. Receipts younger than this are
-/// therefore not held against `settled`, nor against `final`; only older ones are. The schedules
-/// `settled-while-a-link-is-silent` and `join-behind-a-cut` found it.
-const HEARSAY: Duration = Duration::from_millis(4_500);
 /// How often nodes are compared at the end.
 const COMPARE_EVERY: Tick = 100;
 /// How long all may take to agree once everything is mended: three times the longest redial.
@@ -123,7 +117,7 @@ impl World {
         }
     }
 
-    /// Notes how complete a node calls the newest result, when that changes.
+    /// Notes how complete a node calls the newest result, when that changes or is not true any more.
     fn watch_result(&mut self, number: u8) {
         let (now, at) = (self.now, self.at());
         let Some(life) = &self.nodes[usize::from(number)].life else { return };
@@ -143,13 +137,14 @@ impl World {
             shown.instance
         };
         let told = Some((shown.instance, result.status.clone()));
-        if life.result == told {
-            return;
-        }
         let missing = match result.status.as_str() {
             "settled" | "final" => self.uncounted(number, instance),
             _ => Vec::new(),
         };
+        // What is settled stays so: it is looked at again for as long as it is said.
+        if life.result == told && missing.is_empty() {
+            return;
+        }
         let answered = life.core.state().answered(instance);
         let status = result.status;
         self.evidence.results.push(ResultSeen {
@@ -168,10 +163,10 @@ impl World {
     /// The players whose firm receipts a node does not count.
     fn uncounted(&self, number: u8, instance: u32) -> Vec<PlayerId> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
-        let (now, state) = (self.at(), life.core.state());
+        let state = life.core.state();
         let is_told = |seen: &PlayerEvidence| {
             let told = |receipt: &Receipt| receipt.firm && receipt.instance == instance;
-            seen.receipts.iter().any(|receipt| told(receipt) && receipt.at + HEARSAY <= now)
+            seen.receipts.iter().any(told)
         };
         let told = self.players.iter().zip(&self.seen).filter(|(_, seen)| is_told(seen));
         let missing = told

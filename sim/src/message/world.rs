@@ -513,7 +513,7 @@ fn message_word(message: &Message) -> u64 {
             let start = fold(id.origin.0, *first);
             entries.iter().fold(start, |word, entry| fold(word, xxh3_64(entry)))
         }
-        Message::Ack { lane, head } => fold(2 + *lane as u64, *head),
+        Message::Ack { lane, head, said } => fold(fold(2 + *lane as u64, *head), *said),
         Message::Pull { id, from, .. } => fold(fold(4, id.origin.0), *from),
         Message::Gone { id, base } => fold(fold(5, id.origin.0), *base),
         Message::SnapshotRequest { session } => fold(6, *session),

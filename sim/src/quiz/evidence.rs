@@ -124,8 +124,7 @@ pub struct ResultSeen {
     pub status: String,
     /// How many answers it counted then.
     pub answered: u64,
-    /// Firm receipts told before that it did not hold then; in message fidelity not the newest, see
-    /// `HEARSAY` there.
+    /// Firm receipts told before that it did not hold then.
     pub missing: Vec<PlayerId>,
 }
 

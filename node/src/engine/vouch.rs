@@ -1,0 +1,232 @@
+//! Standing behind what others take: fences around unreachable nodes, and what receipts make of them.
+//!
+//! A receipt is firm because another node stands behind the answer. Whoever calls a result settled must
+//! know of every such answer, though links may be silent and nodes unheard. So each node says in its
+//! control lane where its standing ends: once a round is closed, it fences off what an unreachable node
+//! took in it and has not sealed ([`Fence`]). An acknowledgement counts only where all that its sender had
+//! said by then has been applied; so the node that was fenced off reads the fence before it can count a
+//! later acknowledgement, and its receipt waits until every node holds the answer.
+//!
+//! The same for a node of which the others learnt too late: those who had sealed the round before they
+//! knew it do not stand behind what it took in that round. And a node stands behind nobody's
+//! answers before a majority knows it, and it what they had fenced ([`Delta::Vouch`]).
+//!
+//! What this rests on: a node's disk is kept. A node that comes back with less than it had said counts as
+//! one failure, like one that does not come back.
+
+use super::core::EventCore;
+use super::intake::Waiting;
+use super::io::Output;
+use crdt_state::delta::{Delta, Fence};
+use crdt_state::event::Sheet;
+use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};
+use crdts::CmRDT;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of how many rounds the answers are remembered as they were when this node fenced.
+const FENCED_ROUNDS: usize = 2;
+
+/// What this node knows of who stands behind whose answers.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// The node of each incarnation that was seen to know of this one, and the first round that it had not
+    /// sealed by then.
+    knew_from: BTreeMap<Origin, (NodeId, u32)>,
+    /// Receipts whose level was reached by nodes that do not stand behind them, and what every node must
+    /// hold before they are firm.
+    waiting: BTreeMap<u64, Heads>,
+    /// Rounds in which this node fenced, and the answers that it had by then.
+    fenced: BTreeMap<u32, BTreeMap<u16, Sheet>>,
+}
+
+impl EventCore {
+    /// Says that this node stands behind what others take from now on, once it may.
+    pub(super) fn vouch_when_due(&mut self, now: Mono) {
+        let me = self.identity.origin;
+        if self.enrolled_at.is_none() || self.state().is_vouching(me) || self.is_behind(now) {
+            return;
+        }
+        if self.replica.may_be_firm() {
+            let known = self.state().fences().iter();
+            let known = known.map(|(_, fence)| (fence.instance, fence.node, fence.origin));
+            let adopted: BTreeSet<_> =
+                known.filter(|(_, node, _)| *node != self.identity.node).collect();
+            let fences = adopted
+                .into_iter()
+                .filter_map(|(instance, node, origin)| self.new_fence(instance, node, origin));
+            let mut deltas: Vec<Delta> = fences.map(Delta::Fence).collect();
+            deltas.push(Delta::Vouch);
+            self.write_control(now, deltas);
+            self.outputs.push_back(Output::Flush);
+            self.tell_enrolled();
+        }
+    }
+
+    /// The fences that this node lacks around whoever is out of its reach and has not sealed a round.
+    pub(super) fn missing_fences(&self, instance: u32) -> Vec<Fence> {
+        let (state, mine) = (self.state(), self.identity.node);
+        let is_away = |node: NodeId| node != mine && self.connected.values().all(|of| *of != node);
+        let unsealed = state.unsealed(instance, self.heads());
+        let unsealed = unsealed.filter(|(origin, _)| !state.is_forgotten(*origin));
+        let away =
+            unsealed.filter_map(|(origin, node)| Some((origin, node.filter(|n| is_away(*n))?)));
+        away.filter_map(|(origin, node)| self.new_fence(instance, node, origin)).collect()
+    }
+
+    /// Remembers what is here, as that behind which this node stands.
+    pub(super) fn remember_fenced(&mut self, instance: u32) {
+        let sheets = self.carried.state.answers_of(instance);
+        self.standing.fenced.entry(instance).or_insert(sheets);
+        while self.standing.fenced.len() > FENCED_ROUNDS {
+            self.standing.fenced.pop_first();
+        }
+    }
+
+    /// A fence around one lane, unless this incarnation has put one up.
+    fn new_fence(&self, instance: u32, node: NodeId, origin: Origin) -> Option<Fence> {
+        let state = self.state();
+        let is_own =
+            |writer: Origin| writer == self.identity.origin || self.formers.contains(&writer);
+        let own = state.fences().around(instance, node).filter(|(writer, _)| is_own(*writer));
+        let own: Vec<_> = own.collect();
+        if own.iter().any(|(by, lanes)| *by == self.identity.origin && lanes.contains_key(&origin))
+        {
+            return None;
+        }
+        let stood_behind = own.iter().filter_map(|(_, lanes)| lanes.get(&origin)).max().copied();
+        // Where the node was fenced off before, nothing of a lane that was not named is within; nor has
+        // anybody counted the word of a newcomer that stands behind nothing yet.
+        let is_fresh = !self.returned && !state.is_vouching(self.identity.origin);
+        let head = match own.is_empty() && !is_fresh {
+            true => self.heads().get(&LaneId::bulk(origin)),
+            false => stood_behind.unwrap_or(0),
+        };
+        Some(Fence { instance, node, origin, head })
+    }
+
+    /// Notices which peers have come to know of this node.
+    pub(super) fn note_who_knows(&mut self) {
+        let Some(seq) = self.enrolled_at else { return };
+        let new = self.connected.iter().filter(|(peer, _)| {
+            !self.standing.knew_from.contains_key(peer)
+                && self.replica.counted_head(**peer, Lane::Control) >= seq
+        });
+        let state = &self.carried.state;
+        let known = new.map(|(peer, node)| (*peer, (*node, state.newest_sealed(*peer) + 1)));
+        let known: Vec<_> = known.collect();
+        self.standing.knew_from.extend(known);
+    }
+
+    /// Whether a receipt whose level is reached is firm. If it is not, it waits until every node holds
+    /// the answer.
+    pub(super) fn stands(&mut self, ticket: u64, waiting: &Waiting) -> bool {
+        let Some(instance) = waiting.instance() else { return true };
+        if self.standing.waiting.contains_key(&ticket) {
+            return false;
+        }
+        let is_others = waiting.others_answers().any(|player| !self.is_within(instance, player));
+        let own = LaneId::bulk(self.identity.origin);
+        let head = self.heads().get(&own);
+        if !is_others && self.is_vouched_for(instance, head) {
+            return true;
+        }
+        crdt_state::sometimes!(ReceiptFencedOff);
+        let bulk = self.heads().dots.iter().filter(|(id, _)| id.lane == Lane::Bulk);
+        let held = bulk.filter(|(id, _)| is_others || **id == own);
+        let mut heads = Heads::new();
+        held.for_each(|(id, head)| heads.apply(Dot::new(*id, *head)));
+        self.standing.waiting.insert(ticket, heads);
+        false
+    }
+
+    /// Makes receipts firm whose answers every node holds by now.
+    pub(super) fn settle_fenced(&mut self) {
+        if self.standing.waiting.is_empty() || !self.knows_everyone() {
+            return;
+        }
+        let held = self.standing.waiting.iter().filter(|(_, heads)| self.is_everywhere(heads));
+        for ticket in held.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
+            self.standing.waiting.remove(&ticket);
+            self.on_firm_receipt(ticket);
+        }
+    }
+
+    /// Whether this node stands behind what it holds of a player: it has not fenced in this round, or the
+    /// answer was here before it did.
+    pub(super) fn is_within(&self, instance: u32, player: PlayerId) -> bool {
+        let state = self.state();
+        let is_own =
+            |writer: Origin| writer == self.identity.origin || self.formers.contains(&writer);
+        let fences = state.fences().of(instance);
+        if !fences.into_iter().any(|(_, writer)| is_own(writer)) {
+            return true;
+        }
+        let rows: Vec<_> = state.players.rows_of(player).collect();
+        let Some((question, cell)) = state.held(instance, rows.iter().copied()) else {
+            return true;
+        };
+        let before = self.standing.fenced.get(&instance).and_then(|sheets| sheets.get(&question));
+        let had = |sheet: &Sheet| {
+            let cells =
+                rows.iter().filter_map(|row| Some(sheet.0.get(&row.origin)?.get(row.number)));
+            cells.into_iter().any(|had| had == cell)
+        };
+        before.is_some_and(had)
+    }
+
+    /// Whether enough nodes stand behind this node's answers to a round, up to a head of its bulk lane.
+    fn is_vouched_for(&self, instance: u32, head: u64) -> bool {
+        let knew_late = self.standing.knew_from.values().any(|(_, from)| *from > instance);
+        if !self.state().fences().has(instance) && !knew_late {
+            return true;
+        }
+        let vouchers = self.replica.vouchers(Lane::Bulk, head);
+        let vouchers = vouchers.filter_map(|peer| self.standing.knew_from.get(&peer));
+        let in_time = vouchers.filter(|(_, from)| *from <= instance).map(|(node, _)| *node);
+        let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, head));
+        let others: BTreeSet<NodeId> =
+            standing.filter(|node| *node != self.identity.node).collect();
+        let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
+        others.len() + 1 >= self.copies(nodes.len())
+            && self.was_known_in_time(instance, nodes.len())
+    }
+
+    /// Whether a node has fenced off what this one took in a round, beyond a head of its bulk lane.
+    fn is_fenced_off_by(&self, node: NodeId, instance: u32, head: u64) -> bool {
+        let (state, me) = (self.state(), self.identity.origin);
+        let fences = state.fences().around(instance, self.identity.node);
+        let mut of_node = fences.filter(|(writer, _)| state.node_of(*writer) == Some(node));
+        of_node.any(|(_, lanes)| lanes.get(&me).is_none_or(|within| *within < head))
+    }
+
+    /// Whether a majority knew of this node before they sealed a round.
+    fn was_known_in_time(&self, instance: u32, nodes: usize) -> bool {
+        let knew = self.standing.knew_from.values().filter(|(_, from)| *from <= instance);
+        let knew: BTreeSet<NodeId> =
+            knew.map(|(node, _)| *node).chain([self.identity.node]).collect();
+        self.is_exempt() || knew.len() * 2 > nodes
+    }
+
+    /// Whether all who may call a result settled are known here: nobody takes part by hearsay, and all
+    /// that connected peers have in their control lanes has arrived.
+    fn knows_everyone(&self) -> bool {
+        self.state().hearsay().next().is_none() && self.has_control_of_peers()
+    }
+
+    /// Whether every node that takes part and was not given up is known to hold all this.
+    fn is_everywhere(&self, heads: &Heads) -> bool {
+        let state = self.state();
+        let awaited = state
+            .enrolled()
+            .filter(|(origin, ..)| !state.is_retired(*origin) && !state.is_forgotten(*origin));
+        let holds = |node: NodeId| {
+            let peers = self.connected.iter().filter(|(_, of)| **of == node);
+            let theirs = peers.filter_map(|(peer, _)| self.replica.peer_heads(*peer));
+            theirs
+                .into_iter()
+                .any(|theirs| heads.dots.iter().all(|(id, head)| theirs.get(id) >= *head))
+        };
+        let others: BTreeSet<NodeId> = awaited.map(|(_, node, _)| node).collect();
+        others.into_iter().filter(|node| *node != self.identity.node).all(holds)
+    }
+}
