@@ -220,7 +220,8 @@ impl<'a> Cluster<'a> {
         });
         let seq = self.commit(number, Lane::Control, Op::Enrol);
         let is_creator = number == 1 && lives == 1;
-        let firm = if is_creator { EnrolmentState::Exempt } else { EnrolmentState::Needs { seq } };
+        let firm =
+            if is_creator { EnrolmentState::Exempt { seq } } else { EnrolmentState::Needs { seq } };
         let first = self.schedule.first_nodes().chain([number]);
         let mut enrolled: BTreeMap<NodeId, BTreeSet<Origin>> =
             first.map(|node| (id(node), BTreeSet::new())).collect();
