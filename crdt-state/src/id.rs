@@ -3,7 +3,9 @@
 //! Every identifier that a node makes up is random and never reused; order among identifiers is
 //! used only as the last tie-break, never as a meaning.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,6 +42,20 @@ macro_rules! hex_id {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!("{:0", $digits, "x}"), self.0)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "description": concat!($wanted, ": ", $digits, " hexadecimal digits"),
+                    "type": "string",
+                    "pattern": concat!("^[0-9a-f]{", $digits, "}$"),
+                })
             }
         }
 

@@ -17,6 +17,7 @@
 //! | [`api`] | HTTP, pages, metrics | rules of engagements |
 //! | [`store`] | what survives a restart | what entries mean |
 //! | [`mod@env`] | the ports that the simulator replaces | |
+//! | [`schema`] | the JSON Schemas of all messages | |
 //! | [`mod@run`] | how all of it is put together | |
 //!
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
@@ -31,6 +32,7 @@ pub mod export;
 pub mod hub;
 pub mod identity;
 pub mod run;
+pub mod schema;
 pub mod service;
 pub mod show;
 pub mod store;

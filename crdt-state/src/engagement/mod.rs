@@ -43,6 +43,7 @@ use crate::event::EventState;
 use crate::id::PlayerId;
 use crate::stage::Phase;
 use file::{Object, Report, Table, Value};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The table of kinds: calls a macro with `module Variant path` of each. A new kind is a new line here.
@@ -149,7 +150,7 @@ macro_rules! kinds {
         }
 
         /// What players see from the opening on, by kind.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         pub enum TaskView {
             $(#[doc = concat!("See [`", stringify!($module), "`].")]
@@ -157,7 +158,7 @@ macro_rules! kinds {
         }
 
         /// What everybody sees from the tallies on, by kind.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "kind", rename_all = "snake_case")]
         pub enum TaskResults {
             $(#[doc = concat!("See [`", stringify!($module), "`].")]
@@ -586,5 +587,5 @@ pub fn mask(choices: &[u8]) -> u32 {
 }
 
 /// What a kind shows that shows nothing of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nothing {}

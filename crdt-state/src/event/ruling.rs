@@ -7,6 +7,7 @@ use crate::engagement::{Key, PostId};
 use crate::id::{Lamport, Origin};
 use crate::lattice::{Max, Pointwise};
 use crdts::CvRDT;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -34,7 +35,18 @@ pub enum Rule {
 
 /// What becomes of a post.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {

@@ -15,6 +15,7 @@ mod ops;
 mod pages;
 mod people;
 mod request;
+mod schemas;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -119,6 +120,8 @@ fn node_routes() -> Router<Api> {
         .route("/api/v1/status", get(ops::status))
         .route("/api/v1/members", get(ops::members))
         .route("/api/v1/members/stream", get(ops::member_stream))
+        .route("/api/v1/schemas", get(schemas::list))
+        .route("/api/v1/schemas/{name}", get(schemas::one))
         .route("/api/v1/me", get(people::me))
         .route("/api/v1/revocations", get(people::revocations).post(people::revoke))
         .route("/api/v1/standing", get(ops::standing))

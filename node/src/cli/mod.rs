@@ -20,6 +20,7 @@ mod progress;
 mod rehearse;
 mod replay;
 mod revoke;
+mod schema;
 mod serve;
 mod show;
 mod signal;
@@ -88,6 +89,8 @@ enum Command {
     Rehearse(rehearse::RehearseArgs),
     /// Turn somebody away on every node, or list who is
     Revoke(revoke::RevokeArgs),
+    /// Print the JSON Schemas of the messages that players and nodes exchange
+    Schema(schema::SchemaArgs),
     /// Fold an event again from its export, and compare
     Replay(replay::ReplayArgs),
 }
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Revoke(args) => revoke::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

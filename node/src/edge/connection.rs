@@ -31,6 +31,7 @@ use super::packet::{
 };
 use super::sessions::Order;
 use crate::identity::Bearer;
+use crate::service::view::{ReceiptView, Refusal};
 use crate::service::{Feed, Form, Reason, Verdict};
 use deadline::Alarm;
 use deliveries::Deliveries;
@@ -78,6 +79,8 @@ struct Connection<'a, IO> {
     session: Option<Session<'a>>,
     /// What is to be published if it goes without a word.
     will: Option<Box<Publish>>,
+    /// For how long that waits for its return.
+    will_delay: Duration,
     /// Whether a CONNECT or SUBSCRIBE is under way: nothing overtakes it.
     settling: bool,
     /// Whether the client takes a topic alias.
@@ -124,6 +127,7 @@ where
             deliveries: Deliveries::new(u16::MAX),
             session: None,
             will: None,
+            will_delay: Duration::ZERO,
             settling: false,
             takes_alias: false,
             peer_bytes_max: usize::MAX,
@@ -301,17 +305,23 @@ where
     }
 
     fn publish(&mut self, publish: Publish) {
+        let asked = self.ask(publish);
+        self.work.push(asked);
+    }
+
+    /// The question what becomes of a publish.
+    fn ask(&self, publish: Publish) -> Work {
         let players = Arc::clone(self.edge.players());
         let Publish { topic, payload, acknowledge, request } = publish;
         if let Err(wait) = self.edge.meter_publish() {
             let done = Done::Published(acknowledge, request, flooded(wait));
-            return self.work.push(Box::pin(std::future::ready(done)));
+            return Box::pin(std::future::ready(done));
         }
         let by = self.bearer();
-        self.work.push(Box::pin(async move {
+        Box::pin(async move {
             let verdict = players.publish(by.as_ref(), &topic, payload).await;
             Done::Published(acknowledge, request, verdict)
-        }));
+        })
     }
 
     fn on_has(&mut self, has: Has) {
@@ -453,11 +463,10 @@ fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
 }
 
 fn flooded(wait: Duration) -> Verdict {
-    let receipt = serde_json::json!({
-        "status": "refused", "code": "overloaded", "message": "this node takes no more just now",
-        "hint": format!("try again in {} ms", wait.as_millis().max(1)),
-    });
-    Verdict { reason: Reason::QuotaExceeded, receipt: receipt.to_string(), proves: None }
+    let refusal = Refusal::new("overloaded", "this node takes no more just now")
+        .hint(format!("try again in {} ms", wait.as_millis().max(1)));
+    let receipt = ReceiptView::refused(&refusal).to_json();
+    Verdict { reason: Reason::QuotaExceeded, receipt, proves: None }
 }
 
 /// What only the connection itself sends to: answers to its client's requests.

@@ -71,6 +71,8 @@ pub struct Limits {
     pub address_connects: Option<Rate>,
     /// Publishes that are taken, in all.
     pub publishes: Option<Rate>,
+    /// For how long a will may wait for its client's return. Until then its connection has a place.
+    pub will_delay_max: Duration,
     /// How long a closing connection waits for verdicts that are still to come.
     pub settle_timeout: Duration,
 }
@@ -101,6 +103,8 @@ impl Default for Limits {
             // A whole audience may share one address.
             address_connects: None,
             publishes: None,
+            // Arbitrary: longer than any change of network or reload of a page.
+            will_delay_max: Duration::from_secs(60),
             // Twenty times the 250 ms after which a verdict comes whatever its level.
             settle_timeout: Duration::from_secs(5),
         }

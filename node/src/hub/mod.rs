@@ -8,7 +8,7 @@ mod bearers;
 mod catalogue;
 mod hosts;
 mod ops;
-mod payload;
+pub(crate) mod payload;
 mod players;
 mod switchboard;
 

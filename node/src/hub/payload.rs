@@ -3,12 +3,13 @@
 use crate::service::view::Refusal;
 use crdt_state::PlayerId;
 use crdt_state::engagement::{Given, PostId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What is published to `connect/<slot>`.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Deserialize, PartialEq, Eq, JsonSchema)]
 #[serde(untagged)]
-pub(super) enum Connect {
+pub(crate) enum Connect {
     /// Somebody joins whom a platform vouches for.
     Vouched {
         /// Of the event.
@@ -38,8 +39,8 @@ pub(super) enum Connect {
 }
 
 /// What is published to `answer/<slot>`.
-#[derive(Debug, Deserialize, PartialEq)]
-pub(super) struct Answer {
+#[derive(Debug, Deserialize, PartialEq, JsonSchema)]
+pub(crate) struct Answer {
     /// Proves the join.
     pub token: String,
     /// Which run, as the live state shows it.

@@ -5,7 +5,7 @@ use super::payload::{Answer, Connect, read};
 use super::{Hub, stopping};
 use crate::engine::{Claim, Input, Owner, Reply, level};
 use crate::identity::{Bearer, IdentityError};
-use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
+use crate::service::view::{CommandReply, CommandRequest, InboxMessage, ReceiptView, Refusal};
 use crate::service::{Feed, Players, Reason, Verdict, inbox_topic, live_topic};
 use crate::token::PlayerClaim;
 use async_trait::async_trait;
@@ -402,16 +402,18 @@ fn accepted(said: Said) -> Verdict {
             return Verdict { reason: Reason::Success, receipt, proves: None };
         }
     };
-    let receipt = match &message {
-        InboxMessage::Receipt { status, level, choices, elapsed_ms, .. } => serde_json::json!({
-            "status": status, "level": level, "choices": choices, "elapsed_ms": elapsed_ms,
-        }),
+    let receipt = match message {
+        InboxMessage::Receipt { status, level, choices, elapsed_ms, .. } => {
+            let (level, choices, elapsed_ms) = (Some(level), Some(choices), Some(elapsed_ms));
+            ReceiptView { status, level, choices, elapsed_ms, ..ReceiptView::default() }
+        }
         InboxMessage::Joined { level, .. } => {
-            serde_json::json!({ "status": "joined", "level": level })
+            let (status, level) = ("joined".to_owned(), Some(level));
+            ReceiptView { status, level, ..ReceiptView::default() }
         }
         other => unreachable!("{other:?} is not the acceptance of a publish"),
     };
-    Verdict { reason: Reason::Success, receipt: receipt.to_string(), proves }
+    Verdict { reason: Reason::Success, receipt: receipt.to_json(), proves }
 }
 
 fn verdict_of(refusal: &Refusal) -> Verdict {
@@ -423,9 +425,5 @@ fn verdict_of(refusal: &Refusal) -> Verdict {
         "overloaded" | "flooded" | "identity_unavailable" => Reason::QuotaExceeded,
         _ => Reason::NotAuthorized,
     };
-    let receipt = serde_json::json!({
-        "status": "refused", "code": refusal.code, "message": refusal.message,
-        "hint": refusal.hint,
-    });
-    Verdict { reason, receipt: receipt.to_string(), proves: None }
+    Verdict { reason, receipt: ReceiptView::refused(refusal).to_json(), proves: None }
 }

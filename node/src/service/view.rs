@@ -9,11 +9,14 @@ use crdt_state::engagement::script::Entry;
 use crdt_state::engagement::{Key, TaskResults, TaskView};
 use crdt_state::event::Fate;
 use crdt_state::{EventId, NodeId, Origin, PlayerId, TokenId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where an event stands, in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct StageView {
     /// Which run of which question; 0 before the first.
     pub instance: u32,
@@ -22,7 +25,9 @@ pub struct StageView {
 }
 
 /// The phases, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseView {
     /// Imported; players cannot join yet.
@@ -48,7 +53,7 @@ pub enum PhaseView {
 }
 
 /// A question as players and screens see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuestionView {
     /// Counted from 1.
     pub number: u32,
@@ -101,7 +106,7 @@ impl QuestionView {
 }
 
 /// The correct answer, from the reveal on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevealView {
     /// Indexes of the correct options, or all options in their order; empty where there are none.
     pub correct: Vec<u8>,
@@ -122,7 +127,7 @@ pub struct RevealView {
 }
 
 /// A team's line of its board.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TeamLine {
     /// Competition rank: 1, 2, 2, 4.
     pub rank: u32,
@@ -135,7 +140,7 @@ pub struct TeamLine {
 }
 
 /// A line of the leaderboard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BoardLine {
     /// Competition rank: 1, 2, 2, 4.
     pub rank: u32,
@@ -146,7 +151,7 @@ pub struct BoardLine {
 }
 
 /// How complete a result is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultView {
     /// `final`: every node has given all its answers. `settled`: not all have, but every firm receipt is
     /// counted. `partial`: one may not be. `forgotten`: all have but nodes that an operator gave up.
@@ -163,7 +168,7 @@ pub struct ResultView {
 }
 
 /// A node that has not sealed a round.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingNode {
     /// Its name, or its id where the name is unknown.
     pub node: String,
@@ -176,7 +181,7 @@ pub struct MissingNode {
 }
 
 /// A node that an operator gave up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgottenNode {
     /// Its name, or its id where the name is unknown.
     pub node: String,
@@ -198,7 +203,7 @@ pub struct AppliedView {
 }
 
 /// The live state of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveView {
     /// Its id.
     pub event: EventId,
@@ -296,7 +301,9 @@ pub struct HostView {
 }
 
 /// What a host can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Command {
     /// Let players join.
@@ -346,7 +353,7 @@ pub enum Command {
 }
 
 /// A host's command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// What to do.
@@ -396,7 +403,7 @@ impl CommandRequest {
 }
 
 /// What came of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandReply {
     /// `applied`, or `already` when somebody had done the same.
     pub outcome: String,
@@ -436,7 +443,7 @@ pub struct EventSummary {
 }
 
 /// Where a node can be reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeLinks {
     /// Its name.
     pub name: String,
@@ -449,6 +456,54 @@ pub struct NodeLinks {
     /// `host:port` of MQTT over TLS; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mqtts: String,
+}
+
+/// What an acknowledgement says of a publish, in MQTT 5's user property `receipt`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptView {
+    /// `joined`, `accepted`, `duplicate` or `refused`.
+    pub status: String,
+    /// `firm` once enough nodes hold it, `provisional` before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// The options that are held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Vec<u8>>,
+    /// How long the answer took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u32>,
+    /// Why not, in a stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// A way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl ReceiptView {
+    /// What is said to a publish that is not taken.
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        ReceiptView {
+            status: "refused".to_owned(),
+            code: Some(refusal.code.clone()),
+            message: Some(refusal.message.clone()),
+            hint: refusal.hint.clone(),
+            ..ReceiptView::default()
+        }
+    }
+
+    /// As compact JSON.
+    ///
+    /// # Panics
+    /// Never: its keys are texts.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a receipt has text keys only")
+    }
 }
 
 /// What a PIN means.
@@ -743,7 +798,7 @@ pub struct Problem {
 }
 
 /// A private message to one player.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum InboxMessage {
     /// The player is in.

@@ -12,13 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 type Served = (Client<DuplexStream>, JoinHandle<Closed>);
 
 /// A client that has said nothing yet.
 fn dial(players: &Arc<FakePlayers>, version: u8) -> Served {
-    let edge = Edge::new(Arc::clone(players) as _, Limits::default());
+    dial_edge(&Edge::new(Arc::clone(players) as _, Limits::default()), version)
+}
+
+fn dial_edge(edge: &Edge, version: u8) -> Served {
+    let edge = edge.clone();
     let (io, theirs) = duplex(64 * 1024);
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
     let closed = tokio::spawn(async move { serve(theirs, remote, &edge).await });
@@ -335,4 +339,39 @@ async fn pings_are_answered_whatever_else_waits() {
         players.gate.add_permits(1);
         assert_eq!(client.read().await.unwrap().first, 0x40);
     }
+}
+
+/// Connects as `ada` with a will that is to wait for ten seconds, and goes without a word.
+async fn goes_with_a_will(edge: &Edge, expiry_s: u8) -> JoinHandle<Closed> {
+    let (mut client, closed) = dial_edge(edge, 5);
+    let mut body = [b"\0\x04MQTT", &[5, 6, 0, 30, 5, 0x11, 0, 0, 0, expiry_s][..]].concat();
+    body.extend(string("ada"));
+    body.extend([5, 0x18, 0, 0, 0, 10]);
+    body.extend([string("answer/2a"), string("gone")].concat());
+    client.send(&packet(0x10, &body)).await;
+    assert_eq!(client.read().await.unwrap().first, 0x20);
+    closed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_waits_for_its_delay_and_is_not_published_for_who_returns() {
+    let players = FakePlayers::new();
+    let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+    let gone_at = Instant::now();
+    let closed = goes_with_a_will(&edge, 60).await;
+    players.taken.subscribe().wait_for(|taken| *taken == 1).await.unwrap();
+    assert_eq!(gone_at.elapsed().as_secs(), 10);
+    assert_eq!(closed.await.unwrap(), Closed::Gone);
+    // The session's end comes before the delay's.
+    let gone_at = Instant::now();
+    goes_with_a_will(&edge, 3).await;
+    players.taken.subscribe().wait_for(|taken| *taken == 2).await.unwrap();
+    assert_eq!(gone_at.elapsed().as_secs(), 3);
+    // Who returns within it has not gone.
+    let closed = goes_with_a_will(&edge, 60).await;
+    let (mut back, _closed) = dial_edge(&edge, 5);
+    back.send(&connect(5, "ada", 30, &[])).await;
+    assert_eq!(back.read().await.unwrap().first, 0x20);
+    closed.await.unwrap();
+    assert_eq!(players.payloads(), ["gone", "gone"]);
 }

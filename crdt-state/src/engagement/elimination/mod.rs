@@ -9,6 +9,7 @@ use super::quiz::Quiz;
 use super::script::{caps, read_correct};
 use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task, bits, mask};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A round of an elimination.
@@ -27,7 +28,7 @@ pub struct Elimination {
 }
 
 /// What players see of a round.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EliminationView {
     /// What can be chosen; empty during the intro.
     pub options: Vec<String>,
@@ -38,7 +39,7 @@ pub struct EliminationView {
 }
 
 /// What a round comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EliminationResults {
     /// How many are still in, from the reveal on.
     pub survivors: Option<u64>,

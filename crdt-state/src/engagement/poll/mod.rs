@@ -4,6 +4,7 @@ use super::file::{Object, Report, Table};
 use super::script::caps;
 use super::{Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Taken, mask};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a poll asks for.
@@ -16,7 +17,7 @@ pub struct Poll {
 }
 
 /// What players see of a poll.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PollView {
     /// What can be chosen; empty during the intro.
     pub options: Vec<String>,

@@ -8,6 +8,7 @@
 use super::file::{Object, Report, Table};
 use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Taken};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a prediction asks for.
@@ -22,7 +23,7 @@ pub struct Prediction {
 }
 
 /// What players see of a prediction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionView {
     /// What may happen; empty during the intro.
     pub options: Vec<String>,
@@ -33,7 +34,7 @@ pub struct PredictionView {
 }
 
 /// What a prediction comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionResults {
     /// What is staked on each option.
     pub stakes: Vec<u64>,

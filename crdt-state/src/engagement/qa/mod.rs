@@ -8,6 +8,7 @@ use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, PostId, Taken};
 use crate::event::{Fate, Post};
 use crate::id::PlayerId;
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -23,7 +24,7 @@ pub struct Qa {
 }
 
 /// What players see of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QaView {
     /// Whether a post is seen only after a host has let it through.
     pub moderated: bool,
@@ -32,7 +33,7 @@ pub struct QaView {
 }
 
 /// A post as everybody sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PostView {
     /// Its id, in hexadecimal digits: JavaScript's numbers are too small for it.
     pub id: String,
@@ -47,7 +48,7 @@ pub struct PostView {
 }
 
 /// What it comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QaResults {
     /// The posts that may be seen, those with most votes first.
     pub posts: Vec<PostView>,

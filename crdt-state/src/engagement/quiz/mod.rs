@@ -14,6 +14,7 @@ use super::script::{caps, read_choice, read_correct};
 use super::{Alone, Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, bits, mask};
 use crate::Cell;
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a question of a quiz asks for.
@@ -83,7 +84,7 @@ impl Estimate {
 }
 
 /// What players see of a question of a quiz.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuizView {
     /// `choice`, `typed`, `estimate` or `order`.
     pub form: String,
@@ -99,7 +100,7 @@ pub struct QuizView {
 }
 
 /// The scale of an estimate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scale {
     /// The smallest that can be answered.
     pub min: f64,
@@ -112,7 +113,7 @@ pub struct Scale {
 }
 
 /// What answers without options come to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuizResults {
     /// The texts that were typed most often.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

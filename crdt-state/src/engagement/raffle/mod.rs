@@ -10,6 +10,7 @@ use super::key::hash_hex;
 use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken};
 use crate::id::PlayerId;
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -21,14 +22,14 @@ pub struct Raffle {
 }
 
 /// What players see of a raffle.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RaffleView {
     /// How many win.
     pub winners: u32,
 }
 
 /// A winner.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Winner {
     /// Whose ticket it is.
     pub name: String,
@@ -37,7 +38,7 @@ pub struct Winner {
 }
 
 /// What a raffle comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RaffleResults {
     /// Hash over all tickets in order: with the salt it makes the seed.
     pub tickets: String,

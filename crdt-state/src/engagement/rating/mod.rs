@@ -4,6 +4,7 @@ use super::file::{Object, Report, Table, Value, text};
 use super::script::caps;
 use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a rating asks for.
@@ -18,7 +19,7 @@ pub struct Rating {
 }
 
 /// What players see of a rating.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RatingView {
     /// How many steps the scale has; they count from 0 in answers, from 1 for people.
     pub steps: u8,
@@ -29,7 +30,7 @@ pub struct RatingView {
 }
 
 /// What a rating comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RatingResults {
     /// The mean, counted from 1; nothing without answers.
     pub mean: Option<f64>,

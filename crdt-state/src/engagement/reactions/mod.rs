@@ -6,6 +6,7 @@
 use super::file::{Object, Report, Table};
 use super::{Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Taken};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be tapped.
@@ -16,7 +17,7 @@ pub struct Reactions {
 }
 
 /// What players see.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReactionsView {
     /// The signs.
     pub options: Vec<String>,

@@ -6,6 +6,7 @@ use super::file::{Object, Report, Table, Value, What};
 use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
 use crate::Cell;
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a survey asks for.
@@ -18,7 +19,7 @@ pub struct Survey {
 }
 
 /// A question of a survey.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     /// What is asked.
     pub text: String,
@@ -27,7 +28,7 @@ pub struct Item {
 }
 
 /// What players see of a survey.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SurveyView {
     /// Its questions; none during the intro.
     pub items: Vec<Item>,
@@ -36,7 +37,7 @@ pub struct SurveyView {
 }
 
 /// What a survey comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SurveyResults {
     /// How many chose each option, by question.
     pub items: Vec<Vec<u64>>,

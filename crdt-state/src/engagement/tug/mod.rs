@@ -9,6 +9,7 @@ use super::teams::side_of;
 use super::{Entry, Facts, Given, Invalid, Kind, Taken};
 use crate::id::PlayerId;
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who pulls.
@@ -19,14 +20,14 @@ pub struct Tug {
 }
 
 /// What players see.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TugView {
     /// The sides' names.
     pub sides: Vec<String>,
 }
 
 /// How it stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TugResults {
     /// How many players each side has.
     pub players: Vec<u64>,

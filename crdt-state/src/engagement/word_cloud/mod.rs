@@ -3,6 +3,7 @@
 use super::file::{Object, Report, Table};
 use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
 use crate::stage::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,14 +15,14 @@ pub struct WordCloud {
 }
 
 /// What players see of a word cloud.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WordCloudView {
     /// How many words a player may give, separated by commas.
     pub words: u32,
 }
 
 /// A text and how many gave it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Word {
     /// As it was first written in the order of the alphabet, in lower case.
     pub text: String,
@@ -30,7 +31,7 @@ pub struct Word {
 }
 
 /// What a word cloud comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WordCloudResults {
     /// The words that came most often, those first.
     pub words: Vec<Word>,

@@ -3,11 +3,13 @@
 use super::{Connection, Fault, Output, Work};
 use crate::edge::Limits;
 use crate::edge::counters::ConnectResult;
+use crate::edge::sessions::{Order, Seated};
 use crate::identity::IdentityError;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -127,6 +129,11 @@ impl Closed {
         }
     }
 
+    /// Whether the client's will is published: unless it said goodbye, or had no right to any more.
+    fn leaves_a_will(self) -> bool {
+        self != Closed::Disconnected && self != Closed::Revoked
+    }
+
     fn connect_result(self) -> ConnectResult {
         match self {
             Closed::ConnectTimedOut => ConnectResult::TimedOut,
@@ -156,14 +163,22 @@ where
         if let Some(farewell) = reason.and_then(|reason| self.farewell(closed, reason)) {
             self.output.push(farewell, counters);
         }
-        if let Some(will) = self.will.take().filter(|_| closed != Closed::Disconnected) {
-            self.publish(*will);
-        }
-        let limits = edge.limits();
+        let left = self.will.take().filter(|_| closed.leaves_a_will());
+        let will = left.map(|will| self.ask(*will));
+        let (limits, delay) = (edge.limits(), self.will_delay);
         let Connection { io, output, work, feeds, session, .. } = self;
-        drop((feeds, session));
+        drop(feeds);
+        let seated = session.map(|session| session.seated).filter(|_| will.is_some());
         let output = reason.map(|_| output);
-        tokio::join!(part(io, output, limits), settle(work, limits));
+        let carry_out = async {
+            if let Some(will) = will
+                && stays_away(seated, delay).await
+            {
+                work.push(will);
+            }
+            settle(work, limits).await;
+        };
+        tokio::join!(part(io, output, limits), carry_out);
     }
 }
 
@@ -196,6 +211,17 @@ where
     };
     // Neither a failure nor running out of time changes anything: the stream is dropped next.
     let _ = timeout(limits.farewell_timeout, words).await;
+}
+
+/// Waits for as long as a will is to wait; tells whether its client has stayed away. Who returns to this
+/// node takes the seat over.
+async fn stays_away(seated: Option<Seated>, delay: Duration) -> bool {
+    let Some(seated) = seated.filter(|_| !delay.is_zero()) else { return true };
+    let returned = poll_fn(|cx| match seated.poll_order(cx) {
+        Some(Order::TakenOver | Order::Revoked) => Poll::Ready(()),
+        _ => Poll::Pending,
+    });
+    timeout(delay, returned).await.is_err()
 }
 
 async fn settle(mut work: FuturesUnordered<Work>, limits: &Limits) {

@@ -102,6 +102,9 @@ where
         self.takes_alias = connect.alias_maximum > 0;
         self.deliveries = super::Deliveries::new(connect.receive_maximum);
         self.will = connect.will;
+        // The session's end is the latest moment for a will.
+        let delay_s = connect.will_delay_s.min(connect.session_expiry_s);
+        self.will_delay = Duration::from_secs(delay_s.into()).min(limits.will_delay_max);
         let named = !connect.client_id.is_empty();
         let number = self.edge.counters().next_client_number();
         let name = if named { connect.client_id } else { format!("player-{number}") };

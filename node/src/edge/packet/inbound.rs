@@ -94,6 +94,8 @@ pub struct Connect {
     pub session_expiry_s: u32,
     /// What is to be published for it if it goes without a word.
     pub will: Option<Box<Publish>>,
+    /// For how long that waits for its return, in seconds.
+    pub will_delay_s: u32,
     /// By which it may prove who it is. The user name is not looked at.
     pub password: Option<Bytes>,
 }
@@ -246,6 +248,7 @@ fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
         alias_maximum: 0,
         session_expiry_s: if packet.clean_session() { 0 } else { u32::MAX },
         will: will(packet.will_topic(), packet.will_payload()),
+        will_delay_s: 0,
         password: packet.password().map(Bytes::copy_from_slice),
     }
 }
@@ -263,8 +266,14 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
         alias_maximum: 0,
         session_expiry_s: 0,
         will: will(packet.will_topic(), packet.will_payload()),
+        will_delay_s: 0,
         password: packet.password().map(Bytes::copy_from_slice),
     };
+    for property in packet.will_props() {
+        if let Property::WillDelayInterval(seconds) = property {
+            connect.will_delay_s = seconds.val();
+        }
+    }
     for property in packet.props() {
         match property {
             Property::MaximumPacketSize(bytes) => connect.packet_bytes_max = Some(bytes.val()),
