@@ -50,6 +50,8 @@ pub mod message;
 mod mix;
 pub mod net;
 pub mod ownership;
+#[cfg(feature = "planted")]
+pub mod planting;
 pub mod pulse;
 pub mod quic;
 pub mod quiz;

@@ -228,6 +228,8 @@ where
     let io_error = |why| RunError::Io { seed, why };
     let _entered = det::enter(seed, options.without);
     pulse::watch(watchdog);
+    #[cfg(feature = "planted")]
+    crate::planting::begin();
     let limits = (options.virtual_limit, options.real_limit);
     let trace = Trace::watched(options.sink, options.progress, options.recorder);
     let world = World::new(seed, trace.clone());

@@ -45,7 +45,9 @@ fn crates_know_only_those_below_them() {
     let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     assert_eq!(known.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours);
     for (name, may) in ARROWS {
-        let of_ours = known[name].iter().filter(|dependency| ours.contains(dependency.as_str()));
+        // A crate's tests may ask for more features of the crate itself.
+        let others = known[name].iter().filter(|dependency| dependency.as_str() != name);
+        let of_ours = others.filter(|dependency| ours.contains(dependency.as_str()));
         for dependency in of_ours {
             assert!(may.contains(&dependency.as_str()), "{name} must not know {dependency}");
         }

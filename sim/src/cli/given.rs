@@ -115,12 +115,23 @@ impl Given {
     }
 }
 
-/// The option that chooses a fidelity, unless it is the usual one.
+/// The options that choose a fidelity and a planted bug, unless they are the usual ones.
 pub(super) fn again_in(fidelity: Fidelity) -> String {
-    match fidelity {
+    let line = match fidelity {
         Fidelity::Wire => String::new(),
         Fidelity::Message => " --fidelity message".to_owned(),
-    }
+    };
+    line + &planted()
+}
+
+#[cfg(feature = "planted")]
+fn planted() -> String {
+    crate::planting::planted_in_all().map_or(String::new(), |bug| format!(" --plant {bug:?}"))
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted() -> String {
+    String::new()
 }
 
 /// `1..=50`, or `50` for the same.

@@ -24,6 +24,10 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Plant a bug in every run, to see what is seen of it.
+    #[cfg(feature = "planted")]
+    #[arg(long, global = true, value_name = "BUG", value_parser = crate::planting::named)]
+    plant: Option<crdt_state::planted::Bug>,
 }
 
 const AFTER: &str = "Exit codes: 0 every promise was kept; 1 some were not, two runs of a seed \
@@ -51,7 +55,12 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    #[cfg(feature = "planted")]
+    if let Some(bug) = arguments.plant {
+        crate::planting::plant_in_all(bug);
+    }
+    let done = match arguments.command {
         Command::Run(arguments) => run::main(&arguments),
         Command::Sweep(arguments) => sweep::main(&arguments),
         Command::Replay(arguments) => replay::main(&arguments),

@@ -11,7 +11,6 @@ use gossip::replication::{
     AckLevel, Config, EnrolmentState, Input, Message, Output, Replica, Replicated,
 };
 use node::hub::replay;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::Workload;
 use super::content::{Content, Op};
@@ -44,11 +43,11 @@ pub(super) enum Event {
 
 /// One life of a node.
 pub(super) struct Life {
-    replica: Replica,
+    pub(super) replica: Replica,
     content: Content,
-    number: u32,
+    pub(super) number: u32,
     born: u64,
-    seen: BTreeMap<u8, Origin>,
+    pub(super) seen: BTreeMap<u8, Origin>,
     /// Stopped without being ended; what comes waits.
     pub(super) stopped: Option<Vec<Input>>,
     wake: Option<u64>,
@@ -73,12 +72,12 @@ pub(super) struct Cluster<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) cuts: BTreeMap<(u8, u8), u32>,
     pub(super) storms: BTreeMap<(u8, u8), Weather>,
-    links: BTreeMap<(u8, u8), u64>,
+    pub(super) links: BTreeMap<(u8, u8), u64>,
     pub(super) operations: Vec<Operation>,
     tickets: BTreeMap<(Origin, u64), usize>,
     pub(super) down: Vec<(usize, u8)>,
-    messages: u64,
-    hash: u64,
+    pub(super) messages: u64,
+    pub(super) hash: u64,
     ends_ms: u64,
     is_over: bool,
 }
@@ -284,7 +283,7 @@ impl<'a> Cluster<'a> {
         life.is_some_and(|life| life.stopped.is_none())
     }
 
-    fn origin(&self, number: u8) -> Option<Origin> {
+    pub(super) fn origin(&self, number: u8) -> Option<Origin> {
         self.nodes[usize::from(number)].life.as_ref().map(|life| life.replica.me())
     }
 
@@ -360,93 +359,6 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn is_cut(&self, from: u8, to: u8) -> bool {
-        self.cuts.get(&(from, to)).is_some_and(|cuts| *cuts > 0)
-    }
-
-    /// A node notices what has become of another.
-    fn sense(&mut self, number: u8, peer: u8) {
-        if number == peer || !self.is_up(number) {
-            return;
-        }
-        let cut = self.is_cut(number, peer) || self.is_cut(peer, number);
-        let origin = self.origin(peer).filter(|_| !cut && self.is_up(peer));
-        let Weather { delay_us, jitter_us, .. } = self.weather(number, peer);
-        let rtt = Duration::from_micros(2 * delay_us + jitter_us);
-        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
-        let before = life.seen.get(&peer).copied();
-        if before == origin {
-            return;
-        }
-        match origin {
-            Some(origin) => life.seen.insert(peer, origin),
-            None => life.seen.remove(&peer),
-        };
-        if let Some(before) = before {
-            self.input(number, Input::PeerDown { peer: before });
-        }
-        if let Some(origin) = origin {
-            self.input(number, Input::PeerUp { peer: origin, node: id(peer), rtt });
-        }
-    }
-
-    /// Every link of a node is noticed anew.
-    pub(super) fn stir(&mut self, number: u8, most_ms: u64) {
-        (1..self.nodes.len() as u8).for_each(|peer| self.stir_pair(number, peer, most_ms));
-    }
-
-    pub(super) fn stir_pair(&mut self, one: u8, other: u8, most_ms: u64) {
-        for (node, peer) in [(one, other), (other, one)] {
-            let dice = self.dice(&[SENSE, node.into(), peer.into(), self.now]);
-            self.push(self.now + 20 + dice.up_to(0, most_ms), Event::Sense { node, peer });
-        }
-    }
-
-    fn weather(&self, from: u8, to: u8) -> Weather {
-        let storm = self.storms.get(&(from.min(to), from.max(to)));
-        *storm.unwrap_or(&self.schedule.weather)
-    }
-
-    /// Sends a message on its way; what is lost here stays lost, and repair has to find it.
-    fn post(&mut self, from: u8, to: Origin, message: Message) {
-        let Some(life) = &self.nodes[usize::from(from)].life else { return };
-        let (me, peer) = (life.replica.me(), life.seen.iter().find(|(_, origin)| **origin == to));
-        let Some(peer) = peer.map(|(peer, _)| *peer) else { return };
-        let Some(there) = &self.nodes[usize::from(peer)].life else { return };
-        let life = there.number;
-        self.messages += 1;
-        let nth = self.links.entry((from, peer)).or_default();
-        *nth += 1;
-        let nth = *nth;
-        let (weather, dice) =
-            (self.weather(from, peer), self.dice(&[LINK, from.into(), peer.into(), nth]));
-        if dice.unit(1) < weather.loss + weather.corruption {
-            return;
-        }
-        let late = if dice.unit(3) < weather.reordering { 10 } else { 1 };
-        let delay_us = weather.delay_us + dice.up_to(0, weather.jitter_us * late);
-        let at = self.now + delay_us.div_ceil(1_000).max(1);
-        if dice.unit(5) < weather.duplication {
-            let message = Box::new(message.clone());
-            let again = at + dice.up_to(6, weather.jitter_us.div_ceil(1_000));
-            self.push(again, Event::Deliver { to: peer, life, from: me, message });
-        }
-        self.push(at, Event::Deliver { to: peer, life, from: me, message: Box::new(message) });
-    }
-
-    fn deliver(&mut self, to: u8, life: u32, from: Origin, message: Message) {
-        let node = &self.nodes[usize::from(to)];
-        let Some(here) = node.life.as_ref().filter(|here| here.number == life) else { return };
-        let sender = here.seen.iter().find(|(_, origin)| **origin == from);
-        let Some(sender) = sender.map(|(peer, _)| *peer) else { return };
-        if self.is_cut(sender, to) {
-            return;
-        }
-        let word = xxh3_64(&message.encode());
-        self.hash = fold(fold(fold(self.hash, self.now), u64::from(to)), word);
-        self.input(to, Input::Message { from, message });
-    }
-
     /// Whether all nodes have the same; after long enough they are read in any case.
     fn compare(&mut self) {
         if self.now == self.ends_ms {
@@ -475,12 +387,10 @@ impl Life {
 }
 
 /// The id of a node, the same in all its lives.
-fn id(number: u8) -> NodeId {
+pub(super) fn id(number: u8) -> NodeId {
     NodeId(0x100 + u64::from(number))
 }
 
 /// The names of dice.
 const CLIENT: u64 = u64::from_be_bytes(*b"a client");
 const ORIGIN: u64 = u64::from_be_bytes(*b"origins!");
-const LINK: u64 = u64::from_be_bytes(*b"messages");
-const SENSE: u64 = u64::from_be_bytes(*b"noticing");

@@ -15,6 +15,7 @@ mod cluster;
 mod content;
 mod faults;
 mod history;
+mod net;
 
 use crate::schedule::Schedule;
 
@@ -60,5 +61,7 @@ impl Workload {
 
 /// Runs a workload under a schedule: each player asks for one operation while a question is open.
 pub fn maelstrom(workload: Workload, schedule: &Schedule) -> Results {
+    #[cfg(feature = "planted")]
+    crate::planting::begin();
     Cluster::new(workload, schedule).run().judge()
 }

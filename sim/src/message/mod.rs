@@ -11,7 +11,9 @@
 
 pub(crate) mod disk;
 mod faults;
+mod fork;
 mod host;
+mod net;
 mod node;
 mod player;
 mod queue;
@@ -42,6 +44,8 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
     let began = Instant::now();
     let seed = schedule.seed;
     let trace = Trace::watched(options.sink, options.progress, options.recorder);
+    #[cfg(feature = "planted")]
+    crate::planting::begin();
     // Of this run, and not of what else this thread has done.
     let _ = take_reached();
     let simulated = catch_unwind(AssertUnwindSafe(|| {
