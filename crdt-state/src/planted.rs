@@ -45,11 +45,13 @@ pub enum Bug {
     EarlyReveal,
     /// Players see a running count.
     RunningCount,
+    /// A receipt is firm although whoever holds its answer has fenced it off.
+    FenceIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -69,6 +71,7 @@ impl Bug {
         Bug::PointsRoundedDown,
         Bug::EarlyReveal,
         Bug::RunningCount,
+        Bug::FenceIgnored,
     ];
 }
 

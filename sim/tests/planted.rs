@@ -14,7 +14,7 @@ const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
 const SEEDS_MAX: u64 = 100;
 
 /// Every bug, and the checker that finds it.
-const FOUND_BY: [(Bug, &str); 19] = [
+const FOUND_BY: [(Bug, &str); 20] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
@@ -34,6 +34,7 @@ const FOUND_BY: [(Bug, &str); 19] = [
     (Bug::PointsRoundedDown, "ranks"),
     (Bug::EarlyReveal, "secrecy"),
     (Bug::RunningCount, "secrecy"),
+    (Bug::FenceIgnored, "seals"),
 ];
 
 fn hunt_for(bug: Option<Bug>) -> Option<Found> {

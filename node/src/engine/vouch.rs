@@ -11,8 +11,10 @@
 //! knew it do not stand behind what it took in that round. And a node stands behind nobody's
 //! answers before a majority knows it, and it what they had fenced ([`Delta::Vouch`]).
 //!
-//! What this rests on: a node's disk is kept. A node that comes back with less than it had said counts as
-//! one failure, like one that does not come back.
+//! A node that comes back may have forgotten the last moments before it went down, and with them what it
+//! stood behind. So it fences nothing off in the rounds that it finds, beyond what it had fenced before:
+//! without its word they are not settled, as if it were gone. What this rests on is that a node's disk
+//! is kept: fences are on it before anybody hears them.
 
 use super::core::EventCore;
 use super::intake::Waiting;
@@ -37,6 +39,8 @@ pub struct Standing {
     waiting: BTreeMap<u64, Heads>,
     /// Rounds in which this node fenced, and the answers that it had by then.
     fenced: BTreeMap<u32, BTreeMap<u16, Sheet>>,
+    /// The first round of which this node cannot have forgotten anything.
+    whole_from: u32,
 }
 
 impl EventCore {
@@ -47,6 +51,7 @@ impl EventCore {
             return;
         }
         if self.replica.may_be_firm() {
+            self.forget_nothing_from_here();
             let known = self.state().fences().iter();
             let known = known.map(|(_, fence)| (fence.instance, fence.node, fence.origin));
             let adopted: BTreeSet<_> =
@@ -82,7 +87,15 @@ impl EventCore {
         }
     }
 
-    /// A fence around one lane, unless this incarnation has put one up.
+    /// Of a round that is known by now a node that came back may have forgotten something.
+    pub(super) fn forget_nothing_from_here(&mut self) {
+        let newest = self.state().instances().last().map_or(0, |(instance, _)| instance);
+        if self.returned {
+            self.standing.whole_from = newest + 1;
+        }
+    }
+
+    /// A fence around one lane, unless this incarnation has put one up or cannot know where it stands.
     fn new_fence(&self, instance: u32, node: NodeId, origin: Origin) -> Option<Fence> {
         let state = self.state();
         let is_own =
@@ -91,6 +104,11 @@ impl EventCore {
         let own: Vec<_> = own.collect();
         if own.iter().any(|(by, lanes)| *by == self.identity.origin && lanes.contains_key(&origin))
         {
+            return None;
+        }
+        let may_have_forgotten = self.returned
+            && (instance < self.standing.whole_from || !state.is_vouching(self.identity.origin));
+        if own.is_empty() && may_have_forgotten {
             return None;
         }
         let stood_behind = own.iter().filter_map(|(_, lanes)| lanes.get(&origin)).max().copied();
@@ -177,7 +195,8 @@ impl EventCore {
     /// Whether enough nodes stand behind this node's answers to a round, up to a head of its bulk lane.
     fn is_vouched_for(&self, instance: u32, head: u64) -> bool {
         let knew_late = self.standing.knew_from.values().any(|(_, from)| *from > instance);
-        if !self.state().fences().has(instance) && !knew_late {
+        let is_calm = !self.state().fences().has(instance) && !knew_late;
+        if is_calm || crdt_state::planted!(FenceIgnored) {
             return true;
         }
         let vouchers = self.replica.vouchers(Lane::Bulk, head);
