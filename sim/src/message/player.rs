@@ -337,8 +337,12 @@ impl World {
         let choice = if is_own { player.choice } else { choice };
         let (node, floods) = (player.node, player.habit.floods);
         let Some(claim) = player.claim.clone().filter(|_| node != 0) else { return };
-        // What lies about the future or about options is never to be acknowledged.
-        if instance == player.instance && choice != NO_OPTION {
+        // What lies about the future or about options is never to be acknowledged, unless it waits in
+        // front of a stopped process until that future has come.
+        let is_stopped = !self.nodes[usize::from(node)].is_up();
+        if (instance == self.players[number as usize - 1].instance || is_stopped)
+            && choice != NO_OPTION
+        {
             let answered = &mut self.seen[number as usize - 1].answered;
             *answered.entry(instance).or_default() |= 1 << choice;
         }

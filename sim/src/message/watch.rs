@@ -82,11 +82,13 @@ impl World {
         }
     }
 
-    /// Nodes that have applied the same hold the same.
+    /// Nodes that have applied the same hold the same. One that was stopped may be in the middle of a
+    /// turn, in which content is ahead of heads.
     fn watch_digests(&mut self) {
         let mut known: BTreeMap<Vec<(crdt_state::LaneId, u64)>, (u8, u64)> = BTreeMap::new();
         let mut split = Vec::new();
-        for number in self.alive() {
+        let up = self.alive().into_iter().filter(|n| self.nodes[usize::from(*n)].is_up());
+        for number in up.collect::<Vec<_>>() {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
             let heads = life.core.heads().dots.iter().map(|(id, head)| (*id, *head)).collect();
             let digest = life.core.digest();

@@ -66,8 +66,10 @@ impl Faults {
             Fault::Pause { node } => {
                 // A life is frozen, and whoever lives there at the end is thawed.
                 self.world.node(*node).freeze();
+                self.note_outage(*node);
                 self.world.sleep(lasts).await;
                 self.world.node(*node).thaw();
+                self.note_return(*node);
             }
             Fault::Cut { shape } => self.cut(shape, lasts).await,
             Fault::Storm { one, other, weather } => {
@@ -140,17 +142,25 @@ impl Faults {
         };
         self.notebook.tell(format!("node {number} crashes: {how:?}"));
         self.cluster.borrow_mut().crash(number, how);
+        self.note_outage(number);
+    }
+
+    fn note_outage(&self, number: u8) {
         let outage = Outage { node: number, from: now(), to: None };
         self.notebook.write(|evidence| evidence.outages.push(outage));
+    }
+
+    fn note_return(&self, number: u8) {
+        self.notebook.write(|evidence| {
+            let over = evidence.outages.iter_mut().filter(|outage| outage.node == number);
+            over.filter(|outage| outage.to.is_none()).for_each(|outage| outage.to = Some(now()));
+        });
     }
 
     async fn start(&self, number: u8) -> Result<(), BootError> {
         let running = boot(&self.world, number, &seeds(&self.schedule, number)).await?;
         self.notebook.tell(format!("node {number} is back"));
-        self.notebook.write(|evidence| {
-            let over = evidence.outages.iter_mut().filter(|outage| outage.node == number);
-            over.filter(|outage| outage.to.is_none()).for_each(|outage| outage.to = Some(now()));
-        });
+        self.note_return(number);
         watch_node(&running, number, self.event, &self.notebook);
         self.cluster.borrow_mut().insert(number, running);
         Ok(())
