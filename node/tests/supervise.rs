@@ -9,11 +9,15 @@ mod client;
 
 use async_trait::async_trait;
 use client::Client;
+use crdt_state::PlayerId;
 use node::config::{Bound, NodeConfig, Secret};
 use node::edge::{Accept, Accepted, TcpAccept};
+use node::engine::{Carried, Input, Reply};
 use node::env::Env;
+use node::hub::replay;
 use node::run::{Ground, Node, links, start};
 use node::service::view::{Command, CommandRequest, LiveView};
+use node::store::{Opened, open_file};
 use node::supervise::{BranchView, State};
 use std::io;
 use std::net::SocketAddr;
@@ -68,7 +72,7 @@ impl AsyncWrite for Panicking {
     }
 }
 
-async fn node() -> (Node, SocketAddr) {
+async fn node(store: Option<Opened>) -> (Node, SocketAddr) {
     let config = NodeConfig::loopback("n1", Secret::new([7; 32]));
     let (socket, peer) = gossip::network::open_socket(config.peer).unwrap();
     let under = TcpAccept::bind(config.mqtt).unwrap();
@@ -81,7 +85,7 @@ async fn node() -> (Node, SocketAddr) {
         seeds: Vec::new(),
         links: links(&config, &bound),
         players: vec![Box::new(Broken { under, accepted: 0 })],
-        store: None,
+        store,
     };
     (start(&config, &Env::system().unwrap(), ground).await.unwrap(), mqtt)
 }
@@ -103,7 +107,7 @@ async fn wait_task(node: &Node, name: &str, wanted: impl Fn(&BranchView) -> bool
 
 #[tokio::test]
 async fn each_kind_of_task_may_panic_and_everything_else_goes_on() {
-    let (node, mqtt) = node().await;
+    let (node, mqtt) = node(None).await;
     wait_task(&node, "mqtt", |task| task.restarts == 1 && task.state == State::Running).await;
     let lost = TcpStream::connect(mqtt).await.unwrap();
     wait_task(&node, "players", |task| task.panics == 1).await;
@@ -130,6 +134,49 @@ async fn each_kind_of_task_may_panic_and_everything_else_goes_on() {
     shown.await.expect("the live state goes on to the same subscribers");
     let status = node.hosts().status().await;
     assert_eq!(status.tree, node.supervisor.view());
+}
+
+/// A player is taken in and, in the same turn, before anything of it was handed to the store, the owner
+/// dies. Nothing of that change is left, nothing that was promised is lost, and the node's own lanes go
+/// on where they had stopped.
+#[tokio::test]
+async fn an_owner_that_dies_in_a_change_is_read_back_from_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, mqtt) = node(Some(open_file(folder.path()).unwrap())).await;
+    wait_task(&node, "mqtt", |task| task.restarts == 1 && task.state == State::Running).await;
+    let lost = TcpStream::connect(mqtt).await.unwrap();
+    wait_task(&node, "players", |task| task.panics == 1).await;
+    drop(lost);
+    let imported = node.hosts().import(include_str!("../shows/sample.json")).await.unwrap();
+    let stage = node.hosts().events().await[0].stage;
+    node.hosts().command(imported.event, CommandRequest::new(Command::Lobby, stage)).await.unwrap();
+    let owner = node.owners.get(imported.event).unwrap();
+
+    let join = |number: u128| {
+        let (player, name) = (PlayerId(number), format!("player {number}"));
+        owner.ask(move |ticket| Input::Join { ticket, player, name })
+    };
+    assert!(matches!(join(1).await, Some(Reply::Joined { .. })));
+    let before = owner.read(|core, _, _| core.digest()).await.unwrap();
+    let (taken, died) = tokio::join!(join(2), owner.ask(|_| panic!("the owner dies in a change")));
+    assert_eq!((taken, died), (None, None), "whoever waited is told that nothing will come");
+    let after = owner.read(|core, _, _| {
+        core.check_invariants();
+        core.digest()
+    });
+    assert_eq!(after.await, Some(before), "half a change is none");
+
+    for number in [1, 2, 3] {
+        assert!(matches!(join(number).await, Some(Reply::Joined { .. })), "{number} asks again");
+    }
+    let (players, digest) =
+        owner.read(|core, _, _| (core.state().players.count(), core.digest())).await.unwrap();
+    // The first one's row rests on this disk only, so it was written down again: it is the same row.
+    assert_eq!(players, 3);
+    let kept = node.store.read(imported.event).await.unwrap();
+    let mut carried = Carried::default();
+    replay(kept, &mut carried, Duration::ZERO);
+    assert_eq!(carried.state.digest(), digest, "the store has every number once, and no gap");
 }
 
 /// Joins a player and reads its receipt; other messages may come before it.

@@ -144,6 +144,23 @@ impl Replica {
     ) -> Self {
         config.check().expect("the owner validated its configuration");
         assert!(heads.dots.keys().all(|id| id.origin != me), "an origin is never used again");
+        Replica::revive(me, config, heads, logs)
+    }
+
+    /// A replica in place of one that was lost within the life of its node, over all that the lost one
+    /// had handed to the store before it sent anything of it: `me` goes on where it has stopped, and no
+    /// number of its lanes is given twice.
+    ///
+    /// # Panics
+    /// If a log does not end at its head, or `config` does not pass [`Config::check`].
+    #[must_use]
+    pub fn revive(
+        me: Origin,
+        config: Config,
+        heads: Heads,
+        logs: impl IntoIterator<Item = (LaneId, u64, Vec<Bytes>)>,
+    ) -> Self {
+        config.check().expect("the owner validated its configuration");
         let mut replica = Replica {
             me,
             heads,

@@ -56,6 +56,8 @@ pub struct EventCore {
     /// Since when it may lack what others have said before it could hear it, if it may.
     behind_since: Option<Mono>,
     pub(super) outputs: VecDeque<Output>,
+    /// The bulk head of this origin when it was read back from the store within its life.
+    pub(super) revived_at: Option<u64>,
     /// The number of the own enrolment entry, once written.
     pub(super) enrolled_at: Option<u64>,
     revision: u64,
@@ -90,6 +92,29 @@ impl EventCore {
         Self::over(identity, rules, carried, replica)
     }
 
+    /// An event in place of one that was lost within this life of the node, read back from the store: see
+    /// [`Replica::revive`]. What was taken and not handed to the store was promised to nobody; whoever
+    /// waited for a receipt asks again.
+    #[must_use]
+    pub fn revive(
+        identity: Identity,
+        rules: Rules,
+        config: Config,
+        carried: Carried,
+        logs: Vec<(LaneId, u64, Vec<Bytes>)>,
+    ) -> Self {
+        let (heads, me) = (carried.heads().clone(), identity.origin);
+        let replica = Replica::revive(me, config, heads.clone(), logs);
+        let mut core = Self::over(identity, rules, carried, replica);
+        // Not before the enrolment, which may be in a snapshot and without a number of its own.
+        let enrolled = core.carried.state.is_enrolled(me);
+        core.enrolled_at = enrolled.then(|| heads.get(&LaneId::control(me)));
+        core.forget_nothing_from_here();
+        core.revived_at = Some(heads.get(&LaneId::bulk(me)));
+        core.tell_enrolled();
+        core
+    }
+
     fn over(identity: Identity, rules: Rules, carried: Carried, replica: Replica) -> Self {
         let formers = formers_of(&identity, &carried.state);
         let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);
@@ -111,6 +136,7 @@ impl EventCore {
             gone_since: BTreeMap::new(),
             formers,
             outputs: VecDeque::new(),
+            revived_at: None,
             enrolled_at: None,
             revision: 0,
             paces: Paces::default(),

@@ -426,19 +426,22 @@ impl EventCore {
         }
     }
 
-    /// Whether something that former incarnations of this node took is known to be on its own disk only. It
+    /// Whether something that former incarnations of this node took, or this one before its owner was lost,
+    /// is known to be on its own disk only. It
     /// is then written down again in this life's lane when its player asks, so that the receipt waits
     /// for another node like any other.
     pub(super) fn rests_here_alone(&self) -> bool {
         let mine = self.carried.heads();
-        let is_elsewhere = |former: &Origin| {
-            let id = LaneId::bulk(*former);
+        let formers = self.formers.iter().map(|former| LaneId::bulk(*former));
+        let formers = formers.map(|id| (id, mine.get(&id)));
+        let own = self.revived_at.map(|head| (LaneId::bulk(self.identity.origin), head));
+        let is_elsewhere = |(id, head): (LaneId, u64)| {
             let has = |peer: &Origin| {
-                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) >= mine.get(&id))
+                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) >= head)
             };
-            mine.get(&id) == 0 || self.connected.keys().any(has)
+            head == 0 || self.connected.keys().any(has)
         };
-        !self.formers.iter().all(is_elsewhere)
+        !formers.chain(own).all(is_elsewhere)
     }
 
     /// Has the ticket wait for the entry that this turn will commit, or for the newest there is.

@@ -11,7 +11,7 @@ use super::io::{Input, Output, Reply};
 use super::publisher::{Publisher, Views};
 use crate::service::Frame;
 use crate::service::view::AppliedView;
-use crate::store::{StoreHandle, StoreOp};
+use crate::store::{Kept, StoreHandle, StoreOp};
 use bytes::{BufMut, Bytes, BytesMut};
 use crdt_state::{EventId, Mono, Origin, PlayerId};
 use gossip::network::{Network, SendError};
@@ -41,6 +41,9 @@ enum Mail {
     Follow(oneshot::Sender<Followed>),
     Stop(oneshot::Sender<()>),
 }
+
+/// Makes the core anew from what the store keeps of it.
+pub type Revive = Box<dyn Fn(Kept) -> EventCore + Send + Sync>;
 
 /// The answers of others, batch by batch as a node applies them.
 pub type Followed = broadcast::Receiver<Arc<AppliedView>>;
@@ -131,7 +134,7 @@ pub struct Owner {
 
 impl Owner {
     /// Makes an owner and its state, which the caller runs and keeps.
-    pub fn new(core: EventCore, ports: Ports, pin: String) -> (Owner, Task) {
+    pub fn new(core: EventCore, ports: Ports, pin: String, revive: Revive) -> (Owner, Task) {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin);
         let event = core.event();
@@ -142,7 +145,8 @@ impl Owner {
             publisher,
             mail: received,
             turn: VecDeque::new(),
-            runs: 0,
+            revive,
+            is_torn: false,
             taking: None,
             replies: BTreeMap::new(),
             tickets: 0,
@@ -208,7 +212,8 @@ impl Owner {
 }
 
 /// An owner's state. It outlives a panic of the task that runs it: whoever runs it again goes on with
-/// the next message.
+/// the next message. A core that was in the middle of a change is not believed any more: it is read
+/// back from the store, to which all was handed before anybody heard of it.
 pub struct Task {
     event: EventId,
     core: EventCore,
@@ -217,8 +222,9 @@ pub struct Task {
     mail: mpsc::Receiver<Mail>,
     /// What was taken out of the mailbox and is not taken in yet.
     turn: VecDeque<Mail>,
-    /// How often it was run.
-    runs: u64,
+    revive: Revive,
+    /// Whether the core is in the middle of a change: a panic now leaves it neither here nor there.
+    is_torn: bool,
     /// Whose question is being taken in.
     taking: Option<u64>,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
@@ -233,23 +239,26 @@ impl Task {
     /// Runs until nobody can ask any more.
     ///
     /// # Panics
-    /// On a defect, and when it is run again if the last one has left the state broken.
+    /// On a defect, and when it is run again if the last one has left the core in the middle of a change
+    /// and nothing is kept of it.
     pub async fn run(&mut self) {
         if let Some(ticket) = self.taking.take() {
             // The last run died of this question: whoever asked is told that nothing will come.
             self.replies.remove(&ticket);
         }
-        if self.runs > 0 {
-            self.core.check_invariants();
+        if self.is_torn {
+            self.read_back().await;
         }
-        self.runs += 1;
         let mut fresh = Vec::with_capacity(TURN);
         loop {
+            self.is_torn = true;
             while let Some(mail) = self.turn.pop_front() {
                 self.take(mail);
             }
             self.core.settle(self.ports.now());
             self.carry_out().await;
+            self.is_torn = false;
+            self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
             if let Some(stopped) = self.stopping.take() {
                 // Whoever asked may have gone.
                 let _ = stopped.send(());
@@ -260,12 +269,29 @@ impl Task {
                 biased;
                 count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
                 () = sleep_until(due) => {
-                    let now = self.ports.now();
-                    self.core.handle_input(now, Input::Timeout);
+                    self.is_torn = true;
+                    self.core.handle_input(self.ports.now(), Input::Timeout);
                 }
             }
             self.turn.extend(fresh.drain(..));
         }
+    }
+
+    /// Takes the core anew from the store. What waited for a receipt is told that nothing will come, and
+    /// asks again: what it asked for is held, or was promised to nobody.
+    async fn read_back(&mut self) {
+        self.replies.clear();
+        let kept = self.ports.store.read(self.event).await;
+        let kept = kept.expect("a core that was in the middle of a change is kept in a store");
+        warn!(event = %self.event, "an event is read back from the store");
+        self.core = (self.revive)(kept);
+        self.core.follow(self.applied.is_some());
+        for peer in self.ports.network.peers() {
+            let up =
+                replication::Input::PeerUp { peer: peer.origin, node: peer.node, rtt: peer.rtt };
+            self.core.handle_input(self.ports.now(), Input::Replication(up));
+        }
+        self.is_torn = false;
     }
 
     /// When the core or the publisher wants to be woken; far away if neither does.
@@ -289,7 +315,9 @@ impl Task {
             Mail::Tell(input) => self.core.handle_input(now, input),
             Mail::Read(read) => {
                 self.core.settle(now);
+                self.is_torn = false;
                 read(&self.core, &self.publisher, now);
+                self.is_torn = true;
             }
             Mail::SetPin(pin) => self.publisher.set_pin(pin),
             Mail::Stop(stopped) => self.stopping = Some(stopped),
@@ -310,7 +338,6 @@ impl Task {
                 self.tell(own);
             }
         }
-        self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
     }
 
     fn tell(&mut self, output: Output) {

@@ -182,7 +182,16 @@ impl Switchboard {
     }
 
     fn own(&self, event: EventId, core: EventCore, pin: String) -> Owner {
-        let (owner, task) = Owner::new(core, self.ports.clone(), pin);
+        let (facts, rules) = (self.facts.clone(), self.rules.clone());
+        let (replication, started) = (self.replication.clone(), self.ports.started);
+        let revive = move |kept: Kept| {
+            let Facts { node, origin, name, .. } = facts.clone();
+            let identity = Identity { event, node, name, origin };
+            let mut carried = Carried::default();
+            let logs = replay(kept, &mut carried, started.elapsed());
+            EventCore::revive(identity, rules.clone(), replication.clone(), carried, logs)
+        };
+        let (owner, task) = Owner::new(core, self.ports.clone(), pin, Box::new(revive));
         self.events
             .keep_with("owner", &format!("event {event}"), task, |task| Box::pin(task.run()));
         self.owners.insert(event, owner.clone());

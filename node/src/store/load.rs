@@ -131,8 +131,7 @@ fn read_events(database: &Database) -> Result<BTreeMap<EventId, Kept>, redb::Err
     if let Some(cuts) = present(read.open_table(CUTS))? {
         for row in cuts.iter()? {
             let (event, cut) = row?;
-            let cut = postcard::from_bytes(cut.value())
-                .map_err(|error| redb::Error::Corrupted(format!("a snapshot: {error}")))?;
+            let cut = read_cut(cut.value())?;
             events.entry(EventId(event.value())).or_default().cut = Some(cut);
         }
     }
@@ -143,6 +142,29 @@ fn read_events(database: &Database) -> Result<BTreeMap<EventId, Kept>, redb::Err
         }
     }
     Ok(events)
+}
+
+/// What the store keeps of one event.
+pub(super) fn read_event(database: &Database, event: EventId) -> Result<Kept, redb::Error> {
+    let mut events = BTreeMap::from([(event, Kept::default())]);
+    let read = database.begin_read()?;
+    if let Some(cuts) = present(read.open_table(CUTS))?
+        && let Some(cut) = cuts.get(event.0)?
+    {
+        events.entry(event).or_default().cut = Some(read_cut(cut.value())?);
+    }
+    if let Some(entries) = present(read.open_table(ENTRIES))? {
+        for row in entries.range((event.0, 0, 0, 0)..=(event.0, u64::MAX, u8::MAX, u64::MAX))? {
+            let (key, entry) = row?;
+            keep(&mut events, key.value(), Bytes::copy_from_slice(entry.value()));
+        }
+    }
+    Ok(events.remove(&event).unwrap_or_default())
+}
+
+fn read_cut(bytes: &[u8]) -> Result<(Heads, Vec<Bytes>), redb::Error> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| redb::Error::Corrupted(format!("a snapshot: {error}")))
 }
 
 /// Takes an entry in if it follows the one before; what lies beyond a gap is left to the peers.

@@ -67,6 +67,21 @@ pub enum StoreOp {
     },
     /// Answered when everything before it is on disk.
     Flush(oneshot::Sender<()>),
+    /// Answered with what is kept of an event, everything before it included; with nothing where the
+    /// store cannot vouch for that.
+    Read {
+        /// Which event.
+        event: EventId,
+        /// For what is kept.
+        kept: oneshot::Sender<Option<Kept>>,
+    },
+}
+
+impl StoreOp {
+    /// Whether somebody waits for its answer.
+    fn is_question(&self) -> bool {
+        matches!(self, StoreOp::Flush(_) | StoreOp::Read { .. })
+    }
 }
 
 /// What the store has counted.
@@ -102,6 +117,14 @@ impl StoreHandle {
         let _ = flushed.await;
     }
 
+    /// What is kept of an event, all that was put before included; `None` if nothing is kept, or not all
+    /// of it could be written.
+    pub async fn read(&self, event: EventId) -> Option<Kept> {
+        let (kept, read) = oneshot::channel();
+        self.put(StoreOp::Read { event, kept }).await;
+        read.await.ok().flatten()
+    }
+
     /// What it has counted.
     #[must_use]
     pub fn counters(&self) -> &StoreCounters {
@@ -130,7 +153,7 @@ impl Writer {
     async fn run(self, mut queued: mpsc::Receiver<StoreOp>, blocking: Arc<dyn Blocking>) {
         let mut group = Vec::new();
         while queued.recv_many(&mut group, QUEUE).await > 0 {
-            let urgent = group.iter().any(|op| matches!(op, StoreOp::Flush(_)));
+            let urgent = group.iter().any(StoreOp::is_question);
             if !urgent {
                 sleep(COMMIT_EVERY).await;
             }
@@ -142,8 +165,8 @@ impl Writer {
     }
 
     async fn commit(&self, group: Vec<StoreOp>, blocking: &dyn Blocking) {
-        let (flushes, writes): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|op| matches!(op, StoreOp::Flush(_)));
+        let (questions, writes): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(StoreOp::is_question);
         if let Some(database) = self.database.clone().filter(|_| !writes.is_empty()) {
             let counters = Arc::clone(&self.counters);
             let work = move || match tables::write(&database, &writes) {
@@ -158,10 +181,27 @@ impl Writer {
             };
             blocking.run(Box::new(work)).await;
         }
-        for flush in flushes {
-            if let StoreOp::Flush(done) = flush {
-                // Whoever asked may have gone.
-                let _ = done.send(());
+        for question in questions {
+            // Whoever asked may have gone.
+            match question {
+                StoreOp::Flush(done) => drop(done.send(())),
+                StoreOp::Read { event, kept } => drop(kept.send(self.read(event, blocking).await)),
+                _ => unreachable!("a write is no question"),
+            }
+        }
+    }
+
+    async fn read(&self, event: EventId, blocking: &dyn Blocking) -> Option<Kept> {
+        let database =
+            self.database.clone().filter(|_| self.counters.failures.load(Relaxed) == 0)?;
+        let (done, read) = oneshot::channel();
+        let work = move || drop(done.send(load::read_event(&database, event)));
+        blocking.run(Box::new(work)).await;
+        match read.await.ok()? {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                error!(%error, %event, "the store could not be read");
+                None
             }
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn write(database: &Database, group: &[StoreOp]) -> Result<(), redb::
             StoreOp::Remember { name, value } => {
                 transaction.open_table(MEMORY)?.insert(*name, &value[..])?;
             }
-            StoreOp::Flush(_) => {}
+            StoreOp::Flush(_) | StoreOp::Read { .. } => {}
         }
     }
     transaction.commit()?;
