@@ -2,7 +2,7 @@
 //! are read and written, so that they cannot be wrong. They are committed under `node/docs/schemas`; a
 //! test holds the files to the types.
 
-use crate::hub::payload::{Answer, Connect};
+use crate::hub::payload::{Answer, Connect, React};
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, LiveView, ReceiptView};
 use schemars::{JsonSchema, schema_for};
 
@@ -21,9 +21,10 @@ pub struct Message {
 pub const VERSION: u32 = 1;
 
 /// All of them.
-pub const MESSAGES: [Message; 7] = [
+pub const MESSAGES: [Message; 8] = [
     message::<Connect>("connect", "published to connect/<slot>"),
     message::<Answer>("answer", "published to answer/<slot>"),
+    message::<React>("react", "published to react/<slot>"),
     message::<CommandRequest>("command", "published to command/<event>"),
     message::<LiveView>("live", "received from live/<pin>"),
     message::<InboxMessage>("inbox", "received from inbox/<player>"),

@@ -1,4 +1,4 @@
-//! Tokens: proof of a player's join, of a host's role for one event, of the operator's role.
+//! Tokens: proof of a player's join, of a host's or co-host's role for one event, of the operator's role.
 //!
 //! A token is postcard claims followed by their HMAC-SHA256, base64url without padding, behind a
 //! prefix that names its role. The signing key is derived from a cluster key and a label, for hosts
@@ -69,6 +69,7 @@ struct Role {
 
 const PLAYER: Role = Role { name: "player", prefix: "slp_" };
 const HOST: Role = Role { name: "host", prefix: "slh_" };
+const CO_HOST: Role = Role { name: "co-host", prefix: "slc_" };
 const OPS: Role = Role { name: "ops", prefix: "slo_" };
 
 /// Makes and checks tokens under a ring of cluster keys.
@@ -127,6 +128,20 @@ impl TokenKeys {
     /// When it proves nothing here.
     pub fn check_host(&self, token: &str) -> Result<EventId, TokenError> {
         self.check(&HOST, token, |event: &EventId| Some(*event))
+    }
+
+    /// The token of a co-host of `event`: it counts for as long as `member` is among the co-hosts.
+    #[must_use]
+    pub fn co_host(&self, event: EventId, member: &str) -> String {
+        self.sign(&CO_HOST, Some(event), &(event, member))
+    }
+
+    /// The event and the invitation that a co-host's token rests on.
+    ///
+    /// # Errors
+    /// When it proves nothing here.
+    pub fn check_co_host(&self, token: &str) -> Result<(EventId, String), TokenError> {
+        self.check(&CO_HOST, token, |(event, _): &(EventId, String)| Some(*event))
     }
 
     /// The operator's token: the same on every node.
@@ -223,6 +238,9 @@ mod tests {
         assert_eq!(keys().check_player(&keys().player(&ada())), Ok(ada()));
         assert_eq!(keys().check_host(&keys().host(EventId(5))), Ok(EventId(5)));
         assert_eq!(keys().check_ops(&keys().ops()), Ok(()));
+        let co_host = keys().co_host(EventId(5), "7 Bea");
+        assert_eq!(keys().check_co_host(&co_host), Ok((EventId(5), "7 Bea".into())));
+        assert!(keys().check_host(&co_host.replace("slc_", "slh_")).is_err());
     }
 
     #[test]

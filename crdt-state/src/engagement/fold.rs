@@ -206,7 +206,12 @@ pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Out
 /// are folded. A fold from nothing; who asks again and again keeps a [`Scoreboard`](super::Scoreboard).
 #[must_use]
 pub fn standings(state: &EventState, counts: impl Fn(u32) -> bool) -> Vec<Standing> {
-    let mut all = fold(state, counts, |_, _| {});
+    ranked(state, fold(state, counts, |_, _| {}))
+}
+
+/// The standings of what a [`fold`] gave: awards come on top, and nobody falls below nothing.
+#[must_use]
+pub fn ranked(state: &EventState, mut all: Vec<(PlayerId, SoFar)>) -> Vec<Standing> {
     for (player, points) in state.named.awarded() {
         if let Ok(at) = all.binary_search_by_key(&player, |(id, _)| *id) {
             let so_far = &mut all[at].1;

@@ -31,7 +31,7 @@ pub mod tug;
 pub mod word_cloud;
 
 pub use alone::Alone;
-pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, standings};
+pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
 pub use key::{Key, commitment, key_text};
 pub use scoreboard::Scoreboard;
 pub use scoring::Scoring;

@@ -5,6 +5,7 @@
 
 use super::EventState;
 use crate::id::PlayerId;
+use crate::name::skeleton;
 use crate::players::Handle;
 
 impl EventState {
@@ -30,6 +31,15 @@ impl EventState {
     /// Every player who counts, in the order of their ids.
     pub fn counted(&self) -> impl Iterator<Item = PlayerId> {
         self.players.ids().filter(|player| self.counts(*player))
+    }
+
+    /// Whether somebody else bears this name, or one that looks the same, by own choice or a host's.
+    #[must_use]
+    pub fn is_name_taken(&self, name: &str, by_other_than: PlayerId) -> bool {
+        let given = self.named.people.names().filter(|(player, _)| *player != by_other_than);
+        let wanted = skeleton(name);
+        self.players.is_taken(name, by_other_than)
+            || given.into_iter().any(|(_, name)| skeleton(name) == wanted)
     }
 
     /// The rows that speak for players who are kicked, in the order of handles.

@@ -91,7 +91,8 @@ pub struct Named {
     pub awards: Names<GrowOnly<Award, MEMBERS_MAX>>,
     /// Sets with removal: [`CO_HOSTS`].
     pub sets: Names<Members>,
-    /// Registers that the last write holds: [`TITLE`], [`SHOW_NAMES`], [`PLAYERS_MAX`].
+    /// Registers that the last write holds: [`TITLE`], [`SHOW_NAMES`], [`NAME_FILTER`],
+    /// [`PLAYERS_MAX`].
     pub settings: Names<Register>,
     /// Registers that the first write holds: [`OWNER`].
     pub firsts: Names<FirstWrite<String>>,
@@ -123,6 +124,8 @@ pub const CO_HOSTS: &str = "co_hosts";
 pub const TITLE: &str = "title";
 /// The setting whether players' names are on the big screen.
 pub const SHOW_NAMES: &str = "show_names";
+/// The setting whether bad words are kept out of names.
+pub const NAME_FILTER: &str = "name_filter";
 /// The setting that bounds how many players a node lets in.
 pub const PLAYERS_MAX: &str = "players_max";
 /// The register of the show's owner.

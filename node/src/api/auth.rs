@@ -45,7 +45,7 @@ impl Caller {
         Err(unauthorized(refusal))
     }
 
-    /// Lets the event's host through.
+    /// Lets the event's host and co-hosts through.
     pub(super) async fn host(&self, api: &Api, event: EventId) -> Result<Arc<Bearer>, ApiError> {
         let way_out = format!("`starling token host --event {event}` makes one");
         let bearer = self.bearer(api, &way_out, &way_out).await?;
@@ -97,6 +97,11 @@ impl Caller {
     /// Lets everybody through who bears any token.
     pub(super) async fn anybody(&self, api: &Api) -> Result<Arc<Bearer>, ApiError> {
         self.bearer(api, "any token will do", "any token will do").await
+    }
+
+    /// The token of a player, not yet checked.
+    pub(super) fn player(&self) -> Result<&str, ApiError> {
+        self.token("a player gets one with the answer to a join")
     }
 
     async fn bearer(

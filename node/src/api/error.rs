@@ -41,9 +41,10 @@ impl From<Refusal> for ApiError {
             "keys_full" | "key_in_use" | "key_not_everywhere" | "revocations_full" => {
                 StatusCode::CONFLICT
             }
-            "stage_moved" | "not_possible" | "ended" | "not_over" | "node_alive" => {
-                StatusCode::CONFLICT
-            }
+            "token_unknown" | "token_revoked" => StatusCode::UNAUTHORIZED,
+            "kicked" | "muted" => StatusCode::FORBIDDEN,
+            "stage_moved" | "not_possible" | "ended" | "not_open" | "not_over" | "node_alive"
+            | "reactions_off" | "limit_reached" | "name_taken" => StatusCode::CONFLICT,
             "flooded" => StatusCode::TOO_MANY_REQUESTS,
             "overloaded" | "not_ready" | "identity_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,

@@ -2,11 +2,12 @@
 
 use super::auth::Caller;
 use super::request::{Event, Payload, Segment};
-use super::stream::{self, Every, Newest};
+use super::stream::{self, Every, Invited, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    ArchivedView, CommandReply, EventSummary, HostView, Imported, PinView, Refusal,
+    ArchivedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LogLine,
+    MarkedView, PinView, Refusal, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -98,8 +99,9 @@ pub(super) async fn host_stream(
     Event(event): Event,
 ) -> Result<Response, ApiError> {
     let bearer = caller.host_or_ops(&api, event).await?;
-    let feed = api.hosts.host_feed(event).await?;
-    stream::serve(&api, Some(bearer), "host", Newest(feed))
+    let feed = Newest(api.hosts.host_feed(event).await?);
+    let invitation = bearer.co_host.clone();
+    stream::serve(&api, Some(bearer), "host", Invited { feed, invitation })
 }
 
 /// Which answers of other nodes' players this node applies, batch by batch from now on. A snapshot
@@ -121,8 +123,70 @@ pub(super) async fn command(
     Event(event): Event,
     payload: Payload,
 ) -> Result<Json<CommandReply>, ApiError> {
-    caller.host(&api, event).await?;
-    Ok(Json(api.hosts.command(event, payload.json()?).await?))
+    let by = caller.host(&api, event).await?.called();
+    let request = CommandRequest { by, ..payload.json()? };
+    Ok(Json(api.hosts.command(event, request).await?))
+}
+
+/// The named state of the event.
+pub(super) async fn state(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Json<StateView>, ApiError> {
+    caller.host_or_ops(&api, event).await?;
+    Ok(Json(api.hosts.state(event).await?))
+}
+
+/// The audit trail of the event.
+pub(super) async fn log(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+) -> Result<Json<Vec<LogLine>>, ApiError> {
+    caller.host_or_ops(&api, event).await?;
+    Ok(Json(api.hosts.log(event).await?))
+}
+
+/// Who is looked for.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    find: String,
+}
+
+/// Players by a part of their names or by their ids.
+pub(super) async fn players(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Vec<MarkedView>>, ApiError> {
+    caller.host_or_ops(&api, event).await?;
+    let Query(Wanted { find }) = wanted.map_err(|error| {
+        let refusal = Refusal::new("query_malformed", error.body_text());
+        ApiError::from(refusal.hint("ask with ?find=PART-OF-A-NAME"))
+    })?;
+    Ok(Json(api.hosts.players(event, find).await?))
+}
+
+/// How somebody reacts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reaction {
+    kind: String,
+}
+
+/// Takes a player's reaction.
+pub(super) async fn react(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    payload: Payload,
+) -> Result<StatusCode, ApiError> {
+    let reaction: Reaction = payload.json()?;
+    api.hosts.react(event, caller.player()?, &reaction.kind).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Drops an event that is over.

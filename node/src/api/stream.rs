@@ -6,7 +6,7 @@
 
 use super::{Api, ApiError};
 use crate::identity::Bearer;
-use crate::service::view::Refusal;
+use crate::service::view::{HostView, Refusal};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +51,33 @@ impl<T: Serialize + Send + Sync + 'static> Feed for Newest<T> {
     async fn next(&mut self, name: &str) -> Option<Result<Event, axum::Error>> {
         self.0.changed().await.ok()?;
         Some(self.begin(name))
+    }
+}
+
+/// The newest state for as long as an invitation is good, if it rests on one.
+pub(super) struct Invited {
+    /// What is shown.
+    pub feed: Newest<HostView>,
+    /// The co-host's invitation.
+    pub invitation: Option<String>,
+}
+
+impl Feed for Invited {
+    fn begin(&mut self, name: &str) -> Result<Event, axum::Error> {
+        self.feed.begin(name)
+    }
+
+    async fn next(&mut self, name: &str) -> Option<Result<Event, axum::Error>> {
+        self.feed.0.changed().await.ok()?;
+        self.is_good().then(|| self.begin(name))
+    }
+}
+
+impl Invited {
+    fn is_good(&self) -> bool {
+        let view = self.feed.0.borrow();
+        let is_known = |id: &String| view.desk.co_hosts.iter().any(|co_host| co_host.id == *id);
+        self.invitation.as_ref().is_none_or(is_known)
     }
 }
 

@@ -110,7 +110,7 @@ async fn a_command_reaches_the_node() {
     let path = format!("/api/v1/events/{EVENT}/commands");
     let response = ask(post(&path, HOST_TOKEN, body.to_string())).await;
     let wanted = json!({
-        "outcome": "applied", "level": "firm", "stage": {"instance": 1, "phase": "open"}
+        "outcome": "applied by host", "level": "firm", "stage": {"instance": 1, "phase": "open"}
     });
     assert_eq!(json_of(response).await, wanted);
 }

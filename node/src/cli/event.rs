@@ -1,6 +1,8 @@
-//! `starling event`: an event's way in, and its end.
+//! `starling event`: an event's way in, and its end; what lies between is in `desk` and `host`.
 
 use super::client::{Client, ClientError, NodeArgs};
+use super::desk::{self, DeskArgs};
+use super::host::{self, HostArgs};
 use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::show::{FileArgs, as_show};
@@ -16,6 +18,12 @@ use std::path::Path;
 pub(super) enum EventCommand {
     /// Create an event from a show or another file of questions
     Import(ImportArgs),
+    /// Do what a host can do: make a step, rule on a round, say something of the show or a player
+    Host(Box<HostArgs>),
+    /// Show flags, counters, sets and registers, kind by kind, and the players of whom hosts said something
+    State(DeskArgs),
+    /// Show who did what, where and when
+    Log(DeskArgs),
     /// Drop an event that is over, on every node and for good
     Archive(ArchiveArgs),
 }
@@ -42,10 +50,13 @@ pub(super) struct ImportArgs {
     json: bool,
 }
 
-/// Creates an event, or drops one.
+/// Creates an event, works on it, or drops it.
 pub(super) fn run(command: &EventCommand) -> Result<Exit, Failure> {
     match command {
         EventCommand::Import(args) => import(args),
+        EventCommand::Host(args) => host::run(args),
+        EventCommand::State(args) => desk::state(args),
+        EventCommand::Log(args) => desk::log(args),
         EventCommand::Archive(args) => archive(args),
     }
 }

@@ -5,12 +5,14 @@
 //! ask a running node do so over its HTTP API and know nothing that the API does not tell.
 
 mod client;
+mod desk;
 mod dev;
 mod drain;
 mod event;
 mod exit;
 mod explain;
 mod export;
+mod host;
 mod key;
 mod look;
 mod node;
@@ -64,7 +66,7 @@ enum Command {
     /// Make a token from the cluster key
     #[command(subcommand)]
     Token(key::TokenCommand),
-    /// Create and drop events
+    /// Create events, host them, look into them, drop them
     #[command(subcommand)]
     Event(event::EventCommand),
     /// Say what became of a node

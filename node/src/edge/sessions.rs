@@ -199,7 +199,7 @@ mod tests {
         let of = |player| {
             let (role, events) = (Role::Player, Events::All);
             let player = Some(PlayerId(player));
-            Arc::new(Bearer { role, player, name: None, events, token: None })
+            Arc::new(Bearer { role, player, name: None, events, token: None, co_host: None })
         };
         let (ada, bob, eve) = (sessions.take("ada"), sessions.take("bob"), sessions.take("eve"));
         ada.bear(of(1));

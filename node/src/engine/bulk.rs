@@ -3,7 +3,9 @@
 //!
 //! The rules are those of single answers; what differs is the cost. A shard hands over rows and packed
 //! values, and gets one reply with a verdict for each. A row that is not known here is the one thing that a
-//! batch cannot settle: its answer is sent again alone, with the token's claim.
+//! batch cannot settle: its answer is sent again alone, with the token's claim. So is the answer of a player
+//! of whom a host has said something, who may be out. A batch that is late is refused whole: whoever has
+//! extra time sends alone.
 
 use super::core::EventCore;
 use super::intake::Waiting;
@@ -43,13 +45,13 @@ pub enum BulkVerdict {
     Accepted(Cell),
     /// Another one was held already.
     Duplicate(Cell),
-    /// The row is not known here: send the answer alone.
+    /// The row is not known here, or a host has said something of the player: send the answer alone.
     Unknown,
 }
 
 impl EventCore {
     pub(super) fn answer_all(&mut self, now: Mono, ticket: u64, bulk: &Bulk) {
-        let elapsed_ms = match self.check_time(now, bulk.instance) {
+        let elapsed_ms = match self.check_time(now, bulk.instance, 0) {
             Ok((question, elapsed_ms)) if question == bulk.question => elapsed_ms,
             Ok(_) => return self.refuse(ticket, super::intake::question_unknown()),
             Err(refusal) => return self.refuse(ticket, refusal),
@@ -79,7 +81,9 @@ impl EventCore {
 
     fn take_one(&mut self, bulk: &Bulk, answer: &BulkAnswer, elapsed_ms: u32) -> BulkVerdict {
         let known = self.carried.state.players.get(answer.row);
-        if known.is_none_or(|known| known.id != answer.player) || answer.value > Cell::VALUE_MAX {
+        let is_known = known.is_some_and(|known| known.id == answer.player);
+        let is_marked = self.carried.state.named.people.is_marked(answer.player);
+        if !is_known || is_marked || answer.value > Cell::VALUE_MAX {
             return BulkVerdict::Unknown;
         }
         let cell = Cell::new(elapsed_ms, self.identity.origin, answer.value);

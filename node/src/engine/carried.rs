@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
 use crdt_state::event::{Rule, Ruling, Taken};
+use crdt_state::named::Change;
 use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
@@ -35,6 +36,8 @@ pub struct Carried {
     followed: Option<Vec<(u32, PlayerId)>>,
     /// Whether anything was taken in since this was last asked.
     changed: bool,
+    /// Whether anything was said of a player since this was last asked.
+    marked: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
 }
@@ -128,6 +131,11 @@ impl Carried {
         std::mem::take(&mut self.changed)
     }
 
+    /// Whether anything was said of a player since the last call.
+    pub fn take_marked(&mut self) -> bool {
+        std::mem::take(&mut self.marked)
+    }
+
     /// The rows whose held answers others may have replaced since the last call, with the instance.
     pub fn take_contested(&mut self) -> Vec<(u32, Row)> {
         std::mem::take(&mut self.contested)
@@ -180,7 +188,12 @@ impl Carried {
             | Delta::Advance(_)
             | Delta::Extend(_)
             | Delta::Create(_)
-            | Delta::CreatePart(_) => {
+            | Delta::CreatePart(_)
+            | Delta::Named(Change::Award(_)) => {
+                self.scored_revision += 1;
+            }
+            Delta::Named(Change::Player(_)) => {
+                self.marked = true;
                 self.scored_revision += 1;
             }
             _ => {}
@@ -306,6 +319,7 @@ impl Replicated for Carried {
         self.content.merge(heads);
         self.scored_revision += 1;
         self.joined = Joined::Anybody;
+        self.marked = true;
         if age < AGE_UNKNOWN {
             for (instance, open) in ages {
                 self.set_zero(now, age + Duration::from_millis(open), instance);

@@ -1,15 +1,16 @@
 //! What a host can do, and from which stage.
 //!
-//! A command carries the stage that the host's page showed. If the show still stands there, the command is a
-//! proposal like the director's; if somebody has already made the same step, the host is told so; if the
-//! show has moved elsewhere, nothing happens. Two hosts pressing one button therefore make one step.
+//! A command that makes a step carries the stage that the host's page showed. If the show still stands there,
+//! the command is a proposal like the director's; if somebody has already made the same step, the host is
+//! told so; if the show has moved elsewhere, nothing happens. Two hosts pressing one button therefore make
+//! one step. Rulings and facts are beside, in `rulings` and `facts`.
 
 use super::core::EventCore;
 use super::intake::Waiting;
 use super::views::{stage_of, stage_view};
 use crate::service::view::{Command, CommandRequest, Refusal};
 use crdt_state::delta::{Delta, Extend};
-use crdt_state::named::{Change, FlagChange, LOBBY_LOCK};
+use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Lane, LaneId, Mono, Phase, Stage};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ const AHEAD_MAX: usize = 64;
 impl EventCore {
     pub(super) fn command(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
         let expected = stage_of(request.expected);
-        if expected > self.stage() && self.director.ahead.len() < AHEAD_MAX {
+        let waits = expected > self.stage() && !request.command.is_fact();
+        if waits && self.director.ahead.len() < AHEAD_MAX {
             let until = now + AHEAD_PATIENCE;
             self.director.ahead.push((until, ticket, request.clone()));
             return;
@@ -46,16 +48,14 @@ impl EventCore {
     }
 
     fn carry_out(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
-        let expected = stage_of(request.expected);
         if matches!(request.command, Command::Open | Command::Extend) && self.is_behind(now) {
             let refusal = Refusal::new("overloaded", "this node has just come back");
             return self
                 .refuse(ticket, refusal.hint("press again in a moment, or on another node"));
         }
         match request.command {
-            Command::Lock => self.lock(now, ticket, true),
-            Command::Unlock => self.lock(now, ticket, false),
-            Command::Extend => self.extend(now, ticket, expected, request.ms.unwrap_or(0)),
+            command if command.is_fact() => self.state_fact(now, ticket, request),
+            Command::Extend => self.extend(now, ticket, request),
             Command::Skip | Command::Back => self.leave(now, ticket, request),
             Command::Pause | Command::Resume => self.pause(now, ticket, request),
             Command::Void
@@ -64,11 +64,12 @@ impl EventCore {
             | Command::Accept
             | Command::Resolve
             | Command::Moderate => self.rule(now, ticket, request),
-            command => self.drive(now, ticket, command, expected),
+            _ => self.drive(now, ticket, request),
         }
     }
 
-    fn drive(&mut self, now: Mono, ticket: u64, command: Command, expected: Stage) {
+    fn drive(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let (command, expected) = (request.command, stage_of(request.expected));
         let Some(to) = self.target(command, expected) else {
             return self.not_possible(ticket, command, expected);
         };
@@ -77,10 +78,12 @@ impl EventCore {
             self.told_already(now, ticket, to);
         } else if stage != expected {
             self.stage_moved(ticket, expected);
-        } else if to.phase == Phase::Tallies {
-            self.want_tallies(now, ticket, to.instance);
         } else {
-            self.step(now, ticket, to);
+            self.director.by = Some(request.by.clone());
+            match to.phase {
+                Phase::Tallies => self.want_tallies(now, ticket, to.instance),
+                _ => self.step(now, ticket, to),
+            }
         }
     }
 
@@ -181,18 +184,8 @@ impl EventCore {
         self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
     }
 
-    fn lock(&mut self, now: Mono, ticket: u64, on: bool) {
-        let name = LOBBY_LOCK.to_owned();
-        let flag = self.carried.state.named.flags.get(&name).cloned().unwrap_or_default();
-        let Some(op) = flag.set(self.identity.origin, on) else {
-            return self.told_already(now, ticket, self.stage());
-        };
-        let change = Change::Flag(FlagChange { name, op });
-        let seq = self.write_control(now, vec![Delta::Named(change)]);
-        self.commanded(now, ticket, seq);
-    }
-
-    fn extend(&mut self, now: Mono, ticket: u64, expected: Stage, ms: u32) {
+    fn extend(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
+        let (expected, ms) = (stage_of(request.expected), request.ms.unwrap_or(0));
         let stage = self.stage();
         if stage != expected {
             return self.stage_moved(ticket, expected);
@@ -203,7 +196,7 @@ impl EventCore {
         let instance = stage.instance;
         let open_ms = self.carried.state.open_ms(instance).saturating_add(ms).min(OPEN_MS_MAX);
         let extend = Delta::Extend(Extend { instance, open_ms });
-        let seq = self.write_control(now, vec![extend]);
-        self.commanded(now, ticket, seq);
+        let of = format!("round {instance} to {open_ms} ms");
+        self.write_noted(now, ticket, request, (of, stage), vec![extend]);
     }
 }

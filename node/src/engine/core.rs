@@ -17,12 +17,13 @@ use super::inputs::Paces;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
 use super::ranked::Ranked;
+use super::reactions::Reactions;
 use super::vouch::Standing;
-use crate::service::view::Refusal;
+use crate::service::view::{HOST, InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
 use crdt_state::engagement::Script;
-use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, Stage};
+use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Stage};
 use gossip::replication::{self, Config, EnrolmentState, Replica};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +62,10 @@ pub struct EventCore {
     /// The number of the own enrolment entry, once written.
     pub(super) enrolled_at: Option<u64>,
     revision: u64,
+    /// What was counted of players' reactions here.
+    pub(super) reactions: Reactions,
+    /// What players were told of what hosts said of them.
+    pub(super) told_marks: BTreeMap<PlayerId, InboxMessage>,
     /// How fast players tap.
     pub(super) paces: Paces,
     /// The leaderboard, as it was when it was last asked for.
@@ -139,6 +144,8 @@ impl EventCore {
             revived_at: None,
             enrolled_at: None,
             revision: 0,
+            reactions: Reactions::default(),
+            told_marks: BTreeMap::new(),
             paces: Paces::default(),
             ranked: RefCell::default(),
             orphans: Cell::default(),
@@ -156,6 +163,7 @@ impl EventCore {
                 self.answer(now, ticket, &claim, instance, &given);
             }
             Input::AnswerAll { ticket, bulk } => self.answer_all(now, ticket, &bulk),
+            Input::React { ticket, claim, kind } => self.react(now, ticket, &claim, &kind),
             Input::Command { ticket, request } => self.command(now, ticket, &request),
             Input::Forget { ticket, node } => self.forget(now, ticket, node),
             Input::Project { player } => self.project(player),
@@ -173,6 +181,8 @@ impl EventCore {
         self.vouch_when_due(now);
         self.say_that_we_are_back(now);
         self.direct(now);
+        self.write_reactions_when_due(now);
+        self.tell_marked();
         self.commit_bulk(now);
         self.replicate(now, replication::Input::Timeout);
         self.settle_fenced();
@@ -190,7 +200,8 @@ impl EventCore {
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        [self.replica.poll_timeout(), self.director_due()].into_iter().flatten().min()
+        let all = [self.replica.poll_timeout(), self.director_due(), self.reactions.due()];
+        all.into_iter().flatten().min()
     }
 
     /// Which event it is.
@@ -328,6 +339,7 @@ impl EventCore {
     }
 
     fn create(&mut self, now: Mono, ticket: u64, script: Script) {
+        let note = self.note(now, HOST, "create", script.title.clone(), self.stage());
         let create = Create { lamport: self.carried.state.next_lamport(), script };
         let mut entries = create.into_entries();
         let last = entries.pop().expect("a creation has at least one entry");
@@ -335,7 +347,7 @@ impl EventCore {
             self.write_control(now, vec![part]);
         }
         // Its word counts from the beginning: nobody can have fenced anything before.
-        let seq = self.write_enrolment(now, vec![last, Delta::Vouch]);
+        let seq = self.write_enrolment(now, vec![last, Delta::Vouch, note]);
         self.held.created(ticket);
         self.await_receipt(now, ticket, Lane::Control, seq);
     }

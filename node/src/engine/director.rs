@@ -26,6 +26,8 @@ pub struct Director {
     since: Mono,
     /// A host's wish for tallies that waits for seals.
     pub(super) wanted_tallies: Option<(u64, u32)>,
+    /// The host who makes the step that is under way; nobody if it is the director itself.
+    pub(super) by: Option<String>,
     /// Commands given at a stage that another node has already shown and this one has not reached.
     pub(super) ahead: Vec<(Mono, u64, CommandRequest)>,
     /// When the set of connected peers last changed.
@@ -41,6 +43,7 @@ impl Director {
             seen: stage,
             since: Mono::ZERO,
             wanted_tallies: None,
+            by: None,
             ahead: Vec::new(),
             peers_since: Mono::ZERO,
             peers: BTreeSet::new(),
@@ -76,6 +79,7 @@ impl EventCore {
         if stage >= Stage::new(stage.instance, Phase::Tallies) && self.newest_closed() > 0 {
             self.watch_lateness(self.newest_closed());
         }
+        self.director.by = None;
         self.forget_receipts_before(stage.instance.saturating_sub(1));
     }
 
@@ -95,7 +99,9 @@ impl EventCore {
         let Some(zero) = self.carried.zero(instance) else {
             return self.close_due_without_zero(instance);
         };
-        let length = i64::from(self.carried.state.open_ms(instance)) + millis(self.rules.grace);
+        let length = i64::from(self.carried.state.open_ms(instance))
+            + millis(self.rules.grace)
+            + i64::from(self.extra_left_ms(instance));
         // A millisecond more, so that the last answer that is in time was taken before.
         let held = self.carried.held_ms(instance);
         let due = Duration::from_millis((zero + held + length + 1).max(0) as u64);
@@ -131,11 +137,12 @@ impl EventCore {
         }
     }
 
-    /// Writes a step of the show.
+    /// Writes a step of the show, with its note.
     pub(super) fn advance(&mut self, now: Mono, to: Stage) -> u64 {
         crdt_state::always!(StepForward, to > self.stage());
-        let advance = self.advance_to(to, self.question_for(to));
-        self.write_control(now, vec![advance])
+        let mut deltas = vec![self.advance_to(to, self.question_for(to))];
+        deltas.extend(self.with_step(now, to));
+        self.write_control(now, deltas)
     }
 
     /// A step of the show to a run of `question`.

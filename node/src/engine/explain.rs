@@ -62,11 +62,11 @@ impl EventCore {
     /// The player whose id or shown name this is.
     #[must_use]
     pub fn find_player(&self, words: &str) -> Option<PlayerId> {
-        let players = &self.state().players;
+        let (state, players) = (self.state(), &self.state().players);
         if let Ok(id) = words.parse::<PlayerId>() {
             return players.row_of(id).map(|_| id);
         }
-        players.ids().find(|id| players.shown_name(*id).as_deref() == Some(words))
+        players.ids().find(|id| state.shown_name(*id).as_deref() == Some(words))
     }
 
     /// Why `player` has what run `instance` gave.
@@ -92,7 +92,7 @@ impl EventCore {
         Ok(ExplainView {
             event: self.event(),
             player,
-            name: self.state().players.shown_name(player).unwrap_or_default(),
+            name: self.state().shown_name(player).unwrap_or_default(),
             round: instance,
             stage: stage_view(self.stage()),
             number: u32::from(number) + 1,

@@ -8,7 +8,7 @@ use super::core::EventCore;
 use super::views::correct_of;
 use super::views::stage_view;
 use bytes::Bytes;
-use crdt_state::engagement::{Facts, fold, rank};
+use crdt_state::engagement::{Facts, fold, ranked};
 use crdt_state::event::Ruling;
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
@@ -51,6 +51,8 @@ enum Line<'a> {
         points: u64,
         rank: u32,
         correct_ms: u64,
+        #[serde(skip_serializing_if = "is_zero")]
+        awarded: i64,
     },
     Answer {
         instance: u32,
@@ -146,16 +148,18 @@ impl EventCore {
                 }
             },
         );
-        let mut all = rank(&all);
+        let awarded = state.named.awarded();
+        let mut all = ranked(state, all);
         all.sort_by_key(|standing| standing.player);
         for standing in all {
             let line = Line::Player {
                 player: standing.player,
-                name: state.players.shown_name(standing.player).unwrap_or_default(),
+                name: state.shown_name(standing.player).unwrap_or_default(),
                 rows: state.players.rows_of(standing.player).collect(),
                 points: standing.points,
                 rank: standing.rank,
                 correct_ms: standing.correct_ms,
+                awarded: awarded.get(&standing.player).copied().unwrap_or(0),
             };
             put(out, &line);
         }

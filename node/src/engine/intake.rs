@@ -53,6 +53,8 @@ pub struct Batch {
     pub(super) votes: BTreeMap<u32, Votes>,
     /// The own running totals of counters.
     pub(super) counts: BTreeMap<String, u64>,
+    /// Other changes, as they came.
+    changes: Vec<Delta>,
     rows: usize,
     tickets: Vec<u64>,
 }
@@ -78,6 +80,12 @@ impl Batch {
         self.rows += 1;
     }
 
+    /// One more change that is to be committed.
+    pub(super) fn push_change(&mut self, change: Delta) {
+        self.changes.push(change);
+        self.rows += 1;
+    }
+
     fn take_deltas(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if !self.joins.is_empty() {
@@ -96,6 +104,7 @@ impl Batch {
             let change = Change::Total(NumberChange { name, value: total });
             deltas.push(Delta::Named(change));
         }
+        deltas.append(&mut self.changes);
         self.rows = 0;
         deltas
     }
@@ -213,6 +222,9 @@ struct Answer {
 
 impl EventCore {
     pub(super) fn join(&mut self, now: Mono, ticket: u64, player: PlayerId, name: &str) {
+        if self.refuses_kicked(ticket, player) {
+            return;
+        }
         if let Some(row) = self.carried.state.players.row_of(player) {
             let name = self.name_of(row);
             return self.joined(now, ticket, Join { row, player, name });
@@ -243,7 +255,10 @@ impl EventCore {
         if state.named.is_on(LOBBY_LOCK) {
             return Err(Refusal::new("locked", "the host has locked the lobby"));
         }
-        if state.players.is_taken(&name, player) {
+        if state.head_count() >= self.players_max() {
+            return Err(Refusal::new("full", "as many players are in as the host lets in"));
+        }
+        if state.is_name_taken(&name, player) {
             return Err(Refusal::new("name_taken", format!("the name {name:?} is taken"))
                 .hint("choose another name"));
         }
@@ -256,6 +271,9 @@ impl EventCore {
 
     /// Takes in a player who proves a join that this node may not have heard of.
     pub(super) fn resume_player(&mut self, now: Mono, ticket: u64, claim: Claim) {
+        if self.refuses_kicked(ticket, claim.player) {
+            return;
+        }
         self.admit(now, &claim);
         let Claim { player, row, name } = claim;
         self.joined(now, ticket, Join { row, player, name });
@@ -294,6 +312,10 @@ impl EventCore {
         instance: u32,
         given: &Given,
     ) {
+        if let Err(refusal) = self.check_in(claim.player) {
+            self.turn_away(now, instance, claim.player, &refusal);
+            return self.refuse(ticket, refusal);
+        }
         self.admit(now, claim);
         let rows = self.carried.state.players.rows_of(claim.player);
         if let Some((question, cell)) = self.carried.state.held(instance, rows) {
@@ -311,7 +333,7 @@ impl EventCore {
             };
             return self.answered(now, ticket, claim.player, instance, cell, "duplicate");
         }
-        match self.check_answer(now, instance, given) {
+        match self.check_answer(now, claim.player, instance, given) {
             Err(refusal) => {
                 self.turn_away(now, instance, claim.player, &refusal);
                 self.refuse(ticket, refusal);
@@ -332,10 +354,12 @@ impl EventCore {
     fn check_answer(
         &self,
         now: Mono,
+        player: PlayerId,
         instance: u32,
         given: &Given,
     ) -> Result<(u16, u32, Taken), Refusal> {
-        let (number, elapsed_ms) = self.check_time(now, instance)?;
+        let extra_ms = self.carried.state.named.people.extra_ms(player);
+        let (number, elapsed_ms) = self.check_time(now, instance, extra_ms)?;
         let (_, question) =
             self.carried.state.question_of(instance).ok_or_else(question_unknown)?;
         let taken = question.task.take(given).map_err(|invalid| {
@@ -346,8 +370,14 @@ impl EventCore {
         Ok((number, elapsed_ms, taken))
     }
 
-    /// The question to which answers can be taken now, and the elapsed milliseconds.
-    pub(super) fn check_time(&self, now: Mono, instance: u32) -> Result<(u16, u32), Refusal> {
+    /// The question to which answers can be taken now from somebody with so much extra time, and the
+    /// elapsed milliseconds.
+    pub(super) fn check_time(
+        &self,
+        now: Mono,
+        instance: u32,
+        extra_ms: u32,
+    ) -> Result<(u16, u32), Refusal> {
         let state = &self.carried.state;
         let stage = state.stage();
         if !state.is_open(instance) {
@@ -363,7 +393,9 @@ impl EventCore {
             Refusal::new("overloaded", "this node has just come back and does not know the time")
                 .hint("send the answer again in a moment")
         })?;
-        let limit = u64::from(state.open_ms(instance)) + self.rules.grace.as_millis() as u64;
+        let limit = u64::from(state.open_ms(instance))
+            + u64::from(extra_ms)
+            + self.rules.grace.as_millis() as u64;
         if elapsed > limit && !crdt_state::planted!(LateAccepted) {
             crdt_state::sometimes!(AnswerLate);
             return Err(Refusal::new(
@@ -644,6 +676,7 @@ fn reply_to(waiting: Waiting, firm: bool) -> Reply {
                 outcome: outcome.to_owned(),
                 stage: super::views::stage_view(stage),
                 level: level(firm),
+                token: None,
             })
         }
     }

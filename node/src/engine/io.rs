@@ -21,6 +21,9 @@ pub struct Identity {
     pub name: String,
     /// This incarnation.
     pub origin: Origin,
+    /// What the node's calendar said when its monotonic clock began, in milliseconds since 1970; only
+    /// for display.
+    pub born_ms: u64,
 }
 
 /// How an event is run. The same on every node of a cluster.
@@ -92,12 +95,21 @@ pub enum Input {
         /// What they answered.
         bulk: Bulk,
     },
+    /// Somebody reacts.
+    React {
+        /// For the reply.
+        ticket: u64,
+        /// What the token proves.
+        claim: Claim,
+        /// How.
+        kind: String,
+    },
     /// A host acts.
     Command {
         /// For the reply.
         ticket: u64,
         /// What to do.
-        request: CommandRequest,
+        request: Box<CommandRequest>,
     },
     /// An operator gives up a node that is gone for good.
     Forget {
@@ -148,6 +160,8 @@ pub enum Reply {
         /// Whether enough nodes know.
         firm: bool,
     },
+    /// The reaction is counted.
+    Reacted,
     /// The command was carried out.
     Commanded(CommandReply),
     /// The node is given up.

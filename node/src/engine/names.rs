@@ -6,10 +6,8 @@
 use super::core::EventCore;
 use crate::service::view::Refusal;
 use crdt_state::name;
+use crdt_state::named::NAME_FILTER;
 use rustrict::{Censor, Type};
-
-/// The setting that says whether names are filtered.
-const NAME_FILTER: &str = "name_filter";
 
 impl EventCore {
     /// The name as it will be shown.

@@ -69,6 +69,7 @@ impl EventCore {
             node: NodeId(0),
             name: "replay".to_owned(),
             origin: Origin(0),
+            born_ms: 0,
         };
         let (rules, config) = (Rules::default(), Config::default());
         Ok((EventCore::resume(nobody, rules, config, carried, Vec::new()), kept.pin))

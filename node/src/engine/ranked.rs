@@ -90,7 +90,7 @@ impl EventCore {
     pub(super) fn line(&self, standing: &Standing) -> BoardLine {
         BoardLine {
             rank: standing.rank,
-            name: self.state().players.shown_name(standing.player).unwrap_or_default(),
+            name: self.state().shown_name(standing.player).unwrap_or_default(),
             points: standing.points,
         }
     }

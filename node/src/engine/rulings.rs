@@ -64,8 +64,11 @@ impl EventCore {
         let mut deltas = vec![self.ruling(instance, rule)];
         deltas.extend(self.voided_attempts(instance, question, request.command));
         deltas.push(self.advance_to(to, question));
-        let seq = self.write_control(now, deltas);
-        self.commanded(now, ticket, seq);
+        let of = match (request.command, question) {
+            (Command::Back, Some(number)) => format!("question {} again", number + 1),
+            _ => format!("round {instance}"),
+        };
+        self.write_noted(now, ticket, request, (of, to), deltas);
     }
 
     /// What going back makes void beside the current run: every earlier run of a question from the one that
@@ -97,19 +100,19 @@ impl EventCore {
             return self.told_already(now, ticket, stage);
         }
         let epochs = self.carried.state.rulings.of(instance).map_or(0, Ruling::pauses);
-        let seq = self.write_control(now, vec![self.ruling(instance, Rule::Pause(epochs + 1))]);
-        self.commanded(now, ticket, seq);
+        let ruling = self.ruling(instance, Rule::Pause(epochs + 1));
+        self.write_noted(now, ticket, request, (format!("round {instance}"), stage), vec![ruling]);
     }
 
     /// Rules what a run that is closed gives, or what becomes of a post.
     pub(super) fn rule(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
         let instance = request.instance.unwrap_or(self.stage().instance);
-        match self.check_rule(instance, request) {
+        match self.check_trail().and_then(|()| self.check_rule(instance, request)) {
             Err(refusal) => self.refuse(ticket, refusal),
             Ok(None) => self.told_already(now, ticket, self.stage()),
             Ok(Some(rule)) => {
-                let seq = self.write_control(now, vec![self.ruling(instance, rule)]);
-                self.commanded(now, ticket, seq);
+                let told = (self.in_words(instance, &rule), self.stage());
+                self.write_noted(now, ticket, request, told, vec![self.ruling(instance, rule)]);
             }
         }
     }
@@ -136,6 +139,21 @@ impl EventCore {
             _ => rescore(&facts, request).map_err(refuse)?,
         };
         Ok(rule)
+    }
+
+    /// What a ruling is on, and what it says, for the audit trail.
+    fn in_words(&self, instance: u32, rule: &Rule) -> String {
+        let question = self.carried.state.question_of(instance).map(|(_, question)| question);
+        match (rule, question) {
+            (Rule::Key(key), Some(question)) => {
+                format!("round {instance}: {}", question.in_words(key))
+            }
+            (Rule::Accept(text), _) => format!("round {instance}: {text}"),
+            (Rule::Post(post, fate), _) => {
+                format!("round {instance}: post {post:016x} {fate:?}").to_lowercase()
+            }
+            _ => format!("round {instance}"),
+        }
     }
 
     fn ruling(&self, instance: u32, rule: Rule) -> Delta {

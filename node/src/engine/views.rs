@@ -25,6 +25,7 @@ impl EventCore {
     /// What players see, out of what the screen sees: no running count while answers are taken.
     #[must_use]
     pub fn player_view(&self, mut screen: LiveView) -> LiveView {
+        screen.crowd = None;
         if self.stage().phase == Phase::Open {
             screen.answered = screen.answered.filter(|_| crdt_state::planted!(RunningCount));
         }
@@ -50,9 +51,9 @@ impl EventCore {
         LiveView {
             event: self.identity.event,
             pin: pin.to_owned(),
-            title: state.script().map(|script| script.title.clone()).unwrap_or_default(),
+            title: self.title().unwrap_or_default(),
             revision: self.revision(),
-            players: state.players.count() as u64,
+            players: state.head_count(),
             locked: state.named.is_on(LOBBY_LOCK),
             stage: stage_view(stage),
             question: instance.and_then(|i| self.question_view(i)),
@@ -67,6 +68,8 @@ impl EventCore {
             paused: instance.is_some_and(|i| self.is_paused(i)),
             voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
             result: self.result_instance().map(|i| self.result_view(now, i)),
+            controls: self.controls(),
+            crowd: Some(self.crowd()),
         }
     }
 
@@ -84,6 +87,7 @@ impl EventCore {
             questions: self.host_questions(),
             posts_waiting: self.posts_waiting(),
             enrolled: self.carriers(),
+            desk: self.desk(),
         }
     }
 
@@ -93,9 +97,9 @@ impl EventCore {
         EventSummary {
             event: self.identity.event,
             pin: pin.to_owned(),
-            title: self.state().script().map(|s| s.title.clone()).unwrap_or_default(),
+            title: self.title().unwrap_or_default(),
             stage: stage_view(self.stage()),
-            players: self.state().players.count() as u64,
+            players: self.state().head_count(),
             warnings: self.warnings(),
         }
     }
@@ -173,7 +177,11 @@ impl EventCore {
 
     fn board(&self) -> Vec<BoardLine> {
         let best = self.scoreboard().top(self.state(), BOARD_LINES);
-        best.iter().map(|standing| self.line(standing)).collect()
+        let line = |standing| {
+            let line = self.line(standing);
+            BoardLine { name: if self.shows_names() { line.name } else { String::new() }, ..line }
+        };
+        best.iter().map(line).collect()
     }
 
     /// What a host has yet to let through.
@@ -253,6 +261,11 @@ impl EventCore {
         if state.players.row_of(player).is_none() {
             return;
         }
+        if state.named.people.is_marked(player) {
+            let message = self.marked(player);
+            self.outputs.push_back(Output::Inbox { player, message });
+        }
+        let state = self.state();
         let newest = state.instances().map(|(instance, _)| instance).last();
         let Some(instance) = newest else { return };
         let held = state.held(instance, state.players.rows_of(player));

@@ -47,6 +47,7 @@ impl Show {
     fn command(&mut self, command: Command) {
         let expected = crate::engine::stage_view(self.core.state().stage());
         let request = CommandRequest::new(command, expected);
+        let request = Box::new(request);
         let reply = self.ask(|ticket| Input::Command { ticket, request });
         assert!(matches!(reply, Reply::Commanded(_)), "{command:?}: {reply:?}");
     }
@@ -74,6 +75,7 @@ fn played() -> EventCore {
         node: NodeId(1),
         name: "n1".into(),
         origin: Origin(1 << 60),
+        born_ms: 0,
     };
     let core = EventCore::new(identity, Rules::default(), Config::default());
     let mut show = Show { core, now: Duration::from_secs(10), tickets: 0 };

@@ -40,6 +40,10 @@ impl Hub {
         let bearer = match token.get(..4) {
             Some("slo_") => self.tokens.check_ops(token).map(|()| operator()),
             Some("slh_") => self.tokens.check_host(token).map(host_of),
+            Some("slc_") => match self.tokens.check_co_host(token) {
+                Ok((event, invitation)) => return self.co_host(event, invitation).await,
+                Err(error) => Err(error),
+            },
             Some("slp_") => self.tokens.check_player(token).map(|claim| player(&claim)),
             _ if keys::looks_like(token) => Ok(self.vouched(token).await?),
             _ => Err(TokenError::Malformed),
@@ -49,6 +53,25 @@ impl Hub {
             return Err(Unproven::Vouched(IdentityError::Revoked));
         }
         Ok(bearer)
+    }
+
+    /// The co-host who was invited so and has not been dismissed since.
+    async fn co_host(&self, event: EventId, invitation: String) -> Result<Bearer, Unproven> {
+        let dismissed = || Unproven::Vouched(IdentityError::Revoked);
+        let owner = self.owner(event).map_err(|_| dismissed())?;
+        let of = invitation.clone();
+        let name = owner.read(move |core, _, _| core.co_host(&of)).await.flatten();
+        let name = Some(name.ok_or_else(dismissed)?);
+        Ok(Bearer { name, co_host: Some(invitation), ..host_of(event) })
+    }
+
+    /// Whether a co-host on an older connection has not been dismissed since.
+    pub(super) async fn check_invited(&self, by: &Bearer, event: EventId) -> Result<(), Refusal> {
+        match &by.co_host {
+            Some(invitation) => self.co_host(event, invitation.clone()).await?,
+            None => return Ok(()),
+        };
+        Ok(())
     }
 
     async fn vouched(&self, token: &str) -> Result<Bearer, Unproven> {
@@ -152,19 +175,26 @@ fn view(suspect: Suspect) -> RevocationView {
 }
 
 fn operator() -> Bearer {
-    Bearer { role: Role::Ops, player: None, name: None, events: Events::All, token: None }
+    Bearer {
+        role: Role::Ops,
+        player: None,
+        name: None,
+        events: Events::All,
+        token: None,
+        co_host: None,
+    }
 }
 
 fn host_of(event: EventId) -> Bearer {
     let events = Events::These(vec![event]);
-    Bearer { role: Role::Host, player: None, name: None, events, token: None }
+    Bearer { role: Role::Host, player: None, name: None, events, token: None, co_host: None }
 }
 
 /// Whom a player's own token of this cluster makes.
 pub(super) fn player(claim: &PlayerClaim) -> Bearer {
     let events = Events::These(vec![claim.event]);
     let (player, name) = (Some(claim.player), Some(claim.name.clone()));
-    Bearer { role: Role::Player, player, name, events, token: None }
+    Bearer { role: Role::Player, player, name, events, token: None, co_host: None }
 }
 
 /// The no to somebody who has not proven who it is.

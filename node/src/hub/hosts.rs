@@ -7,8 +7,9 @@ use crate::identity::{Bearer, IdentityError};
 use crate::service::Hosts;
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
-    Imported, LiveView, MemberView, PinView, Refusal, RevocationView, RevokeRequest, StatusView,
+    AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
+    HostView, Imported, LiveView, LogLine, MarkedView, MemberView, PinView, Refusal,
+    RevocationView, RevokeRequest, StateView, StatusView,
 };
 use crate::show;
 use async_trait::async_trait;
@@ -50,7 +51,7 @@ impl Hosts for Hub {
     async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
         let event = self.find(pin)?;
         let owner = self.owner(event)?;
-        let title = owner.read(|core, _, _| core.state().script().map(|s| s.title.clone())).await;
+        let title = owner.read(|core, _, _| core.title()).await;
         let arriving = || {
             Refusal::new(
                 "pin_unknown",
@@ -88,8 +89,13 @@ impl Hosts for Hub {
         request: CommandRequest,
     ) -> Result<CommandReply, Refusal> {
         let owner = self.owner(event)?;
+        let invited = (request.command == Command::Invite).then(|| request.name.clone()).flatten();
+        let request = Box::new(request);
         match owner.ask(move |ticket| Input::Command { ticket, request }).await {
-            Some(Reply::Commanded(reply)) => Ok(reply),
+            Some(Reply::Commanded(reply)) => Ok(match invited {
+                Some(name) => self.with_token(event, &owner, reply, name).await,
+                None => reply,
+            }),
             Some(Reply::Refused(refusal)) => Err(refusal),
             Some(other) => unreachable!("a command is not answered with {other:?}"),
             None => Err(stopping()),
@@ -211,12 +217,48 @@ impl Hosts for Hub {
         self.taken_back()
     }
 
+    async fn state(&self, event: EventId) -> Result<StateView, Refusal> {
+        let state = self.owner(event)?.read(|core, _, _| core.state_view()).await;
+        state.ok_or_else(stopping)
+    }
+
+    async fn log(&self, event: EventId) -> Result<Vec<LogLine>, Refusal> {
+        self.owner(event)?.read(|core, _, _| core.log()).await.ok_or_else(stopping)
+    }
+
+    async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal> {
+        let found = self.owner(event)?.read(move |core, _, _| core.players_like(&words)).await;
+        found.ok_or_else(stopping)
+    }
+
+    async fn react(&self, event: EventId, token: &str, kind: &str) -> Result<(), Refusal> {
+        let claim = self.claim(token)?;
+        if claim.event != event {
+            let message = format!("this token is of event {}, not of {event}", claim.event);
+            return Err(Refusal::new("token_unknown", message));
+        }
+        self.count_reaction(claim, kind.to_owned()).await
+    }
+
     fn ready(&self) -> bool {
         self.listings.is_ready() && self.network.standing() == Standing::Ready
     }
 }
 
 impl Hub {
+    /// Adds the token of the co-host who has just been made, or had been before.
+    async fn with_token(
+        &self,
+        event: EventId,
+        owner: &Owner,
+        reply: CommandReply,
+        name: String,
+    ) -> CommandReply {
+        let member = owner.read(move |core, _, _| core.co_host_of(name.trim())).await.flatten();
+        let token = member.map(|member| self.tokens.co_host(event, &member));
+        CommandReply { token, ..reply }
+    }
+
     async fn create(&self, script: Script) -> Result<Imported, Refusal> {
         check_size(&script)?;
         let entry = script.entry;

@@ -10,6 +10,7 @@ mod hosts;
 mod ops;
 pub(crate) mod payload;
 mod players;
+mod reactions;
 mod switchboard;
 
 pub use catalogue::{ListingTask, Listings};

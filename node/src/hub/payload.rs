@@ -79,6 +79,15 @@ impl Answer {
     }
 }
 
+/// What is published to `react/<slot>`.
+#[derive(Debug, Deserialize, PartialEq, Eq, JsonSchema)]
+pub(crate) struct React {
+    /// Proves the join.
+    pub token: String,
+    /// How.
+    pub kind: String,
+}
+
 /// Reads a payload.
 pub(super) fn read<'a, T: Deserialize<'a>>(
     payload: &'a [u8],

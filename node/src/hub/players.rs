@@ -48,6 +48,9 @@ impl Players for Hub {
     }
 
     async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
+        if let Some(("react", slot)) = topic.split_once('/') {
+            return self.react_by_topic(slot, &payload).await;
+        }
         let (player, said) = match topic.split_once('/') {
             Some(("connect", slot)) => self.connect(by, slot, &payload).await,
             Some(("answer", slot)) => self.answer(slot, &payload).await,
@@ -143,7 +146,8 @@ impl Hub {
                 .hint("connect with a host's token for this event as the password"));
         }
         let expected = r#"{"command":"next","expected":{"instance":0,"phase":"lobby"}}"#;
-        let request: CommandRequest = read(payload, expected)?;
+        self.check_invited(by, event).await?;
+        let request = CommandRequest { by: by.called(), ..read(payload, expected)? };
         crate::service::Hosts::command(self, event, request).await.map(Said::Commanded)
     }
 
@@ -250,7 +254,7 @@ impl Hub {
             let board = core.scoreboard();
             let standing = board.of(core.state(), player);
             let ranked = standing.as_ref().filter(|_| core.state().instances().next().is_some());
-            let shown = core.state().players.shown_name(player).unwrap_or(name);
+            let shown = core.state().shown_name(player).unwrap_or(name);
             let points = standing.as_ref().map_or(0, |standing| standing.points);
             let rank = ranked.map(|standing| standing.rank);
             (publisher.pin().to_owned(), shown, points, rank, board.len() as u64)
@@ -303,7 +307,7 @@ impl Hub {
         }
     }
 
-    fn claim(&self, token: &str) -> Result<PlayerClaim, Refusal> {
+    pub(super) fn claim(&self, token: &str) -> Result<PlayerClaim, Refusal> {
         let claim = self.tokens.check_player(token).map_err(|error| {
             Refusal::new("token_unknown", error.to_string()).hint("join again with the PIN")
         })?;
@@ -354,17 +358,20 @@ impl Hub {
         if let Some((event, row, name)) = known.await.flatten() {
             let claim = Claim { player, row, name };
             let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
-            self.joined(event, owner, player, asked).await?;
+            if let Err(refusal) = self.joined(event, owner, player, asked).await {
+                // Who is out of one show may be in another.
+                self.inboxes.deliver(player, &refused("connect", &refusal));
+            }
         }
         Ok(())
     }
 }
 
-fn engine_claim(claim: PlayerClaim) -> Claim {
+pub(super) fn engine_claim(claim: PlayerClaim) -> Claim {
     Claim { player: claim.player, row: claim.row, name: claim.name }
 }
 
-fn check_slot(topic: &str, slot: &str, player: PlayerId) -> Result<(), Refusal> {
+pub(super) fn check_slot(topic: &str, slot: &str, player: PlayerId) -> Result<(), Refusal> {
     let expected = format!("{:02x}", player.slot());
     if slot == expected {
         return Ok(());
@@ -375,7 +382,7 @@ fn check_slot(topic: &str, slot: &str, player: PlayerId) -> Result<(), Refusal> 
 
 fn topic_unknown(topic: &str) -> Refusal {
     Refusal::new("topic_unknown", format!("there is no topic {topic:?}")).hint(
-        "publish to connect/<slot> or answer/<slot>, subscribe to live/<pin> or inbox/<player>",
+        "publish to connect/<slot>, answer/<slot> or react/<slot>, subscribe to live/<pin> or inbox/<player>",
     )
 }
 
@@ -416,11 +423,11 @@ fn accepted(said: Said) -> Verdict {
     Verdict { reason: Reason::Success, receipt: receipt.to_json(), proves }
 }
 
-fn verdict_of(refusal: &Refusal) -> Verdict {
+pub(super) fn verdict_of(refusal: &Refusal) -> Verdict {
     let reason = match refusal.code.as_str() {
         "late" | "not_open" | "paused" | "ended" | "instance_unknown" | "stage_moved"
-        | "not_possible" => Reason::ImplementationSpecific,
-        "payload_malformed" | "choice_invalid" => Reason::PayloadFormatInvalid,
+        | "not_possible" | "reactions_off" => Reason::ImplementationSpecific,
+        "payload_malformed" | "choice_invalid" | "kind_unknown" => Reason::PayloadFormatInvalid,
         "slot_wrong" | "topic_unknown" => Reason::TopicNameInvalid,
         "overloaded" | "flooded" | "identity_unavailable" => Reason::QuotaExceeded,
         _ => Reason::NotAuthorized,

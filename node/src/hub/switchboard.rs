@@ -200,7 +200,8 @@ impl Switchboard {
 
     fn core(&self, event: EventId, kept: Kept) -> EventCore {
         let Facts { node, origin, name, .. } = self.facts.clone();
-        let identity = Identity { event, node, name, origin };
+        let born_ms = (self.env.wall)().saturating_sub(self.ports.now().as_millis() as u64);
+        let identity = Identity { event, node, name, origin, born_ms };
         let mut carried = Carried::default();
         let logs = replay(kept, &mut carried, self.ports.now());
         EventCore::resume(identity, self.rules.clone(), self.replication.clone(), carried, logs)

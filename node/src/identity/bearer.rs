@@ -1,5 +1,6 @@
 //! What a checked token gives whoever bears it, whichever kind of token it was.
 
+use crate::service::view::HOST;
 use crdt_state::catalogue::Suspect;
 use crdt_state::{EventId, PlayerId, TokenId};
 use ring::digest;
@@ -50,6 +51,8 @@ pub struct Bearer {
     pub events: Events,
     /// By which this one token can be taken back.
     pub token: Option<TokenId>,
+    /// The invitation that a co-host's token rests on.
+    pub co_host: Option<String>,
 }
 
 impl Bearer {
@@ -63,6 +66,12 @@ impl Bearer {
     #[must_use]
     pub fn is_host(&self, event: EventId) -> bool {
         self.role == Role::Host && self.events.has(event)
+    }
+
+    /// Who it is that drives, as the audit trail tells it.
+    #[must_use]
+    pub fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| HOST.to_owned())
     }
 
     /// Whether it lets its bearer play in a closed show.
@@ -129,7 +138,7 @@ mod tests {
         let event = EventId(1);
         let of = |role| {
             let (player, events) = (Some(player_of("", "ada")), Events::These(vec![event]));
-            Bearer { role, player, name: None, events, token: None }
+            Bearer { role, player, name: None, events, token: None, co_host: None }
         };
         let (player, host, ops) = (of(Role::Player), of(Role::Host), of(Role::Ops));
         assert!(player.may_play(event) && !player.is_host(event) && !player.is_ops());

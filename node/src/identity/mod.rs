@@ -139,7 +139,7 @@ impl IdentityError {
             IdentityError::Early => "wait, or have the platform's clock looked at",
             IdentityError::Audience => "the claim aud has to be what --jwt-audience says",
             IdentityError::Issuer => "the claim iss has to be what --jwt-issuer says",
-            IdentityError::Revoked => "an operator has taken it back",
+            IdentityError::Revoked => "it has been taken back: ask whom you had it from",
             IdentityError::Unconfigured => "start the nodes with --jwt-keys",
             IdentityError::KeysMissing => "try again in some seconds",
         }

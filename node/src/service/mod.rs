@@ -3,6 +3,7 @@
 //! The MQTT edge and the HTTP API know nothing of engines, lanes or peers; the engine knows nothing
 //! of sockets. Between them stand these two traits and the payload types of [`view`].
 
+mod controls;
 pub mod explain;
 mod frame;
 mod ops;
@@ -21,7 +22,8 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
-    Imported, LiveView, MemberView, PinView, Refusal, RevocationView, RevokeRequest, StatusView,
+    Imported, LiveView, LogLine, MarkedView, MemberView, PinView, Refusal, RevocationView,
+    RevokeRequest, StateView, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -213,6 +215,30 @@ pub trait Hosts: Send + Sync + 'static {
 
     /// Everybody and everything that is turned away.
     fn revocations(&self) -> Vec<RevocationView>;
+
+    /// The named state of the event, kind by kind.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn state(&self, event: EventId) -> Result<StateView, Refusal>;
+
+    /// The audit trail of the event, in order.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn log(&self, event: EventId) -> Result<Vec<LogLine>, Refusal>;
+
+    /// Players whose names have `words` in them, or whose id they are: the first few.
+    ///
+    /// # Errors
+    /// `event_unknown`.
+    async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal>;
+
+    /// Takes a player's reaction.
+    ///
+    /// # Errors
+    /// `kind_unknown`, `muted`, `kicked`, `flooded`, `reactions_off`, or what is wrong with the token.
+    async fn react(&self, event: EventId, token: &str, kind: &str) -> Result<(), Refusal>;
 
     /// Whether this node should be sent new players.
     fn ready(&self) -> bool;

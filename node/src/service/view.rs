@@ -3,6 +3,9 @@
 //! Secrecy is a matter of types here: [`QuestionView`] and the views of each kind in it have no field for
 //! the correct answer; only [`RevealView`] and the host's [`HostQuestion`] do.
 
+pub use super::controls::{
+    CoHostView, ControlsView, CrowdView, DeskView, FastestView, LogLine, MarkedView, StateView,
+};
 use crate::supervise::BranchView;
 use crdt_state::engagement::qa::PostView;
 use crdt_state::engagement::script::Entry;
@@ -15,7 +18,7 @@ use std::fmt;
 
 /// Where an event stands, in words.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub struct StageView {
     /// Which run of which question; 0 before the first.
@@ -26,11 +29,23 @@ pub struct StageView {
 
 /// The phases, in their order.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum PhaseView {
     /// Imported; players cannot join yet.
+    #[default]
     Draft,
     /// Players join.
     Lobby,
@@ -247,6 +262,12 @@ pub struct LiveView {
     pub voided: bool,
     /// How complete all that is, from the close on.
     pub result: Option<ResultView>,
+    /// What the host has switched and announced.
+    #[serde(default, skip_serializing_if = "ControlsView::is_untouched")]
+    pub controls: ControlsView,
+    /// Reactions so far; not for players.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crowd: Option<CrowdView>,
 }
 
 /// A question as its host sees it.
@@ -298,9 +319,12 @@ pub struct HostView {
     pub posts_waiting: Vec<PostView>,
     /// The nodes that carry the event.
     pub enrolled: Vec<CarrierView>,
+    /// What only hosts see of what they have said.
+    #[serde(default)]
+    pub desk: DeskView,
 }
 
-/// What a host can do.
+/// What a host can do: make the show's steps, rule on its rounds, or state facts about it and its players.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -350,6 +374,64 @@ pub enum Command {
     Resolve,
     /// Say what becomes of a post.
     Moderate,
+    /// Take a player out: nothing of theirs counts.
+    Kick,
+    /// Take that back.
+    Unkick,
+    /// Take no reactions from a player.
+    Mute,
+    /// Take them again.
+    Unmute,
+    /// Give a player more time than the others to answer.
+    Grant,
+    /// Call a player otherwise.
+    Rename,
+    /// Give a player points, or take some.
+    Award,
+    /// Make a co-host, with a token of their own.
+    Invite,
+    /// Take that token back.
+    Dismiss,
+    /// Write a setting.
+    Set,
+    /// Say whose show it is; the first one holds.
+    Own,
+    /// Tell everybody something, or nothing any more.
+    Announce,
+    /// Switch on what is on at first.
+    Allow,
+    /// Switch it off.
+    Deny,
+    /// Hide what the big screen shows.
+    Curtain,
+    /// Show it again.
+    Uncurtain,
+}
+
+impl Command {
+    /// Its word, as in requests.
+    #[must_use]
+    pub fn word(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    /// Whether it states a fact, for which the stage does not matter.
+    #[must_use]
+    pub fn is_fact(self) -> bool {
+        use Command::{
+            Allow, Announce, Award, Curtain, Deny, Dismiss, Grant, Invite, Kick, Lock, Mute, Own,
+            Rename, Set, Uncurtain, Unkick, Unlock, Unmute,
+        };
+        let of_show = matches!(
+            self,
+            Lock | Unlock | Set | Own | Announce | Allow | Deny | Curtain | Uncurtain
+        );
+        let of_people = matches!(
+            self,
+            Kick | Unkick | Mute | Unmute | Grant | Rename | Award | Invite | Dismiss
+        );
+        of_show || of_people
+    }
 }
 
 /// A host's command.
@@ -358,9 +440,10 @@ pub enum Command {
 pub struct CommandRequest {
     /// What to do.
     pub command: Command,
-    /// The stage that the host's page showed: two hosts pressing one button make one step.
+    /// The stage that the host's page showed: two hosts pressing one button make one step. Facts need none.
+    #[serde(default)]
     pub expected: StageView,
-    /// By how much to extend, in milliseconds; only for `extend`.
+    /// By how much to `extend`, or how much time to `grant`, in milliseconds.
     #[serde(default)]
     pub ms: Option<u32>,
     /// Which run a ruling is on; the current one if absent.
@@ -373,7 +456,7 @@ pub struct CommandRequest {
     /// of the scale) or `{"order":[1,0]}`.
     #[serde(default)]
     pub key: Option<Key>,
-    /// The text of `accept`.
+    /// The text of `accept`; a name, a value, an announcement, or what an award is for.
     #[serde(default)]
     pub text: Option<String>,
     /// The post of `moderate`, in hexadecimal digits.
@@ -382,10 +465,25 @@ pub struct CommandRequest {
     /// What becomes of it.
     #[serde(default)]
     pub fate: Option<Fate>,
+    /// Whom it is about.
+    #[serde(default)]
+    pub player: Option<PlayerId>,
+    /// Which co-host, setting or switch.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How many points to award.
+    #[serde(default)]
+    pub points: Option<i32>,
+    /// Made up by the page for one award: sent again, it is the same award.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Who asks, as the node found out by the token; never read from a request.
+    #[serde(skip)]
+    pub by: String,
 }
 
 impl CommandRequest {
-    /// A command without anything else.
+    /// A command without anything else, by the event's own host.
     #[must_use]
     pub fn new(command: Command, expected: StageView) -> Self {
         CommandRequest {
@@ -398,9 +496,17 @@ impl CommandRequest {
             text: None,
             post: None,
             fate: None,
+            player: None,
+            name: None,
+            points: None,
+            id: None,
+            by: HOST.to_owned(),
         }
     }
 }
+
+/// Who holds an event's own host token, in the audit trail.
+pub const HOST: &str = "host";
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -411,6 +517,9 @@ pub struct CommandReply {
     pub stage: StageView,
     /// `firm` or `provisional`.
     pub level: String,
+    /// The co-host's own token; only for `invite`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// Where a newly imported event can be found.
@@ -461,7 +570,7 @@ pub struct NodeLinks {
 /// What an acknowledgement says of a publish, in MQTT 5's user property `receipt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptView {
-    /// `joined`, `accepted`, `duplicate` or `refused`.
+    /// `joined`, `accepted`, `duplicate`, `counted` or `refused`.
     pub status: String,
     /// `firm` once enough nodes hold it, `provisional` before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -872,6 +981,17 @@ pub enum InboxMessage {
         rank: u32,
         /// Among how many.
         players: u64,
+    },
+    /// What a host said of the player has changed.
+    Marked {
+        /// What the player is called now.
+        name: String,
+        /// Whether the player is out.
+        kicked: bool,
+        /// Whether the player's reactions are not taken.
+        muted: bool,
+        /// How much longer than the others the player has to answer, in milliseconds.
+        extra_ms: u32,
     },
     /// Something was not taken.
     Refused {

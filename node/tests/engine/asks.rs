@@ -108,6 +108,7 @@ impl World {
     pub fn ask_command(&mut self, at: usize, command: Command, ms: Option<u32>) -> u64 {
         let expected = stage_view(self.core(at).state().stage());
         let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
+        let request = Box::new(request);
         self.ask(at, |ticket| Input::Command { ticket, request })
     }
 

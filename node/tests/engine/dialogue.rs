@@ -3,7 +3,8 @@
 //!
 //! Each file in `dialogues` is a list of cases: commands, a line `----`, what they caused, a blank line. A
 //! node is named by its number, each later life of it by one more stroke: `2'` is node 2 after a crash.
-//! Messages are the business of replication and are not shown. `UPDATE=1` writes the files anew, to be
+//! Messages are the business of replication and are not shown, nor is the note of the audit trail, and what is
+//! observed beside it, that every step carries. `UPDATE=1` writes the files anew, to be
 //! read before they are believed.
 
 use crate::world::{Weather, World};
@@ -117,7 +118,8 @@ impl Desk {
     fn tell(&mut self) {
         let (written, inbox, late) = self.told;
         for (at, deltas) in &self.world.written[written..] {
-            let texts: Vec<String> = deltas.iter().map(|delta| self.describe(delta)).collect();
+            let told = deltas.iter().filter(|delta| !matches!(delta, Delta::Named(_)));
+            let texts: Vec<String> = told.map(|delta| self.describe(delta)).collect();
             writeln!(self.said, "{} writes: {}", self.living(*at), texts.join("; ")).unwrap();
         }
         for (at, player, message) in &self.world.inbox[inbox..] {

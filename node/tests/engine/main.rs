@@ -9,6 +9,7 @@ mod bulk;
 mod crashes;
 mod dialogue;
 mod disk;
+mod facts;
 mod forgotten;
 mod model;
 mod partitions;

@@ -274,7 +274,8 @@ impl World {
         let origin = Origin(self.dice.next_u64());
         self.lives.push((at, origin));
         let name = format!("node-{at}");
-        let identity = Identity { event: EVENT, node: node_id(at), name, origin };
+        let identity =
+            Identity { event: EVENT, node: node_id(at), name, origin, born_ms: 1_000_000 };
         let zero = self.now.as_millis() as i64 - skew_ms;
         let mut carried = Carried::default();
         let logs =

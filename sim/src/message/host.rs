@@ -194,6 +194,7 @@ impl World {
         let ms = (command == Command::Extend).then_some(700);
         let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
         self.evidence.commands.push((self.at(), node, request.clone()));
+        let request = Box::new(request);
         self.input(node, Input::Command { ticket, request });
     }
 

@@ -65,7 +65,8 @@ impl Node {
         self.lives += 1;
         let draw = Draw::new(seed, &[ORIGIN, number.into(), self.lives.into()]);
         let origin = Origin(draw.word(0) | 1);
-        let identity = Identity { event: EVENT, node: node_id(number), name: name(number), origin };
+        let (event, node, name) = (EVENT, node_id(number), name(number));
+        let identity = Identity { event, node, name, origin, born_ms: 0 };
         let mut carried = Carried::default();
         let logs = replay(self.disk.read(), &mut carried, Mono::ZERO);
         let core = EventCore::resume(identity, rules(), config, carried, logs);

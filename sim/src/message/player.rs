@@ -413,7 +413,9 @@ impl World {
                 let now = self.at();
                 self.seen[number as usize - 1].secrets.entry(instance).or_insert(now);
             }
-            InboxMessage::Joined { .. } | InboxMessage::Refused { .. } => {}
+            InboxMessage::Joined { .. }
+            | InboxMessage::Marked { .. }
+            | InboxMessage::Refused { .. } => {}
         }
     }
 

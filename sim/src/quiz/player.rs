@@ -325,6 +325,7 @@ impl Player {
             }
             InboxMessage::Result { instance, .. } => self.on_secret(instance),
             InboxMessage::Refused { topic, code, .. } => self.on_refused(&topic, code),
+            InboxMessage::Marked { .. } => {}
         }
     }
 

@@ -300,7 +300,7 @@ impl Player {
                     self.on_inbox_receipt(instance, Receipt { at, choices, elapsed_ms });
                 }
             }
-            Ok(InboxMessage::Result { .. }) => {}
+            Ok(InboxMessage::Result { .. } | InboxMessage::Marked { .. }) => {}
             Ok(InboxMessage::Refused { code, message, .. }) => {
                 self.seat.fail(&format!("{code}: {message}"));
             }

@@ -245,6 +245,7 @@ impl Record {
             InboxMessage::Refused { topic, code, message, .. } => {
                 self.refused.push(Refused { topic, code, message });
             }
+            InboxMessage::Marked { .. } => {}
         }
     }
 

@@ -3,10 +3,11 @@
 use crate::identity::{Bearer, Events, Role};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
-    HostQuestion, HostView, Imported, KeyChange, KeyView, LiveView, MemberEventView, MemberView,
-    NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest, StageView,
-    StandingView, StatusView,
+    AppliedView, ArchivedView, CoHostView, Command, CommandReply, CommandRequest, ControlsView,
+    DeskView, EventSummary, ForgetView, HostQuestion, HostView, Imported, KeyChange, KeyView,
+    LiveView, LogLine, MarkedView, MemberEventView, MemberView, NodeLinks, PhaseView, PinView,
+    Problem, Refusal, RevocationView, RevokeRequest, StageView, StandingView, StateView,
+    StatusView,
 };
 use crate::service::{Hosts, Ops};
 use async_trait::async_trait;
@@ -21,6 +22,9 @@ use tokio::sync::{broadcast, watch};
 pub const EVENT: EventId = EventId(0xe1);
 pub const PIN: &str = "482913";
 pub const HOST_TOKEN: &str = "slh_host";
+pub const CO_HOST_TOKEN: &str = "slc_bea";
+pub const DISMISSED_TOKEN: &str = "slc_cyd";
+pub const INVITATION: &str = "7 Bea";
 pub const OPS_TOKEN: &str = "slo_ops";
 const LOBBY: StageView = StageView { instance: 0, phase: PhaseView::Lobby };
 
@@ -64,6 +68,12 @@ impl FakeNode {
 
     pub fn show(&self, revision: u64) {
         self.host.send_replace(Arc::new(host_view(revision)));
+    }
+
+    /// Shows a desk without co-hosts.
+    pub fn dismiss_everybody(&self) {
+        let view = HostView { desk: DeskView::default(), ..host_view(3) };
+        self.host.send_replace(Arc::new(view));
     }
 
     /// Tells that a member died.
@@ -140,7 +150,8 @@ impl Hosts for FakeNode {
             return Err(Refusal { stage: Some(LOBBY), ..refusal });
         }
         let stage = StageView { instance: 1, phase: PhaseView::Open };
-        Ok(CommandReply { outcome: "applied".into(), stage, level: "firm".into() })
+        let outcome = format!("applied by {}", request.by);
+        Ok(CommandReply { outcome, stage, level: "firm".into(), token: None })
     }
 
     async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal> {
@@ -190,13 +201,16 @@ impl Hosts for FakeNode {
     }
 
     async fn bearer(&self, token: &str) -> Result<Arc<Bearer>, Refusal> {
-        let (player, name, token_id) = (None, None, None);
+        let (player, token_id, is_bea) = (None, None, token == CO_HOST_TOKEN);
+        let name = is_bea.then(|| "Bea".to_owned());
+        let co_host = is_bea.then(|| INVITATION.to_owned());
         let (role, events) = match token {
             _ if token == self.ops => (Role::Ops, Events::All),
-            HOST_TOKEN => (Role::Host, Events::These(vec![EVENT])),
+            HOST_TOKEN | CO_HOST_TOKEN => (Role::Host, Events::These(vec![EVENT])),
+            DISMISSED_TOKEN => return Err(Refusal::new("token_revoked", "dismissed")),
             _ => return Err(Refusal::new("token_unknown", "nobody made that")),
         };
-        Ok(Arc::new(Bearer { role, player, name, events, token: token_id }))
+        Ok(Arc::new(Bearer { role, player, name, events, token: token_id, co_host }))
     }
 
     fn revoked(&self, _: Arc<Bearer>) -> BoxFuture<'static, ()> {
@@ -211,6 +225,27 @@ impl Hosts for FakeNode {
 
     fn revocations(&self) -> Vec<RevocationView> {
         Vec::new()
+    }
+
+    async fn state(&self, event: EventId) -> Result<StateView, Refusal> {
+        Err(Refusal::new("event_unknown", format!("no event {event}")))
+    }
+
+    async fn log(&self, _: EventId) -> Result<Vec<LogLine>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    async fn players(&self, _: EventId, words: String) -> Result<Vec<MarkedView>, Refusal> {
+        let player = PlayerId(words.len() as u128);
+        Ok(vec![MarkedView { player, name: words, ..MarkedView::default() }])
+    }
+
+    async fn react(&self, _: EventId, token: &str, kind: &str) -> Result<(), Refusal> {
+        match (token, kind) {
+            ("slp_kicked", _) => Err(Refusal::new("kicked", "out")),
+            (_, "heart") => Ok(()),
+            _ => Err(Refusal::new("kind_unknown", "no such kind")),
+        }
     }
 
     fn ready(&self) -> bool {
@@ -297,6 +332,8 @@ fn live_view(revision: u64) -> LiveView {
         paused: false,
         voided: false,
         result: None,
+        controls: ControlsView::default(),
+        crowd: None,
     }
 }
 
@@ -317,5 +354,9 @@ fn host_view(revision: u64) -> HostView {
         questions: vec![question],
         posts_waiting: Vec::new(),
         enrolled: Vec::new(),
+        desk: DeskView {
+            co_hosts: vec![CoHostView { id: INVITATION.into(), name: "Bea".into() }],
+            ..DeskView::default()
+        },
     }
 }

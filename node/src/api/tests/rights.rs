@@ -1,5 +1,6 @@
 //! Who may ask what, and from where.
 
+use super::fake::{CO_HOST_TOKEN, DISMISSED_TOKEN};
 use super::*;
 
 #[tokio::test]
@@ -60,6 +61,51 @@ async fn a_host_is_host_of_one_event_only() {
     assert_refused(request, StatusCode::UNAUTHORIZED, "token_unknown").await;
     let import = post("/api/v1/events", HOST_TOKEN, "a good show");
     assert_refused(import, StatusCode::UNAUTHORIZED, "token_unknown").await;
+}
+
+#[tokio::test]
+async fn a_co_host_drives_until_dismissed_and_is_named() {
+    let path = format!("/api/v1/events/{EVENT}/commands");
+    let body = || json!({"command": "open", "expected": {"instance": 0, "phase": "lobby"}});
+    let reply = json_of(ask(post(&path, CO_HOST_TOKEN, body().to_string())).await).await;
+    assert_eq!(reply["outcome"], "applied by Bea");
+    let dismissed = post(&path, DISMISSED_TOKEN, body().to_string());
+    assert_refused(dismissed, StatusCode::UNAUTHORIZED, "token_revoked").await;
+}
+
+#[tokio::test]
+async fn nobody_names_another_as_the_host_who_asks() {
+    let path = format!("/api/v1/events/{EVENT}/commands");
+    let body = json!({"command": "lock", "by": "somebody else"});
+    let error = assert_refused(
+        post(&path, HOST_TOKEN, body.to_string()),
+        StatusCode::BAD_REQUEST,
+        "payload_malformed",
+    );
+    assert!(error.await["message"].as_str().unwrap().contains("by"));
+}
+
+#[tokio::test]
+async fn the_trail_and_the_named_state_are_for_hosts_and_operators() {
+    for route in ["/state", "/log", "/players?find=a"] {
+        let path = format!("/api/v1/events/{EVENT}{route}");
+        assert_refused(get(&path), StatusCode::UNAUTHORIZED, "token_missing").await;
+    }
+    let path = format!("/api/v1/events/{EVENT}/log?token={OPS_TOKEN}");
+    assert_eq!(ask(get(&path)).await.status(), StatusCode::OK);
+    let path = format!("/api/v1/events/{EVENT}/players?find=Zo%C3%AB&token={HOST_TOKEN}");
+    assert_eq!(json_of(ask(get(&path)).await).await[0]["name"], "Zoë");
+}
+
+#[tokio::test]
+async fn a_reaction_needs_a_players_token_and_a_known_kind() {
+    let path = format!("/api/v1/events/{EVENT}/reactions");
+    let heart = || json!({"kind": "heart"}).to_string();
+    assert_eq!(ask(post(&path, "slp_x", heart())).await.status(), StatusCode::ACCEPTED);
+    let kicked = post(&path, "slp_kicked", heart());
+    assert_refused(kicked, StatusCode::FORBIDDEN, "kicked").await;
+    let unknown = post(&path, "slp_x", json!({"kind": "sneer"}).to_string());
+    assert_refused(unknown, StatusCode::BAD_REQUEST, "kind_unknown").await;
 }
 
 fn from(origin: &str, method: Method, path: &str) -> Request<Body> {

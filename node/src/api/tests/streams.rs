@@ -1,5 +1,6 @@
 //! Server-sent events: the newest state, in time, and an end.
 
+use super::fake::CO_HOST_TOKEN;
 use super::*;
 use axum::body::BodyDataStream;
 use futures_util::StreamExt;
@@ -111,5 +112,17 @@ async fn a_stream_ends_when_its_right_is_taken_back() {
     let app = router(node, Settings::new(BASE));
     let revoked = app.oneshot(post("/api/v1/revocations", OPS_TOKEN, request)).await.unwrap();
     assert_eq!(revoked.status(), StatusCode::OK);
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_co_hosts_stream_ends_when_the_invitation_does() {
+    let node = Arc::new(FakeNode::new());
+    let path = format!("/api/v1/events/{EVENT}/host/stream?token={CO_HOST_TOKEN}");
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &path).await;
+    next(&mut stream).await;
+    node.show(2);
+    assert!(next(&mut stream).await.contains("\"revision\":2,"));
+    node.dismiss_everybody();
     assert!(stream.next().await.is_none());
 }

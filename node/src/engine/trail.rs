@@ -1,0 +1,99 @@
+//! Notes of the audit trail: every step and every command, in the entry that carries it.
+
+use super::core::EventCore;
+use super::views::stage_view;
+use crate::service::view::{CommandRequest, LogLine, Refusal};
+use crdt_state::caps::VALUE_BYTES_MAX;
+use crdt_state::delta::Delta;
+use crdt_state::named::{BEGAN_MS, Change, Note, NumberChange, PLAYERS_PEAK};
+use crdt_state::{Mono, Origin, Stage};
+use std::collections::BTreeMap;
+
+/// Who proposes a step when its time has come.
+const DIRECTOR: &str = "director";
+
+impl EventCore {
+    /// Whether hosts may still rule and state facts: nothing is done that the trail has no room for. Steps
+    /// are always made, or else a show could not be ended.
+    pub(super) fn check_trail(&self) -> Result<(), Refusal> {
+        if self.state().named.trail.is_full() {
+            let refusal = Refusal::new("limit_reached", "the audit trail of this event is full");
+            return Err(refusal.hint("go on with a new event"));
+        }
+        Ok(())
+    }
+
+    /// Writes what a host does together with its note, and has the reply wait for both; `told` is to what
+    /// or whom it is done, and where the show stands after it.
+    pub(super) fn write_noted(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        request: &CommandRequest,
+        told: (String, Stage),
+        mut deltas: Vec<Delta>,
+    ) {
+        deltas.push(self.note(now, &request.by, &request.command.word(), told.0, told.1));
+        let seq = self.write_control(now, deltas);
+        self.commanded(now, ticket, seq);
+    }
+
+    /// The note that `by` has done something, and that the show stands at `stage` after it.
+    pub(super) fn note(&self, now: Mono, by: &str, act: &str, of: String, stage: Stage) -> Delta {
+        Delta::Named(Change::Note(Note {
+            lamport: self.state().next_lamport(),
+            wall_ms: self.wall_ms(now),
+            by: cut(by.to_owned()),
+            act: act.to_owned(),
+            of: cut(of),
+            stage,
+        }))
+    }
+
+    /// What goes with a step of the show: its note, and what is observed at every step.
+    pub(super) fn with_step(&mut self, now: Mono, to: Stage) -> Vec<Delta> {
+        let by = self.director.by.take();
+        let act = format!("{:?}", to.phase).to_lowercase();
+        let mut deltas =
+            vec![self.note(now, by.as_deref().unwrap_or(DIRECTOR), &act, String::new(), to)];
+        let named = &self.state().named;
+        let (players, peak) = (self.state().head_count(), named.most.get(PLAYERS_PEAK));
+        if peak.is_none_or(|peak| players > peak.0) {
+            let most = NumberChange { name: PLAYERS_PEAK.to_owned(), value: players };
+            deltas.push(Delta::Named(Change::Most(most)));
+        }
+        if to == Stage::LOBBY {
+            let least = NumberChange { name: BEGAN_MS.to_owned(), value: self.wall_ms(now) };
+            deltas.push(Delta::Named(Change::Least(least)));
+        }
+        deltas
+    }
+
+    fn wall_ms(&self, now: Mono) -> u64 {
+        self.identity.born_ms + now.as_millis() as u64
+    }
+
+    /// The audit trail, in order.
+    #[must_use]
+    pub fn log(&self) -> Vec<LogLine> {
+        let state = self.state();
+        let names: BTreeMap<Origin, &str> = state.enrolled().map(|(o, _, n)| (o, n)).collect();
+        let line = |(origin, note): (Origin, &Note)| LogLine {
+            lamport: note.lamport,
+            wall_ms: note.wall_ms,
+            node: names.get(&origin).map_or_else(|| origin.to_string(), |n| (*n).to_owned()),
+            origin,
+            by: note.by.clone(),
+            act: note.act.clone(),
+            of: note.of.clone(),
+            stage: stage_view(note.stage),
+        };
+        state.named.trail.iter().map(line).collect()
+    }
+}
+
+/// As much of a text as a note can hold.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
+    text
+}

@@ -1,0 +1,48 @@
+//! Players' reactions, by MQTT and by HTTP.
+
+use super::payload::{React, read};
+use super::players::{check_slot, engine_claim, verdict_of};
+use super::{Hub, stopping};
+use crate::engine::{Input, Reply};
+use crate::service::view::Refusal;
+use crate::service::{Reason, Verdict};
+use crate::token::PlayerClaim;
+
+impl Hub {
+    /// Takes what was published to `react/<slot>`. A reaction that is refused is told to its sender only.
+    pub(super) async fn react_by_topic(&self, slot: &str, payload: &[u8]) -> Verdict {
+        match self.try_react_by_topic(slot, payload).await {
+            Ok(()) => {
+                let receipt = serde_json::json!({ "status": "counted" }).to_string();
+                Verdict { reason: Reason::Success, receipt, proves: None }
+            }
+            Err(refusal) => {
+                self.count_refusal("mqtt", &refusal);
+                verdict_of(&refusal)
+            }
+        }
+    }
+
+    async fn try_react_by_topic(&self, slot: &str, payload: &[u8]) -> Result<(), Refusal> {
+        let react: React = read(payload, r#"{"token":"...","kind":"heart"}"#)?;
+        let claim = self.claim(&react.token)?;
+        check_slot("react", slot, claim.player)?;
+        self.count_reaction(claim, react.kind).await
+    }
+
+    /// Has the event's owner count a reaction.
+    pub(super) async fn count_reaction(
+        &self,
+        claim: PlayerClaim,
+        kind: String,
+    ) -> Result<(), Refusal> {
+        let owner = self.owner(claim.event)?;
+        let claim = engine_claim(claim);
+        let asked = owner.ask(move |ticket| Input::React { ticket, claim, kind }).await;
+        match asked.ok_or_else(stopping)? {
+            Reply::Reacted => Ok(()),
+            Reply::Refused(refusal) => Err(refusal),
+            other => unreachable!("a reaction is not answered with {other:?}"),
+        }
+    }
+}
