@@ -69,7 +69,8 @@ function patchNode(old, fresh) {
   }
   if (fresh.hasAttribute("data-live")) return Object.assign(old.dataset, fresh.dataset);
   for (const { name } of [...old.attributes]) {
-    if (name !== "style" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    const isOwn = name === "style" || (name === "open" && old.tagName === "DETAILS"); // the reader opened it
+    if (!isOwn && !fresh.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (name !== "style" && old.getAttribute(name) !== value) old.setAttribute(name, value);

@@ -8,6 +8,7 @@ import {
   Deadline, announce, cleanPin, count, countdown, h, onActions, pageParameters, patch, plural, recall, remember,
   spacedPin, startTicking,
 } from "./common.js";
+import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
@@ -19,14 +20,14 @@ const ARMED_MS = 4000;
 const app = document.getElementById("app");
 const nodes = new NodeList();
 const deadline = new Deadline();
-const state = { login: null, form: { error: null }, view: null, link: "idle", notice: null, sending: null, armed: null };
+const state = { login: null, form: { error: null }, view: null, link: "idle", notice: null, sending: null, armed: null, invited: null };
 let stream = null;
 let armedTimer = null;
 
 function start() {
   startTicking();
-  onActions(app, { command: onCommand, rule: onRule, node: pickNode, logout });
-  app.addEventListener("submit", (event) => (event.preventDefault(), login()));
+  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, logout });
+  app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.form ? onForm(event.target) : login()));
   const given = pageParameters();
   const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
   const isSame = !given.get("event") || given.get("event") === saved.event;
@@ -159,10 +160,38 @@ async function sendBody(wish) {
   const body = { ...wish, expected: state.view.stage };
   Object.assign(state, { sending: command, notice: null });
   draw();
-  state.notice = await sendAnywhere(body).then((reply) => replyNotice(command, reply), refusalNotice);
+  const reply = await sendAnywhere(body).catch((error) => ((state.notice = refusalNotice(error)), null));
+  if (reply) state.notice = replyNotice(command, reply);
+  if (command === "invite" && reply?.token) state.invited = { name: body.name, url: invitation(reply.token) };
+  if (command === "dismiss") state.invited = null;
   state.sending = null;
+  if (desk.found !== null) await find();
   draw();
   announce(state.notice.text);
+  return reply;
+}
+
+const invitation = (token) => `${nodes.current.http}/host#event=${state.login.event}&token=${token}`;
+
+// ---- Players ----
+
+/** Looks for players, and again after every command, so that what was said of them shows. */
+async function find() {
+  const { event, token } = state.login;
+  const path = `/api/v1/events/${encodeURIComponent(event)}/players?find=${encodeURIComponent(desk.words)}`;
+  desk.found = await requestJson(nodes.current.http, path, { token }).catch((error) => ((state.notice = refusalNotice(error)), desk.found));
+  draw();
+}
+
+function onPerson(button) {
+  desk.chosen = desk.chosen === button.dataset.player ? null : button.dataset.player;
+  draw();
+}
+
+async function onForm(form) {
+  if (form.dataset.form === "find") return (desk.words = form.querySelector("[name=find]").value.trim()), find();
+  const wish = wishOf(form);
+  if (wish && (await sendBody(wish))) form.reset();
 }
 
 /**
@@ -227,6 +256,21 @@ const LABELS = {
   accept: "Accept the answer",
   resolve: "Resolve",
   moderate: "Moderate",
+  kick: "Kick",
+  unkick: "Let back in",
+  mute: "Mute",
+  unmute: "Unmute",
+  grant: "Give time",
+  rename: "Rename",
+  award: "Award",
+  invite: "Invite",
+  dismiss: "Dismiss",
+  set: "Setting",
+  announce: "Announcement",
+  allow: "Switch on",
+  deny: "Switch off",
+  curtain: "Curtain",
+  uncurtain: "Curtain",
   end: "End the show",
   abort: "Break off",
 };
@@ -262,8 +306,8 @@ function consoleView(view) {
     h(
       "main",
       { class: "columns" },
-      h("section", { class: "column" }, stageCard(view), commandCard(view), boardCard(view)),
-      h("section", { class: "column side" }, scriptCard(view), carriersCard(view), nodesCard()),
+      h("section", { class: "column" }, stageCard(view), commandCard(view), boardCard(view), peopleCard(view)),
+      h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), carriersCard(view), nodesCard()),
     ),
   );
 }

@@ -51,8 +51,17 @@ export class Link {
 
   /** Publishes an answer. @throws Lost when there is no connection or it breaks on the way. */
   publish(message) {
+    return this.publishTo("answer", message);
+  }
+
+  /** Publishes a reaction. @throws Lost as `publish` does. */
+  react(message) {
+    return this.publishTo("react", message);
+  }
+
+  publishTo(topic, message) {
     if (this.connection === null) return Promise.reject(new Error("not connected"));
-    return this.connection.publish(`answer/${slotOf(this.player)}`, message);
+    return this.connection.publish(`${topic}/${slotOf(this.player)}`, message);
   }
 
   /** Leaves this node for another one. */

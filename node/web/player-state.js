@@ -22,6 +22,8 @@ export const state = {
   picked: { instance: 0, choices: [] },
   /** What was answered last: its choices and what the cluster said to them. */
   answer: null,
+  /** What hosts have said of this player. */
+  marks: { kicked: false, muted: false, extra_ms: 0 },
   /** What the last reveal gave. */
   result: null,
 };

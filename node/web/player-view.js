@@ -54,7 +54,7 @@ const errorView = (error) =>
   );
 
 function playView() {
-  const { session, live } = state;
+  const { session, live, marks } = state;
   return h(
     "div",
     { class: "play", "data-key": "play" },
@@ -64,7 +64,9 @@ function playView() {
       h("span", { class: "who", testid: "player-name" }, session.name),
       h("span", { class: "standing" }, standing(session)),
     ),
-    h("main", { "data-key": live ? `${live.stage.instance}-${live.stage.phase}` : "waiting" }, live ? stageView(live) : waitingView()),
+    live?.controls?.announcement && h("p", { class: "notice announcement", testid: "announcement", role: "status" }, live.controls.announcement),
+    marks.kicked ? kickedView() : h("main", { "data-key": live ? `${live.stage.instance}-${live.stage.phase}` : "waiting" }, live ? stageView(live) : waitingView()),
+    live && !marks.kicked && reactionBar(live, marks),
     h(
       "footer",
       { class: "bar" },
@@ -78,6 +80,19 @@ const standing = (session) => [
   h("span", { testid: "score", "data-value": session.points }, h("b", {}, count(session.points)), " points"),
   session.rank && h("span", { testid: "rank", "data-value": session.rank }, h("b", {}, `#${count(session.rank)}`), ` of ${count(session.players)}`),
 ];
+
+const kickedView = () =>
+  h("main", { "data-key": "kicked" }, h("section", { class: "card calm", testid: "kicked" }, h("h1", {}, "You are out"), h("p", { class: "muted" }, "A host has taken you out of this show. Only a host can take it back.")));
+
+const REACTIONS = { clap: "👏", fire: "🔥", heart: "❤️", laugh: "😂", wow: "😮", up: "👍", down: "👎" };
+
+/** Applause, while the host lets it through. */
+function reactionBar({ stage, controls }, marks) {
+  const isOver = ["draft", "ended", "aborted"].includes(stage.phase);
+  if (isOver || controls?.reactions === false || marks.muted) return null;
+  const button = ([kind, sign]) => h("button", { type: "button", class: "quiet", testid: `react-${kind}`, "data-key": kind, "data-action": "react", "data-kind": kind, "aria-label": kind }, sign);
+  return h("nav", { class: "reaction-bar", testid: "reactions", "aria-label": "Reactions", "data-key": "reactions" }, Object.entries(REACTIONS).map(button));
+}
 
 const waitingView = () => h("section", { class: "card calm" }, h("h1", { testid: "phase", "data-phase": "unknown" }, "Coming …"));
 
@@ -117,7 +132,8 @@ function openView(live) {
   const { question, stage } = live;
   const mine = own(stage.instance);
   return [
-    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(deadline.at, question.open_ms)),
+    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(deadline.at + state.marks.extra_ms, question.open_ms + state.marks.extra_ms)),
+    state.marks.extra_ms > 0 && h("p", { class: "notice", testid: "extra-time", "data-value": state.marks.extra_ms }, `You have ${seconds(state.marks.extra_ms)} more than the others.`),
     picture(question),
     kind()?.input(question, mine),
     live.results && kind()?.shown(live, mine),

@@ -27,7 +27,7 @@ const vouched = vouchedToken();
 
 function start() {
   startTicking();
-  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, leave });
+  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, leave });
   onKind(draw);
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.kind ? giveForm(event.target) : join()));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
@@ -147,7 +147,7 @@ function stopLink() {
 
 function forget() {
   if (state.session) Object.assign(state.form, { pin: state.session.pin, name: state.session.name });
-  Object.assign(state, { session: null, live: null, answer: null, result: null });
+  Object.assign(state, { session: null, live: null, answer: null, result: null, marks: { kicked: false, muted: false, extra_ms: 0 } });
   remember(localStorage, SESSION_KEY, null);
 }
 
@@ -170,6 +170,7 @@ function receive(topic, message) {
   else if (message.type === "joined") onJoined(message);
   else if (message.type === "receipt") onReceipt(message);
   else if (message.type === "result") onResult(message);
+  else if (message.type === "marked") onMarked(message);
   else if (message.type === "refused") onRefused(message);
 }
 
@@ -212,6 +213,19 @@ function onResult(message) {
   if (state.session) saveSession();
   draw();
   announce(`${verdictWord(message)} ${plural(message.points, "point")}, rank ${message.rank}.`);
+}
+
+/** What a host said: it changes what this page offers, and the nodes hold to it whatever a page does. */
+function onMarked({ name, kicked, muted, extra_ms }) {
+  const before = state.marks;
+  state.marks = { kicked, muted, extra_ms };
+  if (state.session && !kicked) {
+    state.session.name = name;
+    saveSession();
+  }
+  draw();
+  if (kicked !== before.kicked) announce(kicked ? "A host has taken you out of this show." : "You are back in.");
+  else if (muted !== before.muted) announce(muted ? "Your reactions are not shown." : "Your reactions are shown again.");
 }
 
 function onRefused(message) {
@@ -263,6 +277,18 @@ async function sendInput(given) {
   const isTaken = ack !== null && ack.reason < 0x80;
   if (ack && !isTaken) announce(ack.receipt?.message ?? "Not taken.");
   return isTaken;
+}
+
+const REACT_GAP_MS = 150;
+let reactedAt = 0;
+
+/** A reaction is worth sending once; one that is lost is no loss. */
+async function react(button) {
+  const { session } = state;
+  if (!session || state.link !== "online" || performance.now() < reactedAt + REACT_GAP_MS) return;
+  reactedAt = performance.now();
+  const ack = await link.react({ token: session.token, kind: button.dataset.kind }).catch(() => null);
+  if (ack && ack.reason >= 0x80) announce(ack.receipt?.message ?? "Not taken.");
 }
 
 const TAPS_MS = 400;

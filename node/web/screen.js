@@ -94,7 +94,11 @@ function showView(view) {
     "div",
     { class: "show" },
     h("header", { class: "bar" }, h("span", { class: "title", testid: "title" }, view.title), phaseBadge(view.stage), coverage(view.result)),
-    h("main", { class: phase, "data-key": phase === "lobby" ? "lobby" : `${instance}-${scene(phase)}` }, stageView(view)),
+    view.controls?.announcement && h("p", { class: "notice announcement", testid: "announcement", role: "status" }, view.controls.announcement),
+    view.controls?.curtain
+      ? h("main", { class: "curtain", "data-key": "curtain", testid: "curtain" }, h("h1", { class: "huge" }, "In a moment …"))
+      : h("main", { class: phase, "data-key": phase === "lobby" ? "lobby" : `${instance}-${scene(phase)}` }, stageView(view)),
+    crowdPart(view),
     footer(view),
   );
 }
@@ -153,6 +157,17 @@ function questionView(view) {
 const boardView = (view) => [h("h1", {}, phaseWord("board")), view.teams && teamBoard(view.teams), board(view.board ?? [])];
 const endView = (view) => [h("h1", {}, view.title), view.teams && teamBoard(view.teams), podium(view.board ?? [])];
 const quietView = (view) => h("section", { class: "calm" }, h("h1", { class: "huge" }, phaseWord(view.stage.phase)));
+
+const SIGNS = { clap: "👏", fire: "🔥", heart: "❤️", laugh: "😂", wow: "😮" };
+
+/** How the crowd reacts: each sign with its count, and the mood. */
+function crowdPart({ crowd, controls }) {
+  const kinds = Object.entries(crowd?.reactions ?? {}).filter(([kind, total]) => SIGNS[kind] && total > 0);
+  if (controls?.reactions === false || (kinds.length === 0 && !crowd?.mood)) return null;
+  const sign = ([kind, total]) => h("span", { testid: `crowd-${kind}`, "data-key": kind, "data-value": total }, SIGNS[kind], " ", h("b", {}, count(total)));
+  const mood = crowd.mood !== 0 && h("span", { testid: "mood", "data-key": "mood", "data-value": crowd.mood }, crowd.mood > 0 ? "👍 " : "👎 ", h("b", {}, count(Math.abs(crowd.mood))));
+  return h("p", { class: "crowd", "aria-label": "Reactions", "data-key": "crowd" }, kinds.map(sign), mood);
+}
 
 function footer(view) {
   const isLobby = view.stage.phase === "lobby";

@@ -90,6 +90,88 @@ fn a_wrong_pin_is_refused_at_the_form_with_a_way_out() {
     cluster.stop();
 }
 
+#[test]
+fn what_a_host_says_shows_on_every_page() {
+    let Some(browsers) = Browsers::start() else { return };
+    let _turn = lab::heavy();
+    let cluster = start();
+    block_on(async {
+        let room = Room::open(&browsers, &cluster, [0, 1, 2]).await;
+        room.join("Ada").await;
+        room.player.click("react-heart").await;
+        room.screen.see(&valued("crowd-heart", 1)).await;
+
+        room.host.write("announcement", "Five minutes").await;
+        room.host.click("do-announce").await;
+        assert_eq!(room.screen.text("announcement").await, "Five minutes");
+        assert_eq!(room.player.text("announcement").await, "Five minutes");
+        room.host.click("curtain").await;
+        room.screen.see(&selector("curtain")).await;
+        room.host.click("uncurtain").await;
+        room.screen.see(&selector("qr")).await;
+        room.host.click("cmd-lock").await;
+        room.host.see("[data-testid=locked][data-locked=true]").await;
+        room.screen.see(&selector("locked")).await;
+    });
+    drop(browsers);
+    cluster.stop();
+}
+
+#[test]
+fn a_co_host_rewards_renames_mutes_and_kicks_from_another_node() {
+    let Some(browsers) = Browsers::start() else { return };
+    let _turn = lab::heavy();
+    let cluster = start();
+    block_on(async {
+        let room = Room::open(&browsers, &cluster, [0, 1, 2]).await;
+        room.join("Ada").await;
+        room.host.write("co_host", "Bea").await;
+        room.host.click("do-invite").await;
+        let invitation = room.host.attribute(&selector("invitation"), "href").await;
+        let bea = browsers.open(&invitation).await;
+
+        bea.write("find", "ad").await;
+        bea.click("do-find").await;
+        bea.click("choose-Ada").await;
+        bea.write("extra", "30").await;
+        bea.click("do-grant").await;
+        bea.write("points", "150").await;
+        bea.write("reason", "wit").await;
+        bea.click("do-award").await;
+        bea.see("[data-testid=person-Ada][data-awarded=\"150\"]").await;
+        bea.click("mute").await;
+        room.player.see(".play:not(:has([data-testid=reactions]))").await;
+        bea.click("unmute").await;
+        room.player.see(&selector("reactions")).await;
+        bea.write("new_name", "Countess").await;
+        bea.click("do-rename").await;
+        bea.see(&selector("person-Countess")).await;
+
+        bea.click("cmd-open").await;
+        room.player.see(&valued("extra-time", 30_000)).await;
+        assert_eq!(room.player.text("player-name").await, "Countess");
+        bea.click("kick").await;
+        room.player.see(&selector("kicked")).await;
+        room.player.reload().await;
+        let error = selector("error");
+        assert_eq!(room.player.attribute(&error, "data-code").await, "kicked");
+        bea.click("unkick").await;
+        bea.see("[data-testid=person-Countess][data-kicked=false]").await;
+        room.player.click("join").await;
+        room.answer_correctly().await;
+
+        room.host.click("dismiss-Bea").await;
+        bea.see(&selector("login")).await;
+    });
+    drop(browsers);
+    cluster.stop();
+}
+
+/// The selector of something with a number in `data-value`.
+fn valued(id: &str, value: u64) -> String {
+    format!("{}[data-value=\"{value}\"]", selector(id))
+}
+
 /// The three pages of one show.
 struct Room {
     player: Page,

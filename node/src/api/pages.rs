@@ -41,6 +41,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/app.css" => "app.css",
     "/assets/common.js" => "common.js",
     "/assets/host.js" => "host.js",
+    "/assets/host-people.js" => "host-people.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",
     "/assets/mqtt.js" => "mqtt.js",
