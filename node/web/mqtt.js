@@ -67,7 +67,8 @@ export class Connection {
     socket.addEventListener("message", () => (this.heardAt = performance.now()));
     await this.answered(new Promise((ready) => socket.addEventListener("open", ready)), OPEN_TIMEOUT_MS, false);
     this.client.with_websock(socket);
-    const connect = { client_id: clientId, keep_alive: KEEP_ALIVE_S, flags: { clean_start: true }, ...(password && { password }) };
+    const proof = password ? { username: "player", password } : {}; // a name goes with every password
+    const connect = { client_id: clientId, keep_alive: KEEP_ALIVE_S, flags: { clean_start: true }, ...proof };
     await this.answered(this.client.connect(connect), OPEN_TIMEOUT_MS, false);
     this.pinger = setInterval(() => this.watch(), PONG_WITHIN_MS);
   }
