@@ -182,14 +182,12 @@ impl Switchboard {
     }
 
     fn own(&self, event: EventId, core: EventCore, pin: String) -> Owner {
-        let (facts, rules) = (self.facts.clone(), self.rules.clone());
+        let (identity, rules) = (self.identity(event), self.rules.clone());
         let (replication, started) = (self.replication.clone(), self.ports.started);
         let revive = move |kept: Kept| {
-            let Facts { node, origin, name, .. } = facts.clone();
-            let identity = Identity { event, node, name, origin };
             let mut carried = Carried::default();
             let logs = replay(kept, &mut carried, started.elapsed());
-            EventCore::revive(identity, rules.clone(), replication.clone(), carried, logs)
+            EventCore::revive(identity.clone(), rules.clone(), replication.clone(), carried, logs)
         };
         let (owner, task) = Owner::new(core, self.ports.clone(), pin, Box::new(revive));
         self.events
@@ -199,12 +197,16 @@ impl Switchboard {
     }
 
     fn core(&self, event: EventId, kept: Kept) -> EventCore {
-        let Facts { node, origin, name, .. } = self.facts.clone();
-        let born_ms = (self.env.wall)().saturating_sub(self.ports.now().as_millis() as u64);
-        let identity = Identity { event, node, name, origin, born_ms };
+        let identity = self.identity(event);
         let mut carried = Carried::default();
         let logs = replay(kept, &mut carried, self.ports.now());
         EventCore::resume(identity, self.rules.clone(), self.replication.clone(), carried, logs)
+    }
+
+    fn identity(&self, event: EventId) -> Identity {
+        let Facts { node, origin, name, .. } = self.facts.clone();
+        let born_ms = (self.env.wall)().saturating_sub(self.ports.now().as_millis() as u64);
+        Identity { event, node, name, origin, born_ms }
     }
 }
 
