@@ -104,7 +104,7 @@ fn futures_fail_once_the_damage_is_done() {
 
 #[test]
 fn futures_are_of_message_fidelity() {
-    let output = sim("fork", &["--seed", "1", "--at", "1s"]);
+    let output = sim("fork", &["--seed", "1", "--at", "1s", "--fidelity", "wire"]);
     assert_eq!(output.status.code(), Some(2));
     let output =
         sim("fork", &[&MESSAGE, &["--at", "4s", "--futures", "2", "--jobs", "2"][..]].concat());

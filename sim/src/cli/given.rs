@@ -15,9 +15,9 @@ pub(super) struct Given {
     /// What is run; by default a quiz, or a swarm once sizes are given.
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,
-    /// How much of a node is real.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) fidelity: Fidelity,
+    /// How much of a node is real; by default as a file says, else all.
+    #[arg(long, value_enum)]
+    pub(super) fidelity: Option<Fidelity>,
     /// Nodes at the beginning; by default the seed draws 3 to 7.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=99))]
     nodes: Option<u8>,
@@ -45,14 +45,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The schedule, and how much of a node is real: in a file that says so, as it says.
+    /// The schedule, and how much of a node is real: as was asked for, else as a file says.
     pub(super) fn schedule(&self) -> Result<(Schedule, Fidelity), Failed> {
         let Some(file) = &self.file else {
             let schedule = self.given.draws()?.schedule(self.seed.unwrap_or_default());
-            return Ok((schedule, self.given.fidelity));
+            return Ok((schedule, self.given.fidelity()));
         };
         let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
-        Ok((kept.schedule, kept.fidelity.unwrap_or(self.given.fidelity)))
+        Ok((kept.schedule, self.given.fidelity.or(kept.fidelity).unwrap_or_default()))
     }
 }
 
@@ -70,6 +70,10 @@ impl Given {
     pub(super) fn scenario(&self) -> Scenario {
         let chosen = self.nodes.is_some() || self.players.is_some() || self.faults.is_some();
         self.scenario.unwrap_or(if chosen { Scenario::Swarm } else { Scenario::Quiz })
+    }
+
+    pub(super) fn fidelity(&self) -> Fidelity {
+        self.fidelity.unwrap_or_default()
     }
 
     pub(super) fn real_limit(&self) -> Duration {
@@ -111,17 +115,21 @@ impl Given {
         if let Some(kinds) = self.faults {
             line += &format!(" --faults {kinds}");
         }
-        line + &again_in(self.fidelity)
+        line + &again_in(self.fidelity())
     }
 }
 
 /// The options that choose a fidelity and a planted bug, unless they are the usual ones.
-pub(super) fn again_in(fidelity: Fidelity) -> String {
-    let line = match fidelity {
-        Fidelity::Wire => String::new(),
-        Fidelity::Message => " --fidelity message".to_owned(),
-    };
-    line + &planted()
+fn again_in(fidelity: Fidelity) -> String {
+    match fidelity {
+        Fidelity::Wire => planted(),
+        Fidelity::Message => spelt_out(fidelity),
+    }
+}
+
+/// The options that choose a fidelity, whichever it is, and a planted bug.
+pub(super) fn spelt_out(fidelity: Fidelity) -> String {
+    format!(" --fidelity {}{}", format!("{fidelity:?}").to_lowercase(), planted())
 }
 
 #[cfg(feature = "planted")]

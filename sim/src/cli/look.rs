@@ -119,12 +119,13 @@ fn told(when: Duration, states: &[(u8, &NodeState)]) -> String {
 }
 
 pub(super) fn fork(arguments: &ForkArguments) -> Result<(), Failed> {
-    let (schedule, fidelity) = arguments.source.schedule()?;
-    if fidelity == Fidelity::Wire {
-        let what = "futures can be forked in message fidelity only: add --fidelity message";
+    if arguments.source.given.fidelity == Some(Fidelity::Wire) {
+        let what = "futures can be forked in message fidelity only";
         return Err(Failed::Usage(what.to_owned()));
     }
-    let verdict = judge_in(fidelity, schedule.clone(), Options::default());
+    // Whatever fidelity a file failed in: only here do dice have names.
+    let (schedule, _) = arguments.source.schedule()?;
+    let verdict = judge_in(Fidelity::Message, schedule.clone(), Options::default());
     let whole = verdict.as_ref().map_or(Duration::from_secs(30), |v| v.outcome.virtual_time);
     let moments = match arguments.at.is_empty() {
         true => (0..=STEPS).map(|step| whole * step / STEPS).collect(),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::given::{Given, Scenario, again_in, duration};
+use super::given::{Given, Scenario, duration, spelt_out};
 use super::live::watched;
 use super::{Failed, say, write_out};
 use crate::kept::Kept;
@@ -50,7 +50,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
         show_logs(filter).map_err(Failed::Usage)?;
     }
     if arguments.print {
-        say(&schedule_of(arguments)?.to_json());
+        say(&schedule_of(arguments)?.0.to_json());
         return Ok(());
     }
     let done = if arguments.check { run_twice(arguments) } else { run_once(arguments) };
@@ -65,7 +65,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
 fn reproduce(arguments: &Arguments) -> String {
     match &arguments.schedule {
         Some(file) => {
-            format!("run --schedule {}{}", file.display(), again_in(arguments.given.fidelity))
+            // The file may say so, too; what was asked for comes first.
+            let fidelity = arguments.given.fidelity.map_or_else(String::new, spelt_out);
+            format!("run --schedule {}{fidelity}", file.display())
         }
         None => format!("run --seed {}{}", arguments.seed, arguments.given.again()),
     }
@@ -152,11 +154,10 @@ fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
     let (progress_of_run, until) = (progress.clone(), arguments.until);
     let options =
         Options { sink, real_limit, until, progress: progress_of_run, ..Options::default() };
-    let fidelity = arguments.given.fidelity;
     match arguments.given.scenario() {
         Scenario::Mesh if arguments.schedule.is_none() => simulate_mesh(arguments.seed, options),
         _ => {
-            let schedule = schedule_of(arguments)?;
+            let (schedule, fidelity) = schedule_of(arguments)?;
             eprintln!("{}", in_short(&schedule, fidelity));
             let verdict = watched(&progress, || judge_in(fidelity, schedule, options));
             let verdict = verdict.map_err(|why| Failed::Found(why.to_string()))?;
@@ -177,13 +178,14 @@ fn in_short(schedule: &Schedule, fidelity: Fidelity) -> String {
     )
 }
 
-/// The schedule of a file, or the one that the seed draws.
-fn schedule_of(arguments: &Arguments) -> Result<Schedule, Failed> {
+/// The schedule of a file, or the one that the seed draws, and how much of a node is real.
+fn schedule_of(arguments: &Arguments) -> Result<(Schedule, Fidelity), Failed> {
+    let given = &arguments.given;
     let Some(file) = &arguments.schedule else {
-        return Ok(arguments.given.draws()?.schedule(arguments.seed));
+        return Ok((given.draws()?.schedule(arguments.seed), given.fidelity()));
     };
     let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
-    Ok(kept.schedule)
+    Ok((kept.schedule, given.fidelity.or(kept.fidelity).unwrap_or_default()))
 }
 
 fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {

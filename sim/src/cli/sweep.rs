@@ -65,7 +65,7 @@ fn sweep(arguments: &Arguments) -> Result<Sweep, Failed> {
     Ok(Sweep {
         seeds: seeds.clone().unwrap_or(1..=u64::MAX),
         draw: given.draws()?,
-        fidelity: given.fidelity,
+        fidelity: given.fidelity(),
         jobs: jobs.unwrap_or_else(cores),
         real_limit: given.real_limit(),
         time: *time,
