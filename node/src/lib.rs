@@ -14,6 +14,7 @@
 //! | [`hub`] | the way from edges to engines: tokens, PINs, inboxes, the catalogue | state of any event |
 //! | [`identity`] | whom an operator's own platform vouches for | sessions |
 //! | [`edge`] | MQTT over any byte stream | rules of engagements |
+//! | [`broker`] | the edge behind a broker that is there already | rules of engagements |
 //! | [`api`] | HTTP, pages, metrics | rules of engagements |
 //! | [`store`] | what survives a restart | what entries mean |
 //! | [`mod@env`] | the ports that the simulator replaces | |
@@ -23,6 +24,7 @@
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
 
 pub mod api;
+pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod edge;
