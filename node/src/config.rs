@@ -3,6 +3,7 @@
 //! [`ClusterConfig`] must be the same on every node of a cluster; all else in [`NodeConfig`] is the
 //! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
 
+use crate::broker::BrokerConfig;
 use crate::edge::{Limits, Rate};
 use crate::identity::IdentityConfig;
 use gossip::discovery::Strategy;
@@ -89,6 +90,8 @@ pub struct NodeConfig {
     pub identity: Option<IdentityConfig>,
     /// How often things may happen at the players' edge.
     pub rates: RateConfig,
+    /// The broker that it stands behind, if any.
+    pub broker: Option<BrokerConfig>,
     /// What the whole cluster agrees on.
     pub cluster: ClusterConfig,
 }
@@ -158,6 +161,7 @@ impl NodeConfig {
             on_member_event: None,
             identity: None,
             rates: RateConfig::default(),
+            broker: None,
             cluster: ClusterConfig::default(),
         }
     }

@@ -4,6 +4,8 @@
 //! signals.
 
 use crate::api::{self, metrics};
+use crate::broker::dial::AuthorityError;
+use crate::broker::{self, Behind};
 use crate::config::{Ack, Bound, NodeConfig};
 use crate::edge::{Accept, Edge, accept_from};
 use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
@@ -88,6 +90,9 @@ pub struct Node {
     /// Keeps everything up that may panic.
     pub supervisor: Supervisor,
     hub: Arc<Hub>,
+    tokens: TokenKeys,
+    /// Its bridge to a broker, once there is one.
+    behind: std::sync::OnceLock<Behind>,
 }
 
 impl Node {
@@ -120,9 +125,34 @@ impl Node {
         api::router(Arc::clone(&self.hub), settings).merge(mqtt)
     }
 
+    /// Puts the node behind the broker of its configuration, if that names one.
+    ///
+    /// # Errors
+    /// When the broker's certificate authorities cannot be read.
+    pub fn stand_behind(&self, config: &NodeConfig, env: &Env) -> Result<(), AuthorityError> {
+        let Some(broker) = config.broker.clone() else { return Ok(()) };
+        let parts = broker::Parts {
+            node: self.facts.node,
+            cluster: config.cluster_name.clone(),
+            hub: Arc::clone(&self.hub),
+            owners: self.owners.clone(),
+            network: self.network.clone(),
+            tokens: self.tokens.clone(),
+            supervisor: self.supervisor.branch("broker", WhenExhausted::Escalate),
+        };
+        let behind = broker::start(broker, parts, env)?;
+        self.metrics.register(Arc::clone(&behind.state) as Arc<dyn metrics::Source>);
+        assert!(self.behind.set(behind).is_ok(), "a node is put behind its broker once");
+        Ok(())
+    }
+
     /// Leaves the cluster politely and brings everything to disk.
     pub async fn stop(&self) {
         self.edge.drain(self.hub.elsewhere(), DRAIN_TIME).await;
+        if let Some(behind) = self.behind.get() {
+            self.network.stand(Standing::Draining);
+            behind.stop().await;
+        }
         self.network.leave().await;
         self.store.flush().await;
     }
@@ -307,7 +337,7 @@ fn assemble(
     let identities = config.identity.clone().map(|config| Identities::new(config, env));
     let parts = Parts {
         facts: facts.clone(),
-        tokens,
+        tokens: tokens.clone(),
         identities: identities.clone(),
         owners: owners.clone(),
         listings: listings.clone(),
@@ -342,7 +372,20 @@ fn assemble(
         malformed,
         supervisor: supervisor.clone(),
     }));
-    Node { facts, network, store, owners, edge, metrics, member_events, supervisor, hub }
+    let behind = std::sync::OnceLock::new();
+    Node {
+        facts,
+        network,
+        store,
+        owners,
+        edge,
+        metrics,
+        member_events,
+        supervisor,
+        hub,
+        tokens,
+        behind,
+    }
 }
 
 /// Ends the connections of those who are turned away, whenever the catalogue says so of somebody else.

@@ -70,6 +70,8 @@ struct Role {
 const PLAYER: Role = Role { name: "player", prefix: "slp_" };
 const HOST: Role = Role { name: "host", prefix: "slh_" };
 const CO_HOST: Role = Role { name: "co-host", prefix: "slc_" };
+/// No token at all: the names of inboxes.
+const INBOX: Role = Role { name: "inbox", prefix: "" };
 const OPS: Role = Role { name: "ops", prefix: "slo_" };
 
 /// Makes and checks tokens under a ring of cluster keys.
@@ -158,6 +160,19 @@ impl TokenKeys {
         self.check(&OPS, token, |()| None)
     }
 
+    /// The names of a player's inbox at a broker, where nothing but the name keeps strangers out: one
+    /// for each key of the ring, the one in use first, so that a change of keys loses no message.
+    #[must_use]
+    pub fn inboxes(&self, player: PlayerId) -> Vec<String> {
+        let name = |root: &hmac::Key| {
+            let key = derive(root, &INBOX, None);
+            let tag = hmac::sign(&key, &player.0.to_be_bytes());
+            let half: [u8; 16] = tag.as_ref()[..16].try_into().expect("SHA-256 gives 32 bytes");
+            format!("{:032x}", u128::from_be_bytes(half))
+        };
+        self.roots().iter().map(name).collect()
+    }
+
     fn sign<C: Serialize>(&self, role: &Role, event: Option<EventId>, claims: &C) -> String {
         let mut bytes = postcard::to_stdvec(&(FORMAT, claims)).expect("claims are plain values");
         let key = derive(&self.roots()[0], role, event);
@@ -241,6 +256,16 @@ mod tests {
         let co_host = keys().co_host(EventId(5), "7 Bea");
         assert_eq!(keys().check_co_host(&co_host), Ok((EventId(5), "7 Bea".into())));
         assert!(keys().check_host(&co_host.replace("slc_", "slh_")).is_err());
+    }
+
+    #[test]
+    fn an_inbox_has_a_name_for_each_key_that_only_the_cluster_can_tell() {
+        let both = TokenKeys::new(&[[8; 32], [7; 32]]);
+        let names = both.inboxes(PlayerId(2));
+        assert_eq!(names[1..], keys().inboxes(PlayerId(2)));
+        assert_ne!(names[0], names[1]);
+        assert_ne!(keys().inboxes(PlayerId(3)), keys().inboxes(PlayerId(2)));
+        assert!(names.iter().all(|name| name.len() == 32));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! part of the product, and no check relies on a node's own counters.
 
 pub mod bank;
+pub mod behind;
 pub mod binary;
+pub mod broker;
 pub mod browser;
 pub mod cluster;
 pub mod crowd;

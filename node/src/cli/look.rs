@@ -4,7 +4,9 @@
 use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
-use crate::service::view::{EventSummary, MemberEventView, MemberView, PhaseView, StatusView};
+use crate::service::view::{
+    BrokerView, EventSummary, MemberEventView, MemberView, PhaseView, StatusView,
+};
 use crate::supervise::{BranchView, State};
 use clap::Args;
 use std::io::{BufRead as _, BufReader};
@@ -42,7 +44,8 @@ fn describe_status(status: &StatusView) -> String {
          node {node} origin {origin} version {version} cluster {cluster}\n\
          up {uptime}, {alive} of {known} members alive, {sessions} players connected"
     );
-    let head = format!("{head}{}", describe_tree(&status.tree));
+    let broker = status.broker.as_ref().map(describe_broker).unwrap_or_default();
+    let head = format!("{head}{broker}{}", describe_tree(&status.tree));
     if status.events.is_empty() {
         return head;
     }
@@ -55,6 +58,19 @@ fn describe_status(status: &StatusView) -> String {
     let rows = rows.collect::<Vec<_>>();
     let warnings: String = status.events.iter().flat_map(describe_warnings).collect();
     format!("{head}\n\n{}{warnings}", table(["EVENT", "PIN", "STAGE", "PLAYERS", "TITLE"], &rows))
+}
+
+/// How the node stands with its broker, in a line, and what went wrong in another.
+fn describe_broker(broker: &BrokerView) -> String {
+    let BrokerView { url, protocol, slots, client_id, .. } = broker;
+    let line = if broker.connected {
+        let shared = if broker.shared_subscriptions { "shared" } else { "plain" };
+        format!("\nbehind {url} by MQTT {protocol}, {slots} slots, {shared} subscriptions")
+    } else {
+        format!("\nbehind {url}, which is not reached")
+    };
+    let error = broker.last_error.as_ref().map(|error| format!("\nwarning: broker: {error}"));
+    format!("{line}, as {client_id}{}", error.unwrap_or_default())
 }
 
 fn describe_warnings(event: &EventSummary) -> Vec<String> {

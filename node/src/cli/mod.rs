@@ -4,6 +4,7 @@
 //! variable in the environment, else from its default; there is no configuration file. Commands that
 //! ask a running node do so over its HTTP API and know nothing that the API does not tell.
 
+mod broker;
 mod client;
 mod desk;
 mod dev;

@@ -1,5 +1,6 @@
 //! `starling serve`: from flags and environment to a running node.
 
+use super::broker::BrokerArgs;
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
 use crate::config::{
@@ -74,6 +75,11 @@ pub(super) struct ServeArgs {
     /// For how long after its deadline a round still takes answers; the same on every node
     #[arg(long, value_name = "MS", env = "STARLING_GRACE_MS", default_value_t = 250)]
     grace_ms: u64,
+    /// Where players are: embedded, on this node's own MQTT listeners, or behind a broker as well
+    #[arg(long, value_name = "HOW", env = "STARLING_EDGE", value_enum, default_value_t)]
+    edge: EdgeKind,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Players that may connect a second; those beyond are told when to try again. 0: no limit
     #[arg(long, value_name = "N", env = "STARLING_CONNECTS_PER_S", default_value_t = 20_000)]
     connects_per_s: u32,
@@ -126,6 +132,16 @@ impl IdentityArgs {
             leeway: Duration::from_secs(self.jwt_leeway_s),
         })
     }
+}
+
+/// Where players are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum EdgeKind {
+    /// On the node's own listeners.
+    #[default]
+    Embedded,
+    /// Behind an MQTT broker that is there already.
+    Broker,
 }
 
 /// How the log is written.
@@ -181,6 +197,10 @@ impl ServeArgs {
                 address_connects_per_s: self.address_connects_per_s,
                 publishes_per_s: self.publishes_per_s,
                 player_publishes_per_s: self.player_publishes_per_s,
+            },
+            broker: match self.edge {
+                EdgeKind::Embedded => None,
+                EdgeKind::Broker => Some(self.broker.config()?),
             },
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
         };

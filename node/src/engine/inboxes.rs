@@ -6,9 +6,11 @@
 
 use crate::service::view::InboxMessage;
 use crate::service::{Frame, inbox_topic};
+use bytes::Bytes;
 use crdt_state::PlayerId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 
 /// Messages that wait for one connection: a receipt, a result and a few more.
@@ -16,20 +18,36 @@ const QUEUE: usize = 64;
 /// Open inboxes of one player: a phone, a laptop and their reconnects. The oldest goes first.
 const PER_PLAYER: usize = 8;
 
+/// Where messages for players leave whose connections a broker carries. Never waits.
+pub trait Outlet: Send + Sync + 'static {
+    /// Sends a message, encoded; tells whether there was room for it.
+    fn send(&self, player: PlayerId, payload: &Bytes) -> bool;
+
+    /// Whether this node is the one that sends a player its results.
+    fn serves(&self, player: PlayerId) -> bool;
+}
+
 type Queues = BTreeMap<PlayerId, Vec<mpsc::Sender<Arc<Frame>>>>;
 
 /// Shards of the open inboxes, by slot: no lock is shared by all players.
 const SHARDS: usize = 64;
 
 /// All open inboxes.
-#[derive(Debug)]
 pub struct Inboxes {
     shards: Vec<Mutex<Queues>>,
+    outlet: OnceLock<Arc<dyn Outlet>>,
+}
+
+impl fmt::Debug for Inboxes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inboxes").field("shards", &self.shards).finish_non_exhaustive()
+    }
 }
 
 impl Default for Inboxes {
     fn default() -> Self {
-        Inboxes { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Inboxes { shards, outlet: OnceLock::new() }
     }
 }
 
@@ -47,16 +65,31 @@ impl Inboxes {
         receiver
     }
 
-    /// Puts a message into every open inbox of a player. Returns whether there is one.
+    /// Has every message leave by `outlet` too, from now on. There is one for a node's life.
+    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) {
+        assert!(self.outlet.set(outlet).is_ok(), "a node has one outlet");
+    }
+
+    /// Where messages leave beside the open inboxes, if anywhere.
+    pub fn outlet(&self) -> Option<&Arc<dyn Outlet>> {
+        self.outlet.get()
+    }
+
+    /// Puts a message into every open inbox of a player, and into the outlet. Returns whether there
+    /// was one that took it.
     pub fn deliver(&self, player: PlayerId, message: &InboxMessage) -> bool {
+        let encode = || {
+            Bytes::from(serde_json::to_vec(message).expect("our own messages encode into memory"))
+        };
+        let sent = self.outlet.get().is_some_and(|outlet| outlet.send(player, &encode()));
         let mut queues = self.shard(player);
-        let Some(open) = queues.get_mut(&player) else { return false };
-        let payload = serde_json::to_vec(message).expect("our own messages encode into memory");
+        let Some(open) = queues.get_mut(&player) else { return sent };
+        let payload = encode();
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
         open.retain(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
         if open.is_empty() {
             queues.remove(&player);
-            return false;
+            return sent;
         }
         true
     }

@@ -35,7 +35,7 @@ pub use alarms::Alarms;
 pub use bulk::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, BulkVerdict};
 pub use carried::Carried;
 pub use core::EventCore;
-pub use inboxes::Inboxes;
+pub use inboxes::{Inboxes, Outlet};
 pub use intake::Claim;
 pub(crate) use intake::level;
 pub use io::{Identity, Input, Output, Reply, Rules};

@@ -7,7 +7,7 @@ use super::core::EventCore;
 use super::inboxes::Inboxes;
 use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
-use crdt_state::{Mono, PlayerId};
+use crdt_state::{Mono, Phase, PlayerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct Publisher {
     screen: watch::Sender<Arc<LiveView>>,
     shown: Option<Shown>,
     results: BTreeMap<PlayerId, InboxMessage>,
+    /// Whether results wait for room on their way out.
+    owing: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Publisher {
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
         let results = BTreeMap::new();
-        let publisher = Publisher { pin, live, host, screen, shown: None, results };
+        let publisher = Publisher { pin, live, host, screen, shown: None, results, owing: false };
         (publisher, Views { live: live_end, host: host_end, screen: screen_end })
     }
 
@@ -94,7 +96,8 @@ impl Publisher {
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
         }
-        let views = (shown.revision != core.revision()).then(|| shown.views_at + VIEW_GAP);
+        let is_behind = shown.revision != core.revision() || self.owing;
+        let views = is_behind.then(|| shown.views_at + VIEW_GAP);
         let counts = shown.sent.behind.then(|| shown.sent.at + COUNT_GAP);
         views.into_iter().chain(counts).min()
     }
@@ -137,10 +140,23 @@ impl Publisher {
 
     /// Sends every player here the result of the newest revealed question, and again when it changes.
     fn send_results(&mut self, core: &EventCore, inboxes: &Inboxes) {
-        for player in inboxes.players() {
+        let is_open = core.state().stage().phase == Phase::Open;
+        let mut players = inboxes.players();
+        // A crowd's results do not change while it answers the next question.
+        if let Some(outlet) = inboxes.outlet().filter(|_| !is_open || self.owing) {
+            players.extend(core.state().players.ids().filter(|player| outlet.serves(*player)));
+        }
+        self.owing = false;
+        for player in players {
             let Some(result) = core.result_of(player) else { continue };
-            if self.results.get(&player) != Some(&result) && inboxes.deliver(player, &result) {
+            if self.results.get(&player) == Some(&result) {
+                continue;
+            }
+            if inboxes.deliver(player, &result) {
                 self.results.insert(player, result);
+            } else if inboxes.outlet().is_some_and(|outlet| outlet.serves(player)) {
+                self.owing = true;
+                return;
             }
         }
     }

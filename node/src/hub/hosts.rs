@@ -189,6 +189,7 @@ impl Hosts for Hub {
             sessions: (self.sessions)(),
             events: self.events().await,
             tree: self.supervisor.view(),
+            broker: self.broker.get().map(|broker| broker.view()),
         }
     }
 

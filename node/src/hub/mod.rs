@@ -17,8 +17,9 @@ pub use catalogue::{ListingTask, Listings};
 pub use switchboard::{Switchboard, replay};
 
 use crate::api::metrics::{Sample, Source};
+use crate::broker::BrokerState;
 use crate::edge::{Meters, Rate};
-use crate::engine::Owner;
+use crate::engine::{Outlet, Owner};
 use crate::env::Env;
 use crate::identity::Identities;
 use crate::run::MemberEvents;
@@ -29,7 +30,7 @@ use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -101,6 +102,8 @@ pub struct Hub {
     /// What each player may publish, on all connections together.
     publishes: Meters<PlayerId>,
     supervisor: Supervisor,
+    /// The broker that this node stands behind, if any.
+    broker: OnceLock<Arc<BrokerState>>,
 }
 
 /// What a hub is made of.
@@ -155,7 +158,19 @@ impl Hub {
             member_events,
             publishes,
             supervisor,
+            broker: OnceLock::new(),
         }
+    }
+
+    /// Has everything that players are told leave by `outlet` too.
+    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) {
+        self.inboxes.open_outlet(outlet);
+    }
+
+    /// Says that this node stands behind a broker.
+    pub fn stands_behind(&self, broker: Arc<BrokerState>) {
+        // A node has one broker for its life; a second would have failed at the outlet.
+        let _ = self.broker.set(broker);
     }
 
     /// The owner of an event, or a clear no.

@@ -51,21 +51,9 @@ impl Players for Hub {
         if let Some(("react", slot)) = topic.split_once('/') {
             return self.react_by_topic(slot, &payload).await;
         }
-        let (player, said) = match topic.split_once('/') {
-            Some(("connect", slot)) => self.connect(by, slot, &payload).await,
-            Some(("answer", slot)) => self.answer(slot, &payload).await,
-            Some(("command", event)) => (None, self.drive(by, event, &payload).await),
-            _ => (None, Err(topic_unknown(topic))),
-        };
-        match said {
+        match self.publish_from("mqtt", by, topic, &payload).await {
             Ok(said) => accepted(said),
-            Err(refusal) => {
-                self.count_refusal("mqtt", &refusal);
-                if let Some(player) = player {
-                    self.inboxes.deliver(player, &refused(topic, &refusal));
-                }
-                verdict_of(&refusal)
-            }
+            Err(refusal) => verdict_of(&refusal),
         }
     }
 
@@ -98,6 +86,38 @@ impl Players for Hub {
 }
 
 impl Hub {
+    /// Takes what a player published at a broker; the answer is what the player is told, which the
+    /// player's inbox has too if it is clear whose it is. Nobody has proven anything on the broker's
+    /// connection: each payload proves its sender.
+    pub async fn take(&self, topic: &str, payload: &Bytes) -> InboxMessage {
+        match self.publish_from("broker", None, topic, payload).await {
+            Ok(Said::Message(message) | Said::Proven(message, _)) => message,
+            Ok(Said::Commanded(_)) => unreachable!("a command is nobody's without a bearer"),
+            Err(refusal) => refused(topic, &refusal),
+        }
+    }
+
+    async fn publish_from(
+        &self,
+        edge: &'static str,
+        by: Option<&Arc<Bearer>>,
+        topic: &str,
+        payload: &Bytes,
+    ) -> Result<Said, Refusal> {
+        let (player, said) = match topic.split_once('/') {
+            Some(("connect", slot)) => self.connect(by, slot, payload).await,
+            Some(("answer", slot)) => self.answer(slot, payload).await,
+            Some(("command", event)) => (None, self.drive(by, event, payload).await),
+            _ => (None, Err(topic_unknown(topic))),
+        };
+        said.inspect_err(|refusal| {
+            self.count_refusal(edge, refusal);
+            if let Some(player) = player {
+                self.inboxes.deliver(player, &refused(topic, refusal));
+            }
+        })
+    }
+
     async fn connect(&self, by: Option<&Arc<Bearer>>, slot: &str, payload: &[u8]) -> Outcome {
         let expected = r#"{"pin":"...","player":"32 hex digits","name":"..."} or {"token":"..."}"#;
         let by = by.cloned();
@@ -262,6 +282,9 @@ impl Hub {
         let (pin, name, points, rank, players) = facts.await.ok_or_else(stopping)?;
         let level = level(firm);
         let nodes = self.nodes();
+        let name_of_inbox = || self.tokens.inboxes(player).into_iter().next();
+        let inbox = self.broker.get().and_then(|_| name_of_inbox());
+        let inbox = inbox.map(|name| format!("inbox/{name}"));
         Ok(InboxMessage::Joined {
             event,
             pin,
@@ -273,6 +296,7 @@ impl Hub {
             points,
             rank,
             players,
+            inbox,
         })
     }
 

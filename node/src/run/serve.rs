@@ -5,6 +5,7 @@ use super::hook::Hook;
 use super::http::HttpListener;
 use super::{Ground, Node, StartError, links, start};
 use crate::api::metrics::Source;
+use crate::broker::dial::AuthorityError;
 use crate::config::{Bound, NodeConfig, TlsIdentity};
 use crate::edge::{Accept, Remote, TcpAccept, Tls, TlsAccept, TlsError};
 use crate::env::Env;
@@ -45,6 +46,9 @@ pub enum RunError {
     /// The node could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The broker's certificate could not be checked.
+    #[error(transparent)]
+    Broker(#[from] AuthorityError),
     /// Its tasks could not be kept up.
     #[error(
         "the node's tasks panicked too often; the log says where. Start it again: it finds its state"
@@ -90,6 +94,7 @@ pub async fn serve(
         store,
     };
     let node = start(&config, &env, ground).await?;
+    node.stand_behind(&config, &env)?;
     start_hook(&config, &node);
     start_discovery(&config, &node);
     let served = CancellationToken::new();

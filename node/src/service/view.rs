@@ -836,6 +836,28 @@ pub struct StatusView {
     /// Its tasks, and how often each was started again.
     #[serde(default)]
     pub tree: BranchView,
+    /// How it stands with the broker that it is behind, if it is behind one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerView>,
+}
+
+/// How a node stands with its broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BrokerView {
+    /// Where it is, or is looked for.
+    pub url: String,
+    /// Whether it is reached now.
+    pub connected: bool,
+    /// The version of MQTT that is spoken with it; empty before the first connection.
+    pub protocol: String,
+    /// Whether it has shared subscriptions.
+    pub shared_subscriptions: bool,
+    /// The name of this node's session there.
+    pub client_id: String,
+    /// How many slots this node takes from it.
+    pub slots: usize,
+    /// What went wrong last, since it was reached.
+    pub last_error: Option<String>,
 }
 
 /// An event whose state is gone for good.
@@ -932,6 +954,9 @@ pub enum InboxMessage {
         rank: Option<u32>,
         /// How many have joined.
         players: u64,
+        /// The topic of the player's inbox, where a broker stands before the nodes.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        inbox: Option<String>,
     },
     /// An answer was taken.
     Receipt {

@@ -6,7 +6,7 @@
 //! was not acknowledged is repeated on the next node, with the same choices.
 
 mod record;
-mod wire;
+pub(crate) mod wire;
 
 pub use record::{Acknowledged, Joined, Level, Receipt, Record, Refused, Seen, Told, TotalResult};
 pub use wire::{Dialect, Transport};

@@ -31,7 +31,7 @@ pub enum Transport {
 
 /// Where to connect to.
 #[derive(Debug, Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// A host name, or a URL for WebSocket.
     host: String,
     port: u16,
@@ -40,7 +40,7 @@ pub(super) struct Address {
 
 impl Address {
     /// The address of a node; `None` if its links are not what they should be.
-    pub(super) fn of(transport: Transport, links: &NodeLinks) -> Option<Self> {
+    pub(crate) fn of(transport: Transport, links: &NodeLinks) -> Option<Self> {
         let (host, port) = links.mqtt.rsplit_once(':')?;
         let host = match transport {
             Transport::Tcp => host.to_owned(),
@@ -52,16 +52,16 @@ impl Address {
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Published {
+pub(crate) struct Published {
     /// To which topic.
-    pub(super) topic: String,
+    pub(crate) topic: String,
     /// To which run, if it was the player's answer.
-    pub(super) instance: Option<u32>,
+    pub(crate) instance: Option<u32>,
 }
 
 /// What a connection has to tell.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// The node accepted the connection.
     Connected,
     /// The node acknowledged what was published.
@@ -94,7 +94,7 @@ enum Packeted {
 }
 
 /// One connection.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     client: Client,
     packets: mpsc::Receiver<Packeted>,
     /// Published and not yet sent, in order.
@@ -111,7 +111,7 @@ enum Client {
 
 impl Wire {
     /// Begins to connect.
-    pub(super) fn open(dialect: Dialect, client_id: &str, address: &Address) -> Self {
+    pub(crate) fn open(dialect: Dialect, client_id: &str, address: &Address) -> Self {
         let (to, packets) = mpsc::channel(PACKETS_MAX);
         let (client, task) = match dialect {
             Dialect::V311 => open_v311(client_id, address, to),
@@ -120,7 +120,7 @@ impl Wire {
         Wire { client, packets, queued: VecDeque::new(), sent: BTreeMap::new(), task }
     }
 
-    pub(super) fn subscribe(&mut self, topic: &str) {
+    pub(crate) fn subscribe(&mut self, topic: &str) {
         // Fails only when the connection has ended, which is heard anyway.
         let _ = match &self.client {
             Client::V311(client) => client.try_subscribe(topic, QoS::AtLeastOnce).is_ok(),
@@ -130,7 +130,7 @@ impl Wire {
         };
     }
 
-    pub(super) fn publish(&mut self, topic: &str, payload: &str, instance: Option<u32>) {
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str, instance: Option<u32>) {
         let payload = payload.to_owned();
         let queued = match &self.client {
             Client::V311(client) => {
@@ -147,7 +147,7 @@ impl Wire {
     }
 
     /// The next thing it has to tell. Cancel safe.
-    pub(super) async fn hear(&mut self) -> Heard {
+    pub(crate) async fn hear(&mut self) -> Heard {
         loop {
             match self.packets.recv().await {
                 None => return Heard::Lost("the connection's task ended".to_owned()),

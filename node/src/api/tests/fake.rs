@@ -188,6 +188,7 @@ impl Hosts for FakeNode {
             members_known: 3,
             sessions: 4,
             tree: crate::supervise::BranchView::default(),
+            broker: None,
             events: Vec::new(),
         }
     }
