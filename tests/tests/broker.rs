@@ -1,4 +1,4 @@
-//! Shows behind a broker that somebody else wrote: Mosquitto.
+//! Shows behind brokers that somebody else wrote: Mosquitto, and RabbitMQ's MQTT plugin.
 //!
 //! In each show a node is killed and the broker is restarted, in order and without a word, while a
 //! question is open. The judges are the clients: what a firm receipt promised must be in the exports
@@ -41,6 +41,14 @@ async fn a_show_behind_mosquitto_outlives_broker_and_node() {
     let status = show_behind(broker, &[Dialect::V311, Dialect::V5]).await;
     let broker = status.broker.expect("the node is behind a broker");
     assert_eq!((broker.protocol.as_str(), broker.shared_subscriptions), ("5", true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_show_behind_rabbitmq_outlives_broker_and_node() {
+    let Some(broker) = Broker::start(Kind::RabbitMq) else { return };
+    let status = show_behind(broker, &[Dialect::V311]).await;
+    let broker = status.broker.expect("the node is behind a broker");
+    assert_eq!((broker.protocol.as_str(), broker.shared_subscriptions), ("3.1.1", false));
 }
 
 /// A whole show with its faults; the status of a node that is left.
