@@ -134,7 +134,7 @@ impl EventCore {
     }
 
     /// What this origin has counted so far.
-    fn counted(&self, name: &str) -> u64 {
+    pub(super) fn counted(&self, name: &str) -> u64 {
         let counter = self.carried.state.named.totals.get(name);
         counter.map_or(0, |counter| counter.inc(self.identity.origin).counter - 1)
     }

@@ -7,7 +7,7 @@ use crate::service::view::Refusal;
 use crdt_state::delta::Delta;
 use crdt_state::named::{Change, CountChange, MOOD, NumberChange, REACTIONS};
 use crdt_state::{Mono, PlayerId, Stage};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The kinds that are counted each for itself.
@@ -24,11 +24,11 @@ const PER_WINDOW: u8 = 10;
 /// Players whose reactions are taken in it; more than a node is meant to serve.
 const PLAYERS_PER_WINDOW: usize = 200_000;
 
-/// What this life of the node has counted.
+/// What was counted here and is not written yet. What was written is read from the state, so that an owner
+/// that is started again goes on from there.
 #[derive(Debug, Default)]
 pub struct Reactions {
-    totals: BTreeMap<&'static str, u64>,
-    unwritten: BTreeSet<&'static str>,
+    pending: BTreeMap<&'static str, u64>,
     due: Option<Mono>,
     window: Mono,
     sent: BTreeMap<PlayerId, u8>,
@@ -41,8 +41,7 @@ impl Reactions {
     }
 
     fn count(&mut self, now: Mono, kind: &'static str) {
-        *self.totals.entry(kind).or_default() += 1;
-        self.unwritten.insert(kind);
+        *self.pending.entry(kind).or_default() += 1;
         self.due.get_or_insert(now + FLUSH_GAP);
     }
 
@@ -60,17 +59,9 @@ impl Reactions {
         *sent <= PER_WINDOW
     }
 
-    fn take_changes(&mut self) -> Vec<Delta> {
+    fn take_pending(&mut self) -> BTreeMap<&'static str, u64> {
         self.due = None;
-        let change = |kind: &'static str, total: u64| match kind {
-            "up" | "down" => {
-                let up = kind == "up";
-                Change::Count(CountChange { name: MOOD.to_owned(), total, up })
-            }
-            _ => Change::Total(NumberChange { name: kind.to_owned(), value: total }),
-        };
-        let unwritten = std::mem::take(&mut self.unwritten).into_iter();
-        unwritten.map(|kind| Delta::Named(change(kind, self.totals[kind]))).collect()
+        std::mem::take(&mut self.pending)
     }
 }
 
@@ -123,12 +114,27 @@ impl EventCore {
 
     /// Writes the totals that have changed, if it is time to.
     pub(super) fn write_reactions_when_due(&mut self, now: Mono) {
-        if self.reactions.due().is_some_and(|due| due <= now) {
-            for change in self.reactions.take_changes() {
-                self.carried.take(now, self.identity.origin, change.clone());
-                self.batch.push_change(change);
-            }
-            self.grow_batch(now);
+        if self.reactions.due().is_none_or(|due| due > now) {
+            return;
         }
+        for (kind, by) in self.reactions.take_pending() {
+            let change = Delta::Named(self.counting(kind, by));
+            self.carried.take(now, self.identity.origin, change.clone());
+            self.batch.push_change(change);
+        }
+        self.grow_batch(now);
+    }
+
+    /// The change that counts so many more of a kind.
+    fn counting(&self, kind: &'static str, by: u64) -> Change {
+        if !THUMBS.contains(&kind) {
+            let value = self.counted(kind) + by;
+            return Change::Total(NumberChange { name: kind.to_owned(), value });
+        }
+        let (up, origin) = (kind == "up", self.identity.origin);
+        let mood = self.state().named.counts.get(MOOD).cloned().unwrap_or_default();
+        let next = if up { mood.inc(origin) } else { mood.dec(origin) };
+        let total = next.dot.counter - 1 + by;
+        Change::Count(CountChange { name: MOOD.to_owned(), total, up })
     }
 }
