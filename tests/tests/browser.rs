@@ -1,8 +1,11 @@
 //! The pages in real browsers: players, host and screen on different nodes play one show.
 
+use std::fs;
 use std::time::Duration;
 use tests::browser::{Browsers, Page, selector};
 use tests::cluster::{Cluster, ClusterOptions};
+use tests::platform::{SigningKey, claims, jwks};
+use tests::single::Single;
 use tests::{lab, shows};
 
 /// In [`shows::sums`] the correct option of the first question.
@@ -91,85 +94,35 @@ fn a_wrong_pin_is_refused_at_the_form_with_a_way_out() {
 }
 
 #[test]
-fn what_a_host_says_shows_on_every_page() {
+fn a_closed_show_lets_in_who_comes_with_a_token_and_nobody_else() {
     let Some(browsers) = Browsers::start() else { return };
     let _turn = lab::heavy();
-    let cluster = start();
+    let key = SigningKey::eddsa("e");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("jwks.json");
+    fs::write(&path, jwks(&[&key])).expect("the folder is writable");
+    let node = Single::start(&["--jwt-keys", path.to_str().expect("it is a usual path")]);
+    let show = node.show(&shows::closed_sums(1, 60_000));
+    let (base, pin) = (format!("http://{}", node.bound.http), &show.imported.pin);
     block_on(async {
-        let room = Room::open(&browsers, &cluster, [0, 1, 2]).await;
-        room.join("Ada").await;
-        room.player.click("react-heart").await;
-        room.screen.see(&valued("crowd-heart", 1)).await;
-
-        room.host.write("announcement", "Five minutes").await;
-        room.host.click("do-announce").await;
-        assert_eq!(room.screen.text("announcement").await, "Five minutes");
-        assert_eq!(room.player.text("announcement").await, "Five minutes");
-        room.host.click("curtain").await;
-        room.screen.see(&selector("curtain")).await;
-        room.host.click("uncurtain").await;
-        room.screen.see(&selector("qr")).await;
-        room.host.click("cmd-lock").await;
-        room.host.see("[data-testid=locked][data-locked=true]").await;
-        room.screen.see(&selector("locked")).await;
-    });
-    drop(browsers);
-    cluster.stop();
-}
-
-#[test]
-fn a_co_host_rewards_renames_mutes_and_kicks_from_another_node() {
-    let Some(browsers) = Browsers::start() else { return };
-    let _turn = lab::heavy();
-    let cluster = start();
-    block_on(async {
-        let room = Room::open(&browsers, &cluster, [0, 1, 2]).await;
-        room.join("Ada").await;
-        room.host.write("co_host", "Bea").await;
-        room.host.click("do-invite").await;
-        let invitation = room.host.attribute(&selector("invitation"), "href").await;
-        let bea = browsers.open(&invitation).await;
-
-        bea.write("find", "ad").await;
-        bea.click("do-find").await;
-        bea.click("choose-Ada").await;
-        bea.write("extra", "30").await;
-        bea.click("do-grant").await;
-        bea.write("points", "150").await;
-        bea.write("reason", "wit").await;
-        bea.click("do-award").await;
-        bea.see("[data-testid=person-Ada][data-awarded=\"150\"]").await;
-        bea.click("mute").await;
-        room.player.see(".play:not(:has([data-testid=reactions]))").await;
-        bea.click("unmute").await;
-        room.player.see(&selector("reactions")).await;
-        bea.write("new_name", "Countess").await;
-        bea.click("do-rename").await;
-        bea.see(&selector("person-Countess")).await;
-
-        bea.click("cmd-open").await;
-        room.player.see(&valued("extra-time", 30_000)).await;
-        assert_eq!(room.player.text("player-name").await, "Countess");
-        bea.click("kick").await;
-        room.player.see(&selector("kicked")).await;
-        room.player.reload().await;
+        let stranger = browsers.open(&format!("{base}/?pin={pin}")).await;
+        stranger.write("name", "Eve").await;
+        stranger.click("join").await;
         let error = selector("error");
-        assert_eq!(room.player.attribute(&error, "data-code").await, "kicked");
-        bea.click("unkick").await;
-        bea.see("[data-testid=person-Countess][data-kicked=false]").await;
-        room.player.click("join").await;
-        room.answer_correctly().await;
+        assert_eq!(stranger.attribute(&error, "data-code").await, "identity_needed");
 
-        room.host.click("dismiss-Bea").await;
-        bea.see(&selector("login")).await;
+        let token = key.sign(&claims("ada", &show.imported.event.to_string()));
+        let player = browsers.open(&format!("{base}/?pin={pin}#token={token}")).await;
+        assert_eq!(player.text("player-name").await, "ada Vouched");
+        assert!(!player.url().await.contains("token"), "the token stays in the address");
+        player.reload().await;
+        assert_eq!(player.text("player-name").await, "ada Vouched");
+
+        let host = &show.imported.host_token;
+        let screen = browsers.open(&format!("{base}/screen?pin={pin}#token={host}")).await;
+        screen.see(&selector("pin")).await;
     });
     drop(browsers);
-    cluster.stop();
-}
-
-/// The selector of something with a number in `data-value`.
-fn valued(id: &str, value: u64) -> String {
-    format!("{}[data-value=\"{value}\"]", selector(id))
 }
 
 /// The three pages of one show.
