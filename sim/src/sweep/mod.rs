@@ -92,7 +92,7 @@ impl Sweep {
         let next = AtomicU64::new(*self.seeds.start());
         let gathered = Mutex::new((BTreeMap::new(), Coverage::default()));
         let work = || {
-            while self.time.is_none_or(|time| began.elapsed() < time) {
+            loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if !self.seeds.contains(&seed) {
                     return;
@@ -102,6 +102,11 @@ impl Sweep {
                 let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
                 gathered.1.add(&reached);
                 gathered.0.insert(seed, end);
+                drop(gathered);
+                // Each job runs one seed at least: a sweep of none would pass.
+                if self.time.is_some_and(|time| began.elapsed() >= time) {
+                    return;
+                }
             }
         };
         std::thread::scope(|scope| {
