@@ -4,7 +4,7 @@
 //! answer goes while the player does not know its inbox, and when the broker is told that the
 //! message has arrived.
 
-use super::wire::{Message, Outgoing};
+use super::wire::{Message, Outgoing, PAYLOAD_BYTES_MAX};
 use crate::hub::Hub;
 use crate::service::view::InboxMessage;
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// The topics under which players may be answered before they know their inbox.
 pub const REPLY: &str = "reply/";
@@ -32,6 +33,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Desk {
     hub: Arc<Hub>,
     provisional: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// What became of a message.
@@ -51,19 +53,23 @@ struct Asked {
 }
 
 impl Desk {
-    /// A desk in front of `hub`.
+    /// A desk in front of `hub`, until `stop`.
     #[must_use]
-    pub fn new(hub: Arc<Hub>) -> Self {
-        Desk { hub, provisional: Arc::new(Semaphore::new(PROVISIONAL_MAX)) }
+    pub fn new(hub: Arc<Hub>, stop: CancellationToken) -> Self {
+        Desk { hub, provisional: Arc::new(Semaphore::new(PROVISIONAL_MAX)), stop }
     }
 
     /// Takes a message. Returns when its answer is held at the level that the cluster asks for, or
     /// has waited long enough for it.
     pub async fn take(&self, message: Message) -> Handled {
         let Message { topic, payload, response_topic, correlation, .. } = message;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Handled { is_done: true, reply: None };
+        }
         let reply_to = reply_topic(response_topic, &payload);
         let said = self.hub.take(&topic, &payload).await;
-        if is_stopping(&said) {
+        // Only then: what a node that stays leaves for later fills the window in which the broker sends.
+        if self.stop.is_cancelled() && is_overloaded(&said) {
             return Handled { is_done: false, reply: None };
         }
         if is_provisional(&said) {
@@ -113,8 +119,8 @@ fn is_provisional(said: &InboxMessage) -> bool {
     }
 }
 
-/// Whether this node could not take it because it is on its way out.
-fn is_stopping(said: &InboxMessage) -> bool {
+/// Whether this node cannot take it just now.
+fn is_overloaded(said: &InboxMessage) -> bool {
     matches!(said, InboxMessage::Refused { code, .. } if code == "overloaded")
 }
 

@@ -111,7 +111,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
         client_id,
         group: format!("starling-{cluster}"),
         dialler,
-        desk: Desk::new(Arc::clone(&hub)),
+        desk: Desk::new(Arc::clone(&hub), stop.clone()),
         network,
         letters,
         shelf: Arc::clone(&shelf),

@@ -359,6 +359,7 @@ impl Session {
         granted: &[bool],
         context: &Context<'_>,
     ) -> Happened {
+        let before = self.held;
         let slots = self.subscribing.remove(&packet_id).unwrap_or_default();
         for (slot, granted) in slots.iter().zip(granted.chunks(2)) {
             if granted == [true, true] {
@@ -371,7 +372,8 @@ impl Session {
                  answer/{slot:02x}: check its access rules"
             ));
         }
-        Happened::Slots
+        // What was denied is asked for again at the next tick, not at the pace of round trips.
+        if self.held == before { Happened::Other } else { Happened::Slots }
     }
 
     fn on_handled(

@@ -30,8 +30,6 @@ pub struct Counts {
     pub acknowledged: AtomicU64,
     /// Of those, left for the broker to bring again, since this node is stopping.
     pub left: AtomicU64,
-    /// Messages that bear no topic of ours.
-    pub strangers: AtomicU64,
     /// Messages handed to the broker.
     pub published: AtomicU64,
     /// Of those, refused by it.
@@ -132,11 +130,6 @@ impl Source for BrokerState {
                 "starling_broker_left_total",
                 "Players' messages left for the broker to bring again.",
                 read(&counts.left),
-            ),
-            sample(
-                "starling_broker_strangers_total",
-                "Messages that bear no topic of Starling's.",
-                read(&counts.strangers),
             ),
             sample(
                 "starling_broker_publishes_refused_total",

@@ -16,6 +16,8 @@ use mqtt_protocol_core::mqtt::{Connection, Version, role};
 
 /// The largest packet that the broker may send, header included. Arbitrary: as at the edge.
 const PACKET_BYTES_MAX: u32 = 64 * 1_024;
+/// Longest payload that is looked at; a longer one is acknowledged and passed over.
+pub const PAYLOAD_BYTES_MAX: usize = PACKET_BYTES_MAX as usize;
 
 /// The version of MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +167,12 @@ impl Wire {
             Protocol::V3 => Version::V3_1_1,
             Protocol::V5 => Version::V5_0,
         };
-        let options = ConnectionOptions::new().maximum_packet_size_recv(PACKET_BYTES_MAX);
+        // MQTT 3.1.1 cannot tell the broker what is too long: a stranger's message would end each connection
+        // to which the broker brings it again.
+        let options = match protocol {
+            Protocol::V3 => ConnectionOptions::new(),
+            Protocol::V5 => ConnectionOptions::new().maximum_packet_size_recv(PACKET_BYTES_MAX),
+        };
         let mut machine = Connection::with_options(version, options);
         machine.set_auto_pub_response(false);
         let mut wire = Wire { machine, protocol, output: BytesMut::new() };
