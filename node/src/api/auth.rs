@@ -14,6 +14,9 @@ use crdt_state::engagement::script::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+/// What says nothing against a token: another node, or the same one later, can tell.
+const CANNOT_TELL: [&str; 3] = ["identity_unavailable", "overloaded", "event_unknown"];
+
 /// The token of a request, if it has one; not yet checked.
 pub(super) struct Caller(Option<String>);
 
@@ -112,8 +115,8 @@ impl Caller {
     ) -> Result<Arc<Bearer>, ApiError> {
         let token = self.token(missing)?;
         api.hosts.bearer(token).await.map_err(|refusal| match refusal.hint {
+            _ if CANNOT_TELL.contains(&&*refusal.code) => refusal.into(),
             None => unauthorized(refusal.hint(way_out)),
-            Some(_) if refusal.code == "identity_unavailable" => refusal.into(),
             Some(_) => unauthorized(refusal),
         })
     }

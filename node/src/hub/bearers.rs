@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Why a token is no good, whichever kind it is of.
 pub(super) enum Unproven {
+    /// Whether it is good cannot be told here just now.
+    Untold(Refusal),
     /// One of the platform's.
     Vouched(IdentityError),
     /// One of the cluster's own.
@@ -24,6 +26,7 @@ impl From<Unproven> for Refusal {
     fn from(unproven: Unproven) -> Self {
         match unproven {
             Unproven::Vouched(error) => refusal(error),
+            Unproven::Untold(refusal) => refusal,
             Unproven::Own(error) => Refusal::new("token_unknown", error.to_string()),
         }
     }
@@ -58,9 +61,10 @@ impl Hub {
     /// The co-host who was invited so and has not been dismissed since.
     async fn co_host(&self, event: EventId, invitation: String) -> Result<Bearer, Unproven> {
         let dismissed = || Unproven::Vouched(IdentityError::Revoked);
-        let owner = self.owner(event).map_err(|_| dismissed())?;
+        let owner = self.owner(event).map_err(Unproven::Untold)?;
         let of = invitation.clone();
-        let name = owner.read(move |core, _, _| core.co_host(&of)).await.flatten();
+        let name = owner.read(move |core, _, _| core.co_host(&of)).await;
+        let name = name.ok_or_else(|| Unproven::Untold(super::stopping()))?;
         let name = Some(name.ok_or_else(dismissed)?);
         Ok(Bearer { name, co_host: Some(invitation), ..host_of(event) })
     }
@@ -95,6 +99,7 @@ impl Hub {
         }
         let proven = self.bearer_of(token).await.map_err(|unproven| match unproven {
             Unproven::Vouched(error) => error,
+            Unproven::Untold(_) => IdentityError::KeysMissing,
             Unproven::Own(TokenError::Forged) => IdentityError::Forged,
             Unproven::Own(_) => IdentityError::Malformed,
         });

@@ -185,7 +185,9 @@ impl Identities {
         if asked.as_ref().is_some_and(|(at, _)| at.elapsed() < interval) {
             return !Arc::ptr_eq(&before, &self.keys());
         }
-        let held = asked.take().map(|(_, document)| document).unwrap_or_default();
+        let held = asked.as_ref().map(|(_, document)| document.clone()).unwrap_or_default();
+        // Whoever waits for the answer may go: the interval counts from here all the same.
+        *asked = Some((Instant::now(), held.clone()));
         let loaded = self.load().await;
         let taken = loaded.and_then(|document| match document == held {
             true => Ok(document),
