@@ -168,6 +168,7 @@ function saveSession() {
 function receive(topic, message) {
   if (topic.startsWith("live/")) onLive(message);
   else if (message.type === "joined") onJoined(message);
+  else if (message.event && message.event !== state.session?.event) return; // of another show that the player is in
   else if (message.type === "receipt") onReceipt(message);
   else if (message.type === "result") onResult(message);
   else if (message.type === "marked") onMarked(message);
@@ -233,7 +234,7 @@ function onRefused(message) {
     const isKnown = state.form.error?.code === message.code;
     if (isKnown) refuseForm(message);
     else if (state.form.busy || state.session) connectRefused(message);
-  } else if (state.answer) {
+  } else if (message.topic.startsWith("answer/") && state.answer) {
     answerRefused(state.answer.instance, message);
   }
 }

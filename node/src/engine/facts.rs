@@ -13,7 +13,7 @@ use crdt_state::named::{
     LOBBY_LOCK, MultiChange, NAME_FILTER, OWNER, PLAYERS_MAX, PlayerChange, PlayerMark, REACTIONS,
     RegisterChange, SHOW_NAMES, SOUND, SetChange, TITLE, ToggleChange,
 };
-use crdt_state::{Mono, PlayerId};
+use crdt_state::{Mono, PlayerId, name};
 
 /// Co-hosts of one event: arbitrary, more than any crew has.
 const CO_HOSTS_MAX: usize = 64;
@@ -142,6 +142,7 @@ impl EventCore {
 
     fn dismiss(&self, request: &CommandRequest) -> Fact {
         let name = text_of(request.name.as_deref(), "name", caps::NAME_BYTES_MAX)?;
+        let name = name::check_name(&name).unwrap_or(name);
         let set = self.state().named.sets.get(CO_HOSTS);
         let Some((set, member)) = set.zip(self.co_host_of(&name)) else { return Ok(None) };
         let op = set.get(&member).and_then(|flag| flag.set(self.identity.origin, false));

@@ -58,6 +58,7 @@ impl EventCore {
     pub(super) fn marked(&self, player: PlayerId) -> InboxMessage {
         let people = &self.state().named.people;
         InboxMessage::Marked {
+            event: self.identity.event,
             name: self.state().shown_name(player).unwrap_or_default(),
             kicked: people.is_kicked(player),
             muted: people.is_muted(player),

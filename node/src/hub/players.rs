@@ -172,7 +172,7 @@ impl Hub {
     }
 
     /// How often a player may publish, on whatever connection.
-    fn meter(&self, player: PlayerId) -> Result<(), Refusal> {
+    pub(super) fn meter(&self, player: PlayerId) -> Result<(), Refusal> {
         self.publishes.take(player).map_err(|wait| {
             let millis = wait.as_millis().max(1);
             Refusal::new("flooded", "you publish more often than a player may")

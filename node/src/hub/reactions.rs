@@ -36,6 +36,7 @@ impl Hub {
         claim: PlayerClaim,
         kind: String,
     ) -> Result<(), Refusal> {
+        self.meter(claim.player)?;
         let owner = self.owner(claim.event)?;
         let claim = engine_claim(claim);
         let asked = owner.ask(move |ticket| Input::React { ticket, claim, kind }).await;

@@ -1009,6 +1009,8 @@ pub enum InboxMessage {
     },
     /// What a host said of the player has changed.
     Marked {
+        /// In which show.
+        event: EventId,
         /// What the player is called now.
         name: String,
         /// Whether the player is out.
