@@ -141,8 +141,8 @@ pub struct Seal {
     /// The control head, likewise. A seal in the origin's own lane follows what it names; one that a
     /// later incarnation wrote may arrive before.
     pub control: u64,
-    /// Enrolled origins that no seal known to the writer has named yet. A result waits for them too,
-    /// wherever their own enrolment has not arrived.
+    /// Enrolled origins that the writer's lane has not named before. A result waits for them too, wherever
+    /// their own enrolment has not arrived.
     pub knows: Vec<Origin>,
 }
 

@@ -410,11 +410,6 @@ impl EventState {
         self.forgotten.get(origin).is_some_and(Forgotten::is_given_up)
     }
 
-    /// Enrolled origins that no seal has named yet.
-    pub fn unnamed(&self) -> impl Iterator<Item = Origin> {
-        self.enrolled.keys().copied().filter(|origin| !self.rounds.knows(*origin))
-    }
-
     /// The origins whose seal of `instance` is missing or not covered by `heads`, forgotten ones included,
     /// and the node of each. Those that take part by the word of a seal only are among them, and have no
     /// node yet.

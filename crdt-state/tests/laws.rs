@@ -153,7 +153,7 @@ impl Writer {
                     instance: u32::from(*instance),
                     head: self.lanes[Lane::Bulk as usize].len() as u64,
                     control: self.lanes[Lane::Control as usize].len() as u64,
-                    knows: self.state.unnamed().collect(),
+                    knows: self.state.enrolled().map(|(origin, ..)| origin).collect(),
                 };
                 self.write(Lane::Control, Delta::Seal(seal));
             }

@@ -120,12 +120,6 @@ impl Rounds {
         self.known.iter().copied()
     }
 
-    /// Whether a seal has named an origin.
-    #[must_use]
-    pub fn knows(&self, origin: Origin) -> bool {
-        self.known.contains(&origin)
-    }
-
     /// What is known of an instance.
     #[must_use]
     pub fn get(&self, instance: u32) -> Option<&Round> {

@@ -61,6 +61,8 @@ pub struct EventCore {
     pub(super) revived_at: Option<u64>,
     /// The number of the own enrolment entry, once written.
     pub(super) enrolled_at: Option<u64>,
+    /// The origins that this life's seals have named. To name one again, as after a revival, is harmless.
+    pub(super) named: BTreeSet<Origin>,
     revision: u64,
     /// What was counted of players' reactions here.
     pub(super) reactions: Reactions,
@@ -143,6 +145,7 @@ impl EventCore {
             outputs: VecDeque::new(),
             revived_at: None,
             enrolled_at: None,
+            named: BTreeSet::new(),
             revision: 0,
             reactions: Reactions::default(),
             told_marks: BTreeMap::new(),

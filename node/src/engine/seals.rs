@@ -1,10 +1,13 @@
 //! Seals: this node's word that it has given all its answers of a round.
 //!
 //! Once a round is closed in this node's view, an entry of the control lane names the bulk head beyond
-//! which this origin holds no answer for it, and every origin that is known to take part. It is on this
-//! node's disk before anybody hears it, so that no crash lets the node take answers for a round that
-//! others call final. A former incarnation is sealed once and for good, after all that any node holds of
-//! it has arrived.
+//! which this origin holds no answer for it, and every origin that is known to take part and was not named in
+//! this lane before. It is on this node's disk before anybody hears it, so that no crash lets the node
+//! take answers for a round that others call final. A former incarnation is sealed once and for good,
+//! after all that any node holds of it has arrived.
+//!
+//! That another lane names an origin is no reason to leave it out. Whoever waits for this node's seal reads
+//! this lane up to there, but of the other lane it may never have heard: it may be the newcomer's own.
 
 use super::core::EventCore;
 use super::io::Output;
@@ -27,7 +30,8 @@ impl EventCore {
             seals.extend(formers.into_iter().filter_map(for_good));
         }
         if let Some(first) = seals.first_mut() {
-            first.knows = self.carried.state.unnamed().collect();
+            first.knows = self.unnamed().collect();
+            self.named.extend(&first.knows);
         }
         let fences = self.missing_fences(instance);
         if seals.is_empty() && fences.is_empty() {
@@ -40,6 +44,12 @@ impl EventCore {
         let seals = seals.into_iter().map(Delta::Seal);
         self.write_control(now, seals.chain(fences.into_iter().map(Delta::Fence)).collect());
         self.outputs.push_back(Output::Flush);
+    }
+
+    /// Enrolled origins that this life's lane has not named yet.
+    fn unnamed(&self) -> impl Iterator<Item = Origin> {
+        let others = self.carried.state.enrolled().map(|(origin, ..)| origin);
+        others.filter(|origin| *origin != self.identity.origin && !self.named.contains(origin))
     }
 
     fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {

@@ -1,9 +1,10 @@
 //! Cores that are kept apart for a while.
 
 use crate::world::{Weather, World};
+use crdt_state::engagement::Given;
 use crdt_state::{Phase, PlayerId, Stage};
 use gossip::replication::Config;
-use node::engine::Reply;
+use node::engine::{Input, Reply};
 use node::service::view::Command;
 
 #[test]
@@ -169,4 +170,33 @@ fn a_newcomer_takes_a_snapshot_and_is_told_when_the_round_opened() {
     world.run_ms(4_000 + 300 - 2_500 + 150);
     assert!(world.is_at(Stage::new(instance, Phase::Closed)));
     world.all_equal();
+}
+
+#[test]
+fn a_newcomer_that_has_named_itself_is_waited_for_by_those_who_have_not_heard_of_it() {
+    let mut world = World::lobby(27, 3, 30_000);
+    let claim = world.join(0, 7);
+    world.open(0);
+    world.finish_round(0);
+    let instance = world.open(0);
+    let new = world.add();
+    world.cut(new, 2);
+    world.relink();
+    // It seals the round that is over, and the old nodes that it reaches hear that.
+    let origin = world.core(new).replica().me();
+    world.until("two old nodes know the newcomer", 200, |world| {
+        let knows = |at: usize| world.core(at).state().newest_sealed(origin) > 0;
+        (knows(0) && knows(1)).then_some(())
+    });
+    assert!(!world.core(2).state().is_enrolled(origin), "one has not heard of it");
+    let ticket = world.ask_command(0, Command::Close, None);
+    let given = Given::choices(&[0]);
+    world.ask(new, |ticket| Input::Answer { ticket, claim, instance, given });
+    for _ in 0..2_000 {
+        world.run_ms(1);
+        let answered = world.core(2).state().answered(instance);
+        assert!(world.status(2) != "final" || answered == 1, "final without the newcomer's answer");
+    }
+    assert!(matches!(world.take_reply(ticket), Some(Reply::Commanded(_))));
+    assert_eq!(world.status(2), "final");
 }
