@@ -31,9 +31,10 @@ impl Score {
     #[inline]
     fn add(&mut self, rule: &Alone, cell: Cell) {
         let (is_correct, points) = rule.judge(cell);
-        let taken = u32::from(is_correct).wrapping_neg();
-        self.points = self.points.saturating_add(points);
-        self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms() & taken);
+        if is_correct {
+            self.points = self.points.saturating_add(points);
+            self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
+        }
     }
 
     /// With what hosts gave and took; nobody falls below nothing.
