@@ -1,13 +1,13 @@
 //! The routes about events: PINs, shows, hosts, screens.
 
 use super::auth::Caller;
-use super::request::{Event, Payload, Segment};
+use super::request::{Event, Payload, Segment, asked};
 use super::stream::{self, Every, Invited, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     ArchivedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LogLine,
-    MarkedView, PinView, Refusal, StateView,
+    MarkedView, PinView, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -163,10 +163,7 @@ pub(super) async fn players(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Vec<MarkedView>>, ApiError> {
     caller.host_or_ops(&api, event).await?;
-    let Query(Wanted { find }) = wanted.map_err(|error| {
-        let refusal = Refusal::new("query_malformed", error.body_text());
-        ApiError::from(refusal.hint("ask with ?find=PART-OF-A-NAME"))
-    })?;
+    let Wanted { find } = asked(wanted, "ask with ?find=PART-OF-A-NAME")?;
     Ok(Json(api.hosts.players(event, find).await?))
 }
 
@@ -234,10 +231,7 @@ pub(super) async fn explain(
     complaint: Result<Query<Complaint>, QueryRejection>,
 ) -> Result<Json<ExplainView>, ApiError> {
     caller.host_or_ops(&api, event).await?;
-    let Query(Complaint { player, round }) = complaint.map_err(|error| {
-        let refusal = Refusal::new("query_malformed", error.body_text());
-        ApiError::from(refusal.hint("ask with ?player=ID-OR-NAME&round=NUMBER"))
-    })?;
+    let Complaint { player, round } = asked(complaint, "ask with ?player=ID-OR-NAME&round=NUMBER")?;
     Ok(Json(api.hosts.explain(event, player, round).await?))
 }
 

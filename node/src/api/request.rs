@@ -3,7 +3,8 @@
 use super::ApiError;
 use crate::service::view::Refusal;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use crdt_state::EventId;
@@ -68,6 +69,17 @@ impl Payload {
         serde_json::from_slice(&self.0)
             .map_err(|error| malformed(format!("the body is not the JSON that goes here: {error}")))
     }
+}
+
+/// What a query asks for, or how it is asked.
+pub(super) fn asked<T>(
+    query: Result<Query<T>, QueryRejection>,
+    way_out: &str,
+) -> Result<T, ApiError> {
+    let malformed = |error: QueryRejection| {
+        ApiError::from(Refusal::new("query_malformed", error.body_text()).hint(way_out))
+    };
+    query.map(|Query(asked)| asked).map_err(malformed)
 }
 
 fn malformed(message: String) -> ApiError {
