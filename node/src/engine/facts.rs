@@ -142,7 +142,6 @@ impl EventCore {
 
     fn dismiss(&self, request: &CommandRequest) -> Fact {
         let name = text_of(request.name.as_deref(), "name", caps::NAME_BYTES_MAX)?;
-        let name = name::check_name(&name).unwrap_or(name);
         let set = self.state().named.sets.get(CO_HOSTS);
         let Some((set, member)) = set.zip(self.co_host_of(&name)) else { return Ok(None) };
         let op = set.get(&member).and_then(|flag| flag.set(self.identity.origin, false));
@@ -150,9 +149,10 @@ impl EventCore {
         Ok(op.map(|op| (change(op), name)))
     }
 
-    /// The member that stands for a co-host's name.
+    /// The member that stands for a co-host's name, however its blanks are typed.
     #[must_use]
     pub fn co_host_of(&self, name: &str) -> Option<String> {
+        let name = name::check_name(name).ok()?;
         let mut members = self.state().named.members(CO_HOSTS);
         members.find(|member| co_host_name(member) == name).map(str::to_owned)
     }

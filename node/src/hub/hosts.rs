@@ -255,7 +255,7 @@ impl Hub {
         reply: CommandReply,
         name: String,
     ) -> CommandReply {
-        let member = owner.read(move |core, _, _| core.co_host_of(name.trim())).await.flatten();
+        let member = owner.read(move |core, _, _| core.co_host_of(&name)).await.flatten();
         let token = member.map(|member| self.tokens.co_host(event, &member));
         CommandReply { token, ..reply }
     }
