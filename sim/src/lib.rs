@@ -31,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod coverage;
+mod cuts;
 mod datagram;
 pub mod det;
 pub mod disk;

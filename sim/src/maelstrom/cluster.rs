@@ -15,6 +15,7 @@ use node::hub::replay;
 use super::Workload;
 use super::content::{Content, Op};
 use super::history::{Ended, History, Operation, Read};
+use crate::cuts::Cuts;
 use crate::message::disk::{Disk, Write};
 use crate::mix::{Draw, fold};
 use crate::schedule::{Schedule, Weather};
@@ -70,7 +71,7 @@ pub(super) struct Cluster<'a> {
     pushed: u64,
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
-    pub(super) cuts: BTreeMap<(u8, u8), u32>,
+    pub(super) cuts: Cuts,
     pub(super) storms: BTreeMap<(u8, u8), Weather>,
     pub(super) links: BTreeMap<(u8, u8), u64>,
     pub(super) operations: Vec<Operation>,
@@ -93,7 +94,7 @@ impl<'a> Cluster<'a> {
             events: BTreeMap::new(),
             pushed: 0,
             nodes: (0..places).map(|_| Node::default()).collect(),
-            cuts: BTreeMap::new(),
+            cuts: Cuts::default(),
             storms: BTreeMap::new(),
             links: BTreeMap::new(),
             operations: Vec::new(),

@@ -4,7 +4,7 @@ use gossip::replication::Input;
 
 use super::cluster::{Cluster, Event};
 use super::history::Ended;
-use crate::schedule::{Blow, CutShape, DiskFate, Fault, Trouble, Victim};
+use crate::schedule::{Blow, CutShape, DiskFate, Fault, Victim};
 
 /// How long a peer that says nothing is believed there, and how long a return takes to be noticed.
 const SILENT_PEER_MS: u64 = 3_500;
@@ -53,7 +53,9 @@ impl Cluster<'_> {
             Fault::Storm { one, other, weather } => {
                 self.storms.insert((*one.min(other), *one.max(other)), *weather);
             }
-            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, true),
+            Fault::Disk { node, trouble } => {
+                self.nodes[usize::from(*node)].disk.trouble(*trouble, true);
+            }
             // No replica reads a wall clock.
             Fault::Clock { .. } => {}
             Fault::Join { node } => {
@@ -86,7 +88,9 @@ impl Cluster<'_> {
             Fault::Storm { one, other, .. } => {
                 self.storms.remove(&(*one.min(other), *one.max(other)));
             }
-            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, false),
+            Fault::Disk { node, trouble } => {
+                self.nodes[usize::from(*node)].disk.trouble(*trouble, false);
+            }
             Fault::Clock { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
         }
     }
@@ -143,19 +147,10 @@ impl Cluster<'_> {
         self.stir(number, RETURN_MS);
     }
 
-    fn trouble(&mut self, number: u8, trouble: Trouble, begins: bool) {
-        let disk = &mut self.nodes[usize::from(number)].disk;
-        match trouble {
-            Trouble::Full | Trouble::Failing => disk.is_full = begins,
-            Trouble::Slow => disk.is_slow = begins,
-        }
-    }
-
     fn separate(&mut self, shape: &CutShape, apart: bool) {
         let most_ms = if apart { SILENT_PEER_MS } else { RETURN_MS };
         for (from, to) in shape.paths(self.nodes.len() as u8 - 1) {
-            let cuts = self.cuts.entry((from, to)).or_default();
-            *cuts = if apart { *cuts + 1 } else { cuts.saturating_sub(1) };
+            self.cuts.set((from, to), apart);
             self.stir_pair(from, to, most_ms);
         }
     }

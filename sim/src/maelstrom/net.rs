@@ -11,16 +11,12 @@ use crate::mix::fold;
 use crate::schedule::Weather;
 
 impl Cluster<'_> {
-    fn is_cut(&self, from: u8, to: u8) -> bool {
-        self.cuts.get(&(from, to)).is_some_and(|cuts| *cuts > 0)
-    }
-
     /// A node notices what has become of another.
     pub(super) fn sense(&mut self, number: u8, peer: u8) {
         if number == peer || !self.is_up(number) {
             return;
         }
-        let cut = self.is_cut(number, peer) || self.is_cut(peer, number);
+        let cut = self.cuts.is_cut(number, peer) || self.cuts.is_cut(peer, number);
         let origin = self.origin(peer).filter(|_| !cut && self.is_up(peer));
         let Weather { delay_us, jitter_us, .. } = self.weather(number, peer);
         let rtt = Duration::from_micros(2 * delay_us + jitter_us);
@@ -90,7 +86,7 @@ impl Cluster<'_> {
         let Some(here) = node.life.as_ref().filter(|here| here.number == life) else { return };
         let sender = here.seen.iter().find(|(_, origin)| **origin == from);
         let Some(sender) = sender.map(|(peer, _)| *peer) else { return };
-        if self.is_cut(sender, to) {
+        if self.cuts.is_cut(sender, to) {
             return;
         }
         let word = xxh3_64(&message.encode());

@@ -7,6 +7,7 @@ use crdt_state::{Heads, LaneId};
 use node::store::Kept;
 
 use crate::mix::Draw;
+use crate::schedule::Trouble;
 
 /// Virtual time in milliseconds.
 type Tick = u64;
@@ -31,11 +32,19 @@ pub(crate) enum Write {
 #[derive(Default)]
 pub(crate) struct Disk {
     writes: Vec<(Tick, Write)>,
-    pub(crate) is_slow: bool,
-    pub(crate) is_full: bool,
+    is_slow: bool,
+    is_full: bool,
 }
 
 impl Disk {
+    /// A trouble begins, or is over.
+    pub(crate) fn trouble(&mut self, trouble: Trouble, begins: bool) {
+        match trouble {
+            Trouble::Full | Trouble::Failing => self.is_full = begins,
+            Trouble::Slow => self.is_slow = begins,
+        }
+    }
+
     pub(crate) fn write(&mut self, now: Tick, write: Write) {
         if !self.is_full {
             let commit = if self.is_slow { COMMIT_SLOWLY } else { COMMIT };

@@ -7,7 +7,7 @@ use super::queue::Event;
 use super::world::World;
 use crate::mix::Draw;
 use crate::quiz::evidence::Outage;
-use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Trouble, Victim};
+use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Victim};
 
 /// How long a peer that says nothing is believed there: the idle time-out of a connection.
 const SILENT_PEER_MS: u64 = 3_500;
@@ -75,7 +75,7 @@ impl World {
             }
             // No core reads a wall clock: a fault of wire fidelity, kept for its time.
             Fault::Clock { .. } => {}
-            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, true),
+            Fault::Disk { node, trouble } => self.node(*node).disk.trouble(*trouble, true),
             Fault::Join { node } => {
                 self.boot(*node);
                 self.stir(*node, RETURN_MS);
@@ -107,7 +107,7 @@ impl World {
             Fault::Storm { one, other, .. } => {
                 self.storms.remove(&(*one.min(other), *one.max(other)));
             }
-            Fault::Disk { node, trouble } => self.trouble(*node, *trouble, false),
+            Fault::Disk { node, trouble } => self.node(*node).disk.trouble(*trouble, false),
             Fault::Clock { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
         }
     }
@@ -185,19 +185,10 @@ impl World {
         self.stir(number, RETURN_MS);
     }
 
-    fn trouble(&mut self, number: u8, trouble: Trouble, begins: bool) {
-        let disk = &mut self.node(number).disk;
-        match trouble {
-            Trouble::Full | Trouble::Failing => disk.is_full = begins,
-            Trouble::Slow => disk.is_slow = begins,
-        }
-    }
-
     fn separate(&mut self, shape: &CutShape, apart: bool) {
         let most_ms = if apart { SILENT_PEER_MS } else { RETURN_MS };
         for (from, to) in shape.paths(self.nodes.len() as u8 - 1) {
-            let cuts = self.cuts.entry((from, to)).or_default();
-            *cuts = if apart { *cuts + 1 } else { cuts.saturating_sub(1) };
+            self.cuts.set((from, to), apart);
             self.stir_pair(from, to, most_ms);
         }
     }

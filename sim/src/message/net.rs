@@ -33,8 +33,8 @@ impl World {
     /// Whether two nodes could hear each other now.
     pub(super) fn is_reachable(&self, one: u8, other: u8) -> bool {
         let up = |number: u8| self.nodes[usize::from(number)].is_up();
-        let cut = |path| self.cuts.get(&path).is_some_and(|cuts| *cuts > 0);
-        up(one) && up(other) && !cut((one, other)) && !cut((other, one))
+        let cut = |from, to| self.cuts.is_cut(from, to);
+        up(one) && up(other) && !cut(one, other) && !cut(other, one)
     }
 
     /// A node notices what has become of another.
@@ -96,7 +96,7 @@ impl World {
         let Some(here) = node.life.as_ref().filter(|here| here.number == life) else { return };
         let sender = here.seen.iter().position(|origin| *origin == Some(from));
         let Some(sender) = sender else { return };
-        if self.cuts.get(&(sender as u8, to)).is_some_and(|cuts| *cuts > 0) {
+        if self.cuts.is_cut(sender as u8, to) {
             self.net.datagrams_dropped += 1;
             return self.record(sender as u8, to, (sent, false), &message);
         }

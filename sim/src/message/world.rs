@@ -17,6 +17,7 @@ use super::player::Player;
 use super::queue::{Event, Queue, Tick};
 use crate::clock;
 use crate::cluster::{PEER_PORT, address};
+use crate::cuts::Cuts;
 use crate::fork::Fork;
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
@@ -41,7 +42,7 @@ pub(super) struct World {
     pub(super) queue: Queue,
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
-    pub(super) cuts: BTreeMap<(u8, u8), u32>,
+    pub(super) cuts: Cuts,
     pub(super) storms: BTreeMap<(u8, u8), Weather>,
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,
@@ -77,7 +78,7 @@ impl World {
             now: 0,
             queue: Queue::default(),
             nodes: (0..=count).map(|_| Node::default()).collect(),
-            cuts: BTreeMap::new(),
+            cuts: Cuts::default(),
             storms: BTreeMap::new(),
             links: BTreeMap::new(),
             players: Vec::new(),
