@@ -1,9 +1,9 @@
 //! Node.js with packages, each set in a folder of its own under the target folder.
 
-use crate::lab::{need, skip, target_folder};
-use std::fs::{self, File};
+use crate::lab::{install_once, need, run_quietly, skip, target_folder};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Node.js, and the folder whose scripts find `packages`.
 #[derive(Debug)]
@@ -41,20 +41,12 @@ impl JavaScript {
     }
 }
 
-/// Makes the folder once; other test binaries wait for it.
 fn install(npm: &Path, folder: &Path, packages: &[&str]) -> Option<()> {
-    let lock =
-        File::options().create(true).append(true).open(folder.with_extension("lock")).ok()?;
-    lock.lock().ok()?;
-    let (done, wanted) = (folder.join("done"), packages.join("\n"));
-    if fs::read_to_string(&done).is_ok_and(|held| held == wanted) {
-        return Some(());
-    }
-    fs::create_dir_all(folder).ok()?;
-    fs::write(folder.join("package.json"), "{\"private\":true}\n").ok()?;
-    let mut command = Command::new(npm);
-    command.args(["install", "--no-audit", "--no-fund", "--silent"]).args(packages);
-    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
-    command.status().ok()?.success().then_some(())?;
-    fs::write(done, wanted).ok()
+    install_once(folder, packages, || {
+        fs::create_dir_all(folder).ok()?;
+        fs::write(folder.join("package.json"), "{\"private\":true}\n").ok()?;
+        let mut command = Command::new(npm);
+        command.args(["install", "--no-audit", "--no-fund", "--silent"]).args(packages);
+        run_quietly(command.current_dir(folder))
+    })
 }

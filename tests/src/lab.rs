@@ -6,10 +6,11 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,29 @@ pub fn target_folder() -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let deps = program.ancestors().find(|folder| folder.ends_with("deps"))?;
     Some(deps.parent()?.parent()?.to_owned())
+}
+
+/// Has `install` fill `folder` once with what is `wanted`; other test binaries wait for it.
+pub(crate) fn install_once(
+    folder: &Path,
+    wanted: &[&str],
+    install: impl FnOnce() -> Option<()>,
+) -> Option<()> {
+    let lock =
+        File::options().create(true).append(true).open(folder.with_extension("lock")).ok()?;
+    lock.lock().ok()?;
+    let (done, wanted) = (folder.join("done"), wanted.join("\n"));
+    if fs::read_to_string(&done).is_ok_and(|held| held == wanted) {
+        return Some(());
+    }
+    install()?;
+    fs::write(done, wanted).ok()
+}
+
+/// Runs an installer that says nothing, to its good end.
+pub(crate) fn run_quietly(command: &mut Command) -> Option<()> {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().ok()?;
+    status.success().then_some(())
 }
 
 fn test_name() -> String {
