@@ -14,5 +14,6 @@ mod forgotten;
 mod model;
 mod partitions;
 mod rounds;
+mod secrecy;
 mod sweep;
 mod world;
