@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::convert::Infallible;
 use std::fmt;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -108,8 +109,14 @@ impl fmt::Debug for Cell {
 #[derive(Clone, Default)]
 struct Block {
     cells: Vec<Cell>,
-    /// Of the cells as they are; unset while they change.
+    seen: Seen,
+}
+
+/// What was worked out of a block's cells as they are; unset by every change.
+#[derive(Clone, Default)]
+struct Seen {
     digest: OnceLock<u64>,
+    edition: OnceLock<u64>,
 }
 
 impl Block {
@@ -124,7 +131,7 @@ impl Block {
             self.grow(at + 1);
         }
         self.cells[at] = cell;
-        self.digest.take();
+        self.seen = Seen::default();
     }
 
     fn grow(&mut self, to: usize) {
@@ -140,11 +147,11 @@ impl Block {
         for (cell, theirs) in self.cells.iter_mut().zip(other) {
             *cell = (*cell).min(*theirs);
         }
-        self.digest.take();
+        self.seen = Seen::default();
     }
 
     fn digest(&self) -> u64 {
-        *self.digest.get_or_init(|| {
+        *self.seen.digest.get_or_init(|| {
             let mut hash = Xxh3::new();
             let mut bytes = [0; 256 * 8];
             for cells in self.filled().chunks(256) {
@@ -155,6 +162,12 @@ impl Block {
             }
             hash.digest()
         })
+    }
+
+    fn edition(&self) -> u64 {
+        // Nothing but whether two of them are equal is ever looked at.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        *self.seen.edition.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -225,7 +238,7 @@ impl Column {
             self.blocks.resize_with(number + 1, Arc::default);
         }
         let block = Arc::make_mut(&mut self.blocks[number]);
-        block.digest.take();
+        block.seen = Seen::default();
         for (row, cell) in run {
             let at = *row as usize % BLOCK;
             if at >= block.cells.len() {
@@ -269,9 +282,10 @@ impl Column {
         self.blocks.get(block).map_or(&[], |block| &block.cells)
     }
 
-    /// The digest of these cells: equal for equal cells, whatever their way here.
-    pub(crate) fn block_digest(&self, block: usize) -> u64 {
-        self.blocks.get(block).map_or(0, |block| block.digest())
+    /// A number that only unchanged cells share, in this process and for as long as it runs: it costs no look
+    /// at them. Cells that came here in two ways have two, so digests are what nodes compare.
+    pub(crate) fn block_edition(&self, block: usize) -> u64 {
+        self.blocks.get(block).map_or(0, |block| block.edition())
     }
 
     /// Every block in which there is an answer, with its digest.
@@ -303,7 +317,7 @@ impl Column {
             }
             let cells = pack::read(&mut bytes).ok_or("a block cannot be read")?;
             column.blocks.resize_with(number, Arc::default);
-            column.blocks.push(Arc::new(Block { cells, digest: OnceLock::new() }));
+            column.blocks.push(Arc::new(Block { cells, seen: Seen::default() }));
         }
         Ok(column)
     }

@@ -32,25 +32,28 @@ impl Alone {
         })
     }
 
-    /// Whether an answer is correct, and what it gives; the same as [`Scoring::choice`]. The empty cell is
-    /// not correct.
+    /// Whether an answer is correct, as [`Scoring::choice`] says. The empty cell is not.
     #[inline]
     #[must_use]
-    pub fn judge(&self, cell: Cell) -> (bool, u32) {
-        if cell.value() != self.key || cell.is_empty() {
-            return (false, 0);
-        }
+    pub fn is_correct(&self, cell: Cell) -> bool {
+        cell.value() == self.key && !cell.is_empty()
+    }
+
+    /// What a correct answer gives, as [`Scoring::choice`] says.
+    #[inline]
+    #[must_use]
+    pub fn points(&self, cell: Cell) -> u32 {
         let elapsed_ms = cell.elapsed_ms();
         if elapsed_ms > self.open_ms && self.is_late_nothing {
-            return (true, 0);
+            return 0;
         }
         let (points, length) = (u64::from(self.full), u64::from(self.open_ms.max(1)));
         let elapsed = u64::from(elapsed_ms).min(length);
         if elapsed < u64::from(self.full_ms) {
-            return (true, self.full);
+            return self.full;
         }
         let lost = u64::from(100 - self.min_percent.min(100));
-        (true, ((points * (100 * length - lost * elapsed) + 50 * length) / (100 * length)) as u32)
+        ((points * (100 * length - lost * elapsed) + 50 * length) / (100 * length)) as u32
     }
 }
 
@@ -70,7 +73,9 @@ mod tests {
         ) {
             let scoring = Scoring { min_percent, full_ms, late, ..Scoring::default() };
             let alone = Alone::new(&scoring, full, open_ms, key).expect("nothing else matters");
-            let (correct, points) = alone.judge(Cell::new(elapsed_ms, Origin(1), value));
+            let cell = Cell::new(elapsed_ms, Origin(1), value);
+            let correct = alone.is_correct(cell);
+            let points = if correct { alone.points(cell) } else { 0 };
             let wanted = scoring.choice(full, (open_ms, elapsed_ms), value, key);
             prop_assert_eq!((correct, i64::from(points)), wanted);
         }

@@ -195,8 +195,8 @@ pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Out
     if let (Some((number, cell)), Some(facts)) = (answer, facts)
         && let Some(alone) = facts.at(number).and_then(|facts| facts.question.task.alone(&facts))
     {
-        let (correct, points) = alone.judge(cell);
-        (outcome.correct, outcome.points) = (correct, i64::from(points));
+        outcome.correct = alone.is_correct(cell);
+        outcome.points = if outcome.correct { i64::from(alone.points(cell)) } else { 0 };
     }
     outcome
 }

@@ -13,6 +13,7 @@ pub mod elimination;
 pub mod file;
 mod fold;
 mod key;
+mod order;
 pub mod poll;
 pub mod prediction;
 pub mod qa;

@@ -1,21 +1,23 @@
 //! Points, correct time and rank of every player, kept dense and folded anew only where something changed.
 //!
 //! The scoreboard is a cache of a pure fold: beside every block of rows it keeps the sums and a print of
-//! all that went into them (the rows' digest, the digest of every counted column's block, the rules). A
+//! all that went into them (the rows' digest, the edition of every counted column's block, the rules). A
 //! block is folded again when its print differs, so that a late answer or a late player costs one block
-//! and not the whole event. Whatever the way here, the sums are those of a fold from nothing; a
-//! property test says so. What hosts said of players (who is out, what was awarded) comes on top when
+//! and not the whole event; many blocks are folded on all cores. Whatever the way here, the sums are those
+//! of a fold from nothing; a property test says so. What hosts said of players (who is out, what was awarded) comes on top when
 //! ranks are made, and never into the sums.
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
 use super::fold::is_aside;
+use super::order::{Order, Span};
 use super::{Alone, Facts, Standing, fold as fold_in_order};
 use crate::column::{BLOCK, Cell};
 use crate::event::EventState;
 use crate::event::fold::Sheets;
 use crate::id::PlayerId;
 use crate::players::{Handle, PlayersBlock};
+use rayon::prelude::*;
 use std::cell::OnceCell;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
@@ -30,11 +32,15 @@ struct Score {
 impl Score {
     #[inline]
     fn add(&mut self, rule: &Alone, cell: Cell) {
-        let (is_correct, points) = rule.judge(cell);
-        if is_correct {
-            self.points = self.points.saturating_add(points);
-            self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
+        if rule.is_correct(cell) {
+            self.add_correct(rule, cell);
         }
+    }
+
+    #[inline]
+    fn add_correct(&mut self, rule: &Alone, cell: Cell) {
+        self.points = self.points.saturating_add(rule.points(cell));
+        self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
     }
 
     /// With what hosts gave and took; nobody falls below nothing.
@@ -54,7 +60,19 @@ impl Score {
 struct Sums {
     print: u64,
     scores: Vec<Score>,
+    /// Of the keys of all scores, also of those that nobody reads.
+    span: Span,
 }
+
+impl Sums {
+    fn fold(&mut self, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) {
+        fold(&mut self.scores, block, counted);
+        self.span = self.scores.iter().map(|score| score.key()).collect();
+    }
+}
+
+/// Blocks times runs from which on it pays to wake the other cores: some milliseconds of work.
+const MANY: usize = 256;
 
 /// An instance that counts.
 struct Counted<'a> {
@@ -115,9 +133,7 @@ pub struct Scoreboard {
     aliased: Vec<(Handle, Score)>,
     masks: Masks,
     /// Everybody, best first; equals in no particular order.
-    order: Vec<Handle>,
-    /// By handle; 0 where there is nobody.
-    ranks: Vec<u32>,
+    order: Order,
     /// Of each group of equals, best first, the rank and the smallest id; made when it is asked for.
     groups: OnceCell<Vec<(u32, PlayerId)>>,
 }
@@ -150,6 +166,9 @@ impl Scoreboard {
             let score = Score { points, correct_ms };
             self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK] = score;
         }
+        for sums in &mut self.blocks {
+            sums.span = sums.scores.iter().map(|score| score.key()).collect();
+        }
         for rows in state.players.aliased() {
             let speaks = rows[0] as usize;
             self.aliased.push((rows[0], self.blocks[speaks / BLOCK].scores[speaks % BLOCK]));
@@ -161,14 +180,18 @@ impl Scoreboard {
     fn update_blocks(&mut self, state: &EventState, counted: &[Counted<'_>]) {
         let rules = print_rules(counted);
         self.blocks.resize_with(state.players.blocks().len(), Sums::default);
-        let mut changed = false;
+        let mut outdated = Vec::new();
         for (sums, block) in self.blocks.iter_mut().zip(state.players.blocks()) {
             let print = print_block(rules, &block, counted);
-            if sums.print != print {
-                sums.print = print;
-                fold(&mut sums.scores, &block, counted);
-                changed = true;
+            if std::mem::replace(&mut sums.print, print) != print {
+                outdated.push((sums, block));
             }
+        }
+        let changed = !outdated.is_empty();
+        if outdated.len() * counted.len() < MANY {
+            outdated.into_iter().for_each(|(sums, block)| sums.fold(&block, counted));
+        } else {
+            outdated.into_par_iter().for_each(|(sums, block)| sums.fold(&block, counted));
         }
         let aliased = fold_aliased(state, counted);
         let masks = Masks::of(state);
@@ -188,33 +211,30 @@ impl Scoreboard {
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.order.len() == 0
     }
 
-    /// A player's place.
+    /// A player's place in the state that this was last brought up to date with.
     #[must_use]
     pub fn of(&self, state: &EventState, player: PlayerId) -> Option<Standing> {
         let handle = state.players.handle_of(player)?;
-        let rank = *self.ranks.get(handle as usize).filter(|rank| **rank > 0)?;
-        Some(self.standing(handle, player, rank))
+        let score = self.score(handle)?;
+        let rank = self.order.before(score.key())? as u32 + 1;
+        Some(standing(player, score, rank))
     }
 
     /// The first `count` players; equals are listed by player id.
     #[must_use]
     pub fn top(&self, state: &EventState, count: usize) -> Vec<Standing> {
-        // Whole groups of equals, so that it is the smallest ids which are listed.
-        let cut =
-            self.order.get(count.saturating_sub(1)).map(|handle| self.ranks[*handle as usize]);
-        let within = |handle: &&Handle| cut.is_none_or(|cut| self.ranks[**handle as usize] <= cut);
-        let mut listed: Vec<Standing> = self
-            .order
-            .iter()
-            .take_while(within)
-            .map(|handle| {
-                let player = state.players.id_at(*handle);
-                self.standing(*handle, player, self.ranks[*handle as usize])
-            })
-            .collect();
+        let mut listed = Vec::new();
+        for (rank, handle) in self.ranked() {
+            // Whole groups of equals, so that it is the smallest ids which are listed.
+            if rank as usize > count {
+                break;
+            }
+            let score = self.score(handle).unwrap_or_default();
+            listed.push(standing(state.players.id_at(handle), score, rank));
+        }
         let key = |standing: &Standing| (standing.rank, standing.player);
         if count > 0 && count < listed.len() {
             listed.select_nth_unstable_by_key(count - 1, key);
@@ -238,8 +258,8 @@ impl Scoreboard {
 
     fn group(&self, state: &EventState) -> Vec<(u32, PlayerId)> {
         let mut groups: Vec<(u32, PlayerId)> = Vec::new();
-        for handle in &self.order {
-            let (rank, player) = (self.ranks[*handle as usize], state.players.id_at(*handle));
+        for (rank, handle) in self.ranked() {
+            let player = state.players.id_at(handle);
             match groups.last_mut() {
                 Some((last, smallest)) if *last == rank => *smallest = player.min(*smallest),
                 _ => groups.push((rank, player)),
@@ -248,43 +268,44 @@ impl Scoreboard {
         groups
     }
 
-    fn standing(&self, handle: Handle, player: PlayerId, rank: u32) -> Standing {
+    /// Everybody with the rank, best first. Competition ranks: equals share one, and the next one skips.
+    fn ranked(&self) -> impl Iterator<Item = (u32, Handle)> {
+        let (mut rank, mut last) = (0, None);
+        self.order.iter().enumerate().map(move |(place, (key, handle))| {
+            if last != Some(key) {
+                (rank, last) = (place as u32 + 1, Some(key));
+            }
+            (rank, handle)
+        })
+    }
+
+    /// What a player who counts came to, by the row that speaks.
+    fn score(&self, handle: Handle) -> Option<Score> {
         let aliased = self.aliased.binary_search_by_key(&handle, |(handle, _)| *handle);
         let score = match aliased {
             Ok(at) => self.aliased[at].1,
-            Err(_) => self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK],
+            Err(_) => {
+                *self.blocks.get(handle as usize / BLOCK)?.scores.get(handle as usize % BLOCK)?
+            }
         };
-        let Score { points, correct_ms } = self.masks.apply(handle, score).unwrap_or_default();
-        let (points, correct_ms) = (u64::from(points), u64::from(correct_ms));
-        Standing { player, points, correct_ms, rank }
+        self.masks.apply(handle, score)
     }
 
-    /// Competition ranks: equals share one, and the next one skips.
-    ///
-    /// Scores lie close together: of a key's 64 bits some thirty differ. They are squeezed together, packed
-    /// with the handle into one word, and sorted digit by digit.
     fn rank(&mut self, state: &EventState) {
         self.groups.take();
-        let (mut all, mut any, mut last) = (u64::MAX, 0, 0);
-        self.each_key(state, |key, handle| {
-            (all, any, last) = (all & key, any | key, last.max(handle));
-        });
-        let differ = any & !all;
-        let [low, high, handles] = [differ as u32, (differ >> 32) as u32, last].map(bits);
-        if low + high + handles > u64::BITS {
-            let mut keyed = Vec::with_capacity(state.players.count());
-            self.each_key(state, |key, handle| keyed.push((key, handle)));
-            keyed.sort_unstable();
-            return self.assign(keyed.into_iter());
-        }
-        let mut words = Vec::with_capacity(state.players.count());
-        self.each_key(state, |key, handle| {
-            let key = (key >> 32 & mask(high)) << low | key & mask(low);
-            words.push(key << handles | u64::from(handle));
-        });
-        sort(&mut words, handles, low + high);
-        let keyed = |word| (word >> handles, (word & mask(handles)) as Handle);
-        self.assign(words.into_iter().map(keyed));
+        let handles = self.blocks.len() * BLOCK;
+        let mut order = Order::new(self.span(), handles, state.players.count());
+        self.each_key(state, |key, handle| order.push(key, handle));
+        order.sort();
+        self.order = order;
+    }
+
+    /// Of all keys that there are.
+    fn span(&self) -> Span {
+        let awarded = self.masks.awarded.iter().filter_map(|(handle, _)| self.score(*handle));
+        let aliased = self.aliased.iter().map(|(_, score)| *score);
+        let beside: Span = awarded.chain(aliased).map(Score::key).collect();
+        self.blocks.iter().fold(beside, |span, sums| span.and(sums.span))
     }
 
     /// Calls `each` with every player's key, which is smaller for who is better.
@@ -303,22 +324,11 @@ impl Scoreboard {
             }
         }
     }
+}
 
-    /// Gives out ranks to players in order.
-    fn assign(&mut self, keyed: impl ExactSizeIterator<Item = (u64, Handle)>) {
-        self.ranks.clear();
-        self.ranks.resize(self.blocks.len() * BLOCK, 0);
-        self.order.clear();
-        self.order.reserve_exact(keyed.len());
-        let (mut rank, mut last) = (0, None);
-        for (place, (key, handle)) in keyed.enumerate() {
-            if last != Some(key) {
-                (rank, last) = (place as u32 + 1, Some(key));
-            }
-            self.ranks[handle as usize] = rank;
-            self.order.push(handle);
-        }
-    }
+fn standing(player: PlayerId, score: Score, rank: u32) -> Standing {
+    let (points, correct_ms) = (u64::from(score.points), u64::from(score.correct_ms));
+    Standing { player, points, correct_ms, rank }
 }
 
 /// What decides, beside answers and rows, what they give.
@@ -336,8 +346,8 @@ fn print_block(rules: u64, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) ->
     hash.write_u64(block.digest());
     block.alone().for_each(|range| (range.start, range.end).hash(&mut hash));
     for instance in counted {
-        for digest in instance.sheets.digests(block.origin(), block.number()) {
-            hash.write_u64(digest);
+        for edition in instance.sheets.editions(block.origin(), block.number()) {
+            hash.write_u64(edition);
         }
     }
     hash.finish() | 1 // never that of sums which were not folded
@@ -350,7 +360,7 @@ fn fold(scores: &mut Vec<Score>, block: &PlayersBlock<'_>, counted: &[Counted<'_
         if let Some((question, cells)) = instance.sheets.only(block) {
             // Rows that are absent, or not alone, get a sum that nobody reads.
             if let Some(rule) = instance.rule(question) {
-                scores.iter_mut().zip(cells).for_each(|(score, cell)| score.add(rule, *cell));
+                add(scores, cells, rule);
             }
             continue;
         }
@@ -359,6 +369,21 @@ fn fold(scores: &mut Vec<Score>, block: &PlayersBlock<'_>, counted: &[Counted<'_
                 scores[at].add(rule, cell);
             }
         });
+    }
+}
+
+/// Adds what is beside each score. Whether an answer is correct cannot be predicted, so that a branch on it
+/// would cost more than all the rest: first the correct ones are listed, then only these are looked at.
+fn add(scores: &mut [Score], cells: &[Cell], rule: &Alone) {
+    let (mut listed, mut count) = ([0u16; BLOCK], 0);
+    for (at, cell) in (0..).zip(cells) {
+        listed[count % BLOCK] = at;
+        count += usize::from(rule.is_correct(*cell));
+    }
+    for at in listed[..count].iter().map(|at| usize::from(*at)) {
+        if let (Some(score), Some(cell)) = (scores.get_mut(at), cells.get(at)) {
+            score.add_correct(rule, *cell);
+        }
     }
 }
 
@@ -377,57 +402,4 @@ fn fold_aliased(state: &EventState, counted: &[Counted<'_>]) -> Vec<(Handle, Sco
         (rows[0], score)
     };
     state.players.aliased().map(score).collect()
-}
-
-/// How many bits a number has.
-fn bits(number: u32) -> u32 {
-    u32::BITS - number.leading_zeros()
-}
-
-fn mask(bits: u32) -> u64 {
-    (1 << bits) - 1
-}
-
-/// Bits of a digit: counters for it fit a core's own cache.
-const DIGIT: u32 = 11;
-
-/// Sorts words by the `bits` bits above the lowest `shift`, and otherwise keeps their order.
-fn sort(words: &mut Vec<u64>, shift: u32, bits: u32) {
-    let mut spare = vec![0; words.len()];
-    for shift in (shift..shift + bits).step_by(DIGIT as usize) {
-        let digit = |word: u64| (word >> shift & mask(DIGIT)) as usize;
-        let mut starts = [0u32; 1 << DIGIT];
-        words.iter().for_each(|word| starts[digit(*word)] += 1);
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += std::mem::replace(start, sum);
-        }
-        for word in words.iter() {
-            let start = &mut starts[digit(*word)];
-            spare[*start as usize] = *word;
-            *start += 1;
-        }
-        std::mem::swap(words, &mut spare);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn digits_sort_as_comparisons_do(
-            mut words in proptest::collection::vec(any::<u64>(), 0..80),
-            shift in 0..30u32,
-            bits in 0..34u32,
-        ) {
-            words.iter_mut().for_each(|word| *word &= mask(shift + bits));
-            let mut wanted = words.clone();
-            wanted.sort_by_key(|word| word >> shift);
-            sort(&mut words, shift, bits);
-            prop_assert_eq!(words, wanted);
-        }
-    }
 }

@@ -86,10 +86,10 @@ impl<'a> Sheets<'a> {
         self.all.iter().map(|(question, _)| *question)
     }
 
-    /// A digest of what is held in a block of rows, for each question.
-    pub(crate) fn digests(&self, origin: Origin, block: usize) -> impl Iterator<Item = u64> {
-        let digest = move |sheet: &Sheet| Some(sheet.0.get(&origin)?.block_digest(block));
-        self.all.iter().map(move |(_, sheet)| digest(sheet).unwrap_or(0))
+    /// A number for what is held beside a block of rows, for each question: another after every change.
+    pub(crate) fn editions(&self, origin: Origin, block: usize) -> impl Iterator<Item = u64> {
+        let edition = move |sheet: &Sheet| Some(sheet.0.get(&origin)?.block_edition(block));
+        self.all.iter().map(move |(_, sheet)| edition(sheet).unwrap_or(0))
     }
 
     /// What is held for one row.
