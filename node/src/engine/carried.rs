@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
 use crdt_state::event::{Rule, Ruling, Taken};
 use crdt_state::named::Change;
-use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row};
+use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, caps};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
 use std::collections::BTreeMap;
@@ -26,8 +26,8 @@ pub struct Carried {
     zeros: BTreeMap<u32, Zero>,
     /// When a run was paused (odd) and resumed (even), by run and number.
     pauses: BTreeMap<(u32, u32), Zero>,
-    /// Openings whose age nobody has told yet, by the entry that brought them.
-    unaged: BTreeMap<(LaneId, u64), u32>,
+    /// What happened nobody has told when yet, by the entry that brought it.
+    unaged: BTreeMap<(LaneId, u64), Moment>,
     /// Rows whose held answers others may have replaced, since they were last asked for.
     contested: Vec<(u32, Row)>,
     /// Players of whom others brought a further row, since they were last asked for.
@@ -41,6 +41,25 @@ pub struct Carried {
     /// Counts what can change a score that is shown.
     scored_revision: u64,
 }
+
+/// Something that happened at a moment which every node's own clock has to know.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// A run opened.
+    Opened(u32),
+    /// A run was paused or resumed, by its number.
+    Paused((u32, u32)),
+}
+
+impl Moment {
+    fn of(delta: &Delta) -> Option<Self> {
+        opened_by(delta).map(Moment::Opened).or_else(|| paused_by(delta).map(Moment::Paused))
+    }
+}
+
+/// What a peer's clock knows of a run: how long ago it opened, and each pause and resumption by its number,
+/// in milliseconds.
+type Told = (u32, u64, Vec<(u32, u64)>);
 
 /// Of whom others brought a further row, so that answers which were two players' are one's now. Lanes are
 /// independent: an answer may be here before its row.
@@ -92,9 +111,12 @@ impl Carried {
         &self.content
     }
 
-    /// When `instance` opened, if this node knows.
+    /// When `instance` opened, if this node knows that, and of every pause when it was: a zero alone would
+    /// count time that stood still.
     pub fn zero(&self, instance: u32) -> Option<Zero> {
-        self.zeros.get(&instance).copied()
+        let zero = self.zeros.get(&instance).copied()?;
+        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
+        (1..=epochs).all(|epoch| self.pauses.contains_key(&(instance, epoch))).then_some(zero)
     }
 
     /// For how long `instance` has been open, in milliseconds.
@@ -104,20 +126,30 @@ impl Carried {
         Some((until - zero - self.held_ms(instance)).max(0) as u64)
     }
 
-    /// For how long `instance` has been paused, in milliseconds, pauses that are over only.
+    /// For how long `instance` has been paused since it opened, in milliseconds, pauses that are over only.
     pub fn held_ms(&self, instance: u32) -> i64 {
+        let Some(zero) = self.zero(instance) else { return 0 };
         let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
         let pause = |epoch| {
-            let resumed = self.pauses.get(&(instance, epoch + 1))?;
-            Some((resumed - self.pauses.get(&(instance, epoch))?).max(0))
+            let resumed = *self.pauses.get(&(instance, epoch + 1))?;
+            Some((resumed - self.pauses.get(&(instance, epoch))?.max(&zero)).max(0))
         };
         (1..epochs).step_by(2).filter_map(pause).sum()
     }
 
     /// Since when time stands still in `instance`.
     fn paused_since(&self, instance: u32) -> Option<Zero> {
-        let epoch = self.state.rulings.of(instance)?.pauses();
-        (epoch % 2 == 1).then(|| self.pauses.get(&(instance, epoch)).copied()).flatten()
+        let (epoch, zero) = (self.state.rulings.of(instance)?.pauses(), self.zero(instance)?);
+        let since = || self.pauses.get(&(instance, epoch)).copied();
+        (epoch % 2 == 1).then(since).flatten().map(|since| since.max(zero))
+    }
+
+    /// Learns when something happened.
+    fn set_moment(&mut self, now: Mono, age: Duration, moment: Moment) {
+        match moment {
+            Moment::Opened(instance) => self.set_zero(now, age, instance),
+            Moment::Paused(key) => self.set_pause(now, age, key),
+        }
     }
 
     /// Learns when a run was paused or resumed: the earliest that anybody tells.
@@ -165,11 +197,8 @@ impl Carried {
     }
 
     fn open(&mut self, now: Mono, age: Duration, delta: &Delta) {
-        if let Some(instance) = opened_by(delta) {
-            self.set_zero(now, age, instance);
-        }
-        if let Some(key) = paused_by(delta) {
-            self.set_pause(now, age, key);
+        if let Some(moment) = Moment::of(delta) {
+            self.set_moment(now, age, moment);
         }
     }
 
@@ -219,15 +248,11 @@ impl Carried {
             }
             Taken::Other(delta) => {
                 self.score(&delta);
-                if let Some(key) = paused_by(&delta) {
-                    let age = if age >= AGE_UNKNOWN { Duration::ZERO } else { age };
-                    self.set_pause(now, age, key);
-                }
-                match opened_by(&delta) {
-                    Some(instance) if age >= AGE_UNKNOWN => {
-                        self.unaged.insert((from, seq), instance);
+                match Moment::of(&delta) {
+                    Some(moment) if age >= AGE_UNKNOWN => {
+                        self.unaged.insert((from, seq), moment);
                     }
-                    Some(instance) => self.set_zero(now, age, instance),
+                    Some(moment) => self.set_moment(now, age, moment),
                     None => {}
                 }
             }
@@ -291,8 +316,8 @@ impl Replicated for Carried {
     }
 
     fn aged(&mut self, from: LaneId, seq: u64, age: Duration, now: Mono) {
-        if let Some(instance) = self.unaged.remove(&(from, seq)) {
-            self.set_zero(now, age, instance);
+        if let Some(moment) = self.unaged.remove(&(from, seq)) {
+            self.set_moment(now, age, moment);
             self.changed = true;
         }
     }
@@ -344,17 +369,23 @@ impl Replicated for Carried {
 
     fn ages(&self, now: Mono) -> Bytes {
         let stage = self.state.stage();
-        let age = (stage.phase == Phase::Open).then(|| self.elapsed_ms(now, stage.instance));
-        let Some(age) = age.flatten() else { return Bytes::new() };
-        let told: (u32, u64) = (stage.instance, age);
+        let zero = (stage.phase == Phase::Open).then(|| self.zero(stage.instance)).flatten();
+        let Some(zero) = zero else { return Bytes::new() };
+        let age = |at: Zero| (millis(now) - at).max(0) as u64;
+        let pauses = self.pauses.range((stage.instance, 0)..=(stage.instance, u32::MAX));
+        let pauses = pauses.map(|((_, epoch), at)| (*epoch, age(*at))).collect();
+        let told: Told = (stage.instance, age(zero), pauses);
         postcard::to_stdvec(&told).expect("our own types always encode into memory").into()
     }
 
     fn learn_ages(&mut self, now: Mono, age: Duration, ages: &Bytes) -> Result<(), ApplyError> {
-        let (instance, open): (u32, u64) = postcard::from_bytes(ages)
+        let (instance, open, pauses): Told = postcard::from_bytes(ages)
             .map_err(|error| ApplyError::Malformed { reason: format!("ages: {error}") })?;
         if self.state.is_open(instance) {
             self.set_zero(now, age + Duration::from_millis(open), instance);
+            for (epoch, since) in pauses.into_iter().take(caps::INSTANCES_MAX as usize) {
+                self.set_pause(now, age + Duration::from_millis(since), (instance, epoch));
+            }
             self.changed = true;
         }
         Ok(())

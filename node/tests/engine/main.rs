@@ -13,6 +13,7 @@ mod facts;
 mod forgotten;
 mod model;
 mod partitions;
+mod pauses;
 mod rounds;
 mod secrecy;
 mod sweep;
