@@ -364,7 +364,10 @@ impl Delta {
     }
 
     /// What a delta must keep, whoever wrote it.
-    fn check(&self) -> Result<(), DecodeError> {
+    ///
+    /// # Errors
+    /// Says what it breaks: no node would read it.
+    pub fn check(&self) -> Result<(), DecodeError> {
         let ok = match self {
             Delta::Create(create) => {
                 !create.script.questions.is_empty() && create.lamport <= caps::LAMPORT_MAX

@@ -211,7 +211,7 @@ impl EventCore {
         let id = text_of(request.id.as_deref(), "id", caps::KEY_BYTES_MAX)?;
         let name = text_of(request.text.as_deref(), "text", caps::KEY_BYTES_MAX)?;
         let points = request.points.ok_or_else(|| missing("points"))?;
-        if points == 0 || points.abs() > caps::AWARD_POINTS_MAX {
+        if points == 0 || points.unsigned_abs() > caps::AWARD_POINTS_MAX.unsigned_abs() {
             let most = caps::AWARD_POINTS_MAX;
             let message = format!("{points} points: an award gives or takes 1 to {most}");
             return Err(invalid("value_invalid", message));

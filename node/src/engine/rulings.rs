@@ -5,7 +5,9 @@
 
 use super::core::EventCore;
 use crate::service::view::{Command, CommandRequest, Refusal};
+use crdt_state::caps::KEYS_MAX as TEXTS_MAX;
 use crdt_state::delta::{Delta, RulingChange};
+use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
 use crdt_state::engagement::{Facts, Key, PostId, Task, quiz::Quiz};
 use crdt_state::event::{Rule, Ruling};
 use crdt_state::{Mono, Phase, Stage};
@@ -54,8 +56,9 @@ impl EventCore {
             (Rule::Skip, to, self.question_for(to))
         } else {
             let current = self.carried.state.question_of(instance).map(|(number, _)| number);
-            let wanted = request.question.map(|number| number.saturating_sub(1) as u16);
-            let number = wanted.or(current).unwrap_or(0);
+            // No show has more questions than fit.
+            let index = |number: u32| u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX);
+            let number = request.question.map(index).or(current).unwrap_or(0);
             if current.is_none_or(|current| number > current) {
                 return self.not_possible(ticket, request.command, expected);
             }
@@ -169,9 +172,32 @@ fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, 
         let kind = facts.question.task.name();
         return Err(format!("{:?} makes no sense for a {kind}", request.command));
     }
-    let key = request.key.clone().ok_or("name the key")?;
+    let key = in_order(request.key.clone().ok_or("name the key")?)?;
     facts.question.task.check_key(&key).map_err(|invalid| invalid.to_string())?;
     Ok((facts.key().as_ref() != Some(&key)).then_some(Rule::Key(key)))
+}
+
+/// A key as everybody writes it: what is the same is written the same.
+fn in_order(key: Key) -> Result<Key, String> {
+    Ok(match key {
+        Key::Choices(mut choices) => {
+            choices.sort_unstable();
+            choices.dedup();
+            Key::Choices(choices)
+        }
+        Key::Texts(texts) => {
+            let mut texts: Vec<String> = texts.iter().map(|text| text.trim().to_owned()).collect();
+            texts.retain(|text| !text.is_empty());
+            if let Some(long) = texts.iter().find(|text| text.len() > ANSWER_BYTES_MAX) {
+                return Err(format!("{long:?} has more than {ANSWER_BYTES_MAX} bytes"));
+            }
+            if texts.len() > TEXTS_MAX {
+                return Err(format!("{} texts, at most {TEXTS_MAX} are kept", texts.len()));
+            }
+            Key::Texts(texts)
+        }
+        Key::Number(_) | Key::Order(_) => key,
+    })
 }
 
 /// A text that is right too.
@@ -180,7 +206,7 @@ fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, S
         return Err("only a typed answer can be accepted".to_owned());
     };
     let text = request.text.as_deref().unwrap_or_default().trim().to_owned();
-    if text.is_empty() || text.len() > crdt_state::engagement::script::caps::ANSWER_BYTES_MAX {
+    if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
         return Err("name the text that is right too".to_owned());
     }
     let known = matches!(facts.key(), Some(Key::Texts(texts)) if texts.contains(&text));

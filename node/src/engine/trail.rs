@@ -34,6 +34,11 @@ impl EventCore {
         mut deltas: Vec<Delta>,
     ) {
         deltas.push(self.note(now, &request.by, &request.command.word(), told.0, told.1));
+        if let Some(error) = deltas.iter().find_map(|delta| delta.check().err()) {
+            let refusal =
+                Refusal::new("value_invalid", format!("no node could read this: {error}"));
+            return self.refuse(ticket, refusal.hint("something in it is too long or too large"));
+        }
         let seq = self.write_control(now, deltas);
         self.commanded(now, ticket, seq);
     }

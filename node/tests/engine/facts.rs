@@ -447,3 +447,44 @@ fn the_name_filter_is_the_hosts_to_switch() {
     world.say(0, Command::Set, off).unwrap();
     world.try_join(0, 1, "sh1thead").unwrap();
 }
+
+/// A command that no node could read is refused and takes nothing down.
+#[test]
+fn rulings_and_awards_beyond_every_cap_are_refused() {
+    let mut world = World::lobby(330, 2, 20_000);
+    world.join(0, 1);
+    let instance = world.open(0);
+    world.finish_round(0);
+    for points in [i32::MIN, i32::MAX, 0] {
+        let award = |request: &mut CommandRequest| {
+            request.player = Some(PlayerId(1));
+            (request.id, request.text) = (Some("a".into()), Some("best hat".into()));
+            request.points = Some(points);
+        };
+        assert_eq!(code(world.say(0, Command::Award, award)), "value_invalid");
+    }
+    let long = vec![0; 25];
+    let keys = [
+        Key::Texts(vec!["Lima".into()]),
+        Key::Choices(Vec::new()),
+        Key::Choices(vec![24]),
+        Key::Order(long.clone()),
+        Key::Number(u32::MAX),
+    ];
+    for key in keys {
+        let rescore = |request: &mut CommandRequest| {
+            (request.instance, request.key) = (Some(instance), Some(key.clone()));
+        };
+        let refused = code(world.say(0, Command::Rescore, rescore));
+        assert!(["not_possible", "value_invalid"].contains(&refused.as_str()), "{refused}");
+    }
+    // The same option many times is that option.
+    let ones = |request: &mut CommandRequest| {
+        (request.instance, request.key) = (Some(instance), Some(Key::Choices(vec![1; 25])));
+    };
+    assert_eq!(world.say(1, Command::Rescore, ones).unwrap().outcome, "applied");
+    assert_eq!(world.say(0, Command::Rescore, ones).unwrap().outcome, "already");
+    let far = |request: &mut CommandRequest| request.question = Some(65_537);
+    assert_eq!(code(world.say(0, Command::Back, far)), "not_possible");
+    world.all_equal();
+}
