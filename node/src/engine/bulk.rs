@@ -8,6 +8,7 @@
 //! extra time sends alone.
 
 use super::core::EventCore;
+use super::intake::Answer;
 use super::intake::Waiting;
 use super::io::{Output, Reply};
 use crdt_state::{Cell, Mono, PlayerId, Row};
@@ -64,10 +65,10 @@ impl EventCore {
                 if let BulkVerdict::Accepted(cell) = verdict {
                     self.write_down(bulk, answer, cell);
                     self.held.receipts.put(bulk.instance, answer.row, cell);
-                } else if let BulkVerdict::Duplicate(cell) = verdict
+                } else if let BulkVerdict::Duplicate(_) = verdict
                     && again
                 {
-                    self.write_down(bulk, answer, cell);
+                    self.write_again(now, bulk.instance, answer);
                 }
                 verdict
             })
@@ -90,6 +91,16 @@ impl EventCore {
         match self.carried.offer(bulk.instance, bulk.question, answer.row, cell) {
             Some(held) => BulkVerdict::Duplicate(held),
             None => BulkVerdict::Accepted(cell),
+        }
+    }
+
+    /// Writes what is held down once more: to the question and with the row that it is held under, so that
+    /// this node has applied what its lane says.
+    fn write_again(&mut self, now: Mono, instance: u32, answer: &BulkAnswer) {
+        let state = &self.carried.state;
+        if let Some((question, cell)) = state.held(instance, state.players.rows_of(answer.player)) {
+            let text = self.held_text(instance, question, answer.player);
+            self.take_answer(now, instance, question, answer.row, Answer { cell, text });
         }
     }
 

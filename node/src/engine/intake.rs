@@ -12,6 +12,7 @@ use super::receipts::Receipts;
 use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, Posts, Texts, Votes, encode};
+use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
 use crdt_state::engagement::{Given, Taken};
 use crdt_state::named::{Change, LOBBY_LOCK, NumberChange};
 use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
@@ -215,9 +216,9 @@ impl TypedRows {
 }
 
 /// An answer as it is held.
-struct Answer {
-    cell: Cell,
-    text: Option<String>,
+pub(super) struct Answer {
+    pub(super) cell: Cell,
+    pub(super) text: Option<String>,
 }
 
 impl EventCore {
@@ -367,6 +368,11 @@ impl EventCore {
             Refusal::new("choice_invalid", invalid.to_string())
                 .hint(format!("the live state shows what this {kind} takes"))
         })?;
+        if !can_be_held(&taken) {
+            let most = ANSWER_BYTES_MAX;
+            return Err(Refusal::new("choice_invalid", "there is nothing of it, or too much")
+                .hint(format!("a text has 1 to {most} bytes once it is in order")));
+        }
         Ok((number, elapsed_ms, taken))
     }
 
@@ -407,7 +413,14 @@ impl EventCore {
         Ok((number, elapsed as u32))
     }
 
-    fn take_answer(&mut self, now: Mono, instance: u32, question: u16, row: Row, answer: Answer) {
+    pub(super) fn take_answer(
+        &mut self,
+        now: Mono,
+        instance: u32,
+        question: u16,
+        row: Row,
+        answer: Answer,
+    ) {
         let Answer { cell, text } = answer;
         let (number, elapsed_ms, value) = (row.number, cell.elapsed_ms(), cell.value());
         let rows_of = row.origin;
@@ -679,5 +692,17 @@ fn reply_to(waiting: Waiting, firm: bool) -> Reply {
                 token: None,
             })
         }
+    }
+}
+
+/// Whether every node can read what this becomes, whatever a kind makes of what was sent.
+fn can_be_held(taken: &Taken) -> bool {
+    let fits = |text: &String| (1..=ANSWER_BYTES_MAX).contains(&text.len());
+    match taken {
+        Taken::Answer { value, text } => {
+            *value <= Cell::VALUE_MAX && text.as_ref().is_none_or(fits)
+        }
+        Taken::Post(text) => fits(text),
+        Taken::Vote(_) | Taken::Count { .. } => true,
     }
 }

@@ -93,3 +93,36 @@ fn a_batch_taken_alone_is_provisional_first_and_each_player_hears_when_it_is_fir
         assert_eq!(told.iter().filter(firm).count(), 1, "{told:?}");
     }
 }
+
+/// A node that came back writes what only its disk holds down again: exactly what it holds.
+#[test]
+fn a_batch_sent_again_to_a_node_that_came_back_says_what_it_holds() {
+    for seed in 0..20 {
+        let mut world = World::lobby(780 + seed, 3, 60_000);
+        let claims: Vec<_> = (0..4).map(|n| world.join(2, n)).collect();
+        world.all_equal();
+        let instance = world.open(0);
+        world.isolate(2);
+        world.run_ms(500);
+        take(&mut world, 2, bulk(instance, &claims, 0b10));
+        world.run_ms(3_000);
+        world.crash(2);
+        world.start(2);
+        world.heal();
+        // As soon as it knows the time again, and perhaps before others have what its disk holds.
+        let again = world.until("the batch is taken", 5_000, |world| {
+            let bulk = bulk(instance, &claims, 0b100);
+            let ticket = world.ask(2, |ticket| Input::AnswerAll { ticket, bulk });
+            match world.reply(ticket) {
+                Reply::AnsweredAll { verdicts, .. } => Some(verdicts.to_vec()),
+                Reply::Refused(refusal) if refusal.code == "overloaded" => None,
+                other => panic!("not a reply to a batch: {other:?}"),
+            }
+        });
+        assert!(again.iter().all(|verdict| matches!(verdict, BulkVerdict::Duplicate(_))));
+        world.run_ms(2_000);
+        world.all_equal();
+        assert_eq!(world.core(0).state().tally(instance), [0, 4, 0, 0]);
+        assert!(world.alarms.is_empty(), "{:?}", world.alarms);
+    }
+}

@@ -1,6 +1,7 @@
 //! The word cloud: a few words of every player, shown by how often they came.
 
 use super::file::{Object, Report, Table};
+use super::script::caps::ANSWER_BYTES_MAX;
 use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a word cloud asks for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WordCloud {
     /// How many words a player may give, separated by commas.
     pub words: u32,
@@ -69,6 +70,10 @@ impl Kind for WordCloud {
             return Err(Invalid(format!("{} words, at most {} count", words.len(), self.words)));
         }
         let text = words.join(", ");
+        // In order it can be longer than it was typed: by blanks, and by letters that grow.
+        if text.len() > ANSWER_BYTES_MAX {
+            return Err(Invalid(format!("{} bytes, at most {ANSWER_BYTES_MAX} count", text.len())));
+        }
         Ok(Taken::Answer { value: super::quiz::text_value(&text), text: Some(text) })
     }
 
@@ -127,6 +132,20 @@ mod tests {
         assert_eq!(text.as_deref(), Some("big sky, rain"));
         assert!(cloud.take(&given("a, b, c")).is_err());
         assert!(cloud.take(&given(" , ")).is_err());
+    }
+
+    #[test]
+    fn words_that_grow_beyond_what_is_held_are_refused() {
+        let cloud = WordCloud { words: 3 };
+        let given = |text: String| Given { text: Some(text), ..Given::default() };
+        let joined = format!("{},{}", "a".repeat(100), "b".repeat(99));
+        // A letter of two bytes whose small form has three.
+        let grown = "Ⱥ".repeat(100);
+        for text in [joined, grown] {
+            assert!(text.len() <= ANSWER_BYTES_MAX);
+            assert!(cloud.take(&given(text)).is_err());
+        }
+        assert!(cloud.take(&given("a".repeat(ANSWER_BYTES_MAX))).is_ok());
     }
 
     #[test]
