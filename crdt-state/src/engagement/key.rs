@@ -31,7 +31,11 @@ pub fn key_text(key: &Key) -> String {
     };
     match key {
         Key::Choices(choices) => format!("choices:{}", list(choices)),
-        Key::Texts(texts) => format!("texts:{}", texts.join("|")),
+        // What divides them is marked within them, so that no two lists are one text.
+        Key::Texts(texts) => {
+            let told = |text: &String| text.replace('\\', r"\\").replace('|', r"\|");
+            format!("texts:{}", texts.iter().map(told).collect::<Vec<_>>().join("|"))
+        }
         Key::Number(number) => format!("number:{number}"),
         Key::Order(order) => format!("order:{}", list(order)),
     }
@@ -74,5 +78,15 @@ mod tests {
         let first = commitment(&question);
         question.salt = Salt([8; 16]);
         assert_ne!(commitment(&question), first);
+    }
+
+    #[test]
+    fn no_two_lists_of_texts_are_one() {
+        let told =
+            |texts: &[&str]| key_text(&Key::Texts(texts.iter().map(ToString::to_string).collect()));
+        assert_eq!(told(&["Lima", "Quito"]), "texts:Lima|Quito");
+        assert_eq!(told(&["a|b"]), r"texts:a\|b");
+        assert_ne!(told(&["a|b"]), told(&["a", "b"]));
+        assert_ne!(told(&[r"a\", "b"]), told(&[r"a\|b"]));
     }
 }

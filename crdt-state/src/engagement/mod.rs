@@ -145,7 +145,7 @@ pub trait Kind: Sized + 'static {
 macro_rules! kinds {
     ($($module:ident $variant:ident ($path:path)),* $(,)?) => {
         /// What a question asks for, by kind.
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Task {
             $(#[doc = concat!("See [`", stringify!($module), "`].")] $variant($path),)*
         }

@@ -8,7 +8,7 @@ use super::file::{Object, Report, Table, Value, What, number, whole};
 use serde::{Deserialize, Serialize};
 
 /// How an answer is scored, apart from the most that it can give.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scoring {
     /// What is left of the points at the deadline, in hundredths; 100 means that time does not count.
     pub min_percent: u8,
@@ -26,7 +26,9 @@ pub struct Scoring {
 }
 
 /// What a part of the correct options gives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Partial {
     /// Nothing: exactly the correct set scores.
     #[default]
@@ -38,7 +40,9 @@ pub enum Partial {
 }
 
 /// What an answer within the grace after the deadline is worth.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Late {
     /// What an answer at the deadline is worth.
     #[default]

@@ -40,7 +40,7 @@ pub mod caps {
 pub const FORMAT: &str = "starling-show/1";
 
 /// A show: a title and its questions in order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Script {
     /// Shown on every page.
     pub title: String,
@@ -76,7 +76,7 @@ impl Entry {
 }
 
 /// The teams of a show.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Teams {
     /// Their names; a player's team is drawn from the player's id.
     pub names: Vec<String>,
@@ -85,7 +85,9 @@ pub struct Teams {
 }
 
 /// How a team's score comes from its members'.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum TeamScore {
     /// Their mean, so that a small team has a chance.
     #[default]
@@ -95,11 +97,13 @@ pub enum TeamScore {
 }
 
 /// Random bytes that hide a key behind its published hash until the reveal; fixed when a show is imported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Salt(pub [u8; 16]);
 
 /// One step of a show: what is asked of everybody, whatever its kind.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Question {
     /// What is asked.
     pub text: String,

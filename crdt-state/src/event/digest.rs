@@ -29,11 +29,7 @@ impl EventState {
 
     fn hash_program(&self, hash: &mut Xxh3) {
         if let Some((lamport, origin, script)) = &self.script.0 {
-            (lamport, origin, &script.title).hash(hash);
-            for question in &script.questions {
-                (&question.text, question.task.name(), question.salt.0).hash(hash);
-                question.task.key().hash(hash);
-            }
+            (lamport, origin, script).hash(hash);
         }
         for draft in self.drafts.iter() {
             draft.hash(hash);

@@ -55,6 +55,10 @@ impl EventCore {
         player: PlayerId,
         refusal: &Refusal,
     ) {
+        // The number is the sender's own: runs that are not there would push out those that are.
+        if instance > self.stage().instance {
+            return;
+        }
         let elapsed_ms = self.carried.elapsed_ms(now, instance);
         self.turned_away.note(instance, player, elapsed_ms, refusal);
     }

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a question of a quiz asks for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Quiz {
     /// One option, or several.
     Choice {
@@ -48,7 +48,7 @@ pub enum Quiz {
 }
 
 /// A number on a scale. All numbers are in thousandths, so that they are whole and equal everywhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Estimate {
     /// The smallest that can be answered.
     pub min: i64,
