@@ -173,7 +173,7 @@ mod tests {
 
     fn keys() -> impl Strategy<Value = Vec<u64>> {
         let close =
-            (0..40u64, 0..3u64).prop_map(|(low, high)| (u64::MAX << 32) - (high << 32) | low);
+            (0..40u64, 0..3u64).prop_map(|(low, high)| ((u64::MAX << 32) - (high << 32)) | low);
         prop_oneof![
             proptest::collection::vec(close, 0..80),
             proptest::collection::vec(any::<u64>(), 0..80),
