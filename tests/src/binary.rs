@@ -1,7 +1,7 @@
-//! The `starling` binary: built by cargo, never found by a guessed path.
+//! The binaries `starling` and `starling-sim`: built by cargo, never found by a guessed path.
 //!
 //! Cargo's own lock lets any number of test binaries ask at once, and cargo itself knows the target
-//! directory. This is the only place that builds the node for tests and figures.
+//! directory. This is the only place that builds programs for tests and figures.
 
 use escargot::CargoBuild;
 use std::env;
@@ -30,15 +30,30 @@ pub fn starling() -> Command {
 }
 
 fn build() -> PathBuf {
+    built(CargoBuild::new().package("node").bin("starling"), !cfg!(debug_assertions))
+}
+
+/// The simulator's binary, in the profile that is asked for; `planted` bugs are for hunts.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn simulator_path(release: bool, planted: bool) -> PathBuf {
+    // With the features that the whole workspace gives to what it shares: nothing is built twice.
+    let build = CargoBuild::new().arg("--workspace").bin("starling-sim");
+    built(if planted { build.features("sim/planted") } else { build }, release)
+}
+
+fn built(build: CargoBuild, release: bool) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let build = CargoBuild::new().manifest_path(workspace).package("node").bin("starling");
-    let build = if cfg!(debug_assertions) { build } else { build.release() };
+    let build = build.manifest_path(workspace);
+    let build = if release { build.release() } else { build };
     // What cargo tells this test about its own crate would make build scripts run anew.
     let told = env::vars_os().map(|(name, _)| name).filter(|name| is_about_a_crate(name));
     let build = told.fold(build, CargoBuild::env_remove);
     match build.run() {
         Ok(built) => built.path().to_owned(),
-        Err(error) => panic!("the node does not build: {error}"),
+        Err(error) => panic!("it does not build: {error}"),
     }
 }
 

@@ -65,6 +65,24 @@ fn replication_measures_the_state_and_three_whole_nodes() {
 }
 
 #[test]
+fn the_simulator_measures_itself() {
+    let _turn = heavy();
+    let figure = find("simulator").expect("there is one");
+    let report = (figure.run)(&Scale { players: 60, questions: 2 });
+    let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
+    for name in ["wire_virtual_s_per_s", "message_seeds_per_s", "planted_found"] {
+        assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers:?}");
+    }
+    assert_eq!((&numbers["planted"], &numbers["same_hash"]), (&20.into(), &true.into()));
+    let growth = numbers["growth"].as_array().expect("a list");
+    assert_eq!(growth.len(), 3, "{growth:?}");
+    for grown in growth {
+        assert!(grown["bytes_per_node"].as_u64() > Some(0), "{grown}");
+    }
+    assert_eq!(numbers.len(), 6, "{numbers:?}");
+}
+
+#[test]
 fn an_unknown_figure_is_refused_with_the_names_of_all() {
     let output = Command::new(env!("CARGO_BIN_EXE_figures")).arg("main-jab").output();
     let output = output.expect("it was just built");

@@ -4,6 +4,9 @@
 //! or a file that cannot be read or written.
 
 mod given;
+mod growth;
+#[cfg(feature = "planted")]
+mod hunt;
 mod live;
 mod look;
 mod maelstrom;
@@ -49,6 +52,11 @@ enum Command {
     At(look::AtArguments),
     /// Keep a run up to a moment and draw the rest anew, many times: how often does it fail?
     Fork(look::ForkArguments),
+    /// Let clusters and audiences of several sizes play a question, and tell what that takes.
+    Growth(growth::Arguments),
+    /// Plant each bug in turn and say which seed finds it.
+    #[cfg(feature = "planted")]
+    Hunt(hunt::Arguments),
     /// Run Maelstrom's workloads over the replica: broadcast, g-set, g-counter, pn-counter.
     Maelstrom(maelstrom::Arguments),
 }
@@ -68,6 +76,9 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => look::draw(&arguments),
         Command::At(arguments) => look::at(&arguments),
         Command::Fork(arguments) => look::fork(&arguments),
+        Command::Growth(arguments) => growth::main(&arguments),
+        #[cfg(feature = "planted")]
+        Command::Hunt(arguments) => hunt::main(&arguments),
         Command::Maelstrom(arguments) => maelstrom::main(&arguments),
     };
     match done {

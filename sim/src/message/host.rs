@@ -147,7 +147,8 @@ impl World {
     fn may_begin(&mut self, number: u8, stage: StageView) -> bool {
         let most = joins_take_most(self.joins_take());
         let waits = stage.phase == PhaseView::Lobby && !self.hosts[usize::from(number)].began;
-        let done = !waits || self.are_in() == self.schedule.players as usize || self.at() > most;
+        let is_late = self.crowd.is_none() && self.at() > most;
+        let done = !waits || self.are_all_in() || is_late;
         if waits && done {
             let joined = self.are_in();
             self.hosts[usize::from(number)].began = true;

@@ -12,6 +12,7 @@
 pub(crate) mod disk;
 mod faults;
 mod fork;
+mod growth;
 mod host;
 mod net;
 mod node;
@@ -34,6 +35,7 @@ use crate::run::{Options, Outcome, RunError};
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 
+pub use self::growth::{Growth, grow};
 use self::world::World;
 
 /// Runs a schedule and returns what was seen.

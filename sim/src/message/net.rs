@@ -114,6 +114,10 @@ impl World {
         link.sent += 1;
         let draw = Draw::new(chance, &[LINK, from.into(), peer.into(), link.sent]);
         self.net.datagrams_sent += 1;
+        self.net.bytes_sent += size_of_message(&message);
+        if let Some(crowd) = &mut self.crowd {
+            crowd.posted(&message);
+        }
         let mut delay_us = weather.delay_us + draw.up_to(0, weather.jitter_us);
         let size = size_of_message(&message) * 1_000_000;
         if let Some(size) = size.checked_div(weather.bandwidth) {

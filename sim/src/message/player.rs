@@ -111,6 +111,8 @@ pub(super) enum About {
     Command(u8),
     /// The creation of the event.
     Create,
+    /// One of a crowd that is too large to be told of what comes of it one by one.
+    Crowd(u32),
 }
 
 impl World {
@@ -122,16 +124,18 @@ impl World {
             About::Answer(number) => (1, number),
             About::Command(number) => (2, number.into()),
             About::Create => (3, 0),
+            About::Crowd(number) => (4, number),
         };
-        self.replies << 34 | kind << 32 | u64::from(who)
+        self.replies << 35 | kind << 32 | u64::from(who)
     }
 
     fn about(ticket: u64) -> About {
         let who = ticket as u32;
-        match ticket >> 32 & 3 {
+        match ticket >> 32 & 7 {
             0 => About::Join(who),
             1 => About::Answer(who),
             2 => About::Command(who as u8),
+            4 => About::Crowd(who),
             _ => About::Create,
         }
     }
@@ -363,7 +367,13 @@ impl World {
                     self.on_player_reply(node, number, about, reply);
                 }
             }
-            (About::Create, _) => {}
+            (About::Crowd(number), Reply::Joined { row, .. }) => {
+                let player = id(self.schedule.seed, number);
+                if let Some(crowd) = &mut self.crowd {
+                    crowd.joined(node, player, row);
+                }
+            }
+            (About::Create | About::Crowd(_), _) => {}
         }
     }
 
@@ -404,7 +414,7 @@ impl World {
 
     pub(super) fn on_inbox(&mut self, node: u8, player: PlayerId, message: InboxMessage) {
         let number = number_of(player);
-        if self.player(number).node != node {
+        if self.crowd.is_some() || self.player(number).node != node {
             return;
         }
         match message {
@@ -463,6 +473,14 @@ impl World {
         };
         if !others.any(held) {
             self.evidence.unheld.push(Unheld { player, receipt });
+        }
+    }
+
+    /// Whether everybody has been let in.
+    pub(super) fn are_all_in(&self) -> bool {
+        match &self.crowd {
+            Some(crowd) => crowd.is_in(),
+            None => self.are_in() == self.schedule.players as usize,
         }
     }
 

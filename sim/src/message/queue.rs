@@ -23,6 +23,8 @@ pub(super) enum Event {
     Host { number: u8 },
     /// A fault begins, goes on or ends.
     Fault { index: u16, step: u32 },
+    /// Shards hand over what a crowd does.
+    Crowd,
     /// Somebody looks at all nodes.
     Watch,
     /// Nodes are compared, once all is mended.

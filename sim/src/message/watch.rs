@@ -213,7 +213,12 @@ impl World {
     pub(super) fn write_ends(&mut self, agreed: bool) {
         for number in self.alive() {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
-            let (digest, mut export) = (life.core.digest(), life.core.export(PIN));
+            let digest = life.core.digest();
+            // Of a crowd it would be gigabytes, and nobody reads them.
+            let mut export = match self.crowd {
+                Some(_) => bytes::Bytes::new(),
+                None => life.core.export(PIN),
+            };
             let stage: StageView = ::node::engine::stage_view(life.core.state().stage());
             if !agreed {
                 let heads = life.core.heads().dots.values().sum::<u64>();

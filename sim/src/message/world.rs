@@ -10,6 +10,7 @@ use crdt_state::{EventId, Origin};
 use gossip::replication::Config;
 
 use super::disk::Write;
+use super::growth::Crowd;
 use super::host::Host;
 use super::net::Link;
 use super::node::Node;
@@ -47,6 +48,8 @@ pub(super) struct World {
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,
     pub(super) seen: Vec<PlayerEvidence>,
+    /// In place of players, where only what a cluster takes is measured.
+    pub(super) crowd: Option<Crowd>,
     pub(super) hosts: Vec<Host>,
     pub(super) evidence: Evidence,
     pub(super) replies: u64,
@@ -83,6 +86,7 @@ impl World {
             links: BTreeMap::new(),
             players: Vec::new(),
             seen: vec![PlayerEvidence::default(); schedule.players as usize],
+            crowd: None,
             hosts: Vec::new(),
             evidence: Evidence::new((*schedule).clone()),
             replies: 0,
@@ -168,6 +172,7 @@ impl World {
             Event::Player { number, act } => self.act(number, act),
             Event::Host { number } => self.host(number),
             Event::Fault { index, step } => self.fault(index, step),
+            Event::Crowd => self.hand_over(),
             Event::Watch => self.is_watched = true,
             Event::Compare => self.is_compared = true,
         }
@@ -238,7 +243,7 @@ impl World {
         }
         let mono = life.mono(now);
         life.core.settle(mono);
-        if turns.is_multiple_of(ASSERT_EVERY) {
+        if turns.is_multiple_of(ASSERT_EVERY) && self.crowd.is_none() {
             life.core.check_invariants();
         }
         let origin = life.origin;
@@ -269,6 +274,9 @@ impl World {
             Output::Reply { ticket, reply } => self.on_reply(number, ticket, reply),
             Output::Send { to, message, .. } => self.post(number, origin, to, message),
             Output::Persist { id, seq, entry } => {
+                if let Some(crowd) = &mut self.crowd {
+                    crowd.wrote(id, seq, id.origin == origin, now);
+                }
                 if id.origin == origin && self.keeps_entries() {
                     self.evidence.entries.insert((id, seq), entry.clone());
                 }
@@ -289,7 +297,7 @@ impl World {
 
     /// Merging all entries anew is only worth it, and only affordable, for small shows.
     fn keeps_entries(&self) -> bool {
-        self.schedule.players <= 1_000
+        self.schedule.players <= 1_000 && self.crowd.is_none()
     }
 
     /// What each node has now.

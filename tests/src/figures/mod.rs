@@ -10,6 +10,7 @@ pub mod edge;
 mod main_job;
 mod readme;
 mod replication;
+mod simulator;
 mod timings;
 mod verdict;
 
@@ -18,7 +19,8 @@ pub use readme::write as write_readme;
 use serde_json::{Map, Value};
 
 /// All of them.
-pub const FIGURES: &[Figure] = &[main_job::FIGURE, edge::FIGURE, replication::FIGURE];
+pub const FIGURES: &[Figure] =
+    &[main_job::FIGURE, edge::FIGURE, replication::FIGURE, simulator::FIGURE];
 
 /// Players where nobody says how many.
 pub const PLAYERS_DEFAULT: usize = 2_000;
