@@ -42,9 +42,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
             None => format!("{bug:?} is not found"),
         };
         if is_out {
-            eprintln!("{told}")
+            eprintln!("{told}");
         } else {
-            say(&told)
+            say(&told);
         }
         missed.extend(found.is_none().then_some(bug));
         let (seed, rules) = found.map_or((None, Vec::new()), |found| {
