@@ -319,9 +319,12 @@ impl Network {
         // whoever dials takes them the other way round.
         let links = lock(&self.shared.links).iter().count() as u64;
         let addresses = lock(&self.shared.addresses).iter().count() as u64;
+        let dialling = lock(&self.shared.addresses).dialling() as u64;
         NetworkStats {
             links,
             addresses,
+            dialling,
+            connections: self.shared.endpoint.open_connections() as u64,
             incarnations: self.shared.membership.incarnations() as u64,
             incarnations_max: self.shared.config.tuning.incarnations_max as u64,
             ..self.shared.counters.snapshot()

@@ -5,9 +5,15 @@
 //! it. Whatever no link covers is dialled, with a wait that doubles from failure to failure, so that
 //! a partition of any length heals by itself. A full book makes room by dropping who was named
 //! longest ago. A pure state machine: time and jitter are arguments.
+//!
+//! A dial holds a QUIC connection until it has failed, so there are never many at once. Addresses
+//! where nobody has answered for a while, and of whose nodes gossip does not hear either, share the
+//! least part of them and take turns: nodes that will never come back cost the same however many
+//! they are. The few of them that were named last are spared that, so that a partition heals as
+//! fast beside a thousand dead as beside none.
 
 use crdt_state::{NodeId, Origin};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,6 +24,17 @@ const ADDRESSES_MAX: usize = 1_024;
 /// An address where nobody ever answered is dropped so long after it was last named: 10 minutes,
 /// longer than any node takes to start.
 const CANDIDATE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Dials in progress at once. Twice the nodes that replicate one event.
+pub(super) const DIALS_MAX: usize = 64;
+
+/// Of those, how many may be to addresses that are lost. With all of the book lost and a dial
+/// taking its full 3 s, each has its turn within seven minutes.
+pub(super) const LOST_DIALS_MAX: usize = 8;
+
+/// So many addresses without a link, those that were named last, do not count as lost. Arbitrary:
+/// the far side of a partition of a large cluster needs one of its nodes found, which tells of all.
+const HOPEFUL: usize = 8;
 
 /// Whoever was named within a minute is never dropped to make room.
 const RECENT: Duration = Duration::from_secs(60);
@@ -37,12 +54,26 @@ struct Address {
     answered: Option<Origin>,
     /// Ours: never dialled.
     own: bool,
-    dialling: bool,
+    /// Gossip hears of the member that advertises it.
+    alive: bool,
+    dialling: Option<Turn>,
     due: Instant,
     wait: Duration,
 }
 
+/// Which part of the dials one counts towards; the dearer one comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Hopeful,
+    Lost,
+}
+
 impl Address {
+    /// Whether nobody has answered for a while, and there is no reason to expect it.
+    fn is_lost(&self, wait_max: Duration) -> bool {
+        self.wait >= wait_max && !self.alive && !self.seed
+    }
+
     /// Waits, and will wait twice as long the next time.
     fn put_off(&mut self, now: Instant, jitter: f64, wait_max: Duration) {
         self.due = now + self.wait.mul_f64(1.0 - jitter / 4.0);
@@ -104,8 +135,16 @@ impl AddressBook {
         self.drop_where(|_, entry| entry.node == Some(node));
     }
 
-    /// The addresses to dial now: due, and not covered by a link to whoever is there. Each counts
-    /// as being dialled until [`answered`](Self::answered) or [`failed`](Self::failed) says more.
+    /// Learns of whose members gossip hears now: wherever else nobody answers may be lost.
+    pub(super) fn note_alive(&mut self, alive: &BTreeSet<SocketAddr>) {
+        for (address, entry) in &mut self.addresses {
+            entry.alive = alive.contains(address);
+        }
+    }
+
+    /// The addresses to dial now: due, not covered by a link to whoever is there, and not more than
+    /// may be dialled at once; who has been due for longest comes first. Each counts as being
+    /// dialled until [`answered`](Self::answered) or [`failed`](Self::failed) says more.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
@@ -114,27 +153,62 @@ impl AddressBook {
         self.addresses.retain(|_, entry| {
             entry.seed || entry.kept || entry.own || entry.named + CANDIDATE_PATIENCE > now
         });
+        let open = |address: &SocketAddr, entry: &Address| {
+            !entry.own && !covered(*address, entry.answered)
+        };
+        let hopeful = self.hopeful(open);
+        let waiting = self.addresses.iter().filter(|(address, entry)| {
+            entry.dialling.is_none() && entry.due <= now && open(address, entry)
+        });
+        let turn = |address: &SocketAddr, entry: &Address| {
+            let is_lost = entry.is_lost(self.wait_max) && !hopeful.contains(address);
+            if is_lost { Turn::Lost } else { Turn::Hopeful }
+        };
+        let waiting = waiting.map(|(address, entry)| (turn(address, entry), entry.due, *address));
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort();
+        self.begin(waiting)
+    }
+
+    /// Begins as many dials as there is room for.
+    fn begin(&mut self, waiting: Vec<(Turn, Instant, SocketAddr)>) -> Vec<SocketAddr> {
+        let mut lost = LOST_DIALS_MAX.saturating_sub(self.lost_dials());
+        let mut all = DIALS_MAX.saturating_sub(self.dialling());
         let mut due = Vec::new();
-        for (address, entry) in &mut self.addresses {
-            let waiting = entry.own || entry.dialling || entry.due > now;
-            if !waiting && !covered(*address, entry.answered) {
-                entry.dialling = true;
-                due.push(*address);
+        for (turn, _, address) in waiting {
+            let room = if turn == Turn::Lost { lost.min(all) } else { all };
+            if room == 0 {
+                break;
             }
+            (all, lost) = (all - 1, lost - usize::from(turn == Turn::Lost));
+            self.addresses.entry(address).and_modify(|entry| entry.dialling = Some(turn));
+            due.push(address);
         }
         due
     }
 
+    /// Those that were named last: of them somebody may come back at any moment.
+    fn hopeful(&self, open: impl Fn(&SocketAddr, &Address) -> bool) -> BTreeSet<SocketAddr> {
+        let open = self.addresses.iter().filter(|(address, entry)| open(address, entry));
+        let mut named: Vec<_> = open.map(|(address, entry)| (entry.named, *address)).collect();
+        named.sort_unstable_by(|one, other| other.cmp(one));
+        named.into_iter().take(HOPEFUL).map(|(_, address)| address).collect()
+    }
+
+    fn lost_dials(&self) -> usize {
+        self.addresses.values().filter(|entry| entry.dialling == Some(Turn::Lost)).count()
+    }
+
     /// When to look again, if no link ends before: the earliest future due time.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let idle = self.addresses.values().filter(|entry| !entry.own && !entry.dialling);
+        let idle = self.addresses.values().filter(|entry| !entry.own && entry.dialling.is_none());
         idle.map(|entry| entry.due).filter(|due| *due > now).min()
     }
 
     /// A node answered at `address`. The waits start anew only once a link has lasted.
     pub(super) fn answered(&mut self, address: SocketAddr, origin: Origin, now: Instant) {
         if let Some(entry) = self.addresses.get_mut(&address) {
-            (entry.answered, entry.dialling) = (Some(origin), false);
+            (entry.answered, entry.dialling) = (Some(origin), None);
             (entry.kept, entry.named) = (true, now);
             entry.due = now + self.wait_min;
         }
@@ -143,7 +217,7 @@ impl AddressBook {
     /// It was this node itself that answered at `address`.
     pub(super) fn is_own(&mut self, address: SocketAddr) {
         if let Some(entry) = self.addresses.get_mut(&address) {
-            (entry.own, entry.dialling) = (true, false);
+            (entry.own, entry.dialling) = (true, None);
         }
     }
 
@@ -152,7 +226,7 @@ impl AddressBook {
     pub(super) fn failed(&mut self, address: SocketAddr, now: Instant, jitter: f64) {
         let wait_max = self.wait_max;
         if let Some(entry) = self.addresses.get_mut(&address) {
-            entry.dialling = false;
+            entry.dialling = None;
             entry.put_off(now, jitter, wait_max);
         }
     }
@@ -179,6 +253,11 @@ impl AddressBook {
         self.addresses.iter().filter(|(_, entry)| !entry.own).map(|(address, _)| *address)
     }
 
+    /// How many are being dialled.
+    pub(super) fn dialling(&self) -> usize {
+        self.addresses.values().filter(|entry| entry.dialling.is_some()).count()
+    }
+
     /// Those where a node was found.
     pub(super) fn kept(&self) -> impl Iterator<Item = SocketAddr> {
         let kept = self.addresses.iter().filter(|(_, entry)| entry.kept && !entry.own);
@@ -200,7 +279,8 @@ impl AddressBook {
             node: None,
             answered: None,
             own: false,
-            dialling: false,
+            alive: false,
+            dialling: None,
             due: now,
             wait,
         });
@@ -211,7 +291,7 @@ impl AddressBook {
     /// Drops who was named longest ago, strangers before nodes; `None` if all are of today.
     fn make_room(&mut self, now: Instant) -> Option<()> {
         let old = self.addresses.iter().filter(|(_, entry)| {
-            !entry.seed && !entry.own && !entry.dialling && entry.named + RECENT <= now
+            !entry.seed && !entry.own && entry.dialling.is_none() && entry.named + RECENT <= now
         });
         let oldest = old.min_by_key(|(_, entry)| (entry.kept, entry.named));
         let oldest = oldest.map(|(address, _)| *address)?;
@@ -332,6 +412,68 @@ mod tests {
         assert_eq!(book.kept().collect::<Vec<_>>(), [at(3), at(4)]);
         assert_eq!(due(&mut book, now + CANDIDATE_PATIENCE), [at(3), at(4)]);
         assert_eq!(book.iter().count(), 2);
+    }
+
+    /// A book whose addresses were all tried in vain until they waited as long as they may.
+    fn lost_book(ports: std::ops::Range<u16>) -> (AddressBook, Instant) {
+        let (mut book, mut now) = book();
+        for port in ports.clone() {
+            now += Duration::from_millis(1);
+            assert!(book.add_remembered(at(port), now));
+        }
+        for _ in ports.clone().chain(ports) {
+            for address in due(&mut book, now) {
+                book.failed(address, now, 0.0);
+            }
+            now += MAX;
+        }
+        (book, now)
+    }
+
+    #[test]
+    fn lost_addresses_share_a_few_dials_and_each_has_its_turn() {
+        let (mut book, mut now) = lost_book(2..102);
+        let hopeful: Vec<_> = (94..102).map(at).collect();
+        let mut rounds = BTreeMap::new();
+        for _ in 0..24 {
+            let dialled = due(&mut book, now);
+            assert_eq!(dialled.len(), HOPEFUL + LOST_DIALS_MAX);
+            assert_eq!(due(&mut book, now), [], "no more while these are under way");
+            assert!(hopeful.iter().all(|address| dialled.contains(address)));
+            now += MAX;
+            for address in dialled {
+                *rounds.entry(address).or_insert(0) += 1;
+                book.failed(address, now, 0.0);
+            }
+            now += MAX;
+        }
+        let lost = rounds.iter().filter(|(address, _)| !hopeful.contains(address));
+        let turns: Vec<_> = lost.map(|(_, rounds)| *rounds).collect();
+        assert_eq!(turns.len(), 92);
+        assert!(turns.iter().all(|turns| (2..=3).contains(turns)), "{turns:?}");
+    }
+
+    #[test]
+    fn whoever_gossip_hears_of_waits_for_no_turn() {
+        let (mut book, now) = lost_book(2..102);
+        book.note_alive(&(2..32).map(at).collect());
+        let dialled = due(&mut book, now);
+        assert!((2..32).all(|port| dialled.contains(&at(port))), "{dialled:?}");
+        assert_eq!(dialled.len(), 30 + HOPEFUL + LOST_DIALS_MAX);
+    }
+
+    #[test]
+    fn there_are_never_more_dials_than_may_be() {
+        let (mut book, now) = book();
+        for port in 2..202 {
+            assert!(book.add_seed(at(port), now));
+        }
+        let first = due(&mut book, now);
+        assert_eq!((first.len(), book.dialling()), (DIALS_MAX, DIALS_MAX));
+        book.failed(first[0], now, 0.0);
+        let next = due(&mut book, now);
+        assert_eq!(next.len(), 1);
+        assert!(!first.contains(&next[0]), "whoever has not been tried comes first");
     }
 
     #[test]

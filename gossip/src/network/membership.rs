@@ -400,6 +400,8 @@ impl Shared {
     }
 
     fn learn_addresses(&self, members: &[Member]) {
+        let alive = members.iter().filter(|member| member.live).map(|member| member.addr).collect();
+        lock(&self.addresses).note_alive(&alive);
         for member in members.iter().filter(|member| member.node != self.config.node) {
             if member.left {
                 lock(&self.addresses).forget(member.node);

@@ -30,6 +30,10 @@ macro_rules! counters {
             pub links: u64,
             /// Addresses that are dialled whenever no link covers them.
             pub addresses: u64,
+            /// Addresses that are being dialled now.
+            pub dialling: u64,
+            /// QUIC connections that are held: links, dials, handshakes, and those that wind down.
+            pub connections: u64,
             /// Incarnations of nodes that gossip holds, dead ones until their grace is over.
             pub incarnations: u64,
             /// The most of them that there may be; an alarm is raised at four fifths.
@@ -52,6 +56,8 @@ macro_rules! counters {
                     $($name: self.$name.0.load(Relaxed),)*
                     links: 0,
                     addresses: 0,
+                    dialling: 0,
+                    connections: 0,
                     incarnations: 0,
                     incarnations_max: 0,
                     ended: lock(&self.ended).clone(),

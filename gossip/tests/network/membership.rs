@@ -178,6 +178,57 @@ async fn a_thousand_lives_leave_nothing_behind_after_their_grace() {
     assert_eq!(one.network.members().borrow().len(), 1);
 }
 
+/// Where `count` nodes were that will never be back.
+fn deserted(count: u64) -> Vec<std::net::SocketAddr> {
+    (0..count).map(|dead| ([10, 2, (dead / 200) as u8, (dead % 200) as u8], 7_000).into()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_nodes_died_for_good_a_few_dials_at_a_time_look_for_them() {
+    let net = VirtualNet::default();
+    let dead = deserted(300);
+    let remembered = dead.clone();
+    let one = start_with(&net, 1, &[], |config| config.remembered = remembered).await;
+    let two = start(&net, 2, &[1]).await;
+    one.live(&[one.origin, two.origin]).await;
+    // Until each has failed often enough to count as lost.
+    sleep(Duration::from_secs(300)).await;
+    for _ in 0..60 {
+        let stats = one.network.stats();
+        assert!(stats.dialling <= 16, "{stats:?}");
+        assert!(stats.connections <= stats.links + 2 * 16, "those that wind down too: {stats:?}");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(one.network.stats().addresses, 301, "none is given up");
+
+    let socket = net.open(dead[7]);
+    let mut config = crate::harness::config(1, 9, dead[7]);
+    config.generation = 2;
+    let nine = TestNode::start(config, socket).await;
+    let back = Instant::now();
+    one.stats(|stats| stats.links == 2 || back.elapsed() > LIMIT).await;
+    one.stats(|stats| stats.links == 2 || back.elapsed() > 2 * LIMIT).await;
+    one.live(&[one.origin, two.origin, nine.origin]).await;
+    two.live(&[one.origin, two.origin, nine.origin]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_heals_as_fast_beside_hundreds_of_dead_nodes() {
+    let net = VirtualNet::default();
+    let remembered = deserted(300);
+    let mut one = start_with(&net, 1, &[], |config| config.remembered = remembered).await;
+    let two = start(&net, 2, &[1]).await;
+    one.live(&[one.origin, two.origin]).await;
+    one.peer_up(two.origin).await;
+    net.cut(one.addr, two.addr);
+    one.peer_down(two.origin).await;
+    sleep(Duration::from_secs(600)).await;
+    net.heal();
+    let healed = Instant::now();
+    one.peer_up(two.origin).await;
+    assert!(healed.elapsed() < Duration::from_secs(9), "{:?}", healed.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_cluster_refuses_strangers_says_why_and_keeps_its_own() {
     let net = VirtualNet::default();
