@@ -71,6 +71,12 @@ impl Links {
         self.by_origin.values().filter(|link| link.is_open())
     }
 
+    /// Whether none is held, not even one that is ending.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_origin.is_empty()
+    }
+
     fn of_node(&self, link: &Link) -> Option<&Arc<Link>> {
         self.by_origin.values().find(|held| held.peer.node == link.peer.node)
     }

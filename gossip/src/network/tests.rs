@@ -59,9 +59,15 @@ struct Rogue {
 
 impl Rogue {
     async fn connect(victim: &Victim) -> Self {
+        Self::connect_as(victim, 2, 1).await.unwrap()
+    }
+
+    /// Connects as node `number` under a key that is made of `key`.
+    async fn connect_as(victim: &Victim, number: u64, key: u8) -> Result<Self, Reason> {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = socket.local_addr().unwrap();
-        let config = config(2, addr);
+        let mut config = config(number, addr);
+        config.ring = KeyRing::new(&ClusterKey::from_bytes([key; 32]));
         let tls = tls_configs(&config.ring.keys()).unwrap();
         let socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
         let runtime = Arc::new(TokioRuntime);
@@ -69,13 +75,19 @@ impl Rogue {
         let mut endpoint =
             Endpoint::new_with_abstract_socket(endpoint, None, socket, runtime).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(tls.client));
-        let connection = endpoint.connect(victim.addr, SERVER_NAME).unwrap().await.unwrap();
-        Rogue { _endpoint: endpoint, connection, hello: Hello::of(&config) }
+        let connecting = endpoint.connect(victim.addr, SERVER_NAME).unwrap();
+        let connection = connecting.await.map_err(|error| Reason::of(&error))?;
+        Ok(Rogue { _endpoint: endpoint, connection, hello: Hello::of(&config) })
     }
 
     /// Greets as any peer would, and is believed.
     async fn linked(victim: &mut Victim) -> Self {
         let rogue = Self::connect(victim).await;
+        rogue.believed_by(victim).await
+    }
+
+    async fn believed_by(self, victim: &mut Victim) -> Self {
+        let rogue = self;
         let mut greeting = Greeting::open(&rogue.connection).await.unwrap();
         greeting.send_hello(&rogue.hello).await.unwrap();
         let theirs = greeting.receive_hello(&rogue.hello).await.unwrap();
@@ -311,4 +323,90 @@ async fn whoever_counts_and_whoever_dials_never_wait_for_each_other() {
     let dials = run(Box::new(move || assert!(dialling.take_due_addresses().0.is_empty())));
     let both = async { tokio::try_join!(counts, dials) };
     timeout(LIMIT, both).await.expect("neither waits for the other").unwrap();
+}
+
+/// What a rogue may do; the victim's word for it is beside.
+const MISDEEDS: [(Misdeed, Reason); 11] = [
+    (Misdeed::WrongKey, Reason::Untrusted),
+    (Misdeed::Greeting(&[0, 2, 0, 0]), Reason::WireVersion),
+    (Misdeed::Greeting(&[0, 3, 0, 99, 0]), Reason::WireVersion),
+    (Misdeed::Greeting(&[0xff, 0xff]), Reason::MalformedHello),
+    (Misdeed::OtherCluster, Reason::Cluster),
+    (Misdeed::Stream(&[2, 0xff, 0xff, 0xff, 0xff]), Reason::FrameTooBig),
+    (Misdeed::Stream(&[1, 0, 0, 0, 9, 1, 2, 3]), Reason::FrameTruncated),
+    (Misdeed::Stream(&[2, 0, 0, 0, 1, 42]), Reason::LaneEnded),
+    (Misdeed::Stream(&[77]), Reason::UnknownStream),
+    (Misdeed::Stream(&[3, 99, 1]), Reason::MalformedNotice),
+    (Misdeed::Unreadable, Reason::MalformedFrame),
+];
+
+#[derive(Clone, Copy)]
+enum Misdeed {
+    WrongKey,
+    /// The first bytes of the greeting's stream.
+    Greeting(&'static [u8]),
+    OtherCluster,
+    /// A stream of a link, whole.
+    Stream(&'static [u8]),
+    /// A frame that only the owner can judge.
+    Unreadable,
+}
+
+impl Misdeed {
+    /// Does it as node `number` and returns how the victim ended it.
+    async fn commit(self, victim: &mut Victim, number: u64) -> Reason {
+        if let Misdeed::WrongKey = self {
+            return Rogue::connect_as(victim, number, 9).await.err().expect("it is refused");
+        }
+        let rogue = Rogue::connect_as(victim, number, 1).await.unwrap();
+        match self {
+            Misdeed::Greeting(bytes) => rogue.greet_with(bytes).await,
+            Misdeed::OtherCluster => {
+                let stranger = Hello { cluster: [9; 8], ..rogue.hello.clone() };
+                let mut greeting = Greeting::open(&rogue.connection).await.unwrap();
+                greeting.send_hello(&stranger).await.unwrap();
+                return rogue.refusal().await;
+            }
+            _ => return self.commit_on_link(rogue, victim).await,
+        }
+        rogue.refusal().await
+    }
+
+    async fn commit_on_link(self, rogue: Rogue, victim: &mut Victim) -> Reason {
+        let rogue = rogue.believed_by(victim).await;
+        match self {
+            Misdeed::Stream(bytes) => rogue.send_stream(bytes).await.finish().unwrap(),
+            _ => victim.network.refuse(rogue.hello.origin),
+        }
+        let reason = rogue.refusal().await;
+        while !matches!(victim.event().await, NetworkEvent::PeerDown { .. }) {}
+        reason
+    }
+}
+
+#[tokio::test]
+async fn whatever_rogues_do_over_and_over_is_counted_by_reason_and_leaves_nothing() {
+    const ROUNDS: u64 = 12;
+    let mut victim = Victim::start().await;
+    let mut number = 2;
+    for _ in 0..ROUNDS {
+        for (misdeed, reason) in MISDEEDS {
+            assert_eq!(misdeed.commit(&mut victim, number).await, reason);
+            number += 1;
+        }
+    }
+    for (_, reason) in MISDEEDS {
+        let kinds = MISDEEDS.iter().filter(|(_, of)| *of == reason).count() as u64;
+        until(|| victim.network.stats().ended_for(reason) >= ROUNDS * kinds).await;
+    }
+    // Where rogues were believed, nobody is any more: few of those are dialled at once.
+    let few = addresses::DIALS_MAX as u64;
+    until(|| victim.network.stats().connections <= few + 8).await;
+    let stats = victim.network.stats();
+    assert_eq!((stats.links, stats.task_restarts, stats.gossip_restarts), (0, 0, 0), "{stats:?}");
+    assert!(stats.addresses <= ROUNDS * MISDEEDS.len() as u64, "{stats:?}");
+    assert!(lock(&victim.network.shared.links).is_empty(), "no link is kept");
+    assert_eq!(victim.network.members().borrow().len(), 1, "nobody became a member");
+    // And whoever means well is welcome.
+    drop(Rogue::connect_as(&victim, number, 1).await.unwrap().believed_by(&mut victim).await);
 }
