@@ -2,7 +2,9 @@
 //!
 //! A replica's receipts are firm only once a majority of the enrolled nodes knows that its origin
 //! exists: nobody may hold firm receipts of which the rest has never heard. Nodes are counted,
-//! not origins: a node that came back as another origin is still one.
+//! not origins: a node that came back as another origin is still one. And a majority of those that
+//! stand behind what others take must be among them: many that join at once, on one side of a
+//! partition, are not the rest.
 
 use super::peer::Peer;
 use super::receipt::AckLevel;
@@ -88,10 +90,31 @@ impl Replica {
             EnrolmentState::Missing => false,
             EnrolmentState::Exempt { .. } => true,
             EnrolmentState::Needs { seq } => {
-                self.enrolment.held |= self.majority_head(Lane::Control, |_, _| true) >= seq;
+                self.enrolment.held |= self.majority_head(Lane::Control, |_, _| true) >= seq
+                    && self.is_known_to_old_majority(seq);
                 self.enrolment.held
             }
         }
+    }
+
+    /// Whether more than half of the nodes that may vouch are known to hold our enrolment.
+    fn is_known_to_old_majority(&self, seq: u64) -> bool {
+        let Some(vouching) = &self.enrolment.vouching else { return true };
+        let may_vouch = |origins: &BTreeSet<Origin>| {
+            !origins.contains(&self.me) && origins.iter().any(|origin| vouching.contains(origin))
+        };
+        let old = self.enrolment.nodes.iter().filter(|(_, origins)| may_vouch(origins));
+        let knows = |node: &NodeId, origins: &BTreeSet<Origin>| {
+            let of_node =
+                |origin: &Origin, peer: &Peer| peer.node == *node || origins.contains(origin);
+            let mut peers = self.peers.iter();
+            peers.any(|(origin, peer)| of_node(origin, peer) && peer.counted(Lane::Control) >= seq)
+        };
+        let (mut all, mut knowing) = (0, 0);
+        for (node, origins) in old {
+            (all, knowing) = (all + 1, knowing + usize::from(knows(node, origins)));
+        }
+        all == 0 || knowing * 2 > all
     }
 
     /// The connected peers whose word makes an entry's receipt firm: those known to hold it, who had said

@@ -133,6 +133,41 @@ fn receipts_of_a_new_origin_are_provisional_until_a_majority_knows_it() {
     assert!(world.receipts(PlayerId(7), instance).iter().any(|(_, r)| r.firm), "upgraded");
 }
 
+/// More than half of all nodes are new, and none of the old ones has heard of any.
+#[test]
+fn newcomers_among_themselves_make_no_receipt_firm() {
+    let mut world = World::lobby(28, 3, 30_000);
+    let instance = world.open(0);
+    let new = world.add();
+    (1..3).for_each(|at| world.cut(new, at));
+    world.relink();
+    world.until("the newcomer has the event", 500, |world| {
+        world.core(new).state().is_open(instance).then_some(())
+    });
+    world.cut(new, 0);
+    for _ in 0..3 {
+        let more = world.add();
+        (0..3).for_each(|old| world.cut(more, old));
+    }
+    world.relink();
+    world.run_ms(2_000);
+    let origins: Vec<_> = (new..new + 4).map(|at| world.core(at).replica().me()).collect();
+    for at in new..new + 4 {
+        let enrolled = |origin: &_| world.core(at).state().is_enrolled(*origin);
+        assert!(origins.iter().all(enrolled), "the newcomers know each other");
+    }
+    let unheard = |origin: &_| !world.core(0).state().is_enrolled(*origin);
+    assert!(origins.iter().all(unheard), "the old nodes know none of them");
+    let claim = world.join(new, 7);
+    let receipt = world.answer(new, &claim, instance, 0).unwrap();
+    assert!(!receipt.firm, "four of seven hold it, and may all be forgotten: {receipt:?}");
+    world.run_ms(3_000);
+    assert!(world.receipts(PlayerId(7), instance).iter().all(|(_, r)| !r.firm));
+    world.heal();
+    world.run_ms(1_000);
+    assert!(world.receipts(PlayerId(7), instance).iter().any(|(_, r)| r.firm), "upgraded");
+}
+
 #[test]
 fn drivers_of_two_sides_meet_at_one_stage_and_every_answer_counts() {
     let mut world = World::lobby(25, 4, 30_000);
