@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crdt_state::{EventId, Heads, LaneId, Origin};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableError};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use tracing::error;
@@ -58,6 +59,9 @@ pub enum OpenError {
     Other(#[from] redb::Error),
 }
 
+/// What the file's owner may do with it, and nobody else anything.
+const PRIVATE: u32 = 0o600;
+
 /// The name of the file in the data directory.
 const FILE: &str = "starling.redb";
 
@@ -70,7 +74,11 @@ pub fn open_file(directory: &Path) -> Result<Opened, OpenError> {
     let unusable = |source| OpenError::Directory { path: directory.to_owned(), source };
     std::fs::create_dir_all(directory).map_err(unusable)?;
     let path = directory.join(FILE);
-    match open_and_read(|| Database::create(&path)) {
+    let create = || {
+        make_private(&path)?;
+        Database::create(&path)
+    };
+    match open_and_read(create) {
         Ok(opened) => Ok(opened),
         Err(error) => match kind(&error) {
             Kind::InUse => Err(OpenError::InUse { path: directory.to_owned() }),
@@ -78,11 +86,29 @@ pub fn open_file(directory: &Path) -> Result<Opened, OpenError> {
             Kind::Corrupt => {
                 let aside = move_aside(&path).map_err(unusable)?;
                 error!(%error, aside = %aside.display(), "the store is unreadable: moved aside, refilling from peers");
-                let opened = open_and_read(|| Database::create(&path))?;
+                let opened = open_and_read(create)?;
                 Ok(Opened { moved_aside: Some(aside), ..opened })
             }
         },
     }
+}
+
+/// Makes the file, or finds it, readable by nobody but its owner: the cluster's keys are in it.
+fn make_private(path: &Path) -> Result<(), io::Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let held = file.metadata()?.permissions();
+        if held.mode() & !PRIVATE & 0o777 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(PRIVATE))?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a store on something that is not a file, as the simulator's disks are.

@@ -132,6 +132,20 @@ fn entries(opened: &Opened) -> u64 {
     read.open_table(super::tables::ENTRIES).unwrap().len().unwrap()
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_with_the_keys_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let file = folder.path().join("starling.redb");
+    let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    write(folder.path(), vec![entry(bulk(1), 1)]).await;
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+    assert_eq!(reopen(folder.path()).await.events.len(), 1);
+    assert_eq!(mode(), 0o600, "one of a former version is closed too");
+}
+
 #[tokio::test]
 async fn an_unreadable_file_is_moved_aside_and_reported() {
     let folder = folder();
