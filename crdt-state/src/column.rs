@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::convert::Infallible;
 use std::fmt;
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::Xxh3;
@@ -294,6 +295,19 @@ impl Column {
         self.blocks.iter().enumerate().filter(filled).map(|(at, block)| (at, block.digest()))
     }
 
+    /// Every block in which there is an answer, with the most bytes that it takes in a snapshot.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let blocks = self.blocks.iter().map(|block| block.filled().len()).enumerate();
+        blocks.filter(|(_, cells)| *cells > 0).map(|(at, cells)| (at, 2 + pack::bytes_max(cells)))
+    }
+
+    /// Some of its blocks, shared with it, and nothing of the others.
+    pub(crate) fn only(&self, blocks: Range<usize>) -> Column {
+        let mut some = vec![Arc::default(); blocks.start];
+        some.extend(self.blocks.get(blocks).unwrap_or_default().iter().map(Arc::clone));
+        Column { blocks: some }
+    }
+
     /// Bytes for a snapshot: the number of every block that has answers, and the block, packed.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -308,7 +322,7 @@ impl Column {
     }
 
     fn decode(mut bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut column = Column::default();
+        let (mut column, none) = (Column::default(), Arc::default());
         while !bytes.is_empty() {
             let number = bytes.split_off(..2).ok_or("a column is cut short")?;
             let number = usize::from(u16::from_le_bytes([number[0], number[1]]));
@@ -316,7 +330,7 @@ impl Column {
                 return Err("a block is out of place");
             }
             let cells = pack::read(&mut bytes).ok_or("a block cannot be read")?;
-            column.blocks.resize_with(number, Arc::default);
+            column.blocks.resize(number, Arc::clone(&none));
             column.blocks.push(Arc::new(Block { cells, seen: Seen::default() }));
         }
         Ok(column)

@@ -435,7 +435,7 @@ fn is_possible_answer(&(row, elapsed_ms, value): &(u32, u32, u32)) -> bool {
     row < caps::ROWS_MAX && elapsed_ms <= Cell::ELAPSED_MS_MAX && value <= Cell::VALUE_MAX
 }
 
-fn is_possible_text(text: &str) -> bool {
+pub(crate) fn is_possible_text(text: &str) -> bool {
     !text.is_empty() && text.len() <= ANSWER_BYTES_MAX
 }
 

@@ -13,12 +13,14 @@ mod masks;
 mod rounds;
 mod ruling;
 mod sides;
+mod slices;
 
 pub use fences::Fences;
 pub use forgotten::{Forgotten, ForgottenOrigins};
 pub use rounds::{Round, Rounds, Sealed};
 pub use ruling::{Fate, Last, Rule, Ruling, Rulings};
 pub use sides::{Post, Sides, TextSheet};
+pub use slices::{PIECE_BYTES_MAX, Piece, Slice};
 
 use crate::column::{Cell, Column};
 use crate::delta::{

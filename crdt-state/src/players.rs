@@ -262,6 +262,24 @@ impl Players {
         blocks.filter(|block| **block != NONE).map(|block| &*self.blocks[*block as usize])
     }
 
+    /// Every block in which there is a row, by its number here, with the most bytes that it takes in a
+    /// snapshot.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (u32, usize)> + '_ {
+        let filled = self.blocks.iter().enumerate().filter(|(_, rows)| rows.len() > 0);
+        filled.map(|(number, rows)| (number as u32, rows.written_bytes()))
+    }
+
+    /// Some blocks, by their numbers here, shared with them.
+    pub(crate) fn row_blocks(&self, numbers: &[u32]) -> RowBlocks {
+        let block = |number: &u32| self.blocks.get(*number as usize).map(Arc::clone);
+        RowBlocks(numbers.iter().filter_map(block).collect())
+    }
+
+    /// Joins whole blocks of rows.
+    pub(crate) fn join_blocks(&mut self, blocks: &RowBlocks) {
+        blocks.0.iter().for_each(|rows| self.insert_block(rows));
+    }
+
     /// The blocks by handle: the first one holds handles from 0, the next from [`BLOCK`], and so on.
     pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = PlayersBlock<'_>> {
         let aliases = &*self.aliases;
@@ -354,6 +372,36 @@ impl Players {
             players.insert_block(&Arc::new(rows));
         }
         Ok(players)
+    }
+}
+
+/// Whole blocks of rows, without an index over them: a part of [`Players`] on its way.
+#[derive(Clone, Default)]
+pub(crate) struct RowBlocks(Vec<Arc<Rows>>);
+
+impl fmt::Debug for RowBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} blocks of rows", self.0.len())
+    }
+}
+
+impl Serialize for RowBlocks {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut out = Vec::new();
+        self.0.iter().for_each(|rows| rows.write(&mut out));
+        to.serialize_bytes(&out)
+    }
+}
+
+impl<'de> Deserialize<'de> for RowBlocks {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut bytes = <&[u8]>::deserialize(from)?;
+        let mut blocks = Vec::new();
+        while !bytes.is_empty() {
+            let rows = Rows::read(&mut bytes).ok_or("a block of rows cannot be read");
+            blocks.push(Arc::new(rows.map_err(serde::de::Error::custom)?));
+        }
+        Ok(RowBlocks(blocks))
     }
 }
 

@@ -411,3 +411,27 @@ fn a_replayed_question_scores_as_a_new_instance() {
     assert_eq!(standings(&state, |i| i == 1)[0].points, 1000);
     assert_eq!(state.tally(1), [1, 0, 0, 0]);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_state_is_the_join_of_its_pieces_in_any_order(
+        acts in proptest::collection::vec((any::<u8>(), act()), 0..80),
+        picks in proptest::collection::vec(any::<u8>(), 1..40),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let (lanes, _) = write_history(&acts);
+        let state = fold(&lanes, &picks);
+        let mut slices = state.slices();
+        let turned = if slices.is_empty() { 0 } else { turn.index(slices.len()) };
+        slices.rotate_left(turned);
+        let mut again = snapshot(&state.without_blocks());
+        for slice in &slices {
+            let bytes = postcard::to_stdvec(&state.piece(slice)).unwrap();
+            again.join_piece(postcard::from_bytes(&bytes).unwrap());
+        }
+        prop_assert_eq!(again.digest(), state.digest());
+        prop_assert_eq!(&again, &state);
+    }
+}

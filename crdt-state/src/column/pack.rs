@@ -48,6 +48,12 @@ impl Frame {
     }
 }
 
+/// The most bytes that a block of so many cells takes.
+pub(super) fn bytes_max(cells: usize) -> usize {
+    let fields = cells * 3 * FIELD_BITS as usize;
+    HEAD + cells * size_of::<u16>() + cells.div_ceil(8) + fields.div_ceil(8) + size_of::<u64>()
+}
+
 /// Appends a block, given up to its last answer.
 pub(super) fn write(cells: &[Cell], out: &mut Vec<u8>) {
     let frame = Frame::of(cells);

@@ -139,6 +139,13 @@ impl Sides {
         self.posts.0.range(all).map(|((_, id), post)| (*id, post))
     }
 
+    /// Every text that somebody typed, in sheets and posts.
+    pub(crate) fn all_texts(&self) -> impl Iterator<Item = &str> {
+        let sheets = self.texts.0.values().flat_map(|sheet| sheet.0.values());
+        let posts = self.posts.0.values().filter_map(|post| post.content());
+        sheets.map(|(_, text)| &**text).chain(posts.map(|(.., text)| text))
+    }
+
     /// One post.
     #[must_use]
     pub fn post(&self, instance: u32, post: PostId) -> Option<&Post> {

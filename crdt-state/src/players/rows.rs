@@ -109,6 +109,12 @@ impl Rows {
         })
     }
 
+    /// The most bytes that the block takes in a snapshot.
+    pub(super) fn written_bytes(&self) -> usize {
+        let length = self.len();
+        HEAD + length.div_ceil(8) + length * (size_of::<PlayerId>() + 1) + self.text.len()
+    }
+
     /// Appends the block to a snapshot: whose, which, how many, which are there, ids, lengths, names.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let length = self.len();

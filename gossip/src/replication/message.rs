@@ -18,10 +18,12 @@ pub const ENTRY_BYTES_MAX: usize = 256 << 10;
 pub const ENTRIES_MAX: usize = 8192;
 /// The most lanes of one event: two for each of 4,096 origins.
 pub const LANES_MAX: usize = 8192;
-/// The largest part of a snapshot, in bytes.
-pub const PART_BYTES_MAX: usize = 256 << 10;
-/// The most parts of a snapshot: 1 GiB.
-pub const PARTS_MAX: u32 = 4096;
+/// The largest part of a snapshot, in bytes: a block of rows with the longest names fits.
+pub const PART_BYTES_MAX: usize = 272 << 10;
+/// The most parts of a snapshot. Most are far from full.
+pub const PARTS_MAX: u32 = 65_536;
+/// The most bytes of all parts of a snapshot: 1 GiB, a hundred times that of a million players.
+pub(super) const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 /// The largest sequence number, so that sums of them cannot overflow.
 pub const SEQ_MAX: u64 = 1 << 62;
 /// The most bytes of entries that answer one pull, unless its first entry alone is larger.

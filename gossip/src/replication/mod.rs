@@ -50,5 +50,5 @@ pub use message::{
 };
 pub use receipt::AckLevel;
 pub use replica::{Input, Output, Replica};
-pub use replicated::{AGE_UNKNOWN, ApplyError, Replicated};
+pub use replicated::{AGE_UNKNOWN, ApplyError, Cut, Replicated};
 pub use status::{Lag, Stats};

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use crdt_state::{Heads, LaneId, Mono};
+use std::fmt;
 use std::time::Duration;
 
 /// The age of an entry of which nobody knows when it was written: it was read from a store, and
@@ -30,6 +31,33 @@ pub enum ApplyError {
     },
 }
 
+/// An exact copy of content as it was at one instant. It is asked for its parts one by one, as their
+/// taker takes them, so that a large one need not be written at once.
+pub trait Cut: fmt::Debug + Send + Sync {
+    /// How many parts there are: at least one, at most [`PARTS_MAX`](super::PARTS_MAX).
+    fn parts(&self) -> usize;
+
+    /// A part, of at most [`PART_BYTES_MAX`](super::PART_BYTES_MAX) bytes; the same whenever it is asked
+    /// for. `None` beyond the last.
+    fn part(&self, index: usize) -> Option<Bytes>;
+
+    /// All parts.
+    fn whole(&self) -> Vec<Bytes> {
+        (0..self.parts()).filter_map(|index| self.part(index)).collect()
+    }
+}
+
+/// A cut that was written at once.
+impl Cut for Vec<Bytes> {
+    fn parts(&self) -> usize {
+        self.len()
+    }
+
+    fn part(&self, index: usize) -> Option<Bytes> {
+        self.get(index).cloned()
+    }
+}
+
 /// What is replicated: a state to which entries apply strictly in order per lane.
 pub trait Replicated {
     /// Applies entry `seq` of lane `from`, the first one not applied yet. `age` is how long ago
@@ -46,9 +74,8 @@ pub trait Replicated {
         entry: &[u8],
     ) -> Result<(), ApplyError>;
 
-    /// An exact copy of the content at this instant, in at least one part, each of at most
-    /// [`PART_BYTES_MAX`](super::PART_BYTES_MAX) bytes.
-    fn cut(&self, now: Mono) -> Vec<Bytes>;
+    /// An exact copy of the content at this instant.
+    fn cut(&self, now: Mono) -> Box<dyn Cut>;
 
     /// Joins a whole snapshot that was cut `age` ago.
     ///

@@ -1,15 +1,15 @@
 //! Serving those who lack: ranges out of the tail, snapshots out of the state.
 //!
 //! Every reply is one message, so the asker sets the pace. A cut is held for the asker until it
-//! has the last part, falls silent or goes down; how many are held at once is bounded.
+//! has the last part, falls silent or goes down; how many are held at once is bounded. A part is
+//! written when it is asked for, so that between two of them everybody else is served.
 
 use super::config::Config;
 use super::message::{Message, PART_BYTES_MAX, PARTS_MAX, PULL_BYTES_MAX};
 use super::push::entries;
 use super::replica::Replica;
-use super::replicated::Replicated;
+use super::replicated::{Cut, Replicated};
 use super::tail::Born;
-use bytes::Bytes;
 use crdt_state::{Heads, Lane, LaneId, Mono, Origin};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,14 +19,15 @@ use std::time::Duration;
 struct Held {
     session: u64,
     heads: Heads,
-    parts: Vec<Bytes>,
+    /// What is sent, written when it is asked for.
+    content: Box<dyn Cut>,
     cut: Born,
     used_at: Mono,
 }
 
 impl Held {
     fn head(&self) -> Message {
-        let parts = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let parts = u32::try_from(self.content.parts()).unwrap_or(u32::MAX);
         Message::SnapshotHead { session: self.session, parts, heads: self.heads.clone() }
     }
 }
@@ -107,7 +108,7 @@ impl Replica {
         let held = self.serving.held.entry(from).or_insert_with(|| Held {
             session,
             heads: claimed(heads),
-            parts: cut(now, state),
+            content: cut(now, state),
             cut: Born::ago(now, Duration::ZERO),
             used_at: now,
         });
@@ -124,8 +125,9 @@ impl Replica {
         };
         held.used_at = now;
         let age_ms = held.cut.age_ms(now, rtt);
-        match held.parts.get(index as usize).cloned() {
+        match held.content.part(index as usize) {
             Some(bytes) => {
+                assert!(bytes.len() <= PART_BYTES_MAX, "a part of {} bytes", bytes.len());
                 let part = Message::SnapshotPart { session, index, age_ms, bytes };
                 self.send(from, Lane::Bulk, part);
             }
@@ -140,9 +142,9 @@ impl Replica {
 
 /// # Panics
 /// If the state breaks its promise about parts: the owner's bug.
-fn cut(now: Mono, state: &impl Replicated) -> Vec<Bytes> {
-    let parts = state.cut(now);
-    assert!((1..=PARTS_MAX as usize).contains(&parts.len()), "a cut of {} parts", parts.len());
-    assert!(parts.iter().all(|part| part.len() <= PART_BYTES_MAX), "a part is too large");
-    parts
+fn cut(now: Mono, state: &impl Replicated) -> Box<dyn Cut> {
+    let cut = state.cut(now);
+    let parts = cut.parts();
+    assert!((1..=PARTS_MAX as usize).contains(&parts), "a cut of {parts} parts");
+    cut
 }

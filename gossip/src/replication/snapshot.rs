@@ -7,7 +7,7 @@
 
 use super::alarm::Alarm;
 use super::entries::Arrival;
-use super::message::{LANES_MAX, Message};
+use super::message::{LANES_MAX, Message, SNAPSHOT_BYTES_MAX};
 use super::peer::Peer;
 use super::replica::{Output, Replica};
 use super::replicated::{ApplyError, Replicated};
@@ -30,6 +30,7 @@ pub(super) struct Fetch {
     /// How many parts there are, and the vector of the cut, once the source has said so.
     head: Option<(u32, Heads)>,
     parts: Vec<Bytes>,
+    bytes: usize,
     cut: Born,
 }
 
@@ -71,6 +72,7 @@ impl Replica {
             tries: 1,
             head: None,
             parts: Vec::new(),
+            bytes: 0,
             cut: Born::UNKNOWN,
         };
         self.send(source, Lane::Control, fetch.next());
@@ -189,6 +191,12 @@ impl Replica {
         let Some((total, _)) = fetch.head else { return };
         if index as usize != fetch.parts.len() {
             return; // a part asked for twice came twice
+        }
+        fetch.bytes += bytes.len();
+        if fetch.bytes > SNAPSHOT_BYTES_MAX {
+            let reason = format!("more than {SNAPSHOT_BYTES_MAX} bytes");
+            self.alarm(Alarm::MalformedSnapshot { peer: from, reason });
+            return self.give_up(now);
         }
         fetch.parts.push(bytes);
         fetch.cut = Born::ago_ms(now, age_ms);

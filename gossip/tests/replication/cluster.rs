@@ -385,7 +385,7 @@ impl Cluster {
     fn on_restored(&mut self, name: NodeId, heads: Heads) {
         self.snapshots += 1;
         let node = self.nodes.get_mut(&name).expect("the node is there");
-        let (disk, parts) = (&mut node.written, node.toy.cut(Duration::ZERO));
+        let (disk, parts) = (&mut node.written, node.toy.cut(Duration::ZERO).whole());
         for (id, head) in &heads.dots {
             let had = disk.toy.lanes.get(id).map_or(0, BTreeMap::len) as u64;
             if *head > had {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use crdt_state::{Dot, Heads, LaneId, Mono};
 use crdts::CmRDT;
-use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
+use gossip::replication::{AGE_UNKNOWN, ApplyError, Cut, Replicated};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -51,9 +51,9 @@ impl Replicated for Toy {
         }
     }
 
-    fn cut(&self, _now: Mono) -> Vec<Bytes> {
+    fn cut(&self, _now: Mono) -> Box<dyn Cut> {
         let whole = postcard::to_allocvec(&self.lanes).unwrap();
-        whole.chunks(self.part_bytes).map(Bytes::copy_from_slice).collect()
+        Box::new(whole.chunks(self.part_bytes).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
     fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {

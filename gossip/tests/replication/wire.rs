@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
 use crdts::CmRDT;
 use gossip::replication::{
-    ApplyError, Config, DecodeError, ENTRIES_MAX, Input, MESSAGE_BYTES_MAX, Message, Replica,
+    ApplyError, Config, Cut, DecodeError, ENTRIES_MAX, Input, MESSAGE_BYTES_MAX, Message, Replica,
     Replicated, SEQ_MAX, Span,
 };
 use proptest::collection::vec;
@@ -98,7 +98,7 @@ impl Replicated for Credulous {
         self.0.apply(from, seq, age, now, entry)
     }
 
-    fn cut(&self, now: Mono) -> Vec<Bytes> {
+    fn cut(&self, now: Mono) -> Box<dyn Cut> {
         self.0.cut(now)
     }
 

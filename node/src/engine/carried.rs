@@ -4,13 +4,14 @@
 //! applied the opening, set back by the age that travelled with it. Wall clocks play no part, so a node
 //! whose calendar is ten minutes off changes no result.
 
+use super::cut::{Envelope, EventCut, age_ms, read_cut};
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
 use crdt_state::event::{Rule, Ruling, Taken};
 use crdt_state::named::Change;
 use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, caps};
 use crdts::CmRDT;
-use gossip::replication::{AGE_UNKNOWN, ApplyError, PART_BYTES_MAX, Replicated};
+use gossip::replication::{AGE_UNKNOWN, ApplyError, Cut, Replicated};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -76,9 +77,6 @@ impl Default for Joined {
         Joined::Players(Vec::new())
     }
 }
-
-/// What a snapshot starts with: everything that the state does not hold itself.
-type Envelope = (Heads, Vec<(u32, u64)>, Vec<((u32, u32), u64)>);
 
 impl Carried {
     /// Takes in one's own change before it is committed.
@@ -322,18 +320,12 @@ impl Replicated for Carried {
         }
     }
 
-    fn cut(&self, now: Mono) -> Vec<Bytes> {
-        let age = |zero: &Zero| (millis(now) - zero).max(0) as u64;
+    fn cut(&self, now: Mono) -> Box<dyn Cut> {
+        let age = |zero: &Zero| age_ms(millis(now), *zero);
         let zeros = self.zeros.iter().map(|(instance, zero)| (*instance, age(zero)));
         let pauses = self.pauses.iter().map(|(key, at)| (*key, age(at)));
         let envelope: Envelope = (self.content.clone(), zeros.collect(), pauses.collect());
-        let whole = postcard::to_stdvec(&(envelope, &self.state))
-            .expect("our own types always encode into memory");
-        let whole = Bytes::from(whole);
-        (0..whole.len())
-            .step_by(PART_BYTES_MAX)
-            .map(|at| whole.slice(at..whole.len().min(at + PART_BYTES_MAX)))
-            .collect()
+        Box::new(EventCut::of(&envelope, &self.state))
     }
 
     fn restore(&mut self, now: Mono, age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
@@ -398,12 +390,6 @@ impl Replicated for Carried {
     fn applied(&self, id: LaneId) -> Option<u64> {
         Some(self.content.get(&id))
     }
-}
-
-fn read_cut(parts: &[Bytes]) -> Result<(Envelope, EventState), ApplyError> {
-    let whole: Vec<u8> = parts.concat();
-    postcard::from_bytes(&whole)
-        .map_err(|error| ApplyError::Malformed { reason: format!("a snapshot: {error}") })
 }
 
 pub(super) fn refused(error: &DecodeError) -> ApplyError {

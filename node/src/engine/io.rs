@@ -253,7 +253,7 @@ impl Output {
             From::Restored { heads } => {
                 // What is kept is this node's own cut: it may hold lanes that the peer's did not.
                 let heads = state.content().unwrap_or(heads);
-                Output::PersistCut { heads, parts: state.cut(now) }
+                Output::PersistCut { heads, parts: state.cut(now).whole() }
             }
             From::Receipt { ticket, firm } => return Err((ticket, firm)),
             From::Alarm(alarm) => Output::Alarm(alarm),

@@ -8,7 +8,7 @@ use crdt_state::catalogue::{Catalogue, Notice, encode};
 use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
 use crdts::{CmRDT, CvRDT};
 use gossip::replication::{
-    self, AckLevel, ApplyError, Config, EnrolmentState, PART_BYTES_MAX, Replica, Replicated,
+    self, AckLevel, ApplyError, Config, Cut, EnrolmentState, PART_BYTES_MAX, Replica, Replicated,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -34,10 +34,10 @@ impl Replicated for Listed {
         Ok(())
     }
 
-    fn cut(&self, _now: Mono) -> Vec<Bytes> {
+    fn cut(&self, _now: Mono) -> Box<dyn Cut> {
         let whole = postcard::to_stdvec(&(&self.content, &self.catalogue))
             .expect("our own types always encode into memory");
-        whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect()
+        Box::new(whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
     fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {

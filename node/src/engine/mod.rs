@@ -6,6 +6,7 @@ mod carried;
 mod commands;
 mod core;
 mod coverage;
+mod cut;
 mod desk;
 mod director;
 mod explain;

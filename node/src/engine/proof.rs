@@ -9,18 +9,18 @@ use super::io::{Identity, Rules};
 use crate::export::{Head, Proof};
 use bytes::Bytes;
 use crdt_state::{EventId, Lane, Mono, NodeId, Origin};
-use gossip::replication::{AGE_UNKNOWN, Config, PART_BYTES_MAX, Replicated};
+use gossip::replication::{AGE_UNKNOWN, Config, Replicated};
 use serde::{Deserialize, Serialize};
 
 /// The version of the bytes' shape.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
     schema: u32,
     event: EventId,
     pin: String,
-    cut: Vec<u8>,
+    cut: Vec<Bytes>,
 }
 
 /// Bytes that no event can be made of.
@@ -38,7 +38,7 @@ impl EventCore {
     /// The export, the state that it is folded from, and the vector of both.
     #[must_use]
     pub fn proof(&self, now: Mono, pin: &str) -> Proof {
-        let cut = self.carried.cut(now).concat();
+        let cut = self.carried.cut(now).whole();
         let kept = Kept { schema: SCHEMA, event: self.event(), pin: pin.to_owned(), cut };
         let state = postcard::to_stdvec(&kept).expect("our own types encode into memory");
         let lines = String::from_utf8(self.export(pin).into()).expect("our own lines are text");
@@ -59,10 +59,8 @@ impl EventCore {
         if !rest.is_empty() {
             return Err(malformed(format!("{} bytes are too many", rest.len())));
         }
-        let parts: Vec<Bytes> =
-            kept.cut.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect();
         let mut carried = Carried::default();
-        let restored = carried.restore(Mono::ZERO, AGE_UNKNOWN, &parts);
+        let restored = carried.restore(Mono::ZERO, AGE_UNKNOWN, &kept.cut);
         restored.map_err(|error| malformed(error.to_string()))?;
         let nobody = Identity {
             event: kept.event,

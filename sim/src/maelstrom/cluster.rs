@@ -336,7 +336,7 @@ impl<'a> Cluster<'a> {
         let now = self.now;
         let node = &mut self.nodes[usize::from(number)];
         let Some(life) = &node.life else { return };
-        let parts = life.content.cut(life.mono(now));
+        let parts = life.content.cut(life.mono(now)).whole();
         node.disk.write(now, Write::Cut(life.content.heads().clone(), parts));
         let set = life.content.set.read();
         set.into_iter().for_each(|element| self.has(number, Op::Add(element)));

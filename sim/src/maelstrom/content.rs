@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use crdt_state::{Dot, Heads, LaneId, Mono, Origin};
 use crdts::{CmRDT, CvRDT, GCounter, GSet, PNCounter};
-use gossip::replication::{ApplyError, PART_BYTES_MAX, Replicated};
+use gossip::replication::{ApplyError, Cut, PART_BYTES_MAX, Replicated};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -90,9 +90,9 @@ impl Replicated for Content {
         Ok(())
     }
 
-    fn cut(&self, _now: Mono) -> Vec<Bytes> {
+    fn cut(&self, _now: Mono) -> Box<dyn Cut> {
         let whole = postcard::to_allocvec(self).expect("plain values can be encoded");
-        whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect()
+        Box::new(whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
     fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
