@@ -18,7 +18,7 @@ const FOUND_BY: [(Bug, &str); 20] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
-    (Bug::SnapshotClaimsTooMuch, "panic"),
+    (Bug::SnapshotClaimsTooMuch, "digests"),
     (Bug::PeerNeverGone, "membership"),
     (Bug::RepairForgotten, "agreement"),
     (Bug::GapApplied, "digests"),

@@ -77,11 +77,19 @@ pub trait Replicated {
     /// An exact copy of the content at this instant.
     fn cut(&self, now: Mono) -> Box<dyn Cut>;
 
-    /// Joins a whole snapshot that was cut `age` ago.
+    /// Joins a whole snapshot that was cut `age` ago, and was announced as having just what `claimed`
+    /// says; `None` where nobody announced it.
     ///
     /// # Errors
-    /// If the parts cannot be read. Nothing is changed then.
-    fn restore(&mut self, now: Mono, age: Duration, parts: &[Bytes]) -> Result<(), ApplyError>;
+    /// If the parts cannot be read, or say of themselves that they are another vector's. Nothing is
+    /// changed then.
+    fn restore(
+        &mut self,
+        now: Mono,
+        age: Duration,
+        claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError>;
 
     /// A canonical digest: equal for equal content, however it was reached.
     fn digest(&self) -> u64;

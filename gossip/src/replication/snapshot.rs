@@ -211,7 +211,7 @@ impl Replica {
     fn restore(&mut self, now: Mono, fetch: Fetch, state: &mut impl Replicated) {
         let Fetch { source, parts, cut, head, .. } = fetch;
         let Some((_, heads)) = head else { return };
-        match state.restore(now, cut.age(now), &parts) {
+        match state.restore(now, cut.age(now), Some(&heads), &parts) {
             Ok(()) => {
                 self.stats.snapshots_joined += 1;
                 crdt_state::sometimes!(SnapshotJoined);

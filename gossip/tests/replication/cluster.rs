@@ -392,7 +392,9 @@ impl Cluster {
                 disk.logs.insert(*id, (head + 1, Vec::new()));
             }
         }
-        disk.toy.restore(Duration::ZERO, AGE_UNKNOWN, &parts).expect("it was restored before");
+        disk.toy
+            .restore(Duration::ZERO, AGE_UNKNOWN, None, &parts)
+            .expect("it was restored before");
         self.ever.entry(name).or_default().merge(heads);
     }
 

@@ -56,7 +56,13 @@ impl Replicated for Toy {
         Box::new(whole.chunks(self.part_bytes).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
-    fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
+    fn restore(
+        &mut self,
+        _now: Mono,
+        _age: Duration,
+        _claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError> {
         let lanes: BTreeMap<LaneId, BTreeMap<u64, Bytes>> =
             postcard::from_bytes(&parts.concat())
                 .map_err(|error| ApplyError::Malformed { reason: error.to_string() })?;

@@ -102,8 +102,14 @@ impl Replicated for Credulous {
         self.0.cut(now)
     }
 
-    fn restore(&mut self, now: Mono, age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
-        self.0.restore(now, age, parts)
+    fn restore(
+        &mut self,
+        now: Mono,
+        age: Duration,
+        claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError> {
+        self.0.restore(now, age, claimed, parts)
     }
 
     fn digest(&self) -> u64 {

@@ -328,9 +328,15 @@ impl Replicated for Carried {
         Box::new(EventCut::of(&envelope, &self.state))
     }
 
-    fn restore(&mut self, now: Mono, age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
+    fn restore(
+        &mut self,
+        now: Mono,
+        age: Duration,
+        claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError> {
         use crdts::CvRDT;
-        let (envelope, state) = read_cut(parts)?;
+        let (envelope, state) = read_cut(claimed, parts)?;
         let (heads, ages, pauses) = envelope;
         self.state.merge(state);
         self.content.merge(heads);

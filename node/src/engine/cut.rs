@@ -73,13 +73,17 @@ impl Cut for EventCut {
 /// Reads all parts of a cut.
 ///
 /// # Errors
-/// If they are none.
-pub(super) fn read_cut(parts: &[Bytes]) -> Result<(Envelope, EventState), ApplyError> {
+/// If they are none, or not the one that was announced.
+pub(super) fn read_cut(
+    claimed: Option<&Heads>,
+    parts: &[Bytes],
+) -> Result<(Envelope, EventState), ApplyError> {
     let malformed =
         |reason: String| ApplyError::Malformed { reason: format!("a snapshot: {reason}") };
     let (front, slices) = split(parts).ok_or_else(|| malformed("its front is cut short".into()))?;
     let (envelope, mut state): (Envelope, EventState) =
         postcard::from_bytes(&front).map_err(|error| malformed(error.to_string()))?;
+    check_claim(claimed, &envelope.0)?;
     for part in slices {
         let piece: Piece =
             postcard::from_bytes(part).map_err(|error| malformed(error.to_string()))?;
@@ -89,6 +93,17 @@ pub(super) fn read_cut(parts: &[Bytes]) -> Result<(Envelope, EventState), ApplyE
         return Err(malformed("a text that is empty or too long".into()));
     }
     Ok((envelope, state))
+}
+
+/// Whether a cut is the one that was announced: whoever took it for more than it is would never ask for
+/// what it lacks.
+pub(super) fn check_claim(claimed: Option<&Heads>, heads: &Heads) -> Result<(), ApplyError> {
+    match claimed {
+        Some(claimed) if claimed != heads => Err(ApplyError::Malformed {
+            reason: "a snapshot: it was announced with another vector".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes before the slices, and the slices' parts.

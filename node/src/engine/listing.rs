@@ -2,6 +2,7 @@
 //! a reserved id.
 
 use super::carried::refused;
+use super::cut::check_claim;
 use super::io::{Output, Reply};
 use bytes::Bytes;
 use crdt_state::catalogue::{Catalogue, Notice, encode};
@@ -40,9 +41,16 @@ impl Replicated for Listed {
         Box::new(whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
-    fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
+    fn restore(
+        &mut self,
+        _now: Mono,
+        _age: Duration,
+        claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError> {
         let (content, catalogue): (Heads, Catalogue) = postcard::from_bytes(&parts.concat())
             .map_err(|error| ApplyError::Malformed { reason: format!("a snapshot: {error}") })?;
+        check_claim(claimed, &content)?;
         self.catalogue.merge(catalogue);
         self.content.merge(content);
         Ok(())

@@ -60,7 +60,7 @@ impl EventCore {
             return Err(malformed(format!("{} bytes are too many", rest.len())));
         }
         let mut carried = Carried::default();
-        let restored = carried.restore(Mono::ZERO, AGE_UNKNOWN, &kept.cut);
+        let restored = carried.restore(Mono::ZERO, AGE_UNKNOWN, None, &kept.cut);
         restored.map_err(|error| malformed(error.to_string()))?;
         let nobody = Identity {
             event: kept.event,

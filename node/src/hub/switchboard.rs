@@ -221,8 +221,8 @@ pub fn replay(
     state: &mut impl replication::Replicated,
     now: crdt_state::Mono,
 ) -> Vec<(LaneId, u64, Vec<Bytes>)> {
-    if let Some((_, parts)) = &kept.cut
-        && let Err(error) = state.restore(now, replication::AGE_UNKNOWN, parts)
+    if let Some((heads, parts)) = &kept.cut
+        && let Err(error) = state.restore(now, replication::AGE_UNKNOWN, Some(heads), parts)
     {
         warn!(%error, "a kept snapshot cannot be read; peers have it");
         return Vec::new();

@@ -7,6 +7,7 @@
 mod asks;
 mod bulk;
 mod crashes;
+mod cuts;
 mod dialogue;
 mod disk;
 mod facts;

@@ -95,9 +95,18 @@ impl Replicated for Content {
         Box::new(whole.chunks(PART_BYTES_MAX).map(Bytes::copy_from_slice).collect::<Vec<_>>())
     }
 
-    fn restore(&mut self, _now: Mono, _age: Duration, parts: &[Bytes]) -> Result<(), ApplyError> {
+    fn restore(
+        &mut self,
+        _now: Mono,
+        _age: Duration,
+        claimed: Option<&Heads>,
+        parts: &[Bytes],
+    ) -> Result<(), ApplyError> {
         let other: Self =
             postcard::from_bytes(&parts.concat()).map_err(|why| malformed(why.to_string()))?;
+        if claimed.is_some_and(|claimed| *claimed != other.heads) {
+            return Err(malformed("another vector than was announced"));
+        }
         self.heads.merge(other.heads);
         self.set.merge(other.set);
         self.grown.merge(other.grown);

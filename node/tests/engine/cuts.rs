@@ -1,0 +1,100 @@
+//! What a node makes of a snapshot: the cut as it was frozen, or nothing of it at all.
+
+use bytes::Bytes;
+use crdt_state::delta::{Answers, Delta, Join, Texts, encode};
+use crdt_state::{EventState, Heads, LaneId, Mono, Origin, PlayerId, Row};
+use crdts::CmRDT;
+use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
+use node::engine::Carried;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const ME: Origin = Origin(7);
+
+fn texts(text: &str) -> Delta {
+    let (texts, rows) = (vec![text.to_owned()], vec![(0, 900, 1, 0)]);
+    Delta::Texts(Texts { instance: 2, question: 0, rows_of: ME, texts, rows })
+}
+
+/// A player, an answer and a text, in three entries.
+fn carried() -> Carried {
+    let row = Row { origin: ME, number: 0 };
+    let join = Join { row, player: PlayerId(1), name: "Ada".into() };
+    let rows = vec![(0, 900, 1)];
+    let answers = Answers { instance: 1, question: 0, rows_of: ME, rows };
+    let entries = [Delta::Joins(vec![join]), Delta::Answers(answers), texts("Lima")];
+    let mut carried = Carried::default();
+    for (seq, delta) in (1..).zip(entries) {
+        let entry = encode(&[delta]);
+        carried.apply(LaneId::bulk(ME), seq, Duration::ZERO, Mono::ZERO, &entry).unwrap();
+    }
+    carried
+}
+
+/// What a node with nothing makes of it.
+fn restore(claimed: Option<&Heads>, parts: &[Bytes]) -> Result<Carried, ApplyError> {
+    let mut carried = Carried::default();
+    let restored = carried.restore(Mono::ZERO, AGE_UNKNOWN, claimed, parts);
+    if restored.is_err() {
+        assert_eq!((&carried.state, carried.heads()), (&EventState::default(), &Heads::new()));
+    }
+    restored.map(|()| carried)
+}
+
+#[test]
+fn a_cut_is_read_as_it_was_frozen() {
+    let mut carried = carried();
+    let (cut, heads, digest) = (carried.cut(Mono::ZERO), carried.heads().clone(), carried.digest());
+    assert_eq!(cut.parts(), 2, "the front and one slice");
+    let rows = vec![(0, 0, 2)];
+    let later = Delta::Answers(Answers { instance: 1, question: 0, rows_of: ME, rows });
+    let entry = encode(&[later]);
+    carried.apply(LaneId::bulk(ME), 4, Duration::ZERO, Mono::ZERO, &entry).unwrap();
+    let read = restore(Some(&heads), &cut.whole()).unwrap();
+    assert_eq!((read.digest(), read.heads()), (digest, &heads));
+    assert_ne!(carried.digest(), digest);
+}
+
+#[test]
+fn a_cut_that_is_not_what_was_announced_changes_nothing() {
+    let carried = carried();
+    let parts = carried.cut(Mono::ZERO).whole();
+    let mut more = carried.heads().clone();
+    more.apply(more.inc(LaneId::bulk(ME)));
+    for claimed in [more, Heads::new()] {
+        assert!(restore(Some(&claimed), &parts).is_err());
+    }
+    restore(Some(carried.heads()), &parts).unwrap();
+}
+
+#[test]
+fn a_text_that_no_entry_may_have_changes_nothing() {
+    for text in ["", "Far too long".repeat(100).as_str()] {
+        let mut carried = carried();
+        carried.state.take(ME, texts(text));
+        assert!(restore(None, &carried.cut(Mono::ZERO).whole()).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_parts_are_refused_or_read_and_never_a_panic(
+        part in 0usize..2,
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut parts = carried().cut(Mono::ZERO).whole();
+        let mut bytes = parts[part].to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        parts[part] = bytes.clone().into();
+        let _ = restore(None, &parts);
+        bytes.truncate(cut.index(bytes.len()));
+        parts[part] = bytes.into();
+        let _ = restore(None, &parts);
+        let _ = restore(None, &parts[..part]);
+    }
+}
