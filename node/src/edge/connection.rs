@@ -215,6 +215,8 @@ where
             && frame.bytes(form).len() + 2 > self.peer_bytes_max
         {
             counters.frame_too_large();
+            // The client has never heard of an alias that this message was to introduce.
+            self.feeds.withhold(sending);
         } else if *qos == 0 {
             self.output.push(frame.bytes(form).clone(), counters);
         } else {
@@ -447,6 +449,10 @@ where
 
 fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
     let refused = |reason, message: &str| Err(Refused { reason, message: message.to_owned() });
+    if wish.filter.len() > FILTER_BYTES_MAX {
+        let message = "no topic here is so long";
+        return refused(SubackReasonCode::TopicFilterInvalid, message);
+    }
     if wish.filter.starts_with("$share/") {
         let reason = SubackReasonCode::SharedSubscriptionsNotSupported;
         return refused(reason, "shared subscriptions are not supported");
@@ -476,6 +482,8 @@ fn is_own(filter: &str) -> bool {
 
 /// Before the name that a client chooses for its answers.
 const RESPONSE_TOPICS: &str = "reply/";
+/// Bytes of a filter: what is subscribed to is kept for as long as a connection lasts.
+const FILTER_BYTES_MAX: usize = 512;
 /// On the stack while reading; at once the read-ahead of a held connection.
 const READ_BYTES: usize = 4096;
 /// Enough for a write to be worth its system call; what waits here is no longer the newest.

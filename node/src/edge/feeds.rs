@@ -90,6 +90,16 @@ impl Feeds {
         }
     }
 
+    /// A message that came out was not sent: what it was to introduce is still to be introduced.
+    pub(super) fn withhold(&mut self, sending: &Sending) {
+        let of = |subscription: &&mut Subscription| subscription.filter == sending.frame.topic;
+        if sending.alias == Alias::New
+            && let Some(subscription) = self.subscriptions.iter_mut().find(of)
+        {
+            subscription.alias = Alias::New;
+        }
+    }
+
     /// Ends a subscription; tells whether there was one.
     pub(super) fn remove(&mut self, filter: &str) -> bool {
         let before = self.subscriptions.len();

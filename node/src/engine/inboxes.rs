@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 64;
 /// Open inboxes of one player: a phone, a laptop and their reconnects. The oldest goes first.
 const PER_PLAYER: usize = 8;
+/// Players in one shard from which on closed inboxes are swept out, each time that their number has doubled.
+const SWEPT_ABOVE: usize = 1_024;
 
 /// Where messages for players leave whose connections a broker carries. Never waits.
 pub trait Outlet: Send + Sync + 'static {
@@ -56,6 +58,10 @@ impl Inboxes {
     pub fn open(&self, player: PlayerId) -> mpsc::Receiver<Arc<Frame>> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut queues = self.shard(player);
+        // Whoever opens one after the other and hears of nothing leaves queues behind that nobody reads.
+        if queues.len() >= SWEPT_ABOVE && queues.len().is_power_of_two() {
+            sweep(&mut queues);
+        }
         let open = queues.entry(player).or_default();
         open.retain(|queue| !queue.is_closed());
         if open.len() >= PER_PLAYER {
@@ -99,10 +105,7 @@ impl Inboxes {
         let mut players = BTreeSet::new();
         for shard in &self.shards {
             let mut queues = lock(shard);
-            queues.retain(|_, open| {
-                open.retain(|queue| !queue.is_closed());
-                !open.is_empty()
-            });
+            sweep(&mut queues);
             players.extend(queues.keys());
         }
         players
@@ -111,6 +114,14 @@ impl Inboxes {
     fn shard(&self, player: PlayerId) -> MutexGuard<'_, Queues> {
         lock(&self.shards[usize::from(player.slot()) % SHARDS])
     }
+}
+
+/// Drops the inboxes that nobody reads any more.
+fn sweep(queues: &mut Queues) {
+    queues.retain(|_, open| {
+        open.retain(|queue| !queue.is_closed());
+        !open.is_empty()
+    });
 }
 
 fn lock(shard: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
@@ -148,5 +159,18 @@ mod tests {
         assert!(!inboxes.deliver(PlayerId(1), &refused("late")));
         assert!(inbox.is_closed());
         assert!(inboxes.players().is_empty());
+    }
+
+    #[test]
+    fn inboxes_that_nobody_reads_any_more_do_not_pile_up() {
+        let inboxes = Inboxes::default();
+        let kept = inboxes.open(PlayerId(u128::MAX));
+        for player in 0..100_000 {
+            drop(inboxes.open(PlayerId(player)));
+        }
+        let held: usize = inboxes.shards.iter().map(|shard| lock(shard).len()).sum();
+        assert!(held <= SHARDS * SWEPT_ABOVE, "{held} are held");
+        assert_eq!(inboxes.players(), BTreeSet::from([PlayerId(u128::MAX)]));
+        drop(kept);
     }
 }

@@ -150,21 +150,29 @@ impl Hub {
             return Err(Refusal::new("revocations_full", "no more can be revoked in this cluster")
                 .hint("have the platform change its key instead"));
         }
-        let suspect = self.suspect(&request.whom);
+        let suspect = self.suspect(&request.whom)?;
         self.listings.note(Revoke { lamport: 0, suspect, ban }).await;
         Ok(view(suspect))
     }
 
-    fn suspect(&self, whom: &Whom) -> Suspect {
+    fn suspect(&self, whom: &Whom) -> Result<Suspect, Refusal> {
         let configured = || self.identities.as_ref().and_then(|it| it.issuer());
-        let issuer = |given: &Option<String>| given.clone().or_else(configured).unwrap_or_default();
-        match whom {
+        // A token's own issuer is part of whom it names, so that a guess would turn nobody away.
+        let issuer = |given: &Option<String>| {
+            given.clone().or_else(configured).ok_or_else(|| {
+                Refusal::new("issuer_needed", "this node does not know who issues the tokens")
+                    .hint("name it with --issuer as in the tokens' `iss`; \"\" if they have none")
+            })
+        };
+        Ok(match whom {
             Whom::Player { player } => Suspect::Player(*player),
             Whom::Subject { subject, issuer: by } => {
-                Suspect::Player(player_of(&issuer(by), subject))
+                Suspect::Player(player_of(&issuer(by)?, subject))
             }
-            Whom::Token { token_id, issuer: by } => Suspect::Token(token_of(&issuer(by), token_id)),
-        }
+            Whom::Token { token_id, issuer: by } => {
+                Suspect::Token(token_of(&issuer(by)?, token_id))
+            }
+        })
     }
 
     pub(super) fn taken_back(&self) -> Vec<RevocationView> {

@@ -200,8 +200,9 @@ impl Hub {
 
     /// Where players can go when this node stops: the MQTT addresses of the others.
     pub fn elsewhere(&self) -> Vec<String> {
-        let others = self.nodes().into_iter().skip(1).map(|links| links.mqtt);
-        others.filter(|mqtt| !mqtt.is_empty()).collect()
+        // This one is not first in the list, and not even in it, once it takes no players.
+        let others = self.nodes().into_iter().filter(|links| *links != self.facts.links);
+        others.map(|links| links.mqtt).filter(|mqtt| !mqtt.is_empty()).collect()
     }
 
     fn count_refusal(&self, edge: &'static str, refusal: &Refusal) {

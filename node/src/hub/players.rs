@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crdt_state::catalogue::Suspect;
 use crdt_state::engagement::script::Entry;
 use crdt_state::{EventId, PlayerId, Row};
+use futures_util::future::join_all;
 use std::sync::Arc;
 
 /// The outcome of one publish: who it was, if that much was clear, and what is said.
@@ -366,29 +367,48 @@ impl Hub {
         }
         self.check_standing(player)?;
         let inbox = self.inboxes.open(player);
-        for owner in self.owners.all() {
-            self.greet(&owner, player).await?;
-        }
+        // Side by side: where no peer confirms anything each of them takes its whole patience.
+        let known = join_all(self.owners.all().into_iter().map(|owner| known(owner, player))).await;
+        let mut known: Vec<Known> = known.into_iter().flatten().collect();
+        known.sort_unstable_by_key(|known| known.is_over);
+        known.truncate(GREETINGS_MAX);
+        join_all(known.into_iter().map(|known| self.greet(known, player))).await;
         Ok(Feed::Inbox(inbox))
     }
 
     /// Tells a player whom the event knows what it holds.
-    async fn greet(&self, owner: &Owner, player: PlayerId) -> Result<(), Refusal> {
-        let known = owner.read(move |core, _, _| {
-            let row = core.state().players.row_of(player)?;
-            let name = core.state().players.get(row)?.name.to_owned();
-            Some((core.event(), row, name))
-        });
-        if let Some((event, row, name)) = known.await.flatten() {
-            let claim = Claim { player, row, name };
-            let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
-            if let Err(refusal) = self.joined(event, owner, player, asked).await {
-                // Who is out of one show may be in another.
-                self.inboxes.deliver(player, &refused("connect", &refusal));
-            }
+    async fn greet(&self, known: Known, player: PlayerId) {
+        let Known { owner, event, row, name, .. } = known;
+        let claim = Claim { player, row, name };
+        let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
+        if let Err(refusal) = self.joined(event, &owner, player, asked).await {
+            // Who is out of one show may be in another.
+            self.inboxes.deliver(player, &refused("connect", &refusal));
         }
-        Ok(())
     }
+}
+
+/// An event that knows a player.
+struct Known {
+    owner: Owner,
+    event: EventId,
+    row: Row,
+    name: String,
+    is_over: bool,
+}
+
+/// Of how many shows a player is told at once, those that are not over first: all that they say fits into a
+/// fresh inbox. Of any other one hears by joining it again with its token.
+const GREETINGS_MAX: usize = 8;
+
+async fn known(owner: Owner, player: PlayerId) -> Option<Known> {
+    let found = owner.read(move |core, _, _| {
+        let row = core.state().players.row_of(player)?;
+        let name = core.state().players.get(row)?.name.to_owned();
+        Some((core.event(), row, name, core.state().stage().is_over()))
+    });
+    let (event, row, name, is_over) = found.await.flatten()?;
+    Some(Known { owner, event, row, name, is_over })
 }
 
 pub(super) fn engine_claim(claim: PlayerClaim) -> Claim {

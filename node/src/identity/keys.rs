@@ -38,12 +38,6 @@ pub enum KeysError {
         /// What the reader of JSON says.
         reason: String,
     },
-    /// There is nothing of use in it.
-    #[error("none of its {keys} keys is good for HS256, RS256 or EdDSA (Ed25519)")]
-    Useless {
-        /// How many there are.
-        keys: usize,
-    },
 }
 
 /// One key.
@@ -76,10 +70,11 @@ struct Header {
 }
 
 impl KeySet {
-    /// Reads a JWKS document. Keys that are of no use are passed over.
+    /// Reads a JWKS document. Keys that are of no use are passed over; if none is left, then the platform has
+    /// taken all of them back and no token is good.
     ///
     /// # Errors
-    /// If it is none, or has no key of use.
+    /// If it is none.
     pub fn read(document: &[u8]) -> Result<Self, KeysError> {
         if document.len() > DOCUMENT_BYTES_MAX {
             return Err(KeysError::TooLong);
@@ -88,9 +83,6 @@ impl KeySet {
             .map_err(|error| KeysError::Malformed { reason: error.to_string() })?;
         let count = all.len();
         let keys: Vec<Key> = all.into_iter().filter_map(Key::read).take(KEYS_MAX).collect();
-        if keys.is_empty() {
-            return Err(KeysError::Useless { keys: count });
-        }
         provider::install();
         Ok(KeySet { skipped: count - keys.len(), keys })
     }

@@ -645,6 +645,34 @@ async fn topic_aliases_work_both_ways() {
     assert_eq!(players.topics(), ["answer/2a", "answer/2a"]);
 }
 
+/// What is too large for a client is not sent, and what it would have introduced is not referred to.
+#[tokio::test(start_paused = true)]
+async fn an_alias_is_introduced_by_the_first_message_that_is_sent() {
+    let players = FakePlayers::new();
+    players.show("x".repeat(100));
+    let mut client = Client::new(served(&players, 4096).io, 5);
+    client.send(&connect(5, "ada", 30, &[0x22, 0, 9, 0x27, 0, 0, 0, 64])).await;
+    client.read().await.unwrap();
+    client.subscribe("live/482913").await;
+    client.send(&PINGREQ).await;
+    assert_eq!(client.read().await.unwrap().first, 0xd0);
+    for (text, body) in [
+        ("small", &b"\0\x0blive/482913\x03\x23\0\x01small"[..]),
+        ("again", &b"\0\0\x03\x23\0\x01again"[..]),
+    ] {
+        players.show(text);
+        assert_eq!(&client.read().await.unwrap().body[..], body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_longer_than_any_topic_is_refused() {
+    let mut client = Client::connect(served(&FakePlayers::new(), 4096).io, 5).await;
+    let long = format!("reply/{}", "x".repeat(600));
+    assert_eq!(client.subscribe(&long).await.body.last(), Some(&0x8f));
+    assert_eq!(client.subscribe("reply/ada").await.body.last(), Some(&0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_is_answered_where_its_client_listens() {
     let players = FakePlayers::new();
@@ -698,6 +726,26 @@ async fn a_will_speaks_for_whoever_goes_without_a_word() {
         let expected = if published { &["gone"][..] } else { &[] };
         assert_eq!(players.payloads(), expected, "version {version}, {words:?}");
     }
+}
+
+/// A will belongs to a session, and who is not let in has none.
+#[tokio::test(start_paused = true)]
+async fn who_is_turned_away_leaves_no_will() {
+    let players = FakePlayers::new();
+    let limits = Limits { connects: Rate::per_second(1), ..Limits::default() };
+    let edge = Edge::new(Arc::clone(&players) as _, limits);
+    for (number, result) in [(0_u8, 0), (1, 0x9f), (2, 0x9f)] {
+        let served = served_by(&edge, 4096);
+        let mut client = Client::new(served.io, 5);
+        let mut body = [b"\0\x04MQTT", &[5, 6, 0, 30, 0][..]].concat();
+        body.extend(string(&format!("c{number}")));
+        body.extend([&[0][..], &string("answer/2a"), &string(&format!("gone {number}"))].concat());
+        client.send(&packet(0x10, &body)).await;
+        assert_eq!(client.read().await.unwrap().body[1], result);
+        drop(client);
+        served.closed.await.unwrap();
+    }
+    assert_eq!(players.payloads(), ["gone 0"]);
 }
 
 #[tokio::test]

@@ -163,7 +163,9 @@ where
         if let Some(farewell) = reason.and_then(|reason| self.farewell(closed, reason)) {
             self.output.push(farewell, counters);
         }
-        let left = self.will.take().filter(|_| closed.leaves_a_will());
+        // A will belongs to a session: who was never let in has none.
+        let has_session = self.session.is_some();
+        let left = self.will.take().filter(|_| has_session && closed.leaves_a_will());
         let will = left.map(|will| self.ask(*will));
         let (limits, delay) = (edge.limits(), self.will_delay);
         let Connection { io, output, work, feeds, session, .. } = self;
