@@ -65,10 +65,11 @@ impl EventCore {
                 if let BulkVerdict::Accepted(cell) = verdict {
                     self.write_down(bulk, answer, cell);
                     self.held.receipts.put(bulk.instance, answer.row, cell);
-                } else if let BulkVerdict::Duplicate(_) = verdict
-                    && again
-                {
-                    self.write_again(now, bulk.instance, answer);
+                } else if let BulkVerdict::Duplicate(cell) = verdict {
+                    self.note_told(bulk.instance, answer.player, cell);
+                    if again {
+                        self.write_again(now, bulk.instance, answer);
+                    }
                 }
                 verdict
             })

@@ -342,7 +342,6 @@ impl EventCore {
             Ok((question, elapsed_ms, Taken::Answer { value, text })) => {
                 let cell = Cell::new(elapsed_ms, self.identity.origin, value);
                 self.take_answer(now, instance, question, claim.row, Answer { cell, text });
-                self.held.receipts.put(instance, claim.row, cell);
                 self.answered(now, ticket, claim.player, instance, cell, "accepted");
             }
             Ok((_, elapsed_ms, taken)) => {
@@ -461,6 +460,7 @@ impl EventCore {
         cell: Cell,
         status: &'static str,
     ) {
+        self.note_told(instance, player, cell);
         self.held.wait(ticket, Waiting::Answer { player, instance, cell, status });
         self.await_bulk(now, ticket);
     }
@@ -551,6 +551,7 @@ impl EventCore {
                 None
             }
             Waiting::Answer { player, instance, cell, status } => {
+                let (status, cell) = self.as_it_stands(instance, player, (status, cell));
                 let message = self.receipt(instance, player, (status, firm), cell);
                 self.outputs.push_back(Output::Inbox { player, message: message.clone() });
                 Some(message)
@@ -566,8 +567,35 @@ impl EventCore {
     /// Whether another choice is held by now in place of the one that was taken: its player is told so at
     /// once, and nothing more of the one that does not count.
     pub(super) fn is_overruled(&self, instance: u32, player: PlayerId, cell: Cell) -> bool {
+        self.overruling(instance, player, cell).is_some()
+    }
+
+    /// The other choice that is held by now in place of the one that was taken.
+    fn overruling(&self, instance: u32, player: PlayerId, cell: Cell) -> Option<Cell> {
         let held = self.carried.state.held(instance, self.carried.state.players.rows_of(player));
-        held.is_some_and(|(_, held)| held.value() != cell.value())
+        held.map(|(_, held)| held).filter(|held| held.value() != cell.value())
+    }
+
+    /// What a first receipt says: of an answer that was overruled while it waited, what counts.
+    fn as_it_stands(
+        &self,
+        instance: u32,
+        player: PlayerId,
+        taken: (&'static str, Cell),
+    ) -> (&'static str, Cell) {
+        let held = self.overruling(instance, player, taken.1);
+        held.map_or(taken, |held| ("superseded", held))
+    }
+
+    /// Notes what this node tells a player to be held, whoever took it: the player hears of it here when
+    /// another answer takes its place, wherever the first receipt came from.
+    pub(super) fn note_told(&mut self, instance: u32, player: PlayerId, cell: Cell) {
+        let mut rows = self.carried.state.players.rows_of(player).peekable();
+        let first = rows.peek().copied();
+        let noted = rows.find(|row| self.held.receipts.get(instance, *row).is_some());
+        if let Some(row) = noted.or(first) {
+            self.held.receipts.put(instance, row, cell);
+        }
     }
 
     /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the

@@ -276,6 +276,7 @@ impl EventCore {
                 && self.is_within(instance, player);
             let message = self.receipt(instance, player, ("accepted", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
+            self.note_told(instance, player, cell);
         }
         if is_revealed && let Some(message) = self.result_of(player) {
             self.outputs.push_back(Output::Inbox { player, message });

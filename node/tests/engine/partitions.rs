@@ -32,6 +32,33 @@ fn of_two_choices_taken_apart_the_earliest_counts_and_the_other_is_told() {
     assert_eq!(world.core(2).state().answered(instance), 1);
 }
 
+/// Whoever told the receipt is not whom the player is connected to when the other answer comes.
+#[test]
+fn a_player_who_has_moved_is_told_by_the_new_node_that_a_receipt_is_superseded() {
+    let mut world = World::lobby(21, 3, 10_000);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.isolate(1);
+    world.run_ms(500);
+    let (lone, given) = (claim.clone(), Given::choices(&[3]));
+    world.ask(1, |ticket| Input::Answer { ticket, claim: lone, instance, given });
+    world.run_ms(10);
+    let receipt = world.answer(0, &claim, instance, 0).unwrap();
+    assert_eq!((receipt.status.as_str(), receipt.firm), ("accepted", true));
+    world.ask(2, |_| Input::Project { player: PlayerId(7) });
+    let shown = world.receipts(PlayerId(7), instance).pop();
+    assert!(shown.is_some_and(|(at, receipt)| at == 2 && receipt.choice == 0));
+    world.heal();
+    world.run_ms(2_000);
+    let told = world.receipts(PlayerId(7), instance);
+    for node in [0, 2] {
+        let told = told.iter().filter(|(at, r)| *at == node && r.status == "superseded");
+        let choices: Vec<u8> = told.map(|(_, receipt)| receipt.choice).collect();
+        assert_eq!(choices, [3], "node {node} tells once");
+    }
+}
+
 /// The player has a row of each side, and the answer may arrive before the row that it belongs to.
 #[test]
 fn an_answer_overruled_through_another_row_is_told_too() {
