@@ -500,7 +500,9 @@ impl<'a> Facts<'a> {
         let shown = self.state.question_of(self.instance).map(|(number, _)| number);
         let is_shown = shown.is_none_or(|number| number == self.number);
         let ruling = self.state.rulings.of(self.instance).filter(|_| is_shown);
-        let ruled = ruling.and_then(|ruling| ruling.key());
+        // The far side may have ruled on another kind of question under this number.
+        let fits = |key: &&Key| self.question.task.check_key(key).is_ok();
+        let ruled = ruling.and_then(|ruling| ruling.key()).filter(fits);
         let mut key = ruled.cloned().or_else(|| self.question.task.key())?;
         if let (Key::Texts(texts), Some(ruling)) = (&mut key, ruling) {
             texts.extend(ruling.accepted().cloned());

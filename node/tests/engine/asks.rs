@@ -47,8 +47,12 @@ impl World {
 
     /// As [`World::lobby`], in a weather.
     pub fn lobby_in(seed: u64, nodes: usize, open_ms: u32, weather: Weather) -> Self {
+        Self::lobby_of(seed, nodes, script(3, open_ms), weather)
+    }
+
+    /// As [`World::lobby_in`], of a show of one's own.
+    pub fn lobby_of(seed: u64, nodes: usize, script: Script, weather: Weather) -> Self {
         let mut world = World::new(seed, nodes, weather);
-        let script = script(3, open_ms);
         let ticket = world.ask(0, |ticket| Input::Create { ticket, script });
         assert!(matches!(world.reply(ticket), Reply::Created { .. }));
         world.press(0, Command::Lobby);
@@ -201,15 +205,22 @@ impl World {
     }
 }
 
+/// The choice that a typed word stands for.
+pub fn choice_in(word: &str) -> u8 {
+    word.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a word ends with it")
+}
+
 /// The receipt in a message, if it is one of this instance.
 pub fn receipt_in(message: &InboxMessage, of: u32) -> Option<Receipt> {
-    let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } = message else {
+    let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, text, .. } = message
+    else {
         return None;
     };
+    let typed = || text.as_deref().map(choice_in);
     (*instance == of).then(|| Receipt {
         status: status.clone(),
         firm: level == "firm",
-        choice: choices[0],
+        choice: choices.first().copied().or_else(typed).expect("a receipt says what is held"),
         elapsed_ms: *elapsed_ms,
     })
 }

@@ -1,9 +1,12 @@
 //! Seed sweeps: a show under faults, beside the reference model; then all is healed, and must agree.
 
 use crate::asks::name;
+use crate::hosts::{self, Hosts};
 use crate::model::Model;
 use crate::world::{Weather, World};
-use crdt_state::engagement::Given;
+use crdt_state::engagement::prediction::Prediction;
+use crdt_state::engagement::quiz::Quiz;
+use crdt_state::engagement::{Given, Task};
 use crdt_state::{Mono, PlayerId};
 use gossip::replication::Config;
 use node::engine::{Claim, Input, Reply};
@@ -42,6 +45,8 @@ struct Pending {
 struct Run {
     world: World,
     model: Model,
+    /// Those who rule, in a show in which they do.
+    hosts: Option<Hosts>,
     claims: BTreeMap<PlayerId, Claim>,
     pending: BTreeMap<u64, Pending>,
     down: Option<(usize, Mono)>,
@@ -49,7 +54,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, hosts: Option<Hosts>) -> Self {
         let any = |choices: &[u64], salt: u64| {
             choices[(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> salt) as usize % choices.len()]
         };
@@ -67,11 +72,14 @@ impl Run {
         };
         let nodes = any(&[3, 3, 4], 44) as usize;
         let calm = Weather { replication: weather.replication.clone(), ..Weather::default() };
-        let mut world = World::lobby_in(seed, nodes, 2_500, calm);
+        let mut world = match hosts {
+            None => World::lobby_in(seed, nodes, 2_500, calm),
+            Some(_) => World::lobby_of(seed, nodes, hosts::script(2_500), calm),
+        };
         world.weather = weather;
         let (claims, pending) = (BTreeMap::new(), BTreeMap::new());
         let crashed_at = world.now();
-        Run { world, model: Model::default(), claims, pending, down: None, crashed_at }
+        Run { world, model: Model::default(), hosts, claims, pending, down: None, crashed_at }
     }
 
     fn disturb(&mut self) {
@@ -82,7 +90,16 @@ impl Run {
             self.world.run_ms(pause);
             self.read_replies();
             self.model.observe(&mut self.world);
+            self.judge_one();
         }
+    }
+
+    /// Has some node's points and ranks judged.
+    fn judge_one(&mut self) {
+        let Some(hosts) = &self.hosts else { return };
+        let alive = self.world.alive();
+        let at = alive[self.world.roll(alive.len() as u64) as usize];
+        hosts.judge(self.world.core(at));
     }
 
     fn turn(&mut self) {
@@ -109,15 +126,44 @@ impl Run {
             return self.ask(at, None, |ticket| Input::Resume { ticket, claim });
         }
         let shown = self.world.core(at).state().stage().instance;
-        let instance = if (1..=3).contains(&shown) { shown } else { 1 };
+        let is_run = self.world.core(at).state().round(shown).is_some();
+        let instance = if is_run { shown } else { 1 };
         let choice = self.world.roll(4) as u8;
         self.model.on_ask(player, instance, choice);
-        let given = Given::choices(&[choice]);
+        let given = self.given(at, instance, choice);
         self.ask(at, None, |ticket| Input::Answer { ticket, claim, instance, given });
+    }
+
+    /// A choice, as the question that a node shows wants it.
+    fn given(&mut self, at: usize, instance: u32, choice: u8) -> Given {
+        let stake = self.world.roll(300) as u32;
+        let question = self.world.core(at).state().question_of(instance);
+        match question.map(|(_, question)| &question.task) {
+            Some(Task::Quiz(Quiz::Typed { .. })) => {
+                Given { text: Some(hosts::word(choice)), ..Given::default() }
+            }
+            Some(Task::Prediction(Prediction { .. })) => {
+                Given { stake: Some(stake), ..Given::choices(&[choice]) }
+            }
+            _ => Given::choices(&[choice]),
+        }
+    }
+
+    /// A host presses a button that makes sense where it looks, or rules on what was played.
+    fn rule(&mut self, at: usize) {
+        let Some(hosts) = &mut self.hosts else { return };
+        let Some(request) = hosts.request(&mut self.world, at, PLAYERS) else { return };
+        let command = Box::new(request.clone());
+        let ticket = self.world.ask(at, |ticket| Input::Command { ticket, request: command });
+        hosts.on_ask(ticket, request);
+        self.pending.insert(ticket, Pending { at, since: self.world.now(), joins: None });
     }
 
     /// A host presses a button that makes sense where it looks, mostly not the last one.
     fn drive(&mut self, at: usize) {
+        if self.hosts.is_some() {
+            return self.rule(at);
+        }
         let next = self.world.view(at).next;
         let over = [Command::End, Command::Abort, Command::Lock];
         let next: Vec<Command> = next.into_iter().filter(|c| !over.contains(c)).collect();
@@ -166,6 +212,9 @@ impl Run {
                 continue;
             };
             let pending = self.pending.remove(&ticket).expect("it was listed");
+            if let Some(hosts) = &mut self.hosts {
+                hosts.on_reply(ticket, &reply);
+            }
             if let (Some(player), Reply::Joined { row, name, .. }) = (pending.joins, reply) {
                 self.claims.entry(player).or_insert(Claim { player, row, name });
             }
@@ -192,12 +241,19 @@ impl Run {
         self.world.all_equal();
         self.model.observe(&mut self.world);
         self.model.judge(self.world.core(0).state());
+        if let Some(hosts) = &self.hosts {
+            self.world.cores().for_each(|core| hosts.judge_end(core));
+        }
     }
 }
 
 fn run(seed: u64) -> Run {
+    run_with(seed, None)
+}
+
+fn run_with(seed: u64, hosts: Option<Hosts>) -> Run {
     let _named = Named(seed);
-    let mut run = Run::new(seed);
+    let mut run = Run::new(seed, hosts);
     run.disturb();
     run.heal();
     run
@@ -225,6 +281,31 @@ fn disturbed_shows_agree_and_keep_their_promises() {
 #[test]
 fn disturbed_shows_agree_and_keep_their_promises_again() {
     sweep(1_000..1_060);
+}
+
+/// Runs seeds in which hosts rule, and asserts that every ruling was carried out now and then.
+fn sweep_ruled(seeds: std::ops::Range<u64>) {
+    let count = seeds.end - seeds.start;
+    let (mut done, mut promises) = (BTreeMap::<String, u64>::new(), 0);
+    for run in seeds.map(|seed| run_with(seed, Some(Hosts::default()))) {
+        promises += run.model.promises();
+        for (command, times) in run.hosts.expect("they were given").done {
+            *done.entry(command).or_default() += times;
+        }
+    }
+    assert!(promises as u64 > 5 * count, "only {promises} firm receipts");
+    let never = hosts::RULINGS.iter().filter(|command| !done.contains_key(&command.word()));
+    assert_eq!(never.count(), 0, "{done:?}");
+}
+
+#[test]
+fn rulings_under_faults_are_kept_and_score_as_the_naive_model_says() {
+    sweep_ruled(2_000..2_040);
+}
+
+#[test]
+fn rulings_under_faults_are_kept_and_score_as_the_naive_model_says_again() {
+    sweep_ruled(3_000..3_040);
 }
 
 #[test]
