@@ -80,7 +80,7 @@ impl EventCore {
             self.watch_lateness(self.newest_closed());
         }
         self.director.by = None;
-        self.forget_receipts_before(stage.instance.saturating_sub(1));
+        self.forget_receipts();
     }
 
     /// When something of the director's falls due.

@@ -674,9 +674,15 @@ impl EventCore {
         self.carried.state.players.get(row).map(|p| p.name.to_owned()).unwrap_or_default()
     }
 
-    /// Forgets receipts of rounds that nobody can overrule any more.
-    pub(super) fn forget_receipts_before(&mut self, instance: u32) {
-        self.held.receipts.forget_before(instance);
+    /// Forgets receipts of rounds that nobody can overrule any more. Who is cut off may, however many
+    /// rounds later, and after the show's end.
+    pub(super) fn forget_receipts(&mut self) {
+        let state = &self.carried.state;
+        let (shown, heads) = (state.stage().instance, self.carried.heads());
+        let is_awaited = |instance| state.unsealed(instance, heads).next().is_some();
+        self.held.receipts.keep(|instance| {
+            instance == shown || is_awaited(instance) || state.has_orphans(instance)
+        });
     }
 }
 

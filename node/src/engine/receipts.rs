@@ -38,8 +38,8 @@ impl Receipts {
         })
     }
 
-    /// Forgets those of earlier instances.
-    pub(super) fn forget_before(&mut self, instance: u32) {
-        self.0 = self.0.split_off(&instance);
+    /// Forgets those of all instances but these.
+    pub(super) fn keep(&mut self, keeps: impl Fn(u32) -> bool) {
+        self.0.retain(|instance, _| keeps(*instance));
     }
 }

@@ -21,6 +21,10 @@ use std::collections::BTreeMap;
 /// Lines of the leaderboard that everybody sees.
 const BOARD_LINES: usize = 10;
 
+/// Of how many runs a player who comes is told what is held: the newest, and those before it that may still
+/// be overruled. Arbitrary; an inbox holds 64 messages.
+const PROJECTED_RUNS: usize = 4;
+
 impl EventCore {
     /// What players see, out of what the screen sees: no running count while answers are taken.
     #[must_use]
@@ -265,22 +269,31 @@ impl EventCore {
             let message = self.marked(player);
             self.outputs.push_back(Output::Inbox { player, message });
         }
-        let state = self.state();
+        let (state, heads) = (self.state(), self.heads());
         let newest = state.instances().map(|(instance, _)| instance).last();
-        let Some(instance) = newest else { return };
-        let held = state.held(instance, state.players.rows_of(player));
-        let is_revealed = state.stage().has_revealed(instance);
-        if let Some((_, cell)) = held {
-            let firm = !self.held.is_unfirm(instance, player)
-                && !self.rests_here_alone()
-                && self.is_within(instance, player);
-            let message = self.receipt(instance, player, ("accepted", firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message });
-            self.note_told(instance, player, cell);
+        let Some(newest) = newest else { return };
+        let is_revealed = state.stage().has_revealed(newest);
+        // What may still be overruled is told too: it may be another node's word that the player has.
+        let runs = state.instances().map(|(instance, _)| instance);
+        let awaited = |of: &u32| *of == newest || state.unsealed(*of, heads).next().is_some();
+        let runs: Vec<u32> = runs.filter(awaited).collect();
+        for instance in &runs[runs.len().saturating_sub(PROJECTED_RUNS)..] {
+            self.project_receipt(*instance, player);
         }
         if is_revealed && let Some(message) = self.result_of(player) {
             self.outputs.push_back(Output::Inbox { player, message });
         }
+    }
+
+    fn project_receipt(&mut self, instance: u32, player: PlayerId) {
+        let held = self.state().held(instance, self.state().players.rows_of(player));
+        let Some((_, cell)) = held else { return };
+        let firm = !self.held.is_unfirm(instance, player)
+            && !self.rests_here_alone()
+            && self.is_within(instance, player);
+        let message = self.receipt(instance, player, ("accepted", firm), cell);
+        self.outputs.push_back(Output::Inbox { player, message });
+        self.note_told(instance, player, cell);
     }
 }
 
