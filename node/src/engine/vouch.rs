@@ -169,10 +169,13 @@ impl EventCore {
         }
     }
 
-    /// Whether this node stands behind what it holds of a player: it has not fenced in this round, or the
-    /// answer was here before it did.
+    /// Whether this node stands behind what it holds of a player: its word counts, and it has not fenced in
+    /// this round, or the answer was here before it did.
     pub(super) fn is_within(&self, instance: u32, player: PlayerId) -> bool {
         let state = self.state();
+        if !state.is_vouching(self.identity.origin) {
+            return false;
+        }
         let is_own =
             |writer: Origin| writer == self.identity.origin || self.formers.contains(&writer);
         let fences = state.fences().of(instance);

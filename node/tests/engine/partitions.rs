@@ -59,6 +59,58 @@ fn a_player_who_has_moved_is_told_by_the_new_node_that_a_receipt_is_superseded()
     }
 }
 
+/// The answer is on two nodes, but whoever calls the result settled does not know the second.
+#[test]
+fn a_newcomer_whose_word_does_not_count_yet_promises_nothing() {
+    let mut world = World::lobby(22, 3, 20_000);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    let newcomer = world.add();
+    for (a, b) in [(0, 1), (0, 2), (newcomer, 1), (newcomer, 2)] {
+        world.cut(a, b);
+    }
+    world.link(0, newcomer);
+    world.run_ms(1_000);
+    let taken = world.answer(0, &claim, instance, 2).unwrap();
+    assert!(!taken.firm, "{taken:?}");
+    world.run_ms(500);
+    world.ask(newcomer, |_| Input::Project { player: PlayerId(7) });
+    let (at, shown) = world.receipts(PlayerId(7), instance).pop().unwrap();
+    assert_eq!((at, shown.choice, shown.firm), (newcomer, 2, false));
+    let again = world.answer(newcomer, &claim, instance, 1).unwrap();
+    assert_eq!((again.status.as_str(), again.choice, again.firm), ("duplicate", 2, false));
+    world.heal();
+    world.until("the newcomer promises once all hold it", 5_000, |world| {
+        let told = world.receipts(PlayerId(7), instance);
+        told.iter().any(|(at, receipt)| *at == newcomer && receipt.firm).then_some(())
+    });
+}
+
+/// Who is cut off may overrule a receipt after the show's end.
+#[test]
+fn an_answer_that_is_overruled_after_the_end_is_told_too() {
+    let mut world = World::lobby(23, 3, 2_000);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.isolate(1);
+    let (lone, given) = (claim.clone(), Given::choices(&[3]));
+    world.ask(1, |ticket| Input::Answer { ticket, claim: lone, instance, given });
+    world.run_ms(10);
+    assert!(world.answer(0, &claim, instance, 0).unwrap().firm);
+    world.run_ms(3_000);
+    for command in [Command::Tallies, Command::Reveal, Command::Next, Command::End] {
+        world.press(0, command);
+        world.run_ms(100);
+    }
+    world.heal();
+    world.all_equal();
+    let told = world.receipts(PlayerId(7), instance);
+    let told = told.iter().filter(|(at, r)| *at == 0 && r.status == "superseded");
+    assert_eq!(told.map(|(_, receipt)| receipt.choice).collect::<Vec<_>>(), [3]);
+}
+
 /// The player has a row of each side, and the answer may arrive before the row that it belongs to.
 #[test]
 fn an_answer_overruled_through_another_row_is_told_too() {
