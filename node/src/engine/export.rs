@@ -65,6 +65,9 @@ enum Line<'a> {
         bonus: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<&'a str>,
+        /// Only of an answer from the far side of a partition that ran another question.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
     },
 }
 
@@ -130,6 +133,7 @@ impl EventCore {
             state,
             |instance| instance <= closed,
             |instance, outcomes| {
+                let shown = state.question_of(instance).map(|(number, _)| number);
                 for (player, outcome) in outcomes {
                     let Some((number, cell)) = outcome.answer else { continue };
                     let question =
@@ -143,6 +147,7 @@ impl EventCore {
                         points: outcome.points,
                         bonus: outcome.bonus,
                         text: state.held_text(instance, number, state.players.rows_of(*player)),
+                        number: (shown != Some(number)).then(|| u32::from(number) + 1),
                     };
                     put(&mut answers, &line);
                 }

@@ -1,12 +1,13 @@
 //! Deadlines are kept: each round is closed on every living node at its deadline, whoever else
 //! lives, and nowhere before it; no answer is accepted after it, none before its round is open.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use node::service::view::{Command, PhaseView};
 
 use crate::quiz::evidence::{Evidence, Sighting};
-use crate::schedule::{Fault, Schedule};
+use crate::schedule::{Fault, Question, Schedule};
 
 /// For how long after the deadline answers are taken.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
@@ -26,7 +27,10 @@ const EXTENSION: Duration = Duration::from_millis(700);
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let opened = evidence.sightings.iter().filter(|seen| seen.stage.phase == PhaseView::Open);
     let late = opened.filter_map(|seen| check_late(evidence, seen));
-    let instances = 1..=evidence.plan.questions.len() as u32;
+    let runs = evidence.sightings.iter().map(|seen| seen.stage.instance);
+    let instances =
+        runs.filter(|instance| (1..1_000).contains(instance)).collect::<BTreeSet<u32>>();
+    let instances = instances.into_iter();
     let early = instances.filter_map(|instance| check_early(evidence, instance));
     late.chain(early).chain(late_answers(evidence)).collect()
 }
@@ -40,7 +44,7 @@ fn pressed(evidence: &Evidence, command: Command, instance: u32) -> u32 {
 }
 
 fn longest_open(evidence: &Evidence, instance: u32) -> Option<Duration> {
-    let open = evidence.plan.question(instance)?.open();
+    let open = super::questions_of(evidence, instance).into_iter().map(Question::open).max()?;
     Some(open + EXTENSION * pressed(evidence, Command::Extend, instance))
 }
 
@@ -84,6 +88,8 @@ fn check_late(evidence: &Evidence, seen: &Sighting) -> Option<String> {
     };
     match next {
         Some(next) if next.at <= due => None,
+        // Time stood still meanwhile, nobody knows for how long; all that is left is that it was closed.
+        Some(_) if pressed(evidence, Command::Pause, seen.stage.instance) > 0 => None,
         // The node was stopped in the meantime.
         Some(next) if was_down(next.at) => None,
         Some(next) => Some(format!("{seen:?} was closed at {:?}, not by {due:?}", next.at)),
@@ -105,7 +111,8 @@ fn check_early(evidence: &Evidence, instance: u32) -> Option<String> {
     {
         return None;
     }
-    let length = evidence.plan.question(instance)?.open() + GRACE;
+    let shortest = super::questions_of(evidence, instance).into_iter().map(Question::open).min()?;
+    let length = shortest + GRACE;
     let due = opened.iter().map(|seen| {
         (seen.at + length).saturating_sub(Duration::from_millis(seen.age_ms.unwrap_or_default()))
     });
@@ -116,10 +123,12 @@ fn check_early(evidence: &Evidence, instance: u32) -> Option<String> {
 
 /// Answers that were accepted after the deadline.
 fn late_answers(evidence: &Evidence) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, mut longest) = (Vec::new(), BTreeMap::new());
     for (player, seen) in &evidence.players {
         for receipt in &seen.receipts {
-            let Some(open) = longest_open(evidence, receipt.instance) else { continue };
+            let of = receipt.instance;
+            let open = longest.entry(of).or_insert_with(|| longest_open(evidence, of));
+            let Some(open) = *open else { continue };
             let elapsed = Duration::from_millis(receipt.elapsed_ms.into());
             if elapsed > open + GRACE {
                 found.push(format!("player {player} was in time after {elapsed:?}: {receipt:?}"));

@@ -36,7 +36,8 @@ fn sums(export: &Export) -> Vec<String> {
         total.1 += u64::from(answer.elapsed_ms);
     }
     let wrong = export.players.iter().filter(|line| {
-        totals.get(&line.player).copied().unwrap_or_default() != (line.points, line.correct_ms)
+        let (points, ms) = totals.get(&line.player).copied().unwrap_or_default();
+        (points.saturating_add_signed(line.awarded), ms) != (line.points, line.correct_ms)
     });
     wrong.map(|line| format!("{line:?} is not {:?}", totals.get(&line.player))).collect()
 }
@@ -45,7 +46,10 @@ fn tallies(evidence: &Evidence, export: &Export) -> Vec<String> {
     let mut found = Vec::new();
     for (instance, counts) in &export.tallies {
         let mut counted = vec![0; counts.len()];
-        let answers = export.answers.iter().filter(|answer| answer.instance == *instance);
+        let answers = export
+            .answers
+            .iter()
+            .filter(|answer| answer.instance == *instance && answer.number.is_none());
         for choice in answers.flat_map(|answer| &answer.choices) {
             counted[usize::from(*choice)] += 1;
         }
@@ -54,9 +58,9 @@ fn tallies(evidence: &Evidence, export: &Export) -> Vec<String> {
         }
     }
     for answer in &export.answers {
-        let question = evidence.plan.question(answer.instance);
-        if question.is_none_or(|q| (answer.choices == [q.correct]) != answer.correct) {
-            found.push(format!("{answer:?} is not what was asked: {question:?}"));
+        let correct = export.correct_of(&evidence.plan, answer);
+        if (correct.as_ref() == Some(&answer.choices)) != answer.correct {
+            found.push(format!("{answer:?} is not what was asked: {correct:?}"));
         }
     }
     found

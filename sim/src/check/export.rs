@@ -5,13 +5,24 @@ use std::collections::BTreeMap;
 use crdt_state::PlayerId;
 use serde::Deserialize;
 
+use crate::schedule::Schedule;
+
 /// What an export says.
 #[derive(Debug, Default)]
 pub(super) struct Export {
     pub(super) players: Vec<PlayerLine>,
     pub(super) answers: Vec<AnswerLine>,
     pub(super) tallies: BTreeMap<u32, Vec<u64>>,
-    pub(super) open_ms: BTreeMap<u32, u32>,
+    pub(super) questions: BTreeMap<u32, QuestionLine>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct QuestionLine {
+    pub(super) instance: u32,
+    pub(super) number: u32,
+    pub(super) correct: Vec<u8>,
+    pub(super) open_ms: u32,
+    pub(super) voided: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -20,6 +31,8 @@ pub(super) struct PlayerLine {
     pub(super) points: u64,
     pub(super) rank: u32,
     pub(super) correct_ms: u64,
+    #[serde(default)]
+    pub(super) awarded: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -30,15 +43,15 @@ pub(super) struct AnswerLine {
     pub(super) elapsed_ms: u32,
     pub(super) correct: bool,
     pub(super) points: u64,
+    /// The question that it was given to, where another one is shown.
+    #[serde(default)]
+    pub(super) number: Option<u32>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line {
-    Question {
-        instance: u32,
-        open_ms: u32,
-    },
+    Question(QuestionLine),
     Tally {
         instance: u32,
         counts: Vec<u64>,
@@ -50,6 +63,16 @@ enum Line {
 }
 
 impl Export {
+    /// What is right for an answer: as the run's line says, or as the plan does where the answer is to
+    /// another question; nothing where the run gives nothing.
+    pub(super) fn correct_of(&self, plan: &Schedule, answer: &AnswerLine) -> Option<Vec<u8>> {
+        let line = self.questions.get(&answer.instance).filter(|line| !line.voided)?;
+        match answer.number {
+            None => Some(line.correct.clone()),
+            Some(number) => Some(vec![plan.questions.get(number as usize - 1)?.correct]),
+        }
+    }
+
     /// # Errors
     /// The first line that cannot be read.
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
@@ -59,8 +82,8 @@ impl Export {
                 format!("the export's line {:?}: {why}", String::from_utf8_lossy(line))
             })?;
             match parsed {
-                Line::Question { instance, open_ms } => {
-                    export.open_ms.insert(instance, open_ms);
+                Line::Question(line) => {
+                    export.questions.insert(line.instance, line);
                 }
                 Line::Tally { instance, counts } => {
                     export.tallies.insert(instance, counts);

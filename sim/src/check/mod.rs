@@ -14,13 +14,16 @@ mod laws;
 mod membership;
 mod ranks;
 mod receipts;
+mod rulings;
 mod seals;
 mod secrecy;
 mod stages;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::quiz::evidence::{End, Evidence};
+use crate::schedule::Question;
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ type Family = (&'static str, fn(&Evidence) -> Vec<String>);
 
 /// Judges a run; nothing is good news.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let families: [Family; 14] = [
+    let families: [Family; 15] = [
         ("progress", progress),
         ("stages", stages::check),
         ("digests", digests::check),
@@ -47,6 +50,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
         ("closing", closing::check),
         ("secrecy", secrecy::check),
         ("seals", seals::check),
+        ("rulings", rulings::check),
         ("ranks", ranks::check),
         ("bounds", bounds::check),
         ("membership", membership::check),
@@ -67,6 +71,15 @@ fn distinct_ends(evidence: &Evidence) -> Vec<(u8, &End)> {
         }
     }
     ends
+}
+
+/// The questions that nodes have shown in a run, by their places in the plan: more than one where two
+/// sides of a partition went different ways.
+fn questions_of(evidence: &Evidence, instance: u32) -> Vec<&Question> {
+    let shown = evidence.sightings.iter().filter(|seen| seen.stage.instance == instance);
+    let numbers: BTreeSet<u32> = shown.filter_map(|seen| seen.question).collect();
+    let all = numbers.into_iter();
+    all.filter_map(|number| evidence.plan.questions.get(number as usize - 1)).collect()
 }
 
 /// What the run itself noticed: too little progress.

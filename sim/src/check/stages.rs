@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use node::service::view::{Command, PhaseView};
+
 use crate::quiz::evidence::{Evidence, Sighting};
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
@@ -13,10 +15,12 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
             found.push(format!("{seen:?} comes after {before:?}"));
         }
     }
-    let instances = evidence.plan.questions.len() as u32;
-    let beyond = evidence.sightings.iter().filter(|seen| {
-        seen.stage.instance > instances && seen.stage.phase < node::service::view::PhaseView::Ended
-    });
+    let again = evidence.commands.iter().filter(|(_, _, of)| of.command == Command::Back);
+    let instances = (evidence.plan.questions.len() + again.count()) as u32;
+    let beyond = evidence
+        .sightings
+        .iter()
+        .filter(|seen| seen.stage.instance > instances && seen.stage.phase < PhaseView::Ended);
     found.extend(beyond.map(|seen| format!("{seen:?} is of no question")));
     found.extend(evidence.undone.iter().cloned());
     found

@@ -1,13 +1,14 @@
 //! Every family of rules finds what it is there for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use crdt_state::PlayerId;
-use node::service::view::{PhaseView, StageView};
+use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::check;
-use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Sighting, Unheld};
+use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Ruled, Sighting, Unheld};
 use crate::schedule::Schedule;
 
 const PLAYER: PlayerId = PlayerId(7);
@@ -27,7 +28,8 @@ fn receipt() -> Receipt {
 fn sighting(node: u8, at_ms: u64, phase: PhaseView) -> Sighting {
     let stage = StageView { instance: 1, phase };
     let age_ms = (phase == PhaseView::Open).then_some(0);
-    Sighting { at: Duration::from_millis(at_ms), node, life: 1, stage, age_ms }
+    let at = Duration::from_millis(at_ms);
+    Sighting { at, node, life: 1, stage, question: Some(1), age_ms }
 }
 
 fn export(answers: &[(u32, u64)]) -> Bytes {
@@ -42,7 +44,12 @@ fn export(answers: &[(u32, u64)]) -> Bytes {
     };
     let counts: Vec<u64> =
         (0..plan.questions[0].options).map(|n| u64::from(n == 0) * answers.len() as u64).collect();
-    let mut text = format!("{{\"type\":\"tally\",\"instance\":1,\"counts\":{counts:?}}}\n");
+    let right = plan.questions[0].correct;
+    let mut text = format!(
+        "{{\"type\":\"question\",\"instance\":1,\"number\":1,\"correct\":[{right}],\
+         \"open_ms\":{open_ms},\"voided\":false}}\n"
+    );
+    text += &format!("{{\"type\":\"tally\",\"instance\":1,\"counts\":{counts:?}}}\n");
     text += &format!(
         "{{\"type\":\"player\",\"player\":\"{PLAYER}\",\"points\":{points},\"rank\":1,\"correct_ms\":{ms}}}\n"
     );
@@ -69,7 +76,7 @@ fn good() -> Evidence {
     });
     notebook.write(|evidence| {
         for node in 1..=3 {
-            let end = End { digest: 1, export: export(&[(900, 10)]) };
+            let end = End { digest: 1, export: export(&[(900, 10)]), trail: BTreeSet::new() };
             evidence.ends.insert(node, end);
             evidence.sightings.push(sighting(node, 10_000, PhaseView::Open));
             evidence.sightings.push(sighting(node, closed_ms, PhaseView::Closed));
@@ -161,6 +168,25 @@ fn a_round_is_closed_neither_late_nor_early_nor_never() {
         evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
     };
     assert_eq!(found(never), ["closing"]);
+}
+
+#[test]
+fn a_promised_ruling_leaves_a_trace_and_has_its_effect() {
+    let ruled = |command, by: &str| {
+        let expected = StageView { instance: 1, phase: PhaseView::Board };
+        let request =
+            CommandRequest { by: by.to_owned(), ..CommandRequest::new(command, expected) };
+        found(|evidence| {
+            evidence.commands.push((Duration::from_secs(31), 1, request.clone()));
+            evidence.ruled.push(Ruled { request: request.clone(), firm: true });
+            for end in evidence.ends.values_mut() {
+                end.trail.insert("host 1".into());
+            }
+        })
+    };
+    assert_eq!(ruled(Command::Pause, "host 1"), [] as [&str; 0]);
+    assert_eq!(ruled(Command::Pause, "host 2"), ["rulings"]);
+    assert_eq!(ruled(Command::Void, "host 1"), ["rulings"], "nothing was set aside");
 }
 
 #[test]

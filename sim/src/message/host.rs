@@ -9,9 +9,11 @@ use ::node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::player::{About, joins_take_most};
 use super::queue::{Event, Tick};
-use super::world::World;
+use super::world::{PIN, World};
 use crate::mix::Draw;
+use crate::quiz::evidence::Ruled;
 use crate::quiz::host::{HOST, command_at, is_over};
+use crate::quiz::ruling::{Ruler, is_ruling, is_step};
 
 /// A host looks again after this.
 const GLANCE: Tick = 50;
@@ -33,8 +35,12 @@ pub(super) struct Host {
     glances: u64,
     /// What was asked, where, and when.
     pending: Option<(u64, u8, Tick)>,
+    /// The same in words.
+    asked: Option<CommandRequest>,
     /// What is about to be pressed where.
-    press: Option<(u8, StageView, Command)>,
+    press: Option<(u8, CommandRequest)>,
+    /// What the host rules, in a show in which hosts do.
+    ruler: Option<Ruler>,
     pub(super) is_done: bool,
     began: bool,
 }
@@ -63,7 +69,9 @@ impl World {
                 reached: 0,
                 glances: 0,
                 pending: None,
+                asked: None,
                 press: None,
+                ruler: self.schedule.habits.ruling.then(|| Ruler::new(number + 1)),
                 is_done: false,
                 began: false,
             });
@@ -106,8 +114,8 @@ impl World {
             host.pending = host.pending.filter(|_| now < since + COMMAND_MAX);
             return Some(GLANCE);
         }
-        if let Some((node, expected, command)) = host.press.take() {
-            self.command(number, node, expected, command);
+        if let Some((node, request)) = host.press.take() {
+            self.command(number, node, request);
             return Some(GLANCE);
         }
         Some(self.look_around(number))
@@ -131,6 +139,21 @@ impl World {
         if !self.may_begin(number, stage) {
             return GLANCE;
         }
+        let Some(request) = self.decide(number, dice, (node, stage)) else { return GLANCE };
+        self.hosts[usize::from(number)].press = Some((node, request));
+        PACE_MS.0 + dice.up_to(1, PACE_MS.1)
+    }
+
+    /// What a host presses at a stage.
+    fn decide(
+        &mut self,
+        number: u8,
+        dice: Draw,
+        (node, stage): (u8, StageView),
+    ) -> Option<CommandRequest> {
+        if let Some(ruling) = self.rule(number, dice, node) {
+            return Some(ruling);
+        }
         let hasty = self.schedule.habits.hasty && dice.unit(2) < MEDDLES;
         let command = match stage.phase {
             PhaseView::Open if hasty => {
@@ -138,9 +161,20 @@ impl World {
             }
             _ => command_at(stage),
         };
-        let Some(command) = command else { return GLANCE };
-        self.hosts[usize::from(number)].press = Some((node, stage, command));
-        PACE_MS.0 + dice.up_to(1, PACE_MS.1)
+        let mut request = CommandRequest::new(command?, stage);
+        request.ms = (request.command == Command::Extend).then_some(700);
+        Some(request)
+    }
+
+    /// What a host rules, seeing what a node shows.
+    fn rule(&mut self, number: u8, dice: Draw, node: u8) -> Option<CommandRequest> {
+        let (now, seed) = (self.now, self.schedule.seed);
+        let players = u64::from(self.schedule.players);
+        let ruler = self.hosts[usize::from(number)].ruler.as_mut()?;
+        let life = self.nodes[usize::from(node)].life.as_ref()?;
+        let live = life.core.screen_view(life.mono(now), PIN);
+        let player = |word: u64| super::player::id(seed, 1 + (word % players) as u32);
+        ruler.ruling(dice, &live, player)
     }
 
     /// The first question waits for the players.
@@ -186,14 +220,13 @@ impl World {
         }
     }
 
-    fn command(&mut self, number: u8, node: u8, expected: StageView, command: Command) {
+    fn command(&mut self, number: u8, node: u8, request: CommandRequest) {
         if !self.nodes[usize::from(node)].is_up() {
             return;
         }
         let ticket = self.ticket(About::Command(number));
         self.hosts[usize::from(number)].pending = Some((ticket, node, self.now));
-        let ms = (command == Command::Extend).then_some(700);
-        let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
+        self.hosts[usize::from(number)].asked = Some(request.clone());
         self.evidence.commands.push((self.at(), node, request.clone()));
         let request = Box::new(request);
         self.input(node, Input::Command { ticket, request });
@@ -204,17 +237,22 @@ impl World {
         let Some((_, node, _)) = host.pending.take_if(|(asked, ..)| *asked == ticket) else {
             return;
         };
-        let Reply::Commanded(reply) = reply else { return };
-        let from = host.seen;
-        (host.seen, host.firm) = (reply.stage, reply.level == "firm");
-        let to = reply.stage;
+        let (Reply::Commanded(reply), Some(asked)) = (reply, host.asked.take()) else { return };
+        let (from, to, firm) = (host.seen, reply.stage, reply.level == "firm");
+        // A ruling that makes no step promises nothing of the stage beside which it stands.
+        if is_step(asked.command) {
+            (host.seen, host.firm) = (to, firm);
+        }
+        if is_ruling(asked.command) && !asked.by.is_empty() && reply.outcome == "applied" {
+            self.evidence.ruled.push(Ruled { request: asked, firm });
+        }
         self.tell(format!("host {number} at node {node} from {from:?} to {to:?}, {}", reply.level));
     }
 
     /// The node that the first host would be at.
     pub(super) fn hosts_node(&self) -> u8 {
         let pending = self.hosts[0].pending.map(|(_, node, _)| node);
-        let pressed = self.hosts[0].press.map(|(node, ..)| node);
+        let pressed = self.hosts[0].press.as_ref().map(|(node, _)| *node);
         pending.or(pressed).unwrap_or(1)
     }
 }

@@ -274,14 +274,16 @@ impl World {
     /// What a player who sees a node's show decides to do.
     pub(super) fn look(&mut self, number: u32) {
         let player = &self.players[number as usize - 1];
-        let life = self.nodes[usize::from(player.node)].life.as_ref();
-        let Some((instance, until)) = life.and_then(|life| life.open) else { return };
+        let Some(life) = &self.nodes[usize::from(player.node)].life else { return };
+        let Some((instance, until)) = life.open else { return };
+        let shown = life.core.state().question_of(instance).map(|(number, _)| number);
         if player.claim.is_none() || player.instance >= instance {
             return;
         }
         let habit = player.habit;
         let dice = Draw::new(self.chance(), &[PLAYER, number.into(), 2, instance.into()]);
-        let options = self.schedule.question(instance).map_or(2, |question| question.options);
+        let shown = shown.and_then(|number| self.schedule.questions.get(usize::from(number)));
+        let options = shown.map_or(2, |question| question.options);
         let choice = dice.up_to(die::CHOICE, u64::from(options) - 1) as u8;
         let abstains = dice.unit(die::ABSTAINS) < 0.05;
         let player = self.player(number);
@@ -387,6 +389,8 @@ impl World {
                 if firm {
                     self.seen[number as usize - 1].joined.get_or_insert(now);
                 }
+                // As every node does for whoever has come.
+                self.input(node, Input::Project { player: id });
                 self.look(number);
             }
             Reply::Answered(message) => self.on_receipt(node, number, message),
@@ -419,9 +423,11 @@ impl World {
         }
         match message {
             InboxMessage::Receipt { .. } => self.on_receipt(node, number, message),
-            InboxMessage::Result { instance, .. } => {
+            InboxMessage::Result { instance, choices, .. } => {
                 let now = self.at();
-                self.seen[number as usize - 1].secrets.entry(instance).or_insert(now);
+                let seen = &mut self.seen[number as usize - 1];
+                seen.told.entry(instance).or_insert(now);
+                seen.results.insert(instance, choices);
             }
             InboxMessage::Joined { .. }
             | InboxMessage::Marked { .. }
@@ -450,7 +456,9 @@ impl World {
         let receipts = &mut self.seen[number as usize - 1].receipts;
         let said = |held: &Receipt| {
             let same = held.instance == receipt.instance && held.firm == receipt.firm;
-            same && held.choices == receipt.choices && held.elapsed_ms == receipt.elapsed_ms
+            let held_same =
+                held.choices == receipt.choices && held.elapsed_ms == receipt.elapsed_ms;
+            same && held_same && held.status == receipt.status
         };
         if receipts.iter().rev().take(2).any(said) {
             return;

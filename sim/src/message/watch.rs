@@ -41,7 +41,9 @@ impl World {
         let is_open = stage.phase == PhaseView::Open;
         life.open = is_open.then_some((stage.instance, now + left));
         let (life, age_ms) = (life.number.into(), live.age_ms);
-        self.evidence.sightings.push(Sighting { at, node: number, life, stage, age_ms });
+        let question = live.question.as_ref().map(|question| question.number);
+        let seen = Sighting { at, node: number, life, stage, question, age_ms };
+        self.evidence.sightings.push(seen);
         let word = u64::from(stage.instance) << 8 | stage.phase as u64;
         self.trace.note("stage", ip(number), word);
         self.show_players(number, &live);
@@ -219,6 +221,7 @@ impl World {
                 Some(_) => bytes::Bytes::new(),
                 None => life.core.export(PIN),
             };
+            let trail = life.core.log().into_iter().map(|line| line.by).collect();
             let stage: StageView = ::node::engine::stage_view(life.core.state().stage());
             if !agreed {
                 let heads = life.core.heads().dots.values().sum::<u64>();
@@ -233,7 +236,7 @@ impl World {
             if let Some(same) = same {
                 export = same.export.clone();
             }
-            self.evidence.ends.insert(number, End { digest, export });
+            self.evidence.ends.insert(number, End { digest, export, trail });
             let ghosts = self.ghosts(number);
             self.evidence.ghosts.extend(ghosts);
         }

@@ -36,6 +36,8 @@ pub struct Evidence {
     pub results: Vec<ResultSeen>,
     /// What hosts pressed where.
     pub commands: Vec<(Duration, u8, CommandRequest)>,
+    /// Rulings that nodes said to have carried out.
+    pub ruled: Vec<Ruled>,
     /// What nodes raised an alarm about.
     pub alarms: Vec<String>,
     /// Nodes that had applied the same and did not hold the same.
@@ -65,12 +67,16 @@ pub struct PlayerEvidence {
     pub joined: Option<Duration>,
     /// Every receipt that came.
     pub receipts: Vec<Receipt>,
+    /// What the newest result of an instance said was held.
+    pub results: BTreeMap<u32, Vec<u8>>,
     /// What was answered, by instance: a bit for every option that was ever sent.
     pub answered: BTreeMap<u32, u16>,
     /// Refusals that came, by their code.
     pub refused: BTreeMap<String, u64>,
-    /// When what gives an instance's answer away first came.
+    /// When the word that gives a question's answer away first came, by its number.
     pub secrets: BTreeMap<u32, Duration>,
+    /// When what an instance gave first came.
+    pub told: BTreeMap<u32, Duration>,
     /// Views that say what their own phase forbids.
     pub leaks: Vec<String>,
     /// How often a connection was begun.
@@ -107,6 +113,8 @@ pub struct Sighting {
     pub life: u64,
     /// The stage.
     pub stage: StageView,
+    /// The number of the question that is shown with it, from 1.
+    pub question: Option<u32>,
     /// For how long the round had been open, where the node knew.
     pub age_ms: Option<u64>,
 }
@@ -126,6 +134,15 @@ pub struct ResultSeen {
     pub answered: u64,
     /// Firm receipts told before that it did not hold then.
     pub missing: Vec<PlayerId>,
+}
+
+/// A ruling that was carried out.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    /// What was asked for.
+    pub request: CommandRequest,
+    /// Whether it was promised to stand.
+    pub firm: bool,
 }
 
 /// A node's absence.
@@ -155,6 +172,8 @@ pub struct End {
     pub digest: u64,
     /// The event's export.
     pub export: Bytes,
+    /// Who did something, by the audit trail.
+    pub trail: BTreeSet<String>,
 }
 
 /// The evidence while it is gathered; clones share it.
@@ -204,6 +223,7 @@ impl Evidence {
             ends: BTreeMap::new(),
             results: Vec::new(),
             commands: Vec::new(),
+            ruled: Vec::new(),
             alarms: Vec::new(),
             split: Vec::new(),
             overgrown: Vec::new(),

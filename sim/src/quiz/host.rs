@@ -13,7 +13,8 @@ use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::evidence::Notebook;
+use super::evidence::{Notebook, Ruled};
+use super::ruling::{Ruler, is_ruling, is_step};
 use crate::cluster::Cluster;
 use crate::mix::Draw;
 
@@ -41,11 +42,15 @@ pub(crate) struct Host {
     pub(crate) cluster: Rc<RefCell<Cluster>>,
     pub(crate) notebook: Notebook,
     pub(crate) place: watch::Sender<Place>,
+    /// What the host rules, in a show in which hosts do.
+    pub(crate) ruler: Option<Ruler>,
+    /// How many play.
+    pub(crate) players: u32,
 }
 
 impl Host {
     /// Drives the show to its end.
-    pub(crate) async fn drive(self) {
+    pub(crate) async fn drive(mut self) {
         let give_up = Instant::now() + SHOW_MAX;
         let (mut seen, mut firm) = (self.place.borrow().stage, false);
         let mut reached = Instant::now();
@@ -68,17 +73,32 @@ impl Host {
             firm &= place.stage == seen;
             seen = place.stage;
             self.place.send_replace(place);
-            match command_at(seen) {
+            match self.decide(dice, place) {
                 None => sleep(GLANCE).await,
-                Some(command) => {
+                Some(request) => {
                     let (least, most) = PACE_MS;
                     sleep(Duration::from_millis(least + dice.up_to(1, most))).await;
-                    if let Some((stage, told)) = self.command(place, command).await {
+                    if let Some((stage, told)) = self.command(place, request).await {
                         (seen, firm) = (stage, told);
                     }
                 }
             }
         }
+    }
+
+    /// What is pressed where the host looks: a ruling, or else the show's next step.
+    fn decide(&mut self, dice: Draw, place: Place) -> Option<CommandRequest> {
+        let (seed, players) = (self.seed, u64::from(self.players));
+        let live = {
+            let running = self.cluster.borrow().node(place.node);
+            let owner = running.and_then(|running| running.owner(self.event));
+            owner.map(|owner| owner.views.host.borrow().live.clone())
+        };
+        let player = |word: u64| super::player::id(seed, 1 + (word % players) as u16);
+        let ruling = self.ruler.as_mut().zip(live).and_then(|(ruler, live)| {
+            ruler.ruling(dice, &live, player).filter(|_| live.stage == place.stage)
+        });
+        ruling.or_else(|| Some(CommandRequest::new(command_at(place.stage)?, place.stage)))
     }
 
     /// One of the nodes that have reached this stage, and what it shows.
@@ -111,17 +131,24 @@ impl Host {
     }
 
     /// Gives a command and returns the stage it led to, and whether that is promised.
-    async fn command(&self, place: Place, command: Command) -> Option<(StageView, bool)> {
+    async fn command(&self, place: Place, asked: CommandRequest) -> Option<(StageView, bool)> {
         let running = self.cluster.borrow().node(place.node)?;
-        let request = CommandRequest::new(command, place.stage);
+        let (command, request) = (asked.command, asked.clone());
+        let pressed = (super::evidence::now(), place.node, asked.clone());
+        self.notebook.write(|evidence| evidence.commands.push(pressed));
         let hosts = running.hosts();
         let reply = timeout(COMMAND_MAX, hosts.command(self.event, request)).await.ok()?.ok()?;
-        let (from, to) = (place.stage, reply.stage);
+        let (from, to, firm) = (place.stage, reply.stage, reply.level == "firm");
+        if is_ruling(command) && reply.outcome == "applied" {
+            let ruled = Ruled { request: asked, firm };
+            self.notebook.write(|evidence| evidence.ruled.push(ruled));
+        }
         self.notebook.tell(format!(
             "{command:?} at node {} from {from:?} to {to:?}, {}",
             place.node, reply.level
         ));
-        Some((to, reply.level == "firm"))
+        // A ruling that makes no step promises nothing of the stage beside which it stands.
+        is_step(command).then_some((to, firm))
     }
 }
 

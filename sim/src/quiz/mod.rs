@@ -10,6 +10,7 @@ mod faults;
 pub(crate) mod host;
 mod mqtt;
 mod player;
+pub(crate) mod ruling;
 mod watch;
 
 pub(crate) use self::player::leaks;
@@ -29,6 +30,7 @@ use self::evidence::{End, Evidence, Notebook};
 use self::faults::{Faults, seeds};
 use self::host::{Host, Place, is_over};
 use self::player::{Ticket, play};
+use self::ruling::Ruler;
 use self::watch::{digest, watch_node, witness};
 use crate::cluster::{BootError, Cluster, boot};
 use crate::link::Link;
@@ -224,6 +226,8 @@ impl Quiz {
             cluster: self.cluster.clone(),
             notebook: self.notebook.clone(),
             place,
+            ruler: self.plan.habits.ruling.then(|| Ruler::new(1)),
+            players: self.plan.players,
         };
         let faults = Faults {
             world: self.world.clone(),
@@ -318,11 +322,13 @@ impl Quiz {
         for (number, running) in nodes {
             let Some(owner) = running.owner(self.event) else { continue };
             let Some(digest) = digest(&owner).await else { continue };
+            let log = owner.read(|core, _, _| core.log()).await.unwrap_or_default();
+            let trail = log.into_iter().map(|line| line.by).collect();
             let Ok(export) = running.hosts().export(self.event).await else { continue };
             running.life.note("export", xxhash_rust::xxh3::xxh3_64(&export));
             running.life.note("digest", digest);
             let stage = owner.views.host.borrow().live.stage;
-            ends.push((number, End { digest, export }, stage));
+            ends.push((number, End { digest, export, trail }, stage));
         }
         ends
     }

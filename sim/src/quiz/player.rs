@@ -118,16 +118,20 @@ struct Verdict {
     elapsed_ms: u32,
 }
 
+/// The id of a player.
+pub(super) fn id(seed: u64, number: u16) -> PlayerId {
+    let dice = Draw::new(seed, &[PLAYER, number.into()]);
+    PlayerId(u128::from(dice.word(die::ID)) << 64 | u128::from(dice.word(die::ID + 1)))
+}
+
 impl Player {
     fn new(life: Life, ticket: Ticket) -> Self {
-        let number = u64::from(ticket.number);
-        let dice = Draw::new(ticket.seed, &[PLAYER, number]);
-        let id = u128::from(dice.word(die::ID)) << 64 | u128::from(dice.word(die::ID + 1));
-        let version = if number.is_multiple_of(2) { Version::V5 } else { Version::V3 };
+        let id = id(ticket.seed, ticket.number);
+        let version = if ticket.number.is_multiple_of(2) { Version::V5 } else { Version::V3 };
         Self {
             life,
             ticket,
-            id: PlayerId(id),
+            id,
             version,
             moves: 0,
             token: None,
@@ -323,7 +327,12 @@ impl Player {
             InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } => {
                 self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
             }
-            InboxMessage::Result { instance, .. } => self.on_secret(instance),
+            InboxMessage::Result { instance, choices, .. } => {
+                self.ticket.notebook.player(self.id, |seen| {
+                    seen.told.entry(instance).or_insert_with(now);
+                    seen.results.insert(instance, choices);
+                });
+            }
             InboxMessage::Refused { topic, code, .. } => self.on_refused(&topic, code),
             InboxMessage::Marked { .. } => {}
         }

@@ -45,7 +45,10 @@ async fn watch_owner(life: &Life, number: u8, owner: Owner, notebook: &Notebook)
         let live = views.borrow_and_update().live.clone();
         if shown.replace(live.stage) != Some(live.stage) {
             let (stage, age_ms) = (live.stage, live.age_ms);
-            let sighting = Sighting { at: now(), node: number, life: life.number(), stage, age_ms };
+            let question = live.question.as_ref().map(|question| question.number);
+            let (at, life_number) = (now(), life.number());
+            let sighting =
+                Sighting { at, node: number, life: life_number, stage, question, age_ms };
             notebook.write(|evidence| evidence.sightings.push(sighting));
             life.note("stage", u64::from(stage.instance) << 8 | stage.phase as u64);
         }

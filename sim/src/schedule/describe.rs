@@ -16,13 +16,14 @@ impl fmt::Display for Schedule {
         let share = |share: f64| format!("{:.0} %", share * 100.0);
         writeln!(
             f,
-            "  players: {} roam, {} answer twice, {} lie, {} flood; hosts: {}{}{}",
+            "  players: {} roam, {} answer twice, {} lie, {} flood; hosts: {}{}{}{}",
             share(habits.roaming),
             share(habits.twice),
             share(habits.lying),
             share(habits.flooding),
             habits.hosts,
             if habits.hasty { ", hasty" } else { "" },
+            if habits.ruling { ", ruling" } else { "" },
             habits
                 .vanishes
                 .map_or(String::new(), |at| format!(", the first is gone in question {at}")),

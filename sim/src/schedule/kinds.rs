@@ -47,7 +47,7 @@ pub enum Kind {
     Lying,
     /// Players flood.
     Flooding,
-    /// Two hosts at once, hasty ones, and one who vanishes.
+    /// Two hosts at once, hasty ones, such as rule, and one who vanishes.
     Hosts,
     /// Replication keeps little, so that it needs snapshots.
     Memory,
@@ -238,6 +238,7 @@ impl Schedule {
             Kind::Hosts => {
                 habits.hosts = other.habits.hosts;
                 habits.hasty = other.habits.hasty;
+                habits.ruling = other.habits.ruling;
                 let asked = self.questions.len() as u32;
                 habits.vanishes = other.habits.vanishes.filter(|at| *at <= asked);
             }

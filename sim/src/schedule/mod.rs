@@ -94,6 +94,9 @@ pub struct Habits {
     pub hasty: bool,
     /// The first host is gone for good from this instance on.
     pub vanishes: Option<u32>,
+    /// Hosts rule: they skip, go back, pause, void, rescore and award.
+    #[serde(default)]
+    pub ruling: bool,
 }
 
 /// Bounds of replication; small ones make rare ways common. Of message fidelity.

@@ -111,6 +111,7 @@ fn habits(draw: Draw, questions: u64) -> Habits {
         hosts,
         hasty: draw.unit(6) < 0.3,
         vanishes: vanishes.then(|| 1 + draw.up_to(7, questions - 1) as u32),
+        ruling: draw.unit(8) < 0.4,
     }
 }
 

@@ -1,0 +1,135 @@
+//! What hosts rule beside the show's steps, as their pages offer it: mostly nothing.
+//!
+//! A function of dice and of what the page shows, the same in both fidelities.
+
+use crdt_state::PlayerId;
+use crdt_state::engagement::Key;
+use node::service::view::{Command, CommandRequest, LiveView, PhaseView};
+
+use crate::mix::Draw;
+
+/// The numbers of the dice.
+mod die {
+    pub(super) const WHAT: u64 = 10;
+    pub(super) const OPTION: u64 = 11;
+    pub(super) const RUN: u64 = 12;
+    pub(super) const PLAYER: u64 = 13;
+    pub(super) const POINTS: u64 = 14;
+    pub(super) const AGAIN: u64 = 15;
+}
+
+/// New attempts that one host makes: more would only make a show longer.
+const ATTEMPTS: u32 = 1;
+
+/// A host who rules, with what was ruled so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ruler {
+    number: u8,
+    pressed: u32,
+    attempts: u32,
+    last_award: Option<CommandRequest>,
+}
+
+/// What is not a step of the show, and what leaves a run before its end.
+pub(crate) fn is_ruling(command: Command) -> bool {
+    use Command::{Award, Back, Extend, Pause, Rescore, Restore, Resume, Skip, Void};
+    matches!(command, Award | Back | Extend | Pause | Rescore | Restore | Resume | Skip | Void)
+}
+
+/// Whether a command leads to another stage.
+pub(crate) fn is_step(command: Command) -> bool {
+    !is_ruling(command) || matches!(command, Command::Skip | Command::Back)
+}
+
+impl Ruler {
+    pub(crate) fn new(number: u8) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    /// Who asks, so that the audit trail names each ruling's own host.
+    pub(crate) fn signed(&mut self, mut request: CommandRequest) -> CommandRequest {
+        self.pressed += 1;
+        request.by = format!("host {}, ruling {}", self.number, self.pressed);
+        request
+    }
+
+    /// What is ruled at this look at the page, if anything; `player` makes a number the id of somebody.
+    pub(crate) fn ruling(
+        &mut self,
+        dice: Draw,
+        live: &LiveView,
+        player: impl FnOnce(u64) -> PlayerId,
+    ) -> Option<CommandRequest> {
+        let command = self.choose(dice, live)?;
+        let instance = live.stage.instance;
+        let mut request = CommandRequest::new(command, live.stage);
+        match command {
+            Command::Void | Command::Restore => {
+                request.instance = Some(1 + dice.up_to(die::RUN, u64::from(instance) - 1) as u32);
+            }
+            Command::Rescore => {
+                request.instance = Some(instance);
+                let options = live.question.as_ref().map_or(2, |shown| shown.options().len());
+                let option = dice.up_to(die::OPTION, (options.max(1) - 1) as u64) as u8;
+                request.key = Some(Key::Choices(vec![option]));
+            }
+            Command::Back => self.attempts += 1,
+            Command::Award => return Some(self.award(dice, request, player)),
+            _ => {}
+        }
+        Some(self.signed(request))
+    }
+
+    fn choose(&self, dice: Draw, live: &LiveView) -> Option<Command> {
+        let chance = dice.unit(die::WHAT);
+        let pick = |shares: &[(f64, Command)]| {
+            let mut sum = 0.0;
+            shares.iter().find_map(|(share, command)| {
+                sum += share;
+                (chance < sum).then_some(*command)
+            })
+        };
+        if live.paused {
+            return pick(&[(0.2, Command::Resume)]);
+        }
+        match live.stage.phase {
+            PhaseView::Intro => pick(&[(0.03, Command::Skip), (0.02, Command::Pause)]),
+            PhaseView::Open => pick(&[(0.008, Command::Pause), (0.002, Command::Skip)]),
+            PhaseView::Closed | PhaseView::Tallies => self.choose_closed(pick),
+            PhaseView::Reveal | PhaseView::Board => {
+                self.choose_closed(pick).filter(|command| *command != Command::Skip)
+            }
+            _ => None,
+        }
+    }
+
+    fn choose_closed(
+        &self,
+        pick: impl FnOnce(&[(f64, Command)]) -> Option<Command>,
+    ) -> Option<Command> {
+        use Command::{Award, Back, Pause, Rescore, Restore, Skip, Void};
+        let shares = [(0.06, Void), (0.05, Restore), (0.07, Rescore), (0.08, Award), (0.02, Pause)];
+        let all = [&shares[..], &[(0.02, Skip), (0.03, Back)]].concat();
+        pick(&all).filter(|command| *command != Back || self.attempts < ATTEMPTS)
+    }
+
+    /// Points for somebody; or once more what was awarded last, as after a lost reply.
+    fn award(
+        &mut self,
+        dice: Draw,
+        mut request: CommandRequest,
+        player: impl FnOnce(u64) -> PlayerId,
+    ) -> CommandRequest {
+        let again = self.last_award.clone().filter(|_| dice.unit(die::AGAIN) < 0.4);
+        if let Some(last) = again {
+            return CommandRequest { expected: request.expected, ..last };
+        }
+        request.player = Some(player(dice.word(die::PLAYER)));
+        request.points = Some([-300, -1, 1, 250, 2_000][dice.up_to(die::POINTS, 4) as usize]);
+        request.text = Some("a song".to_owned());
+        let mut request = self.signed(request);
+        request.id = Some(request.by.clone());
+        self.last_award = Some(request.clone());
+        request
+    }
+}
