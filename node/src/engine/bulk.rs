@@ -8,9 +8,10 @@
 //! extra time sends alone.
 
 use super::core::EventCore;
-use super::intake::Answer;
-use super::intake::Waiting;
+use super::intake::{Answer, Claim, Waiting};
 use super::io::{Output, Reply};
+use super::publisher::Asked;
+use crate::service::view::InboxMessage;
 use crdt_state::{Cell, Mono, PlayerId, Row};
 use std::sync::Arc;
 
@@ -81,6 +82,39 @@ impl EventCore {
         self.await_bulk(now, ticket);
     }
 
+    /// What is asked, while a round is open.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        let (state, instance) = (self.state(), self.stage().instance);
+        let (question, asked) = state.question_of(instance).filter(|_| state.is_open(instance))?;
+        Some(Asked { instance, question, task: asked.task.clone() })
+    }
+
+    /// Whether an answer may be taken in a batch: nothing is known of its player that would make it
+    /// another's affair, and nothing is held yet.
+    pub(super) fn folds(&self, claim: &Claim, instance: u32) -> bool {
+        let state = self.state();
+        let known = state.players.get(claim.row);
+        known.is_some_and(|known| known.id == claim.player)
+            && !state.named.people.is_marked(claim.player)
+            && state.held(instance, state.players.rows_of(claim.player)).is_none()
+    }
+
+    /// The receipt of one answer of a batch; `None` if it is to be sent alone.
+    pub(super) fn receipt_in_bulk(
+        &self,
+        instance: u32,
+        player: PlayerId,
+        verdict: BulkVerdict,
+        firm: bool,
+    ) -> Option<InboxMessage> {
+        let (status, cell) = match verdict {
+            BulkVerdict::Accepted(cell) => ("accepted", cell),
+            BulkVerdict::Duplicate(cell) => ("duplicate", cell),
+            BulkVerdict::Unknown => return None,
+        };
+        Some(self.receipt(instance, player, (status, firm), cell))
+    }
+
     fn take_one(&mut self, bulk: &Bulk, answer: &BulkAnswer, elapsed_ms: u32) -> BulkVerdict {
         let known = self.carried.state.players.get(answer.row);
         let is_known = known.is_some_and(|known| known.id == answer.player);
@@ -119,16 +153,15 @@ impl EventCore {
         verdicts: &[BulkVerdict],
     ) {
         for (player, verdict) in players.iter().zip(verdicts) {
-            let (status, cell) = match *verdict {
-                BulkVerdict::Accepted(cell) => ("accepted", cell),
-                BulkVerdict::Duplicate(cell) => ("duplicate", cell),
-                BulkVerdict::Unknown => continue,
+            let (BulkVerdict::Accepted(cell) | BulkVerdict::Duplicate(cell)) = *verdict else {
+                continue;
             };
             if self.is_overruled(instance, *player, cell) {
                 continue;
             }
-            let message = self.receipt(instance, *player, (status, true), cell);
-            self.outputs.push_back(Output::Inbox { player: *player, message });
+            if let Some(message) = self.receipt_in_bulk(instance, *player, *verdict, true) {
+                self.outputs.push_back(Output::Inbox { player: *player, message });
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ pub struct Held {
     waiting: BTreeMap<u64, (Waiting, bool)>,
     /// How many of those that wait are receipts for a player's answer to an instance.
     unfirm: BTreeMap<(u32, PlayerId), usize>,
-    /// The batches among those that wait.
+    /// The batches among those that have not been replied to.
     unfirm_bulk: BTreeMap<u64, (u32, Arc<[PlayerId]>)>,
     pub(super) receipts: Receipts,
 }
@@ -189,12 +189,28 @@ impl Held {
         self.unfirm.contains_key(&(instance, player)) || self.unfirm_bulk.values().any(in_bulk)
     }
 
+    /// A batch has waited for its level in vain: its answers may wait for long, so they are found one by
+    /// one from now on.
+    fn told_provisionally(&mut self, ticket: u64) {
+        if let Some((instance, players)) = self.unfirm_bulk.remove(&ticket) {
+            for player in players.iter() {
+                *self.unfirm.entry((instance, *player)).or_default() += 1;
+            }
+        }
+    }
+
     fn settled(&mut self, ticket: u64) {
-        self.unfirm_bulk.remove(&ticket);
-        let Some((Waiting::Answer { player, instance, .. }, _)) = self.waiting.remove(&ticket)
-        else {
-            return;
-        };
+        let was_found_whole = self.unfirm_bulk.remove(&ticket).is_some();
+        match self.waiting.remove(&ticket) {
+            Some((Waiting::Answer { player, instance, .. }, _)) => self.is_firm(instance, player),
+            Some((Waiting::Bulk { instance, players, .. }, _)) if !was_found_whole => {
+                players.iter().for_each(|player| self.is_firm(instance, *player));
+            }
+            _ => {}
+        }
+    }
+
+    fn is_firm(&mut self, instance: u32, player: PlayerId) {
         if let Entry::Occupied(mut count) = self.unfirm.entry((instance, player)) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -537,6 +553,8 @@ impl EventCore {
         let waiting = waiting.clone();
         if firm {
             self.held.settled(ticket);
+        } else {
+            self.held.told_provisionally(ticket);
         }
         if let Waiting::Bulk { instance, players, verdicts } = &waiting
             && firm

@@ -2,21 +2,25 @@
 //!
 //! A thin shell: it turns messages into the core's inputs and the core's outputs into sends, writes and
 //! replies. Its mailbox is bounded; whoever finds it full waits, which is the back-pressure that players'
-//! connections and peers' links feel.
+//! connections and peers' links feel. Answers come by the batch, see [`shards`](super::shards).
 
 use super::alarms::{Alarms, LATE};
+use super::bulk::{Bulk, BulkAnswer, BulkVerdict};
 use super::core::EventCore;
 use super::inboxes::Inboxes;
+use super::intake::Claim;
 use super::io::{Input, Output, Reply};
 use super::publisher::{Publisher, Views};
+use super::shards::{Doors, Shard, Slip};
 use crate::service::Frame;
 use crate::service::view::AppliedView;
 use crate::store::{Kept, StoreHandle, StoreOp};
 use bytes::{BufMut, Bytes, BytesMut};
+use crdt_state::engagement::Given;
 use crdt_state::{EventId, Mono, Origin, PlayerId};
 use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -33,7 +37,11 @@ const FOLLOWED: usize = 1_024;
 type Ask = Box<dyn FnOnce(u64) -> Input + Send>;
 type Read = Box<dyn FnOnce(&EventCore, &Publisher, Mono) + Send>;
 
-enum Mail {
+pub(super) enum Mail {
+    /// What a shard has folded.
+    Answers(Vec<Slip>),
+    /// An answer that is no part of a batch.
+    Answer(Slip),
     Ask(Ask, oneshot::Sender<Reply>),
     Tell(Input),
     Read(Read),
@@ -128,13 +136,19 @@ pub fn open_envelope(frame: &Bytes) -> Option<(EventId, Bytes)> {
 #[derive(Clone)]
 pub struct Owner {
     mail: mpsc::Sender<Mail>,
+    doors: Doors,
     /// What it shows.
     pub views: Views,
 }
 
 impl Owner {
-    /// Makes an owner and its state, which the caller runs and keeps.
-    pub fn new(core: EventCore, ports: Ports, pin: String, revive: Revive) -> (Owner, Task) {
+    /// Makes an owner, its state and its shards, which the caller runs and keeps.
+    pub fn new(
+        core: EventCore,
+        ports: Ports,
+        pin: String,
+        revive: Revive,
+    ) -> (Owner, Task, Vec<Shard>) {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin);
         let event = core.event();
@@ -149,11 +163,13 @@ impl Owner {
             is_torn: false,
             taking: None,
             replies: BTreeMap::new(),
+            folds: BTreeMap::new(),
             tickets: 0,
             applied: None,
             stopping: None,
         };
-        (Owner { mail, views }, task)
+        let (doors, shards) = Doors::new(&mail, &views.asked);
+        (Owner { mail, doors, views }, task, shards)
     }
 
     /// Asks for something and waits for the reply; `None` if the owner is gone.
@@ -161,6 +177,12 @@ impl Owner {
         let (reply, replied) = oneshot::channel();
         self.mail.send(Mail::Ask(Box::new(input), reply)).await.ok()?;
         replied.await.ok()
+    }
+
+    /// Hands in a player's answer, by way of the shard of the player's slot, and waits for the reply;
+    /// `None` if the owner is gone.
+    pub async fn answer(&self, claim: Claim, instance: u32, given: Given) -> Option<Reply> {
+        self.doors.answer(claim, instance, given).await
     }
 
     /// Tells the owner something.
@@ -228,6 +250,8 @@ pub struct Task {
     /// Whose question is being taken in.
     taking: Option<u64>,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
+    /// The answers of each batch that is not replied to yet.
+    folds: BTreeMap<u64, Vec<Slip>>,
     tickets: u64,
     /// Only while somebody follows.
     applied: Option<broadcast::Sender<Arc<AppliedView>>>,
@@ -245,6 +269,7 @@ impl Task {
         if let Some(ticket) = self.taking.take() {
             // The last run died of this question: whoever asked is told that nothing will come.
             self.replies.remove(&ticket);
+            self.folds.remove(&ticket);
         }
         if self.is_torn {
             self.read_back().await;
@@ -264,6 +289,9 @@ impl Task {
                 let _ = stopped.send(());
                 return;
             }
+            if !self.turn.is_empty() {
+                continue;
+            }
             let due = self.due();
             tokio::select! {
                 biased;
@@ -281,6 +309,7 @@ impl Task {
     /// asks again: what it asked for is held, or was promised to nobody.
     async fn read_back(&mut self) {
         self.replies.clear();
+        self.folds.clear();
         let kept = self.ports.store.read(self.event).await;
         let kept = kept.expect("a core that was in the middle of a change is kept in a store");
         warn!(event = %self.event, "an event is read back from the store");
@@ -305,13 +334,12 @@ impl Task {
     fn take(&mut self, mail: Mail) {
         let now = self.ports.now();
         match mail {
-            Mail::Ask(input, reply) => {
-                self.tickets += 1;
-                self.replies.insert(self.tickets, reply);
-                self.taking = Some(self.tickets);
-                self.core.handle_input(now, input(self.tickets));
-                self.taking = None;
+            Mail::Ask(input, reply) => self.ask(now, reply, input),
+            Mail::Answer(Slip { claim, instance, given, reply, .. }) => {
+                let input = |ticket| Input::Answer { ticket, claim, instance, given };
+                self.ask(now, reply, input);
             }
+            Mail::Answers(slips) => self.take_answers(now, slips),
             Mail::Tell(input) => self.core.handle_input(now, input),
             Mail::Read(read) => {
                 self.core.settle(now);
@@ -330,6 +358,34 @@ impl Task {
         }
     }
 
+    fn ask(&mut self, now: Mono, reply: oneshot::Sender<Reply>, input: impl FnOnce(u64) -> Input) {
+        self.tickets += 1;
+        self.replies.insert(self.tickets, reply);
+        self.taking = Some(self.tickets);
+        self.core.handle_input(now, input(self.tickets));
+        self.taking = None;
+    }
+
+    /// Takes what a shard has folded: as one what can be, then the rest alone.
+    fn take_answers(&mut self, now: Mono, slips: Vec<Slip>) {
+        let (folds, alone) = fold(&self.core, slips);
+        alone.into_iter().rev().for_each(|slip| self.turn.push_front(Mail::Answer(slip)));
+        for ((instance, question), slips) in folds {
+            let answer = |slip: &Slip| BulkAnswer {
+                player: slip.claim.player,
+                row: slip.claim.row,
+                value: slip.packed.map_or(0, |packed| packed.value),
+            };
+            let answers = slips.iter().map(answer).collect();
+            self.tickets += 1;
+            self.folds.insert(self.tickets, slips);
+            self.taking = Some(self.tickets);
+            let bulk = Bulk { instance, question, answers };
+            self.core.handle_input(now, Input::AnswerAll { ticket: self.tickets, bulk });
+            self.taking = None;
+        }
+    }
+
     async fn carry_out(&mut self) {
         #[cfg(debug_assertions)]
         self.core.check_invariants();
@@ -343,7 +399,9 @@ impl Task {
     fn tell(&mut self, output: Output) {
         match output {
             Output::Reply { ticket, reply } => {
-                if let Some(to) = self.replies.remove(&ticket) {
+                if let Some(slips) = self.folds.remove(&ticket) {
+                    self.tell_all(slips, &reply);
+                } else if let Some(to) = self.replies.remove(&ticket) {
                     // Whoever asked may have gone; the answer is held all the same.
                     let _ = to.send(reply);
                 }
@@ -356,6 +414,29 @@ impl Task {
         }
     }
 
+    /// Tells each player of a batch what became of the answer, as if it had come alone: what the inbox
+    /// gets and the reply are one step, so that both reach the player's connection together. What
+    /// cannot be told from the batch is taken alone.
+    fn tell_all(&mut self, slips: Vec<Slip>, reply: &Reply) {
+        let (verdicts, firm) = match reply {
+            Reply::AnsweredAll { verdicts, firm } => (&verdicts[..], *firm),
+            _ => (&[][..], false),
+        };
+        let mut verdicts = verdicts.iter();
+        for slip in slips {
+            let (player, instance) = (slip.claim.player, slip.instance);
+            let verdict = verdicts.next().copied().unwrap_or(BulkVerdict::Unknown);
+            match self.core.receipt_in_bulk(instance, player, verdict, firm) {
+                Some(message) => {
+                    self.ports.inboxes.deliver(player, &message);
+                    // Whoever asked may have gone; the answer is held all the same.
+                    let _ = slip.reply.send(Reply::Answered(message));
+                }
+                None => self.turn.push_back(Mail::Answer(slip)),
+            }
+        }
+    }
+
     /// Shows what was applied to whoever follows; the last one who leaves takes the queue along.
     fn show_applied(&mut self, rows: Vec<(u32, PlayerId)>) {
         if let Some(applied) = &self.applied
@@ -365,6 +446,26 @@ impl Task {
             self.core.follow(false);
         }
     }
+}
+
+/// Answers by run and question.
+type Folds = BTreeMap<(u32, u16), Vec<Slip>>;
+
+/// Parts what can be taken by the batch from what cannot. A player's second answer goes alone, after the
+/// first.
+fn fold(core: &EventCore, slips: Vec<Slip>) -> (Folds, Vec<Slip>) {
+    let (mut folds, mut alone, mut rows) = (Folds::new(), Vec::new(), BTreeSet::new());
+    for slip in slips {
+        match slip.packed {
+            Some(packed)
+                if core.folds(&slip.claim, slip.instance) && rows.insert(slip.claim.player) =>
+            {
+                folds.entry((slip.instance, packed.question)).or_default().push(slip);
+            }
+            _ => alone.push(slip),
+        }
+    }
+    (folds, alone)
 }
 
 impl Input {

@@ -7,6 +7,7 @@ use super::core::EventCore;
 use super::inboxes::Inboxes;
 use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
+use crdt_state::engagement::Task;
 use crdt_state::{Mono, Phase, PlayerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,19 @@ pub struct Views {
     pub host: watch::Receiver<Arc<HostView>>,
     /// What the screen sees.
     pub screen: watch::Receiver<Arc<LiveView>>,
+    /// What is asked, for whoever judges answers on their way.
+    pub asked: watch::Receiver<Option<Arc<Asked>>>,
+}
+
+/// The question of an open round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Which run.
+    pub instance: u32,
+    /// The question's number.
+    pub question: u16,
+    /// What is to be done.
+    pub task: Task,
 }
 
 /// The sending ends, and what was shown last.
@@ -36,6 +50,7 @@ pub struct Publisher {
     live: watch::Sender<Option<Arc<Frame>>>,
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
+    asked: watch::Sender<Option<Arc<Asked>>>,
     shown: Option<Shown>,
     results: BTreeMap<PlayerId, InboxMessage>,
     /// Whether results wait for room on their way out.
@@ -66,9 +81,11 @@ impl Publisher {
         let view = core.screen_view(now, &pin);
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
-        let results = BTreeMap::new();
-        let publisher = Publisher { pin, live, host, screen, shown: None, results, owing: false };
-        (publisher, Views { live: live_end, host: host_end, screen: screen_end })
+        let (asked, asked_end) = watch::channel(None);
+        let (shown, results, owing) = (None, BTreeMap::new(), false);
+        let publisher = Publisher { pin, live, host, screen, asked, shown, results, owing };
+        let views = Views { live: live_end, host: host_end, screen: screen_end, asked: asked_end };
+        (publisher, views)
     }
 
     /// The PIN under which the event is shown.
@@ -117,12 +134,25 @@ impl Publisher {
     }
 
     fn show(&mut self, core: &EventCore, now: Mono) {
+        // Before anybody is told that it is open.
+        self.ask(core);
         let screen = self.refresh(core, now);
         let live = core.player_view((*screen).clone());
         let sent = self.shown.take().map(|shown| shown.sent);
         let sent = self.send_live(live, sent, now);
         let stage = screen.stage;
         self.shown = Some(Shown { revision: core.revision(), stage, views_at: now, sent });
+    }
+
+    fn ask(&self, core: &EventCore) {
+        let asked = core.asked();
+        self.asked.send_if_modified(|shown| {
+            let differs = shown.as_deref() != asked.as_ref();
+            if differs {
+                *shown = asked.map(Arc::new);
+            }
+            differs
+        });
     }
 
     /// Sends players the live state if it says something new, counts not more often than they may.

@@ -323,8 +323,7 @@ impl Hub {
         self.meter(claim.player)?;
         let owner = self.owner(claim.event)?;
         let (instance, given) = (answer.instance, answer.given());
-        let claim = engine_claim(claim);
-        let asked = owner.ask(move |ticket| Input::Answer { ticket, claim, instance, given }).await;
+        let asked = owner.answer(engine_claim(claim), instance, given).await;
         match asked.ok_or_else(stopping)? {
             Reply::Answered(message) => Ok(Said::Message(message)),
             Reply::Refused(refusal) => Err(refusal),

@@ -189,9 +189,13 @@ impl Switchboard {
             let logs = replay(kept, &mut carried, started.elapsed());
             EventCore::revive(identity.clone(), rules.clone(), replication.clone(), carried, logs)
         };
-        let (owner, task) = Owner::new(core, self.ports.clone(), pin, Box::new(revive));
+        let (owner, task, shards) = Owner::new(core, self.ports.clone(), pin, Box::new(revive));
         self.events
             .keep_with("owner", &format!("event {event}"), task, |task| Box::pin(task.run()));
+        for (at, shard) in shards.into_iter().enumerate() {
+            let label = format!("event {event} shard {at}");
+            self.events.keep_with("shard", &label, shard, |shard| Box::pin(shard.run()));
+        }
         self.owners.insert(event, owner.clone());
         owner
     }
