@@ -67,7 +67,9 @@ impl Desk {
             return Handled { is_done: true, reply: None };
         }
         let reply_to = reply_topic(response_topic, &payload);
-        let said = self.hub.take(&topic, &payload).await;
+        let Some(said) = self.hub.take(&topic, &payload).await else {
+            return Handled { is_done: true, reply: None };
+        };
         // Only then: what a node that stays leaves for later fills the window in which the broker sends.
         if self.stop.is_cancelled() && is_overloaded(&said) {
             return Handled { is_done: false, reply: None };
@@ -90,7 +92,8 @@ impl Desk {
         let Ok(_waiting) = self.provisional.try_acquire() else { return };
         for _ in 0..LOOKS {
             sleep(LOOK).await;
-            if !is_provisional(&self.hub.take(topic, payload).await) {
+            let said = self.hub.take(topic, payload).await;
+            if !said.is_some_and(|said| is_provisional(&said)) {
                 return;
             }
         }

@@ -39,6 +39,8 @@ const SENT_MAX: usize = 4_096;
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Topic filters in one packet: brokers bound it, and this is below all of them.
 const FILTERS_MAX: usize = 8;
+/// The first levels of what players publish; the second one is the slot.
+const WORDS: [&str; 3] = ["connect", "answer", "react"];
 /// The broker is dead when it has not said a word for two of these.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a broker may take to say whether it accepts a connection, or to take the last bytes.
@@ -227,7 +229,7 @@ impl Session {
 
     fn subscribe(&mut self, wanted: Slots) -> Result<(), Ended> {
         let wanted: Vec<u8> = wanted.iter().collect();
-        for some in wanted.chunks(FILTERS_MAX / 2) {
+        for some in wanted.chunks(FILTERS_MAX / WORDS.len()) {
             let id = self.wire.subscribe(&self.filters(some))?;
             self.subscribing.insert(id, some.to_vec());
         }
@@ -237,7 +239,7 @@ impl Session {
     /// Tells whether slots were given up that the broker had granted.
     pub(super) fn unsubscribe(&mut self, gone: Slots) -> Result<bool, Ended> {
         let slots: Vec<u8> = gone.iter().collect();
-        for some in slots.chunks(FILTERS_MAX / 2) {
+        for some in slots.chunks(FILTERS_MAX / WORDS.len()) {
             let id = self.wire.unsubscribe(&self.filters(some))?;
             self.unsubscribing.insert(id);
         }
@@ -252,9 +254,8 @@ impl Session {
             true => format!("$share/{}/", self.group),
             false => String::new(),
         };
-        let both =
-            |slot: &u8| ["connect", "answer"].map(|word| format!("{group}{word}/{slot:02x}"));
-        slots.iter().flat_map(both).collect()
+        let all = |slot: &u8| WORDS.map(|word| format!("{group}{word}/{slot:02x}"));
+        slots.iter().flat_map(all).collect()
     }
 
     /// The next thing that happens on the connection itself. Cancel safe.
@@ -361,15 +362,18 @@ impl Session {
     ) -> Happened {
         let before = self.held;
         let slots = self.subscribing.remove(&packet_id).unwrap_or_default();
-        for (slot, granted) in slots.iter().zip(granted.chunks(2)) {
-            if granted == [true, true] {
+        for (slot, granted) in slots.iter().zip(granted.chunks(WORDS.len())) {
+            // A broker whose rules know nothing of reactions carries the rest.
+            if granted.starts_with(&[true, true]) {
                 self.held.insert(*slot);
+            }
+            if granted.iter().all(|granted| *granted) {
                 continue;
             }
             context.state.counts.denied.fetch_add(1, Relaxed);
             context.state.complain(format!(
-                "the broker does not let this node subscribe to connect/{slot:02x} and \
-                 answer/{slot:02x}: check its access rules"
+                "the broker does not let this node subscribe to connect/{slot:02x}, \
+                 answer/{slot:02x} and react/{slot:02x}: check its access rules"
             ));
         }
         // What was denied is asked for again at the next tick, not at the pace of round trips.

@@ -50,7 +50,10 @@ impl Players for Hub {
 
     async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
         if let Some(("react", slot)) = topic.split_once('/') {
-            return self.react_by_topic(slot, &payload).await;
+            return match self.react_by_topic("mqtt", slot, &payload).await {
+                Ok(()) => counted(),
+                Err(refusal) => verdict_of(&refusal),
+            };
         }
         match self.publish_from("mqtt", by, topic, &payload).await {
             Ok(said) => accepted(said),
@@ -88,14 +91,18 @@ impl Players for Hub {
 
 impl Hub {
     /// Takes what a player published at a broker; the answer is what the player is told, which the
-    /// player's inbox has too if it is clear whose it is. Nobody has proven anything on the broker's
-    /// connection: each payload proves its sender.
-    pub async fn take(&self, topic: &str, payload: &Bytes) -> InboxMessage {
-        match self.publish_from("broker", None, topic, payload).await {
+    /// player's inbox has too if it is clear whose it is. A reaction that counts is answered with nothing.
+    /// Nobody has proven anything on the broker's connection: each payload proves its sender.
+    pub async fn take(&self, topic: &str, payload: &Bytes) -> Option<InboxMessage> {
+        if let Some(("react", slot)) = topic.split_once('/') {
+            let refusal = self.react_by_topic("broker", slot, payload).await.err()?;
+            return Some(refused(topic, &refusal));
+        }
+        Some(match self.publish_from("broker", None, topic, payload).await {
             Ok(Said::Message(message) | Said::Proven(message, _)) => message,
             Ok(Said::Commanded(_)) => unreachable!("a command is nobody's without a bearer"),
             Err(refusal) => refused(topic, &refusal),
-        }
+        })
     }
 
     async fn publish_from(
@@ -466,7 +473,13 @@ fn accepted(said: Said) -> Verdict {
     Verdict { reason: Reason::Success, receipt: receipt.to_json(), proves }
 }
 
-pub(super) fn verdict_of(refusal: &Refusal) -> Verdict {
+/// The yes to a reaction.
+fn counted() -> Verdict {
+    let receipt = serde_json::json!({ "status": "counted" }).to_string();
+    Verdict { reason: Reason::Success, receipt, proves: None }
+}
+
+fn verdict_of(refusal: &Refusal) -> Verdict {
     let reason = match refusal.code.as_str() {
         "late" | "not_open" | "paused" | "ended" | "instance_unknown" | "stage_moved"
         | "not_possible" | "reactions_off" => Reason::ImplementationSpecific,

@@ -1,26 +1,22 @@
 //! Players' reactions, by MQTT and by HTTP.
 
 use super::payload::{React, read};
-use super::players::{check_slot, engine_claim, verdict_of};
+use super::players::{check_slot, engine_claim};
 use super::{Hub, stopping};
 use crate::engine::{Input, Reply};
 use crate::service::view::Refusal;
-use crate::service::{Reason, Verdict};
 use crate::token::PlayerClaim;
 
 impl Hub {
     /// Takes what was published to `react/<slot>`. A reaction that is refused is told to its sender only.
-    pub(super) async fn react_by_topic(&self, slot: &str, payload: &[u8]) -> Verdict {
-        match self.try_react_by_topic(slot, payload).await {
-            Ok(()) => {
-                let receipt = serde_json::json!({ "status": "counted" }).to_string();
-                Verdict { reason: Reason::Success, receipt, proves: None }
-            }
-            Err(refusal) => {
-                self.count_refusal("mqtt", &refusal);
-                verdict_of(&refusal)
-            }
-        }
+    pub(super) async fn react_by_topic(
+        &self,
+        edge: &'static str,
+        slot: &str,
+        payload: &[u8],
+    ) -> Result<(), Refusal> {
+        let reacted = self.try_react_by_topic(slot, payload).await;
+        reacted.inspect_err(|refusal| self.count_refusal(edge, refusal))
     }
 
     async fn try_react_by_topic(&self, slot: &str, payload: &[u8]) -> Result<(), Refusal> {
