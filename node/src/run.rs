@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -50,6 +50,9 @@ pub use serve::{RunError, serve};
 /// Over which players are sent to other nodes when this one stops: 250 ms, a tenth of what an open page
 /// takes to find another node by itself.
 const DRAIN_TIME: Duration = Duration::from_millis(250);
+/// Over which players are sent to other nodes when an operator drains this one: 10 s, so that the others
+/// take some thousands a second at most. Half of them have moved if it is taken back after half the time.
+const MOVE_TIME: Duration = Duration::from_secs(10);
 /// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
 const CARRY_QUEUE: usize = 64;
 
@@ -357,6 +360,10 @@ fn assemble(
     supervisor.keep_with("revocations", "revocations", heir, |(edge, listings)| {
         Box::pin(end_revoked(edge, listings))
     });
+    let heir = (edge.clone(), Arc::clone(&hub), hub.moving());
+    supervisor.keep_with("drain", "drain", heir, |(edge, hub, moving)| {
+        Box::pin(move_players(edge, hub, moving))
+    });
     let metrics = Arc::new(metrics::Metrics::default());
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&member_events) as Arc<dyn metrics::Source>);
@@ -385,6 +392,28 @@ fn assemble(
         hub,
         tokens,
         behind,
+    }
+}
+
+/// Has the players of a node that an operator drains move to others, and takes players again when that is
+/// taken back. Where there is no other node, nobody is sent away.
+async fn move_players(edge: &Edge, hub: &Hub, moving: &mut watch::Receiver<bool>) {
+    loop {
+        let is_moving = *moving.borrow_and_update();
+        let elsewhere = if is_moving { hub.elsewhere() } else { Vec::new() };
+        if elsewhere.is_empty() {
+            edge.undrain();
+        }
+        let drain = async {
+            if !elsewhere.is_empty() {
+                edge.drain(elsewhere, MOVE_TIME).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            changed = moving.changed() => if changed.is_err() { return },
+            () = drain => {}
+        }
     }
 }
 

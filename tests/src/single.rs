@@ -122,6 +122,12 @@ impl Single {
         self.http.get(&format!("http://{}{path}", self.bound.http), &self.ops_token)
     }
 
+    /// Posts to any path with the operator's token.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &str) -> Reply {
+        self.http.post(&format!("http://{}{path}", self.bound.http), &self.ops_token, body)
+    }
+
     /// The operator's token of its cluster.
     #[must_use]
     pub fn ops_token(&self) -> &str {
@@ -132,6 +138,18 @@ impl Single {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its memory: the resident set, in bytes.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn rss_bytes(&self) -> Result<u64, String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.map_err(|error| error.to_string())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| "no VmRSS".to_owned())
     }
 
     /// Its folder.

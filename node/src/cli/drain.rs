@@ -35,7 +35,7 @@ pub(super) struct UndrainArgs {
     json: bool,
 }
 
-/// Has a node take no new players.
+/// Has a node take no new players, and send those who are connected to others.
 pub(super) fn drain(args: &DrainArgs) -> Result<Exit, Failure> {
     let client = Client::new(&args.node);
     let mut standing: StandingView = client.post("/api/v1/drain", "")?;

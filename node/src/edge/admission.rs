@@ -99,6 +99,11 @@ impl Edge {
         self.sessions.drain(elsewhere, within).await;
     }
 
+    /// Takes clients again: nobody more is sent away, and newcomers are let in.
+    pub fn undrain(&self) {
+        self.sessions.undrain();
+    }
+
     /// Ends the connections of all who have proven to be somebody whom `is_revoked` finds.
     pub fn end_revoked(&self, is_revoked: impl Fn(&Bearer) -> bool) {
         self.sessions.end_revoked(is_revoked);

@@ -8,7 +8,7 @@ use crate::identity::Bearer;
 use futures_util::task::AtomicWaker;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::task::Context;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
     draining: AtomicBool,
-    elsewhere: OnceLock<Vec<String>>,
+    elsewhere: RwLock<Vec<String>>,
 }
 
 type Shard = BTreeMap<Arc<str>, Arc<Seat>>;
@@ -57,7 +57,7 @@ impl Default for Sessions {
         Sessions {
             shards: std::array::from_fn(|_| Mutex::default()),
             draining: AtomicBool::new(false),
-            elsewhere: OnceLock::new(),
+            elsewhere: RwLock::default(),
         }
     }
 }
@@ -80,25 +80,29 @@ impl Sessions {
     }
 
     /// Where else a client may go; clients are spread over what there is.
-    pub(super) fn elsewhere(&self, client_id: &str) -> Option<&str> {
-        let all = self.elsewhere.get()?;
+    pub(super) fn elsewhere(&self, client_id: &str) -> Option<String> {
+        let all = self.elsewhere.read().unwrap_or_else(PoisonError::into_inner);
         let turn = xxh3_64(client_id.as_bytes()) as usize;
-        all.get(turn.checked_rem(all.len())?).map(String::as_str)
+        all.get(turn.checked_rem(all.len())?).cloned()
     }
 
     /// Sends everybody elsewhere, shard by shard over about `within`, so that the others are not
-    /// stormed.
+    /// stormed, until [`Sessions::undrain`].
     pub(super) async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
-        // Set once: a node drains towards the end of its life.
-        let _ = self.elsewhere.set(elsewhere);
+        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = elsewhere;
         self.draining.store(true, Ordering::Release);
-        for shard in &self.shards {
+        for shard in self.shards.iter().take_while(|_| self.is_draining()) {
             let seats: Vec<_> = lock(shard).values().cloned().collect();
             if !seats.is_empty() {
                 seats.iter().for_each(|seat| seat.tell(Order::Drained));
                 sleep(within / SHARDS as u32).await;
             }
         }
+    }
+
+    /// Takes newcomers again, and sends away nobody more.
+    pub(super) fn undrain(&self) {
+        self.draining.store(false, Ordering::Release);
     }
 
     /// Ends the connections of those whom `is_revoked` finds.
@@ -219,8 +223,24 @@ mod tests {
         assert!(seated.iter().all(|seated| order(seated) == Some(Order::Drained)));
         let to_n2 = seated
             .iter()
-            .filter(|seated| sessions.elsewhere(seated.client_id()) == Some(&nodes[0]));
+            .filter(|seated| sessions.elsewhere(seated.client_id()).as_ref() == Some(&nodes[0]));
         assert!((25..75).contains(&to_n2.count()));
         assert!(sessions.is_draining());
+        sessions.undrain();
+        assert!(!sessions.is_draining());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_not_been_sent_away_stays_when_the_node_changes_its_mind() {
+        let sessions = Arc::new(Sessions::default());
+        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"))).collect();
+        let draining = Arc::clone(&sessions);
+        let drain = async move { draining.drain(Vec::new(), Duration::from_secs(64)).await };
+        let drain = tokio::spawn(drain);
+        sleep(Duration::from_secs(20)).await;
+        sessions.undrain();
+        drain.await.unwrap();
+        let sent = seated.iter().filter(|seated| order(seated) == Some(Order::Drained)).count();
+        assert!((10..90).contains(&sent), "{sent} of 100 were sent away");
     }
 }

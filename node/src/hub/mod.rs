@@ -31,7 +31,7 @@ use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// What a node says of itself.
@@ -104,6 +104,8 @@ pub struct Hub {
     supervisor: Supervisor,
     /// The broker that this node stands behind, if any.
     broker: OnceLock<Arc<BrokerState>>,
+    /// Whether those who are connected are to move to other nodes.
+    moving: watch::Sender<bool>,
 }
 
 /// What a hub is made of.
@@ -159,6 +161,7 @@ impl Hub {
             publishes,
             supervisor,
             broker: OnceLock::new(),
+            moving: watch::Sender::new(false),
         }
     }
 
@@ -203,6 +206,12 @@ impl Hub {
         // This one is not first in the list, and not even in it, once it takes no players.
         let others = self.nodes().into_iter().filter(|links| *links != self.facts.links);
         others.map(|links| links.mqtt).filter(|mqtt| !mqtt.is_empty()).collect()
+    }
+
+    /// Whether those who are connected are to move to other nodes, now and whenever an operator says so.
+    #[must_use]
+    pub fn moving(&self) -> watch::Receiver<bool> {
+        self.moving.subscribe()
     }
 
     fn count_refusal(&self, edge: &'static str, refusal: &Refusal) {

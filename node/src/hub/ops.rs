@@ -16,6 +16,7 @@ impl Ops for Hub {
         if self.network.standing() != wanted && self.network.standing() != Standing::Left {
             info!(standing = wanted.word(), "as an operator wants it");
             self.network.stand(wanted);
+            self.moving.send_replace(draining);
         }
         self.standing()
     }

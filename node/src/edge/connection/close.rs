@@ -193,7 +193,7 @@ where
         let elsewhere = elsewhere.filter(|_| closed == Closed::Drained);
         // Where there is no other node, nothing but the end can be told.
         let reason = if reason == 0x9c && elsewhere.is_none() { 0x8b } else { reason };
-        self.guard.farewell(reason, &closed.to_string(), elsewhere)
+        self.guard.farewell(reason, &closed.to_string(), elsewhere.as_deref())
     }
 }
 
