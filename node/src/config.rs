@@ -4,7 +4,7 @@
 //! node's own. A configuration goes through [`NodeConfig::validated`] before a node runs on it.
 
 use crate::broker::BrokerConfig;
-use crate::edge::{Limits, Rate};
+use crate::edge::{Acl, Limits, Rate};
 use crate::identity::IdentityConfig;
 use gossip::discovery::Strategy;
 use gossip::network::ClusterKey;
@@ -90,6 +90,8 @@ pub struct NodeConfig {
     pub identity: Option<IdentityConfig>,
     /// How often things may happen at the players' edge.
     pub rates: RateConfig,
+    /// Who may use which topic at the players' edge.
+    pub acl: Acl,
     /// The broker that it stands behind, if any.
     pub broker: Option<BrokerConfig>,
     /// What the whole cluster agrees on.
@@ -161,6 +163,7 @@ impl NodeConfig {
             on_member_event: None,
             identity: None,
             rates: RateConfig::default(),
+            acl: Acl::default(),
             broker: None,
             cluster: ClusterConfig::default(),
         }

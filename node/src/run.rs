@@ -354,6 +354,7 @@ fn assemble(
     };
     let hub = Arc::new(Hub::new(parts, env));
     let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());
+    let edge = edge.with_acl(config.acl.clone());
     let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
     sessions.fill(&edge);
     let heir = (edge.clone(), listings);

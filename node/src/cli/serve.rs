@@ -6,6 +6,7 @@ use super::{Exit, Failure, parts};
 use crate::config::{
     Ack, Bound, CLUSTER_NAME, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity,
 };
+use crate::edge::Acl;
 use crate::identity::IdentityConfig;
 use clap::{Args, ValueEnum};
 use gossip::discovery::Strategy;
@@ -92,6 +93,9 @@ pub(super) struct ServeArgs {
     /// Messages of one player that are taken a second, three times as many at once. 0: no limit
     #[arg(long, value_name = "N", env = "STARLING_PLAYER_PUBLISHES_PER_S", default_value_t = 20)]
     player_publishes_per_s: u32,
+    /// File that says who may use which MQTT topic; see node/docs/mqtt.md
+    #[arg(long, value_name = "FILE", env = "STARLING_ACL")]
+    acl: Option<PathBuf>,
     #[command(flatten)]
     identity: IdentityArgs,
     /// How to write the log to stderr [default: text on a terminal, else json]
@@ -198,6 +202,7 @@ impl ServeArgs {
                 publishes_per_s: self.publishes_per_s,
                 player_publishes_per_s: self.player_publishes_per_s,
             },
+            acl: self.acl()?,
             broker: match self.edge {
                 EdgeKind::Embedded => None,
                 EdgeKind::Broker => Some(self.broker.config()?),
@@ -209,6 +214,18 @@ impl ServeArgs {
 }
 
 impl ServeArgs {
+    /// The access rules. An empty variable in the environment means none.
+    fn acl(&self) -> Result<Acl, Failure> {
+        let Some(file) = self.acl.as_ref().filter(|file| !file.as_os_str().is_empty()) else {
+            return Ok(Acl::default());
+        };
+        let invalid = |error: String| {
+            Failure::new(Exit::Invalid, format!("--acl {}: {error}", file.display()))
+        };
+        let text = fs::read_to_string(file).map_err(|error| invalid(error.to_string()))?;
+        text.parse::<Acl>().map_err(|error| invalid(error.to_string()))
+    }
+
     fn tls(&self) -> TlsConfig {
         let files = self.tls_cert.clone().zip(self.tls_key.clone());
         let files = files.map(|(chain, key)| TlsIdentity::Files { chain, key });

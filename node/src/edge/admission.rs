@@ -1,5 +1,6 @@
 //! The edge as its listeners share it, and the one cap on connections that holds for all of them.
 
+use super::acl::{Access, Acl, Denied, Subject};
 use super::connection::{Closed, serve};
 use super::rates::jittered;
 use super::sessions::Sessions;
@@ -20,6 +21,8 @@ pub struct Edge {
     counters: Arc<Counters>,
     sessions: Arc<Sessions>,
     rates: Arc<Rates>,
+    /// Who may use which topic.
+    acl: Arc<Acl>,
     /// Where panics of connections end.
     supervisor: Option<Supervisor>,
 }
@@ -41,8 +44,14 @@ impl Edge {
             publishes: Meter::new(limits.publishes),
         });
         let (counters, sessions) = (Arc::default(), Arc::default());
-        let limits = Arc::new(limits);
-        Edge { players, limits, counters, sessions, rates, supervisor: None }
+        let (limits, acl) = (Arc::new(limits), Arc::default());
+        Edge { players, limits, counters, sessions, rates, acl, supervisor: None }
+    }
+
+    /// The same, where only those use a topic whom `acl` lets.
+    #[must_use]
+    pub fn with_acl(self, acl: Acl) -> Self {
+        Edge { acl: Arc::new(acl), ..self }
     }
 
     /// The same, with each connection's panic contained and counted by `supervisor`.
@@ -119,6 +128,16 @@ impl Edge {
     /// Whether one more publish is taken; if not, when it would be.
     pub(super) fn meter_publish(&self) -> Result<(), Duration> {
         self.rates.publishes.take().inspect_err(|_| self.counters.publish_flooded())
+    }
+
+    /// Whether somebody may use a topic.
+    pub(super) fn check_access(
+        &self,
+        subject: Subject<'_>,
+        access: Access,
+        topic: &str,
+    ) -> Result<(), Denied> {
+        self.acl.check(subject, access, topic).inspect_err(|_| self.counters.denied(access))
     }
 
     pub(super) fn players(&self) -> &Arc<dyn Players> {

@@ -22,6 +22,7 @@ mod welcome;
 pub use close::Closed;
 
 use super::Edge;
+use super::acl::{Access, Denied, Subject};
 use super::feeds::{Feeds, Next, Sending};
 use super::guard::{Fault, Guard, pubrel};
 use super::output::Output;
@@ -320,10 +321,25 @@ where
             return Box::pin(std::future::ready(done));
         }
         let by = self.bearer();
+        if let Err(denied) = self.check_access(by.as_deref(), Access::Publish, &topic) {
+            let done = Done::Published(acknowledge, request, not_permitted(denied));
+            return Box::pin(std::future::ready(done));
+        }
         Box::pin(async move {
             let verdict = players.publish(by.as_ref(), &topic, payload).await;
             Done::Published(acknowledge, request, verdict)
         })
+    }
+
+    /// Whether this node's access rules let the client use a topic.
+    fn check_access(
+        &self,
+        bearer: Option<&Bearer>,
+        access: Access,
+        topic: &str,
+    ) -> Result<(), Denied> {
+        let subject = Subject { client_id: self.client_id(), bearer };
+        self.edge.check_access(subject, access, topic)
     }
 
     fn on_has(&mut self, has: Has) {
@@ -344,11 +360,17 @@ where
     fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
         self.settling = true;
         let players = Arc::clone(self.edge.players());
-        let (wishes, by) = (self.with_room(wishes), self.bearer());
+        let by = self.bearer();
+        let allowed = |wish: &Wish| {
+            let checked = self.check_access(by.as_deref(), Access::Subscribe, &wish.filter);
+            checked.map_err(Refused::from)
+        };
+        let wishes = self.with_room(wishes).into_iter();
+        let wishes: Vec<_> = wishes.map(|(wish, room)| (allowed(&wish), wish, room)).collect();
         self.work.push(Box::pin(async move {
             let mut outcomes = Vec::with_capacity(wishes.len());
-            for (wish, has_room) in wishes {
-                let outcome = match check_wish(&wish, has_room) {
+            for (allowed, wish, has_room) in wishes {
+                let outcome = match check_wish(&wish, has_room).and(allowed) {
                     Ok(()) if is_own(&wish.filter) => Ok(None),
                     Ok(()) => {
                         let feed = players.subscribe(by.as_deref(), &wish.filter).await;
@@ -466,6 +488,12 @@ fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
         return refused(SubackReasonCode::QuotaExceeded, message);
     }
     Ok(())
+}
+
+fn not_permitted(denied: Denied) -> Verdict {
+    let refusal = Refusal::new("not_permitted", denied.to_string());
+    let receipt = ReceiptView::refused(&refusal).to_json();
+    Verdict { reason: Reason::NotAuthorized, receipt, proves: None }
 }
 
 fn flooded(wait: Duration) -> Verdict {

@@ -3,6 +3,7 @@
 //! Every series exists from the start, so that a rate over it is right from the first scrape. The
 //! numbers are independent of each other: a reading is not a consistent cut.
 
+use super::acl::Access;
 use super::connection::Closed;
 use super::guard::Fault;
 use super::packet::Protocol;
@@ -22,6 +23,8 @@ pub struct Counters {
     frames_too_large: AtomicU64,
     connects_deferred: AtomicU64,
     publishes_flooded: AtomicU64,
+    publishes_denied: AtomicU64,
+    subscriptions_denied: AtomicU64,
     faults: [AtomicU64; Fault::ALL.len()],
     closed: [AtomicU64; Closed::LABELS.len()],
 }
@@ -65,6 +68,12 @@ impl Counters {
             reading("starling_mqtt_frames_too_large_total", &[], &self.frames_too_large),
             reading("starling_mqtt_connects_deferred_total", &[], &self.connects_deferred),
             reading("starling_mqtt_publishes_flooded_total", &[], &self.publishes_flooded),
+            reading("starling_mqtt_denied_total", &[("what", "publish")], &self.publishes_denied),
+            reading(
+                "starling_mqtt_denied_total",
+                &[("what", "subscribe")],
+                &self.subscriptions_denied,
+            ),
         ];
         for (protocol, results) in PROTOCOLS.iter().zip(&self.connects) {
             for (result, value) in ConnectResult::ALL.iter().zip(results) {
@@ -133,6 +142,15 @@ impl Counters {
 
     pub(super) fn publish_flooded(&self) {
         self.publishes_flooded.fetch_add(1, Relaxed);
+    }
+
+    /// Counts what an access rule did not allow.
+    pub(super) fn denied(&self, access: Access) {
+        let denied = match access {
+            Access::Publish => &self.publishes_denied,
+            Access::Subscribe => &self.subscriptions_denied,
+        };
+        denied.fetch_add(1, Relaxed);
     }
 
     pub(super) fn closed(&self, closed: Closed) {

@@ -22,6 +22,7 @@ pub(super) use wire::pubrel;
 
 pub use fault::Fault;
 
+use super::filter;
 use super::packet::{Acknowledge, Inbound, Outbound, Protocol};
 use crate::service::Reason;
 use bytes::{Bytes, BytesMut};
@@ -296,20 +297,8 @@ fn check_property(property: &Property) -> Result<(), Fault> {
     }
 }
 
-/// MQTT 5.0, section 4.7.1: `#` stands alone as the last level, `+` alone as any level.
 fn check_filter(filter: &str) -> Result<(), Fault> {
-    if filter.is_empty() || filter.contains('\0') {
-        return Err(Fault::FilterMalformed);
-    }
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let many = level.contains('#');
-        let wild = many || level.contains('+');
-        if wild && level.len() > 1 || many && levels.peek().is_some() {
-            return Err(Fault::FilterMalformed);
-        }
-    }
-    Ok(())
+    filter::check_filter(filter).map_err(|_| Fault::FilterMalformed)
 }
 
 /// Above what usual clients have in flight (20); 4 times what they are told in MQTT 5.

@@ -11,10 +11,12 @@
 //! answers go to the client that asked. A password may be a token that proves who connects; user
 //! names are not looked at.
 
+pub mod acl;
 mod admission;
 pub mod connection;
 pub mod counters;
 mod feeds;
+pub mod filter;
 pub mod guard;
 pub mod listener;
 mod output;
@@ -24,6 +26,7 @@ mod sessions;
 pub mod tls;
 pub mod websocket;
 
+pub use acl::Acl;
 pub use admission::{Admission, Edge};
 pub use connection::{Closed, serve};
 pub use counters::{Counters, Reading};

@@ -6,6 +6,7 @@
 //! its sender, and means the same.
 
 use super::{Closed, Connection, Done, RESPONSE_TOPICS};
+use crate::edge::acl::{Access, Subject};
 use crate::edge::counters::{ActiveSession, ConnectResult};
 use crate::edge::packet::{Connect, Outbound, Protocol, Replay, Welcome, Wish};
 use crate::edge::sessions::Seated;
@@ -66,8 +67,11 @@ where
     }
 
     pub(super) fn on_arrived(&mut self, arrival: Arrival) -> Result<(), Closed> {
-        let Arrival { client_id, mut welcome, session, bearer } = arrival;
+        let Arrival { client_id, mut welcome, mut session, bearer } = arrival;
         self.settling = false;
+        let subject = Subject { client_id: &client_id, bearer: bearer.as_deref() };
+        session
+            .retain(|(topic, _)| self.edge.check_access(subject, Access::Subscribe, topic).is_ok());
         welcome.session_present = !session.is_empty();
         if session.is_empty() {
             welcome.session_expiry_s = Some(0);

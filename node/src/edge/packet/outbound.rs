@@ -1,6 +1,7 @@
 //! What the edge answers.
 
 use super::{Protocol, Request};
+use crate::edge::acl::Denied;
 use crate::service::view::Refusal;
 use crate::service::{Reason, Verdict};
 use bytes::Bytes;
@@ -63,6 +64,13 @@ pub struct Refused {
     pub reason: SubackReasonCode,
     /// For people.
     pub message: String,
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        let message = format!("not_permitted: {denied}");
+        Refused { reason: SubackReasonCode::NotAuthorized, message }
+    }
 }
 
 impl From<Refusal> for Refused {
