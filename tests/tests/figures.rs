@@ -8,7 +8,7 @@ use tests::lab::heavy;
 fn the_main_job_loses_and_doubles_nothing_and_measures_everything() {
     let _turn = heavy();
     let figure = find("main-job").expect("there is one");
-    let report = (figure.run)(&Scale { players: 60, questions: 2 });
+    let report = (figure.run)(&Scale { players: 60, questions: 2, minutes: 0 });
     let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
     assert_eq!((&numbers["lost"], &numbers["double"]), (&0.into(), &0.into()));
     let times =
@@ -53,7 +53,7 @@ fn the_edge_measures_everything_beside_the_bare_server() {
 fn replication_measures_the_state_and_three_whole_nodes() {
     let _turn = heavy();
     let figure = find("replication").expect("there is one");
-    let report = (figure.run)(&Scale { players: 9_000, questions: 2 });
+    let report = (figure.run)(&Scale { players: 9_000, questions: 2, minutes: 0 });
     let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
     for (name, value) in &numbers {
         assert!(value.as_f64().is_some_and(|value| value >= 0.0), "{name}: {numbers:?}");
@@ -68,7 +68,7 @@ fn replication_measures_the_state_and_three_whole_nodes() {
 fn the_simulator_measures_itself() {
     let _turn = heavy();
     let figure = find("simulator").expect("there is one");
-    let report = (figure.run)(&Scale { players: 60, questions: 2 });
+    let report = (figure.run)(&Scale { players: 60, questions: 2, minutes: 0 });
     let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
     for name in ["wire_virtual_s_per_s", "message_seeds_per_s", "planted_found"] {
         assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers:?}");
@@ -80,6 +80,24 @@ fn the_simulator_measures_itself() {
         assert!(grown["bytes_per_node"].as_u64() > Some(0), "{grown}");
     }
     assert_eq!(numbers.len(), 6, "{numbers:?}");
+}
+
+#[test]
+fn the_soak_loses_no_connection_and_no_answer() {
+    let _turn = heavy();
+    let program = env!("CARGO_BIN_EXE_figures");
+    let arguments = ["soak", "--players", "120", "--minutes", "0"];
+    let output = Command::new(program).args(arguments).output();
+    let output = output.expect("it was just built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    for nothing in ["connections_lost", "unanswered", "refused", "answers_lost"] {
+        assert_eq!(numbers[nothing], 0, "{nothing}: {numbers}");
+    }
+    assert_eq!((&numbers["clients"], &numbers["show_players"]), (&120.into(), &60.into()));
+    assert!(numbers["answered"].as_u64() > Some(30), "{numbers}");
+    assert_eq!(numbers.as_object().map(serde_json::Map::len), Some(15), "{numbers}");
 }
 
 #[test]

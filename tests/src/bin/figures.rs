@@ -6,6 +6,7 @@ use clap::Parser;
 use serde_json::Value;
 use std::process::ExitCode;
 use tests::figures::edge::bare;
+use tests::figures::soak::worker;
 use tests::figures::{PLAYERS_DEFAULT, Scale, describe, find, write_readme};
 
 /// Measures one figure on a real cluster on this machine.
@@ -18,23 +19,29 @@ struct Arguments {
     #[arg(long)]
     write: bool,
     /// How many players, spread evenly over the nodes
-    #[arg(long, default_value_t = PLAYERS_DEFAULT as u16, value_parser = clap::value_parser!(u16).range(3..))]
-    players: u16,
+    #[arg(long, default_value_t = PLAYERS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(3..))]
+    players: u32,
     /// How many questions
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
     questions: u32,
+    /// For how long a crowd stays, in minutes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=600))]
+    minutes: u32,
 }
 
 fn main() -> ExitCode {
-    let Arguments { name, write, players, questions } = Arguments::parse();
+    let Arguments { name, write, players, questions, minutes } = Arguments::parse();
     if name == bare::NAME {
         return bare::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if name == worker::NAME {
+        return worker::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let Some(figure) = find(&name) else {
         eprintln!("there is no figure {name:?}; there are:\n{}", describe());
         return ExitCode::from(2);
     };
-    let measured = (figure.run)(&Scale { players: usize::from(players), questions });
+    let measured = (figure.run)(&Scale { players: players as usize, questions, minutes });
     let report = match measured {
         Ok(report) => report,
         Err(error) => {

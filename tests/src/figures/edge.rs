@@ -13,6 +13,7 @@
 pub mod bare;
 mod crowd;
 mod servers;
+pub(super) mod wire;
 
 use super::readme::machine;
 use super::timings::hundredths;
@@ -25,7 +26,6 @@ use crowd::{Crowd, Plan, Target};
 use node::service::view::Command;
 use serde_json::{Map, Value, json};
 use servers::Server;
-use std::fs;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -84,7 +84,7 @@ async fn local(clients: usize) -> Result<Local, String> {
     let node = Single::start(&["--ack", "local"]);
     let show = node.show(&sums(ROUNDS + 2, OPEN_MS));
     let plan = plan(&node, &show, clients);
-    let empty = rss_bytes(&node)?;
+    let empty = node.rss_bytes()?;
     let only_connect = Plan { only_connect: true, from: 2, ..plan.clone() };
     let (crowd, connect) = Crowd::come(only_connect).await?;
     drop(crowd);
@@ -92,7 +92,7 @@ async fn local(clients: usize) -> Result<Local, String> {
     let (crowd, join) = Crowd::come(plan).await?;
     // Counts go out once a second: the last of them.
     sleep(SETTLE).await;
-    let rss_per_player = rss_bytes(&node)?.saturating_sub(empty) / clients as u64;
+    let rss_per_player = node.rss_bytes()?.saturating_sub(empty) / clients as u64;
     let fan_out = fan_out(&node, &show, &crowd).await?;
     let state_bytes = live_bytes(&node, &show)?;
     open(&node, &show);
@@ -145,7 +145,7 @@ async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>,
     for round in 0..ROUNDS {
         let needle = format!("round {round:04}");
         let payload = format!("{needle:.<state_bytes$}");
-        let message = crowd::publish(0, 0, "live/1", payload.as_bytes());
+        let message = wire::publish(0, 0, "live/1", payload.as_bytes());
         let trigger =
             async { publisher.write_all(&message).await.map_err(|error| error.to_string()) };
         rounds.push(crowd.fan_out(&needle, trigger).await?);
@@ -225,14 +225,6 @@ fn wait_sessions(node: &Single, wanted: u64) {
         let status: Value = serde_json::from_str(&node.get("/api/v1/status").body).ok()?;
         (status["sessions"] == wanted).then_some(())
     });
-}
-
-fn rss_bytes(node: &Single) -> Result<u64, String> {
-    let status = fs::read_to_string(format!("/proc/{}/status", node.pid()));
-    let status = status.map_err(|error| error.to_string())?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| "no VmRSS".to_owned())
 }
 
 fn median(mut all: Vec<Duration>) -> Duration {

@@ -169,7 +169,7 @@ impl Measured {
         let (receipt, visible) = (pair(&self.receipt), pair(&self.visible));
         let (lost, double, answers) = (self.lost, self.double, self.receipt.count());
         let (ready, machine) = (hundredths(self.ready.as_secs_f64()), machine());
-        let Scale { players, questions } = scale;
+        let Scale { players, questions, .. } = scale;
         let (spread, profile) = (SPREAD.as_secs(), profile());
         format!(
             "| the main job | p50 | p99 |\n|---|---|---|\n\

@@ -11,6 +11,7 @@ mod main_job;
 mod readme;
 mod replication;
 mod simulator;
+pub mod soak;
 mod timings;
 mod verdict;
 
@@ -20,7 +21,7 @@ use serde_json::{Map, Value};
 
 /// All of them.
 pub const FIGURES: &[Figure] =
-    &[main_job::FIGURE, edge::FIGURE, replication::FIGURE, simulator::FIGURE];
+    &[main_job::FIGURE, edge::FIGURE, replication::FIGURE, simulator::FIGURE, soak::FIGURE];
 
 /// Players where nobody says how many.
 pub const PLAYERS_DEFAULT: usize = 2_000;
@@ -43,6 +44,8 @@ pub struct Scale {
     pub players: usize,
     /// Questions.
     pub questions: u32,
+    /// For how long a crowd stays, where that is measured.
+    pub minutes: u32,
 }
 
 /// What was found.

@@ -72,7 +72,7 @@ async fn connection(mut stream: TcpStream, subscribers: Subscribers) {
 }
 
 fn answer(packet: &Bytes, out: &mut Vec<u8>, queue: &mpsc::Sender<Bytes>, all: &Subscribers) {
-    let body = super::crowd::body(packet);
+    let body = super::wire::body(packet);
     match packet[0] >> 4 {
         1 => out.extend([0x20, 3, 0, 0, 0]),
         8 => {
@@ -95,7 +95,7 @@ fn answer(packet: &Bytes, out: &mut Vec<u8>, queue: &mpsc::Sender<Bytes>, all: &
 
 /// The first whole packet of what was read.
 fn split(unread: &mut BytesMut) -> Option<Bytes> {
-    let length = super::crowd::packet_bytes(unread)?;
+    let length = super::wire::packet_bytes(unread)?;
     let packet = unread.split_to(length).freeze();
     assert!(packet.has_remaining());
     Some(packet)

@@ -4,6 +4,7 @@
 //! Each client is a task around one socket. All follow one order at a time, and count what comes; the
 //! moment of the last one is what a measurement ends with.
 
+use super::wire::{body, connect, contains, packet_bytes, player, publish, subscribe, token};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -206,7 +207,7 @@ async fn client(
         Err(error) => return shared.fail(format!("client {index} cannot connect: {error}")),
     };
     let ended = async {
-        client.write(&connect(index)).await?;
+        client.write(&connect(&format!("figure-{index}"), KEEP_ALIVE_S)).await?;
         loop {
             tokio::select! {
                 biased;
@@ -387,89 +388,6 @@ impl Client {
         let answer = format!(r#"{{"token":"{token}","instance":{instance},"choices":[1]}}"#);
         publish(1, 2, &topic, answer.as_bytes())
     }
-}
-
-fn player(index: usize) -> String {
-    format!("{:02x}{index:030x}", index % 256)
-}
-
-fn token(body: &[u8]) -> Option<String> {
-    let before = br#""token":""#;
-    let at = body.windows(before.len()).position(|window| window == before)? + before.len();
-    let end = body[at..].iter().position(|byte| *byte == b'"')?;
-    String::from_utf8(body[at..at + end].to_vec()).ok()
-}
-
-fn contains(body: &[u8], needle: &[u8]) -> bool {
-    body.windows(needle.len()).any(|window| window == needle)
-}
-
-/// The length of the first packet, once it is whole.
-pub(super) fn packet_bytes(input: &[u8]) -> Option<usize> {
-    let mut length = 0;
-    for (index, byte) in input.iter().skip(1).take(4).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            let whole = index + 2 + length;
-            return (input.len() >= whole).then_some(whole);
-        }
-    }
-    None
-}
-
-/// What follows the fixed header of a whole packet.
-pub(super) fn body(packet: &[u8]) -> &[u8] {
-    let length = packet[1..].iter().take_while(|byte| *byte & 0x80 != 0).count() + 1;
-    &packet[1 + length..]
-}
-
-fn connect(index: usize) -> Vec<u8> {
-    let mut body = b"\0\x04MQTT\x05\x02".to_vec();
-    body.extend(KEEP_ALIVE_S.to_be_bytes());
-    body.push(0);
-    body.extend(text(&format!("figure-{index}")));
-    packet(0x10, &body)
-}
-
-fn subscribe(filters: &[String]) -> Vec<u8> {
-    let mut body = vec![0, 9, 0];
-    for filter in filters {
-        body.extend(text(filter));
-        body.push(0);
-    }
-    packet(0x82, &body)
-}
-
-/// A PUBLISH of MQTT 5 without properties.
-pub(super) fn publish(qos: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
-    let mut body = text(topic);
-    if qos > 0 {
-        body.extend(id.to_be_bytes());
-    }
-    body.push(0);
-    body.extend(payload);
-    packet(0x30 | qos << 1, &body)
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    let mut length = body.len();
-    loop {
-        let low = (length % 128) as u8;
-        length /= 128;
-        out.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            break;
-        }
-    }
-    out.extend(body);
-    out
-}
-
-fn text(text: &str) -> Vec<u8> {
-    let mut out = (text.len() as u16).to_be_bytes().to_vec();
-    out.extend(text.as_bytes());
-    out
 }
 
 /// Longer than any measurement.

@@ -1,0 +1,89 @@
+//! The packets that raw clients need, byte by byte.
+
+/// The id of a client's player: slots take turns.
+pub(in crate::figures) fn player(index: usize) -> String {
+    format!("{:02x}{index:030x}", index % 256)
+}
+
+/// The token in an inbox message, if there is one.
+pub(in crate::figures) fn token(body: &[u8]) -> Option<String> {
+    let before = br#""token":""#;
+    let at = body.windows(before.len()).position(|window| window == before)? + before.len();
+    let end = body[at..].iter().position(|byte| *byte == b'"')?;
+    String::from_utf8(body[at..at + end].to_vec()).ok()
+}
+
+/// Whether `needle` is in it.
+pub(in crate::figures) fn contains(body: &[u8], needle: &[u8]) -> bool {
+    body.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The length of the first packet, once it is whole.
+pub(in crate::figures) fn packet_bytes(input: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for (index, byte) in input.iter().skip(1).take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let whole = index + 2 + length;
+            return (input.len() >= whole).then_some(whole);
+        }
+    }
+    None
+}
+
+/// What follows the fixed header of a whole packet.
+pub(in crate::figures) fn body(packet: &[u8]) -> &[u8] {
+    let length = packet[1..].iter().take_while(|byte| *byte & 0x80 != 0).count() + 1;
+    &packet[1 + length..]
+}
+
+/// A CONNECT of MQTT 5 that starts clean.
+pub(in crate::figures) fn connect(client_id: &str, keep_alive_s: u16) -> Vec<u8> {
+    let mut body = b"\0\x04MQTT\x05\x02".to_vec();
+    body.extend(keep_alive_s.to_be_bytes());
+    body.push(0);
+    body.extend(text(client_id));
+    packet(0x10, &body)
+}
+
+/// A SUBSCRIBE at QoS 0.
+pub(in crate::figures) fn subscribe(filters: &[String]) -> Vec<u8> {
+    let mut body = vec![0, 9, 0];
+    for filter in filters {
+        body.extend(text(filter));
+        body.push(0);
+    }
+    packet(0x82, &body)
+}
+
+/// A PUBLISH of MQTT 5 without properties.
+pub(in crate::figures) fn publish(qos: u8, id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let mut body = text(topic);
+    if qos > 0 {
+        body.extend(id.to_be_bytes());
+    }
+    body.push(0);
+    body.extend(payload);
+    packet(0x30 | qos << 1, &body)
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mut length = body.len();
+    loop {
+        let low = (length % 128) as u8;
+        length /= 128;
+        out.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    out.extend(body);
+    out
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut out = (text.len() as u16).to_be_bytes().to_vec();
+    out.extend(text.as_bytes());
+    out
+}
