@@ -10,7 +10,7 @@ use crate::config::{Ack, Bound, NodeConfig};
 use crate::edge::{Accept, Edge, accept_from};
 use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
-use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Switchboard, replay};
+use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
 use crate::identity::Identities;
 use crate::service::view::NodeLinks;
 use crate::service::{Hosts, Ops, Players};
@@ -293,7 +293,9 @@ fn assemble(
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
     let alarms = Arc::new(Alarms::default());
+    let (presence, present) = Presence::new(facts.node, Arc::clone(&inboxes), network.clone());
     let ports = Ports {
+        present,
         network: network.clone(),
         store: store.clone(),
         inboxes: Arc::clone(&inboxes),
@@ -306,6 +308,7 @@ fn assemble(
     let core = ListingCore::resume(origin, node_id, rules.ack, replication.clone(), listed, logs);
     let (listings, listing) = ListingTask::start(core, ports.clone());
     let supervisor = Supervisor::root(Arc::clone(&env.spawn));
+    supervisor.keep_with("presence", "presence", presence, |task| Box::pin(task.run()));
     supervisor.keep_with("catalogue", "catalogue", listing, |task| Box::pin(task.run()));
 
     let owners = Owners::default();

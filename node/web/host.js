@@ -319,7 +319,7 @@ function topBar(view) {
     { class: "bar" },
     h("h1", { class: "title", testid: "title" }, view.title),
     h("span", { class: "badge pin", testid: "pin", "data-value": view.pin }, "PIN ", h("b", {}, spacedPin(view.pin))),
-    h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), ` player${view.players === 1 ? "" : "s"}`),
+    h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), ` player${view.players === 1 ? "" : "s"}`, ", ", h("span", { testid: "present", "data-value": view.present ?? 0 }, count(view.present ?? 0)), " here"),
     h("span", { class: "badge", testid: "locked", "data-locked": String(view.locked) }, view.locked ? "locked" : "joining is open"),
     h("span", { class: `link ${state.link}`, testid: "link", "data-state": state.link, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state.link === "online" ? "Live from" : "Reconnecting to", h("b", { testid: "node" }, ` ${state.link === "online" ? view.node : nodes.current.name}`)),
     h("a", { class: "quiet", href: join, target: "_blank", rel: "noopener", testid: "screen-link" }, "Screen ↗"),

@@ -7,7 +7,7 @@
 use crate::service::view::InboxMessage;
 use crate::service::{Frame, inbox_topic};
 use bytes::Bytes;
-use crdt_state::PlayerId;
+use crdt_state::{EventId, PlayerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,7 +29,26 @@ pub trait Outlet: Send + Sync + 'static {
     fn serves(&self, player: PlayerId) -> bool;
 }
 
-type Queues = BTreeMap<PlayerId, Vec<mpsc::Sender<Arc<Frame>>>>;
+/// The shows of one player that are counted: more are nobody's evening.
+const SHOWS_MAX: usize = 8;
+
+/// The open inboxes of one player.
+#[derive(Debug, Default)]
+struct Open {
+    queues: Vec<mpsc::Sender<Arc<Frame>>>,
+    /// In which the player is.
+    shows: BTreeSet<EventId>,
+}
+
+impl Open {
+    /// Whether somebody still listens.
+    fn prune(&mut self) -> bool {
+        self.queues.retain(|queue| !queue.is_closed());
+        !self.queues.is_empty()
+    }
+}
+
+type Queues = BTreeMap<PlayerId, Open>;
 
 /// Shards of the open inboxes, by slot: no lock is shared by all players.
 const SHARDS: usize = 64;
@@ -63,12 +82,34 @@ impl Inboxes {
             sweep(&mut queues);
         }
         let open = queues.entry(player).or_default();
-        open.retain(|queue| !queue.is_closed());
-        if open.len() >= PER_PLAYER {
-            open.remove(0);
+        open.prune();
+        if open.queues.len() >= PER_PLAYER {
+            open.queues.remove(0);
         }
-        open.push(sender);
+        open.queues.push(sender);
         receiver
+    }
+
+    /// Notes that a player is in a show: as long as an inbox is open, the player is there.
+    pub fn attend(&self, player: PlayerId, event: EventId) {
+        if let Some(open) = self.shard(player).get_mut(&player)
+            && open.shows.len() < SHOWS_MAX
+        {
+            open.shows.insert(event);
+        }
+    }
+
+    /// How many players are there, by show.
+    pub fn present(&self) -> BTreeMap<EventId, u64> {
+        let mut present = BTreeMap::new();
+        for shard in &self.shards {
+            let mut queues = lock(shard);
+            sweep(&mut queues);
+            for event in queues.values().flat_map(|open| &open.shows) {
+                *present.entry(*event).or_default() += 1;
+            }
+        }
+        present
     }
 
     /// Has every message leave by `outlet` too, from now on. There is one for a node's life.
@@ -92,8 +133,8 @@ impl Inboxes {
         let Some(open) = queues.get_mut(&player) else { return sent };
         let payload = encode();
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
-        open.retain(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
-        if open.is_empty() {
+        open.queues.retain(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
+        if open.queues.is_empty() {
             queues.remove(&player);
             return sent;
         }
@@ -118,10 +159,7 @@ impl Inboxes {
 
 /// Drops the inboxes that nobody reads any more.
 fn sweep(queues: &mut Queues) {
-    queues.retain(|_, open| {
-        open.retain(|queue| !queue.is_closed());
-        !open.is_empty()
-    });
+    queues.retain(|_, open| open.prune());
 }
 
 fn lock(shard: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
@@ -147,6 +185,20 @@ mod tests {
         assert!(two.try_recv().is_ok());
         assert!(other.try_recv().is_err());
         assert!(!inboxes.deliver(PlayerId(3), &refused("late")));
+    }
+
+    #[test]
+    fn a_player_is_there_while_an_inbox_is_open() {
+        let inboxes = Inboxes::default();
+        let phone = inboxes.open(PlayerId(1));
+        inboxes.attend(PlayerId(1), EventId(7));
+        inboxes.attend(PlayerId(2), EventId(7));
+        assert_eq!(inboxes.present(), BTreeMap::from([(EventId(7), 1)]), "nobody counts unseen");
+        let laptop = inboxes.open(PlayerId(1));
+        drop(phone);
+        assert_eq!(inboxes.present(), BTreeMap::from([(EventId(7), 1)]));
+        drop(laptop);
+        assert_eq!(inboxes.present(), BTreeMap::new());
     }
 
     #[test]

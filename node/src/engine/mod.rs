@@ -44,6 +44,6 @@ pub use io::{Identity, Input, Output, Reply, Rules};
 pub use listing::{Listed, ListingCore};
 pub use owner::{Owner, Ports, open_envelope};
 pub use proof::StateError;
-pub use publisher::{Asked, Publisher, Views};
+pub use publisher::{Asked, Present, Publisher, Views};
 pub use shards::Shard;
 pub use views::{stage_of, stage_view};

@@ -10,7 +10,7 @@ use super::core::EventCore;
 use super::inboxes::Inboxes;
 use super::intake::Claim;
 use super::io::{Input, Output, Reply};
-use super::publisher::{Publisher, Views};
+use super::publisher::{Present, Publisher, Views};
 use super::shards::{Doors, Shard, Slip};
 use crate::service::Frame;
 use crate::service::view::AppliedView;
@@ -22,7 +22,7 @@ use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, trace, warn};
 
@@ -67,6 +67,8 @@ pub struct Ports {
     pub inboxes: Arc<Inboxes>,
     /// Where alarms are counted.
     pub alarms: Arc<Alarms>,
+    /// How many players are there, by event.
+    pub present: watch::Receiver<Arc<Present>>,
     /// When the node started: the zero of its monotonic clock.
     pub started: Instant,
 }
@@ -150,7 +152,7 @@ impl Owner {
         revive: Revive,
     ) -> (Owner, Task, Vec<Shard>) {
         let (mail, received) = mpsc::channel(MAILBOX);
-        let (publisher, views) = Publisher::new(&core, ports.now(), pin);
+        let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
         let event = core.event();
         let task = Task {
             event,
@@ -296,6 +298,8 @@ impl Task {
             tokio::select! {
                 biased;
                 count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
+                // The publisher looks at it.
+                Ok(()) = self.ports.present.changed() => {}
                 () = sleep_until(due) => {
                     self.is_torn = true;
                     self.core.handle_input(self.ports.now(), Input::Timeout);

@@ -8,7 +8,7 @@ use super::inboxes::Inboxes;
 use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
 use crdt_state::engagement::Task;
-use crdt_state::{Mono, Phase, PlayerId};
+use crdt_state::{EventId, Mono, Phase, PlayerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,9 @@ use tokio::sync::watch;
 const VIEW_GAP: Duration = Duration::from_millis(100);
 /// Between two live states that differ in counts only: 1 s, since each goes to every player.
 const COUNT_GAP: Duration = Duration::from_secs(1);
+
+/// How many players have an open inbox, on all nodes, by event.
+pub type Present = BTreeMap<EventId, u64>;
 
 /// The receiving ends, for those who watch an event.
 #[derive(Debug, Clone)]
@@ -51,6 +54,7 @@ pub struct Publisher {
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
     asked: watch::Sender<Option<Arc<Asked>>>,
+    present: watch::Receiver<Arc<Present>>,
     shown: Option<Shown>,
     results: BTreeMap<PlayerId, InboxMessage>,
     /// Whether results wait for room on their way out.
@@ -61,6 +65,7 @@ pub struct Publisher {
 struct Shown {
     revision: u64,
     stage: StageView,
+    present: u64,
     views_at: Mono,
     sent: Sent,
 }
@@ -76,14 +81,20 @@ struct Sent {
 
 impl Publisher {
     /// Shows `core` for the first time.
-    pub fn new(core: &EventCore, now: Mono, pin: String) -> (Self, Views) {
+    pub fn new(
+        core: &EventCore,
+        now: Mono,
+        pin: String,
+        present: watch::Receiver<Arc<Present>>,
+    ) -> (Self, Views) {
         let (live, live_end) = watch::channel(None);
         let view = core.screen_view(now, &pin);
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
         let (asked, asked_end) = watch::channel(None);
         let (shown, results, owing) = (None, BTreeMap::new(), false);
-        let publisher = Publisher { pin, live, host, screen, asked, shown, results, owing };
+        let publisher =
+            Publisher { pin, live, host, screen, asked, present, shown, results, owing };
         let views = Views { live: live_end, host: host_end, screen: screen_end, asked: asked_end };
         (publisher, views)
     }
@@ -113,7 +124,8 @@ impl Publisher {
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
         }
-        let is_behind = shown.revision != core.revision() || self.owing;
+        let is_behind =
+            shown.revision != core.revision() || self.owing || shown.present != self.present(core);
         let views = is_behind.then(|| shown.views_at + VIEW_GAP);
         let counts = shown.sent.behind.then(|| shown.sent.at + COUNT_GAP);
         views.into_iter().chain(counts).min()
@@ -128,7 +140,8 @@ impl Publisher {
     /// that is right.
     pub fn refresh(&self, core: &EventCore, now: Mono) -> Arc<LiveView> {
         let view = Arc::new(core.screen_view(now, &self.pin));
-        self.host.send_replace(Arc::new(core.host_view((*view).clone())));
+        let host = core.host_view((*view).clone());
+        self.host.send_replace(Arc::new(HostView { present: self.present(core), ..host }));
         self.screen.send_replace(Arc::clone(&view));
         view
     }
@@ -141,7 +154,12 @@ impl Publisher {
         let sent = self.shown.take().map(|shown| shown.sent);
         let sent = self.send_live(live, sent, now);
         let stage = screen.stage;
-        self.shown = Some(Shown { revision: core.revision(), stage, views_at: now, sent });
+        let (revision, present) = (core.revision(), self.present(core));
+        self.shown = Some(Shown { revision, stage, present, views_at: now, sent });
+    }
+
+    fn present(&self, core: &EventCore) -> u64 {
+        self.present.borrow().get(&core.event()).copied().unwrap_or(0)
     }
 
     fn ask(&self, core: &EventCore) {

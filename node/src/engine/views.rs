@@ -91,6 +91,7 @@ impl EventCore {
             questions: self.host_questions(),
             posts_waiting: self.posts_waiting(),
             enrolled: self.carriers(),
+            present: 0,
             desk: self.desk(),
         }
     }

@@ -10,10 +10,12 @@ mod hosts;
 mod ops;
 pub(crate) mod payload;
 mod players;
+mod presence;
 mod reactions;
 mod switchboard;
 
 pub use catalogue::{ListingTask, Listings};
+pub use presence::Presence;
 pub use switchboard::{Switchboard, replay};
 
 use crate::api::metrics::{Sample, Source};

@@ -262,6 +262,7 @@ impl Hub {
             other => unreachable!("a join is not answered with {other:?}"),
         };
         let message = self.joined_message(event, owner, player, row, name, firm).await?;
+        self.inboxes.attend(player, event);
         self.inboxes.deliver(player, &message);
         owner.tell(Input::Project { player }).await;
         Ok(message)

@@ -319,6 +319,9 @@ pub struct HostView {
     pub posts_waiting: Vec<PostView>,
     /// The nodes that carry the event.
     pub enrolled: Vec<CarrierView>,
+    /// Players who are connected now, on all nodes; a second old at most.
+    #[serde(default)]
+    pub present: u64,
     /// What only hosts see of what they have said.
     #[serde(default)]
     pub desk: DeskView,

@@ -22,7 +22,7 @@ use node::service::view::{Command, CommandRequest};
 use node::service::{Alias, Form};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 const NODES: usize = 2;
 const PLAYERS: u128 = 5;
@@ -68,7 +68,8 @@ impl Run {
         });
         let show = |at: usize| {
             let (core, now) = (world.core(at), world.mono(at));
-            let (publisher, views) = Publisher::new(core, now, PIN.to_owned());
+            let (_, present) = watch::channel(Arc::default());
+            let (publisher, views) = Publisher::new(core, now, PIN.to_owned(), present);
             (publisher, views, Inboxes::default())
         };
         let shown: Vec<_> = (0..NODES).map(show).collect();

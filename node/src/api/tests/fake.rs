@@ -355,6 +355,7 @@ fn host_view(revision: u64) -> HostView {
         questions: vec![question],
         posts_waiting: Vec::new(),
         enrolled: Vec::new(),
+        present: 0,
         desk: DeskView {
             co_hosts: vec![CoHostView { id: INVITATION.into(), name: "Bea".into() }],
             ..DeskView::default()

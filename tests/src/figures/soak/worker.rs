@@ -105,17 +105,18 @@ async fn come(shared: &Arc<Shared>, staying: &watch::Receiver<usize>) {
         tokio::spawn(client(at, Arc::clone(shared), staying.clone(), permit));
     }
     let all_in = async {
-        loop {
-            let report = shared.report();
-            if report.joined >= shared.plan.clients || !report.failures.is_empty() {
-                return;
-            }
-            drop(report);
+        while !is_settled(shared) {
             sleep(Duration::from_millis(50)).await;
         }
     };
     // Who is not in by then is missing in the report.
     let _ = timeout(COME_MAX, all_in).await;
+}
+
+/// Whether all are in, or one has failed.
+fn is_settled(shared: &Shared) -> bool {
+    let report = shared.report();
+    report.joined >= shared.plan.clients || !report.failures.is_empty()
 }
 
 fn tell(shared: &Shared) -> io::Result<()> {
