@@ -112,6 +112,7 @@ impl EventCore {
             BulkVerdict::Duplicate(cell) => ("duplicate", cell),
             BulkVerdict::Unknown => return None,
         };
+        let (status, cell) = self.as_it_stands(instance, player, (status, cell));
         Some(self.receipt(instance, player, (status, firm), cell))
     }
 

@@ -595,7 +595,7 @@ impl EventCore {
     }
 
     /// What a first receipt says: of an answer that was overruled while it waited, what counts.
-    fn as_it_stands(
+    pub(super) fn as_it_stands(
         &self,
         instance: u32,
         player: PlayerId,
