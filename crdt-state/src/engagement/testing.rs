@@ -6,7 +6,8 @@ use crate::event::{EventState, Rule};
 use crate::id::{Origin, PlayerId, Row};
 use crate::stage::{Phase, Stage};
 
-const ME: Origin = Origin(1);
+/// The one node of the show.
+pub const ME: Origin = Origin(1);
 
 /// What a player gives, round by round.
 pub struct Player(pub Vec<Option<Given>>);
@@ -46,7 +47,8 @@ fn outcomes(state: &EventState) -> Vec<Vec<Outcome>> {
     all
 }
 
-fn started(tasks: &[Task], players: &[Player]) -> EventState {
+/// A show of which every round has been opened and answered.
+pub fn started(tasks: &[Task], players: &[Player]) -> EventState {
     let mut state = EventState::default();
     let questions = tasks.iter().map(|task| Question::new("?", task.clone())).collect();
     let script = Script::new("T", questions);

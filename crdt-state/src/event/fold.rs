@@ -36,16 +36,20 @@ impl EventState {
     /// Calls `each` with what every player who counts and has answered holds in an instance: the handle of
     /// the row that speaks for the player, the question, the cell.
     pub(crate) fn each_held(&self, instance: u32, mut each: impl FnMut(Handle, u16, Cell)) {
+        let out = self.kicked_handles();
+        self.each_kept(instance, |handle, question, cell| {
+            if out.is_empty() || out.binary_search(&handle).is_err() {
+                each(handle, question, cell);
+            }
+        });
+    }
+
+    /// The same of every player who has answered, also of those who do not count.
+    pub(crate) fn each_kept(&self, instance: u32, mut each: impl FnMut(Handle, u16, Cell)) {
         let sheets = self.sheets_of(instance);
         if sheets.all.is_empty() {
             return;
         }
-        let out = self.kicked_handles();
-        let mut each = |handle: Handle, question, cell| {
-            if out.is_empty() || out.binary_search(&handle).is_err() {
-                each(handle, question, cell);
-            }
-        };
         for block in self.players.blocks() {
             sheets.each_alone(&block, |at, question, cell| {
                 each(block.first + at as Handle, question, cell);

@@ -4,6 +4,9 @@
 //! is a hash over the round's salt and all tickets in order: the salt's hash was published at the opening and
 //! nobody knows the tickets before the close, so neither the author nor the last one to enter chooses who
 //! wins. The tickets with the smallest hashes under that seed win.
+//!
+//! Whom a host has kicked keeps the ticket and is passed over in the order of the lots: a kick moves up who
+//! comes next and draws nothing anew, so that no host can kick until the wished one wins.
 
 use super::file::{Object, Report, Table};
 use super::key::hash_hex;
@@ -78,7 +81,7 @@ impl Kind for Raffle {
     }
 
     fn results(&self, facts: &Facts<'_>) -> RaffleResults {
-        let entrants: Vec<PlayerId> = facts.answers().map(|(player, ..)| player).collect();
+        let entrants = entrants(facts);
         let tickets = tickets_hash(&entrants);
         if !facts.state.stage().has_revealed(facts.instance) {
             return RaffleResults { tickets, drawn: Vec::new() };
@@ -87,20 +90,36 @@ impl Kind for Raffle {
             name: facts.state.shown_name(player).unwrap_or_default(),
             ticket: ticket(player),
         };
-        let drawn = draw(&facts.question.salt.to_string(), &entrants, self.winners);
-        RaffleResults { tickets, drawn: drawn.into_iter().map(winner).collect() }
+        let drawn = self.draw(facts, &entrants).map(winner);
+        RaffleResults { tickets, drawn: drawn.collect() }
     }
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
-        let entered = entries.iter().filter(|entry| entry.answer.is_some());
-        let entrants: Vec<PlayerId> = entered.map(|entry| entry.player).collect();
-        let drawn = draw(&facts.question.salt.to_string(), &entrants, self.winners);
-        let drawn: BTreeSet<PlayerId> = drawn.into_iter().collect();
+        let drawn: BTreeSet<PlayerId> = self.draw(facts, &entrants(facts)).collect();
         for entry in entries.iter_mut().filter(|entry| drawn.contains(&entry.player)) {
             entry.outcome.correct = true;
             entry.outcome.points = i64::from(facts.question.points);
         }
     }
+}
+
+impl Raffle {
+    /// The winners: the first in the order of the lots who count.
+    fn draw(&self, facts: &Facts<'_>, entrants: &[PlayerId]) -> impl Iterator<Item = PlayerId> {
+        let (state, lots) = (facts.state, lots(&facts.question.salt.to_string(), entrants));
+        lots.into_iter().filter(|player| state.counts(*player)).take(self.winners as usize)
+    }
+}
+
+/// Whoever entered, also who does not count.
+fn entrants(facts: &Facts<'_>) -> Vec<PlayerId> {
+    let mut entrants = Vec::new();
+    facts.state.each_kept(facts.instance, |handle, question, _| {
+        if question == facts.number {
+            entrants.push(facts.state.players.id_at(handle));
+        }
+    });
+    entrants
 }
 
 /// A player's ticket.
@@ -116,30 +135,37 @@ fn tickets_hash(entrants: &[PlayerId]) -> String {
     hash_hex(&tickets.join("\n"))
 }
 
-/// The winners: those with the smallest hash of seed and ticket.
-fn draw(salt: &str, entrants: &[PlayerId], winners: u32) -> Vec<PlayerId> {
+/// All entrants by the hash of seed and ticket, the smallest first.
+fn lots(salt: &str, entrants: &[PlayerId]) -> Vec<PlayerId> {
     let seed = hash_hex(&format!("{salt}:{}", tickets_hash(entrants)));
     let lot = |player: &PlayerId| (hash_hex(&format!("{seed}:{}", ticket(*player))), *player);
     let mut lots: Vec<_> = entrants.iter().map(lot).collect();
     lots.sort_unstable();
-    lots.into_iter().take(winners as usize).map(|(_, player)| player).collect()
+    lots.into_iter().map(|(_, player)| player).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delta::{Advance, Delta};
+    use crate::engagement::testing::{ME, Player, started};
+    use crate::engagement::{Task, fold};
+    use crate::event::EventState;
+    use crate::named::{Change, PlayerChange};
+    use crate::stage::Stage;
 
     #[test]
     fn the_draw_depends_on_the_salt_and_on_everybody_who_entered() {
         let all: Vec<PlayerId> = (0..50).map(PlayerId).collect();
-        let drawn = draw("aa", &all, 3);
-        assert_eq!(draw("aa", &all, 3), drawn);
-        assert_eq!(drawn.iter().collect::<BTreeSet<_>>().len(), 3);
+        let drawn = lots("aa", &all);
+        assert_eq!(lots("aa", &all), drawn);
+        assert_eq!(drawn.iter().collect::<BTreeSet<_>>().len(), 50);
         let mut reversed = all.clone();
         reversed.reverse();
-        assert_eq!(draw("aa", &reversed, 3), drawn, "the order of entering does not matter");
-        assert_ne!(draw("ab", &all, 3), drawn);
-        assert_eq!(draw("aa", &all[..2], 3).len(), 2);
+        assert_eq!(lots("aa", &reversed), drawn, "the order of entering does not matter");
+        assert_ne!(lots("ab", &all)[..3], drawn[..3]);
+        let without_the_last: Vec<_> = drawn.iter().copied().filter(|id| id.0 != 49).collect();
+        assert_ne!(lots("aa", &all[..49]), without_the_last);
     }
 
     #[test]
@@ -152,6 +178,45 @@ mod tests {
         let first = hash_hex(&format!("{seed}:{}", ticket(one)));
         let second = hash_hex(&format!("{seed}:{}", ticket(two)));
         let winner = if first < second { one } else { two };
-        assert_eq!(draw("5a", &[one, two], 1), [winner]);
+        assert_eq!(lots("5a", &[one, two])[0], winner);
+    }
+
+    /// The published hash of all tickets, and the tickets that win.
+    fn drawn(state: &EventState) -> (String, Vec<String>) {
+        let facts = Facts::of(state, 1).expect("it has opened");
+        let Task::Raffle(raffle) = &facts.question.task else { panic!("a raffle") };
+        let RaffleResults { tickets, drawn } = raffle.results(&facts);
+        (tickets, drawn.into_iter().map(|winner| winner.ticket).collect())
+    }
+
+    /// The tickets of those who have points.
+    fn paid(state: &EventState) -> BTreeSet<String> {
+        let all = fold(state, |_| true, |_, _| {}).into_iter();
+        all.filter(|(_, so_far)| so_far.points > 0).map(|(player, _)| ticket(player)).collect()
+    }
+
+    fn kick(state: &mut EventState, of: &str, out: bool) {
+        let player = state.players.ids().find(|id| ticket(*id) == of).expect("a player's ticket");
+        let mark = state.named.people.kick(ME, player, out).expect("it is not so yet");
+        state.take(ME, Delta::Named(Change::Player(PlayerChange { player, mark })));
+    }
+
+    #[test]
+    fn a_kick_draws_nothing_anew_and_moves_up_who_comes_next() {
+        let players: Vec<_> = (0..50).map(|_| Player::gives(Given::default())).collect();
+        let mut state = started(&[Task::Raffle(Raffle { winners: 3 })], &players);
+        let (to, question, open_ms) = (Stage::new(1, Phase::Reveal), None, None);
+        state.take(ME, Delta::Advance(Advance { lamport: 3, to, question, open_ms }));
+        let before = drawn(&state);
+        let loser = state.players.ids().map(ticket).find(|id| !before.1.contains(id)).unwrap();
+        kick(&mut state, &loser, true);
+        assert_eq!(drawn(&state), before, "a loser is out");
+        kick(&mut state, &before.1[0], true);
+        let after = drawn(&state);
+        assert_eq!((&after.0, &after.1[..2]), (&before.0, &before.1[1..]), "a winner is out");
+        assert_eq!(after.1.len(), 3);
+        assert_eq!(paid(&state), after.1.iter().cloned().collect());
+        kick(&mut state, &before.1[0], false);
+        assert_eq!(drawn(&state), before);
     }
 }
