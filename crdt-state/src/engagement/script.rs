@@ -6,7 +6,7 @@
 use super::file::{Object, Report, Table, Value, What, milliseconds, seconds, text, wrong_type};
 use super::quiz::Quiz;
 use super::scoring::Scoring;
-use super::{Key, Kind, Task};
+use super::{Key, Kind, Task, TaskView};
 use serde::{Deserialize, Serialize};
 
 /// The caps that every script keeps; a file beyond them is refused when it is imported.
@@ -276,6 +276,15 @@ impl Script {
         let questions = questions.into_iter().collect::<Option<Vec<_>>>();
         let (title, questions) = (title?, questions?);
         Some(Script { title, questions, autopilot_ms, lobby_ms, teams, entry })
+    }
+
+    /// What players see of a question's task, `announced` while it is read out; see
+    /// [`Task::view`](super::Task::view).
+    #[must_use]
+    pub fn view(&self, number: u16, announced: bool) -> Option<TaskView> {
+        let question = self.questions.get(usize::from(number))?;
+        let round = super::elimination::view_in(self, number, announced);
+        Some(round.map_or_else(|| question.task.view(announced), TaskView::Elimination))
     }
 
     /// The show file that reads back to this script, except for its salts.

@@ -133,18 +133,19 @@ impl EventCore {
     fn question_view(&self, instance: u32) -> Option<QuestionView> {
         let state = self.state();
         let (number, question) = state.question_of(instance)?;
+        let script = state.script()?;
         let announced = state.stage() == Stage::new(instance, Phase::Intro);
         let open_ms = if announced { question.open_ms } else { state.open_ms(instance) };
         Some(QuestionView {
             number: u32::from(number) + 1,
-            of: state.script()?.questions.len() as u32,
+            of: script.questions.len() as u32,
             text: question.text.clone(),
             points: question.points,
             open_ms,
             image: question.image.clone(),
             media_ms: question.media_ms,
             commitment: if announced { None } else { commitment(question) },
-            task: question.task.view(announced),
+            task: script.view(number, announced)?,
         })
     }
 

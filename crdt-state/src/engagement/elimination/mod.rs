@@ -7,7 +7,9 @@
 use super::file::{Object, Report, Table};
 use super::quiz::Quiz;
 use super::script::{caps, read_correct};
-use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task, bits, mask};
+use super::{
+    Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Script, Taken, Task, bits, mask,
+};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,11 +117,12 @@ impl Kind for Elimination {
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
         let (Some(key), quiz) = (facts.key(), self.as_quiz()) else { return };
+        let first = self.first(facts);
         for entry in entries.iter_mut() {
             let judged = entry.answer.map(|cell| quiz.judge(facts, &key, cell, None));
-            let was_in = entry.so_far.lives.unwrap_or(self.lives) > 0;
+            let was_in = entry.so_far.lives.unwrap_or(first.lives) > 0;
             entry.judge(facts.question, judged.unwrap_or((false, 0)));
-            self.live(entry, was_in);
+            first.live(entry, was_in);
         }
         if self.is_last(facts) && self.prize > 0 {
             split(self.prize, entries);
@@ -133,7 +136,14 @@ impl Elimination {
         Quiz::Choice { options, correct, multiple: false }
     }
 
-    /// Counts a player's lives; whoever was out gets no points.
+    /// The round that the elimination began with: its lives and revivals hold.
+    fn first<'a>(&'a self, facts: &Facts<'a>) -> &'a Self {
+        let script = facts.state.script();
+        script.and_then(|script| first_of(script, facts.number)).unwrap_or(self)
+    }
+
+    /// Counts a player's lives, of an elimination that began with this round; whoever was out gets no
+    /// points.
     fn live(&self, entry: &mut Entry<'_>, was_in: bool) {
         let lives = entry.so_far.lives.unwrap_or(self.lives);
         let left = match (was_in, entry.outcome.correct) {
@@ -156,8 +166,28 @@ impl Elimination {
     fn is_last(&self, facts: &Facts<'_>) -> bool {
         let next = usize::from(facts.number) + 1;
         let question = facts.state.script().and_then(|script| script.questions.get(next));
-        question.is_none_or(|next| !matches!(next.task, Task::Elimination(_)))
+        question.and_then(as_round).is_none()
     }
+}
+
+/// The first round of the elimination that a question is a round of.
+fn first_of(script: &Script, number: u16) -> Option<&Elimination> {
+    let until = script.questions.get(..=usize::from(number))?;
+    until.iter().rev().map_while(as_round).last()
+}
+
+fn as_round(question: &Question) -> Option<&Elimination> {
+    match &question.task {
+        Task::Elimination(round) => Some(round),
+        _ => None,
+    }
+}
+
+/// What players see of a question that is a round of an elimination.
+pub(super) fn view_in(script: &Script, number: u16, announced: bool) -> Option<EliminationView> {
+    let first = first_of(script, number)?;
+    let round = as_round(&script.questions[usize::from(number)])?;
+    Some(EliminationView { lives: first.lives, ..round.view(announced) })
 }
 
 /// Every survivor gets an equal share, rounded down.
@@ -173,11 +203,16 @@ fn split(prize: u32, entries: &mut [Entry<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engagement::TaskView;
     use crate::engagement::testing::{Player, play_all};
 
     fn round(prize: u32, revivals: u32) -> Task {
+        round_of(2, prize, revivals)
+    }
+
+    fn round_of(lives: u32, prize: u32, revivals: u32) -> Task {
         let options = ["a", "b"].map(str::to_owned).to_vec();
-        Task::Elimination(Elimination { options, correct: 0b1, lives: 2, revivals, prize })
+        Task::Elimination(Elimination { options, correct: 0b1, lives, revivals, prize })
     }
 
     fn answers(all: &str) -> Player {
@@ -207,5 +242,27 @@ mod tests {
         let outcomes = play_all(&rounds, &[answers("wwrwrr")]);
         let lives: Vec<_> = outcomes.iter().map(|round| round[0].lives.unwrap()).collect();
         assert_eq!(lives, [1, 0, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_lives_and_revivals_of_the_first_round_hold_in_all() {
+        let rounds = [round_of(1, 0, 1), round_of(7, 900, 0)];
+        let outcomes = play_all(&rounds, &[answers("wr"), answers("ww")]);
+        let lives = |round: usize| [0, 1].map(|player: usize| outcomes[round][player].lives);
+        assert_eq!((lives(0), lives(1)), ([Some(0); 2], [Some(1), Some(0)]));
+        assert_eq!(outcomes[1][0].bonus, 900);
+    }
+
+    #[test]
+    fn players_are_shown_the_lives_that_the_elimination_began_with() {
+        let other = Task::Quiz(Quiz::Typed { accepted: vec!["x".to_owned()], typos: 0 });
+        let tasks = [round_of(3, 0, 0), round_of(1, 0, 0), other, round_of(2, 0, 0)];
+        let questions = tasks.map(|task| Question::new("?", task)).to_vec();
+        let script = Script::new("T", questions);
+        let lives = |number| match script.view(number, false) {
+            Some(TaskView::Elimination(view)) => Some(view.lives),
+            _ => None,
+        };
+        assert_eq!([0, 1, 2, 3].map(lives), [Some(3), Some(3), None, Some(2)]);
     }
 }
