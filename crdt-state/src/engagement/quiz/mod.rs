@@ -344,8 +344,8 @@ pub(super) fn text_value(text: &str) -> u32 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32 & Cell::VALUE_MAX
 }
 
-/// Whether a typed text is one of those accepted, apart from case, space, marks around it and so many
-/// typing errors.
+/// Whether a typed text is one of those accepted, apart from case, space, the marks of a sentence around it
+/// and so many typing errors.
 fn is_accepted(text: &str, accepted: &[String], typos: u8) -> bool {
     let text = plain(text);
     let is_near = |wanted: &String| {
@@ -358,10 +358,24 @@ fn is_accepted(text: &str, accepted: &[String], typos: u8) -> bool {
     accepted.iter().any(is_near)
 }
 
-/// One spelling for all that a person would call the same answer.
+/// One spelling for all that a person would call the same answer: in lower case, without the marks of a
+/// sentence around it. Signs stay, since they may be the answer or a part of it: `-5`, `.5`, `=`, `C#`.
 fn plain(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    words.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
+    let before_end = words.trim_end_matches(is_mark);
+    let bare = before_end.trim_start_matches(is_mark);
+    let (start, rest) = before_end.split_at(before_end.len() - bare.len());
+    let is_fraction = rest.starts_with(|c: char| c.is_ascii_digit());
+    match start.chars().next_back().filter(|c| is_fraction && ".,".contains(*c)) {
+        _ if rest.is_empty() => words,
+        Some(point) => format!("{point}{rest}"),
+        None => rest.to_owned(),
+    }
+}
+
+/// Whether a character is one that people put around what they say.
+fn is_mark(c: char) -> bool {
+    c.is_whitespace() || ".,;:!?…¡¿\"'()[]«»‹›“”„‘’‚".contains(c)
 }
 
 #[cfg(test)]

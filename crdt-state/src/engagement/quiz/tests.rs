@@ -42,6 +42,28 @@ fn a_typed_answer_is_accepted_in_any_case_and_with_so_many_slips() {
 }
 
 #[test]
+fn only_the_marks_of_a_sentence_are_passed_over_in_a_typed_answer() {
+    for (accepted, text, is_right) in [
+        ("-5", "5", false),
+        ("-5", "-5.", true),
+        ("5", ".5", false),
+        ("5", "...5", false),
+        ("3.14", "(3.14)", true),
+        ("=", "+", false),
+        ("=", " = ", true),
+        ("?", "!", false),
+        ("C++", "C#", false),
+        ("C++", "c++!", true),
+        ("C", "C#", false),
+        ("Lima", "„Lima“!", true),
+        ("¿Qué?", "qué", true),
+    ] {
+        let quiz = Quiz::Typed { accepted: words(&[accepted]), typos: 0 };
+        assert_eq!(judged(&quiz, &typed(text), 0).0, is_right, "{text} for {accepted}");
+    }
+}
+
+#[test]
 fn an_estimate_gives_by_its_closeness() {
     let scale =
         Estimate { min: 0, max: 100_000, step: 1_000, correct: 40_000, within: 10_000, unit: None };
