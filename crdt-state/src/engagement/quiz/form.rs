@@ -85,16 +85,18 @@ fn check_scale(
     report: &mut Report,
 ) {
     const FAR: i64 = 1_000_000_000_000_000;
+    // The last number that can be answered is the nearest to the largest, perhaps beyond it.
+    let last = |min: i64, max: i64| (max - min + step / 2) / step;
     if min >= max || min < -FAR || max > FAR {
         entry.report("max", "the largest number is not above the smallest, or too far", report);
-    } else if step <= 0 || (max - min) / step > i64::from(Cell::VALUE_MAX) {
+    } else if step <= 0 || last(min, max) > i64::from(Cell::VALUE_MAX) {
         entry.report("step", "the step makes none or too many numbers", report);
     }
     if !(min..=max).contains(&correct) {
         entry.report("correct", "the correct number is not on the scale", report);
     }
-    if within <= 0 {
-        entry.report("within", "expected a number above zero", report);
+    if !(1..=2 * FAR).contains(&within) {
+        entry.report("within", "expected a number above zero, and not too far", report);
     }
 }
 

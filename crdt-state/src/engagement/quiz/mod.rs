@@ -267,7 +267,8 @@ impl Kind for Quiz {
             }
             Quiz::Estimate(scale) => {
                 let all = facts.answers().map(|(_, cell, _)| scale.number(cell.value()));
-                let (sum, count) = all.fold((0, 0), |(sum, count), n| (sum + n, count + 1));
+                let add = |(sum, count), number| (sum + i128::from(number), count + 1);
+                let (sum, count) = all.fold((0_i128, 0_i128), add);
                 let mean = (count > 0).then(|| (sum / count.max(1)) as f64 / 1e3);
                 QuizResults { words: Vec::new(), mean }
             }
@@ -321,7 +322,7 @@ impl Quiz {
                 if off >= within && off > 0 {
                     return all_or_nothing(false);
                 }
-                let near = u64::from(full) * (within - off) / within;
+                let near = u128::from(full) * u128::from(within - off) / u128::from(within);
                 (true, i64::from(scoring.decayed(near as u32, time.0, time.1)))
             }
             (Quiz::Order { options, .. }, Key::Order(order)) => {

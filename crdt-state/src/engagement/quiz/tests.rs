@@ -1,15 +1,22 @@
 //! What each form of a quiz's question takes and gives.
 
 use super::*;
+use crate::engagement::file::Value;
+use crate::engagement::testing::{Player, started};
 use crate::engagement::{Question, Task};
 use crate::event::EventState;
 
 fn judged(quiz: &Quiz, given: &Given, elapsed_ms: u32) -> (bool, i64) {
+    judged_for(1_000, quiz, given, elapsed_ms)
+}
+
+fn judged_for(points: u32, quiz: &Quiz, given: &Given, elapsed_ms: u32) -> (bool, i64) {
     let Taken::Answer { value, text } = quiz.take(given).expect("the answer is one") else {
         panic!("a quiz takes answers")
     };
     let key = quiz.key().expect("a quiz has a key");
-    let question = Question::new("?", Task::Quiz(quiz.clone()));
+    let mut question = Question::new("?", Task::Quiz(quiz.clone()));
+    question.points = points;
     let state = EventState::default();
     let facts = Facts { state: &state, instance: 1, number: 0, question: &question };
     let cell = Cell::new(elapsed_ms, crate::Origin(1), value);
@@ -74,6 +81,52 @@ fn an_estimate_gives_by_its_closeness() {
     assert_eq!(of(50.0), (false, 0));
     assert!(Quiz::Estimate(scale.clone()).take(&number(100.5)).is_err());
     assert!(Quiz::Estimate(scale).take(&number(f64::NAN)).is_err());
+}
+
+/// From 0 to a million million, in thousandths.
+fn star_scale() -> Estimate {
+    let (max, step) = (1_000_000_000_000_000, 100_000_000);
+    Estimate { min: 0, max, step, correct: max / 2, within: max, unit: None }
+}
+
+#[test]
+fn the_mean_of_large_estimates_is_right_however_many_there_are() {
+    let quiz = Quiz::Estimate(star_scale());
+    let players: Vec<_> = (0..10_000).map(|_| Player::gives(number(1e12))).collect();
+    let state = started(&[Task::Quiz(quiz.clone())], &players);
+    let facts = Facts::of(&state, 1).expect("it has opened");
+    assert_eq!(quiz.results(&facts).mean, Some(1e12));
+}
+
+#[test]
+fn an_estimate_for_which_all_get_something_gives_in_a_line_too() {
+    let scale = Estimate { within: 2_000_000_000_000_000, ..star_scale() };
+    let given = number(1e12);
+    assert_eq!(judged_for(100_000, &Quiz::Estimate(scale), &given, 0), (true, 75_000));
+}
+
+/// What is wrong with a question of a quiz as its author writes it.
+fn problems(quiz: &Quiz) -> Vec<String> {
+    let (mut out, mut report) = (Table::default(), Report::default());
+    quiz.write(&mut out);
+    let value = Value::new(0, out.done());
+    let entry = Object::read(&value, "", Quiz::FIELDS, &mut report).expect("it is an object");
+    let read = Quiz::read(&entry, &mut report);
+    assert_eq!(read.as_ref(), Some(quiz), "it is read back as it is");
+    report.into_found().0.into_iter().map(|found| found.field).collect()
+}
+
+#[test]
+fn every_number_of_a_scale_can_be_held() {
+    let of = |max| Estimate { min: 0, max, step: 1_000, correct: 0, within: 1, unit: None };
+    let last = i64::from(Cell::VALUE_MAX) * 1_000;
+    assert!(problems(&Quiz::Estimate(of(last))).is_empty());
+    assert!(problems(&Quiz::Estimate(of(last + 499))).is_empty());
+    assert_eq!(problems(&Quiz::Estimate(of(last + 500))), ["step"]);
+    let far = Estimate { within: 100_000_000_000_000_000, ..of(last) };
+    assert_eq!(problems(&Quiz::Estimate(far)), ["within"]);
+    let taken = Quiz::Estimate(of(last + 499)).take(&number((last + 499) as f64 / 1e3));
+    assert_eq!(taken, Ok(Taken::value(Cell::VALUE_MAX)));
 }
 
 #[test]
