@@ -72,6 +72,12 @@ impl Cell {
         (self.0 >> 40) as u32
     }
 
+    /// The same answer, given at another time.
+    #[must_use]
+    pub fn at(self, elapsed_ms: u32) -> Self {
+        Self::pack(elapsed_ms.min(Self::ELAPSED_MS_MAX), self.tag(), self.value())
+    }
+
     /// The first bits of the origin that accepted the answer.
     #[must_use]
     pub fn tag(self) -> u16 {

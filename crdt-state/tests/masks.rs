@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use crdt_state::delta::{Advance, Answers, Create, Delta, Join};
-use crdt_state::engagement::{Question, Scoreboard, Script, standings};
+use crdt_state::engagement::scoring::Late;
+use crdt_state::engagement::{Question, Scoreboard, Script, outcome_alone, standings};
 use crdt_state::named::{Award, AwardChange, Change, PlayerChange, PlayerMark};
 use crdt_state::{EventState, Origin, Phase, PlayerId, Row, Stage};
 
@@ -105,6 +106,54 @@ fn an_award_counts_once_and_moves_ranks() {
     assert_eq!(points(&state), [(2, 2_000, 1), (0, 1_000, 2), (1, 950, 3)]);
     award(&mut state, "b", 2, -5_000);
     assert_eq!(points(&state)[2], (2, 0, 3), "nobody falls below nothing");
+}
+
+fn grant(state: &mut EventState, player: u128, ms: u32) {
+    let mark = PlayerMark::ExtraMs(state.next_lamport(), ms);
+    take(state, Change::Player(PlayerChange { player: PlayerId(player), mark }));
+}
+
+#[test]
+fn an_answer_in_time_that_a_host_granted_is_not_late() {
+    for streak in [Vec::new(), vec![0, 50]] {
+        let (mut state, is_alone) = (played(), streak.is_empty());
+        let mut script = Script::clone(state.script().unwrap());
+        (script.questions[0].scoring.late, script.questions[0].scoring.streak) =
+            (Late::Nothing, streak);
+        state.take(ME, Delta::Create(Create { lamport: 0, script }));
+        let rows = vec![(3, 12_000, 0b01), (4, 12_001, 0b01), (5, 12_000, 0b01)];
+        for (number, ..) in &rows {
+            let row = Row { origin: ME, number: *number };
+            let join = Join { row, player: PlayerId((*number).into()), name: format!("p{number}") };
+            state.take(ME, Delta::Joins(vec![join]));
+        }
+        state.take(ME, Delta::Answers(Answers { instance: 1, question: 0, rows_of: ME, rows }));
+        let mut board = Scoreboard::default();
+        catch_up(&mut board, &state);
+        let points = |board: &Scoreboard, state: &EventState| {
+            [3, 4, 5].map(|id| board.of(state, PlayerId(id)).unwrap().points)
+        };
+        assert_eq!(points(&board, &state), [0; 3]);
+        grant(&mut state, 3, 2_000);
+        grant(&mut state, 4, 2_000);
+        catch_up(&mut board, &state);
+        assert_eq!(points(&board, &state), [500, 0, 0], "the second came too late all the same");
+        assert!(!is_alone || outcome_alone(&state, 1, PlayerId(3)).points == 500);
+        award(&mut state, "a", 3, -600);
+        catch_up(&mut board, &state);
+        assert_eq!(points(&board, &state), [0; 3]);
+        award(&mut state, "b", 3, 700);
+        // The same player by another row, on another node.
+        let other = Origin(2 << 48);
+        let join = Join {
+            row: Row { origin: other, number: 0 },
+            player: PlayerId(3),
+            name: "p3".to_owned(),
+        };
+        state.take(other, Delta::Joins(vec![join]));
+        catch_up(&mut board, &state);
+        assert_eq!(points(&board, &state), [600, 0, 0]);
+    }
 }
 
 #[test]

@@ -47,6 +47,19 @@ impl Alone {
         if elapsed_ms > self.open_ms && self.is_late_nothing {
             return 0;
         }
+        self.decayed(elapsed_ms)
+    }
+
+    /// What an answer gives more to a player who has so much longer than the others.
+    #[must_use]
+    pub fn granted(&self, cell: Cell, extra_ms: u32) -> u32 {
+        let granted = self.open_ms..=self.open_ms.saturating_add(extra_ms);
+        let is_in_it = granted.contains(&cell.elapsed_ms()) && self.is_correct(cell);
+        if is_in_it { self.decayed(self.open_ms) - self.points(cell) } else { 0 }
+    }
+
+    #[inline]
+    fn decayed(&self, elapsed_ms: u32) -> u32 {
         let (points, length) = (u64::from(self.full), u64::from(self.open_ms.max(1)));
         let elapsed = u64::from(elapsed_ms).min(length);
         if elapsed < u64::from(self.full_ms) {

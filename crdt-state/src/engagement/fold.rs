@@ -45,7 +45,7 @@ pub struct SoFar {
 pub struct Entry<'a> {
     /// Who.
     pub player: PlayerId,
-    /// The held answer, if there is one.
+    /// The held answer as it is [judged](Facts::judged), if there is one.
     pub answer: Option<Cell>,
     /// What was typed.
     pub text: Option<&'a str>,
@@ -174,7 +174,7 @@ fn score_one(
     let mut entries = Vec::with_capacity(all.len());
     for ((player, so_far), (_, outcome)) in all.iter_mut().zip(outcomes) {
         let answer = match outcome.answer {
-            Some((number, cell)) if number == facts.number => Some(cell),
+            Some((number, cell)) if number == facts.number => Some(facts.judged(*player, cell)),
             None if is_shown => None,
             _ => continue,
         };
@@ -195,6 +195,7 @@ pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Out
     if let (Some((number, cell)), Some(facts)) = (answer, facts)
         && let Some(alone) = facts.at(number).and_then(|facts| facts.question.task.alone(&facts))
     {
+        let cell = facts.judged(player, cell);
         outcome.correct = alone.is_correct(cell);
         outcome.points = if outcome.correct { i64::from(alone.points(cell)) } else { 0 };
     }

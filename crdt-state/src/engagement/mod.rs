@@ -493,6 +493,16 @@ impl<'a> Facts<'a> {
         self.state.open_ms(self.instance)
     }
 
+    /// A player's answer as it is judged: what came in the time that a host granted beyond the others' is
+    /// worth what an answer at the deadline is, and not late.
+    #[must_use]
+    pub fn judged(&self, player: PlayerId, cell: Cell) -> Cell {
+        let (open_ms, elapsed_ms) = (self.open_ms(), cell.elapsed_ms());
+        let is_granted =
+            || elapsed_ms <= open_ms.saturating_add(self.state.named.people.extra_ms(player));
+        if elapsed_ms > open_ms && is_granted() { cell.at(open_ms) } else { cell }
+    }
+
     /// The key that holds: the host's correction, or else the script's.
     #[must_use]
     pub fn key(&self) -> Option<Key> {

@@ -3,9 +3,9 @@
 //! The scoreboard is a cache of a pure fold: beside every block of rows it keeps the sums and a print of
 //! all that went into them (the rows' digest, the edition of every counted column's block, the rules). A
 //! block is folded again when its print differs, so that a late answer or a late player costs one block
-//! and not the whole event; many blocks are folded on all cores. Whatever the way here, the sums are those
-//! of a fold from nothing; a property test says so. What hosts said of players (who is out, what was awarded) comes on top when
-//! ranks are made, and never into the sums.
+//! and not the whole event; many blocks are folded on all cores. What hosts said of players (who is out, what
+//! was awarded, what the time that was granted is worth) comes on top when ranks are made, and never into the
+//! sums. Whatever the way here, the ranks are those of a fold from nothing; a property test says so.
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
@@ -15,7 +15,7 @@ use super::{Alone, Facts, Standing, fold as fold_in_order};
 use crate::column::{BLOCK, Cell};
 use crate::event::EventState;
 use crate::event::fold::Sheets;
-use crate::id::PlayerId;
+use crate::id::{PlayerId, Row};
 use crate::players::{Handle, PlayersBlock};
 use rayon::prelude::*;
 use std::cell::OnceCell;
@@ -41,6 +41,11 @@ impl Score {
     fn add_correct(&mut self, rule: &Alone, cell: Cell) {
         self.points = self.points.saturating_add(rule.points(cell));
         self.correct_ms = self.correct_ms.saturating_add(cell.elapsed_ms());
+    }
+
+    /// With what the time that a host granted is worth.
+    fn granted(self, points: u32) -> Score {
+        Score { points: self.points.saturating_add(points), ..self }
     }
 
     /// With what hosts gave and took; nobody falls below nothing.
@@ -100,16 +105,19 @@ impl<'a> Counted<'a> {
     }
 }
 
-/// What hosts said: who does not count, and what was awarded; both by the row that speaks, in order.
+/// What hosts said: who does not count, what was awarded, and what answers in time that was granted give
+/// beside the sums; each by the row that speaks, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Masks {
     out: Vec<Handle>,
     awarded: Vec<(Handle, i64)>,
+    granted: Vec<(Handle, u32)>,
 }
 
 impl Masks {
     fn of(state: &EventState) -> Self {
-        Masks { out: state.kicked_handles(), awarded: state.awarded_handles() }
+        let (out, awarded) = (state.kicked_handles(), state.awarded_handles());
+        Masks { out, awarded, granted: Vec::new() }
     }
 
     /// What a player comes to; nothing for one who does not count.
@@ -117,12 +125,18 @@ impl Masks {
         if !self.out.is_empty() && self.out.binary_search(&handle).is_ok() {
             return None;
         }
-        if self.awarded.is_empty() {
-            return Some(score);
-        }
-        let held = self.awarded.binary_search_by_key(&handle, |(handle, _)| *handle);
-        Some(held.map_or(score, |at| score.awarded(self.awarded[at].1)))
+        let granted = of(&self.granted, handle).map_or(score, |points| score.granted(points));
+        Some(of(&self.awarded, handle).map_or(granted, |points| granted.awarded(points)))
     }
+}
+
+/// What a sorted list holds for a handle.
+#[inline]
+fn of<T: Copy>(list: &[(Handle, T)], handle: Handle) -> Option<T> {
+    if list.is_empty() {
+        return None;
+    }
+    list.binary_search_by_key(&handle, |(handle, _)| *handle).ok().map(|at| list[at].1)
 }
 
 /// See the module.
@@ -194,7 +208,7 @@ impl Scoreboard {
             outdated.into_par_iter().for_each(|(sums, block)| sums.fold(&block, counted));
         }
         let aliased = fold_aliased(state, counted);
-        let masks = Masks::of(state);
+        let masks = Masks { granted: granted(state, counted), ..Masks::of(state) };
         if changed || aliased != self.aliased || masks != self.masks {
             self.aliased = aliased;
             self.masks = masks;
@@ -303,8 +317,9 @@ impl Scoreboard {
     /// Of all keys that there are.
     fn span(&self) -> Span {
         let awarded = self.masks.awarded.iter().filter_map(|(handle, _)| self.score(*handle));
+        let granted = self.masks.granted.iter().filter_map(|(handle, _)| self.score(*handle));
         let aliased = self.aliased.iter().map(|(_, score)| *score);
-        let beside: Span = awarded.chain(aliased).map(Score::key).collect();
+        let beside: Span = awarded.chain(granted).chain(aliased).map(Score::key).collect();
         self.blocks.iter().fold(beside, |span, sums| span.and(sums.span))
     }
 
@@ -385,6 +400,25 @@ fn add(scores: &mut [Score], cells: &[Cell], rule: &Alone) {
             score.add_correct(rule, *cell);
         }
     }
+}
+
+/// What the answers of those who have longer than the others give more than a fold by cells alone says: few
+/// players, so one by one.
+fn granted(state: &EventState, counted: &[Counted<'_>]) -> Vec<(Handle, u32)> {
+    let more = |(player, extra_ms): (PlayerId, u32)| {
+        let (handle, rows) = (state.players.handle_of(player)?, state.players.rows_of(player));
+        let rows: Vec<Row> = rows.collect();
+        let in_one = |instance: &Counted<'_>| {
+            let held = rows.iter().filter_map(|row| instance.sheets.held(*row));
+            let (question, cell) = instance.sheets.best(held)?;
+            Some(instance.rule(question)?.granted(cell, extra_ms))
+        };
+        let points = counted.iter().filter_map(in_one).fold(0, u32::saturating_add);
+        (points > 0).then_some((handle, points))
+    };
+    let mut granted: Vec<_> = state.named.people.extras().filter_map(more).collect();
+    granted.sort_unstable();
+    granted
 }
 
 fn fold_aliased(state: &EventState, counted: &[Counted<'_>]) -> Vec<(Handle, Score)> {
