@@ -4,12 +4,18 @@
 //! Whoever staked on what came true takes the others' stakes, in proportion to the own one; the others lose
 //! theirs. Until it is resolved, and when it is cancelled or nobody was right, it gives nothing. All of
 //! this is a fold: resolving twice pays once.
+//!
+//! Nobody stakes more than rounds before have given, or the credit. Awards cannot be staked: they belong to no
+//! round, and one that is made later would change what everybody has won.
 
 use super::file::{Object, Report, Table};
-use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Taken};
+use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, SoFar, Taken};
+use crate::Cell;
+use crate::id::PlayerId;
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 
 /// What a prediction asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,9 +118,11 @@ impl Kind for Prediction {
 
     fn results(&self, facts: &Facts<'_>) -> PredictionResults {
         let mut stakes = vec![0; self.options.len()];
-        for (_, cell, _) in facts.answers() {
+        let before = OnceCell::new();
+        for (player, cell, _) in facts.answers() {
+            let points = || points_of(before.get_or_init(|| points_before(facts)), player);
             if let Some(sum) = stakes.get_mut(usize::from(option_of(cell.value()))) {
-                *sum += u64::from(cell.value() >> OPTION_BITS);
+                *sum += self.staked(cell, points);
             }
         }
         let came_true = facts.key().map(|key| match key {
@@ -126,7 +134,10 @@ impl Kind for Prediction {
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
         let Some(Key::Choices(came_true)) = facts.key() else { return };
-        let stakes: Vec<u64> = entries.iter().map(|entry| self.stake_of(entry)).collect();
+        let stake = |entry: &Entry<'_>| {
+            entry.answer.map_or(0, |cell| self.staked(cell, || entry.so_far.points))
+        };
+        let stakes: Vec<u64> = entries.iter().map(stake).collect();
         let is_right = |entry: &Entry<'_>| {
             entry.answer.is_some_and(|cell| came_true.contains(&option_of(cell.value())))
         };
@@ -147,11 +158,22 @@ impl Kind for Prediction {
 }
 
 impl Prediction {
-    /// What a player really staked: no more than there was.
-    fn stake_of(&self, entry: &Entry<'_>) -> u64 {
-        let owned = (entry.so_far.points.max(0) as u64).max(u64::from(self.credit));
-        entry.answer.map_or(0, |cell| u64::from(cell.value() >> OPTION_BITS).min(owned))
+    /// What a player with so many points really staked: no more than there was. The points are only asked
+    /// for where the credit is not enough.
+    fn staked(&self, cell: Cell, points: impl FnOnce() -> i64) -> u64 {
+        let (stake, credit) = (u64::from(cell.value() >> OPTION_BITS), u64::from(self.credit));
+        if stake <= credit { stake } else { stake.min((points().max(0) as u64).max(credit)) }
     }
+}
+
+/// What every player had before a run.
+fn points_before(facts: &Facts<'_>) -> Vec<(PlayerId, SoFar)> {
+    super::fold(facts.state, |instance| instance < facts.instance, |_, _| {})
+}
+
+fn points_of(all: &[(PlayerId, SoFar)], player: PlayerId) -> i64 {
+    let found = all.binary_search_by_key(&player, |(id, _)| *id);
+    found.map_or(0, |at| all[at].1.points)
 }
 
 fn option_of(value: u32) -> u8 {
@@ -161,7 +183,9 @@ fn option_of(value: u32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engagement::testing::{Player, play};
+    use crate::engagement::quiz::Quiz;
+    use crate::engagement::testing::{Player, play, started};
+    use crate::engagement::{Task, fold};
 
     fn prediction() -> Prediction {
         let options = ["rain", "sun"].map(str::to_owned).to_vec();
@@ -185,6 +209,24 @@ mod tests {
     fn a_stake_is_no_more_than_the_player_had() {
         let players = [staked(0, 900), staked(1, 100)];
         assert_eq!(play(prediction(), &players, &[Key::Choices(vec![1])]), [-100, 100]);
+    }
+
+    #[test]
+    fn the_stakes_that_are_shown_are_those_that_are_paid() {
+        let (options, correct) = (["a", "b"].map(str::to_owned).to_vec(), 0b1);
+        let quiz = Task::Quiz(Quiz::Choice { options, correct, multiple: false });
+        let plays = |choice, option, stake| {
+            let stakes = Given { stake: Some(stake), ..Given::choices(&[option]) };
+            Player(vec![Some(Given::choices(&[choice])), Some(stakes)])
+        };
+        let players = [plays(0, 0, 1_000), plays(1, 0, 1_000), plays(1, 1, 1_000), plays(0, 1, 30)];
+        let state = started(&[quiz, Task::Prediction(prediction())], &players);
+        let points: Vec<i64> =
+            fold(&state, |_| true, |_, _| {}).iter().map(|(_, so_far)| so_far.points).collect();
+        assert_eq!(points, [970, 0, 0, 970], "nothing is resolved yet");
+        let facts = Facts::of(&state, 2).expect("it has opened");
+        let results = prediction().results(&facts);
+        assert_eq!(results.stakes, [1_070, 130], "who has nothing stakes the credit");
     }
 
     #[test]
