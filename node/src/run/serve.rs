@@ -2,12 +2,12 @@
 
 use super::discover::start_discovery;
 use super::hook::Hook;
-use super::http::HttpListener;
+use super::http::{self, HttpLimits};
 use super::{Ground, Node, StartError, links, start};
 use crate::api::metrics::Source;
 use crate::broker::dial::AuthorityError;
 use crate::config::{Bound, NodeConfig, TlsIdentity};
-use crate::edge::{Accept, Remote, TcpAccept, Tls, TlsAccept, TlsError};
+use crate::edge::{Accept, TcpAccept, Tls, TlsAccept, TlsError};
 use crate::env::Env;
 use crate::store::{OpenError, open_file};
 use futures_util::future::join_all;
@@ -78,11 +78,10 @@ pub async fn serve(
     let bound = listeners.bound(peer)?;
     let Listeners { mqtt, http, secure } = listeners;
     let (mut players, mut pages) = (vec![Box::new(mqtt) as Box<dyn Accept>], Vec::new());
-    pages.push(HttpListener::new(http, bound.http));
+    pages.push(Box::new(http) as Box<dyn Accept>);
     if let Some((tls, mqtts, https)) = secure {
         players.extend(mqtts.map(|mqtts| Box::new(TlsAccept::new(mqtts, tls.clone())) as _));
-        let https = https.map(|https| TlsAccept::new(https, tls)).zip(bound.https);
-        pages.extend(https.map(|(https, local)| HttpListener::new(https, local)));
+        pages.extend(https.map(|https| Box::new(TlsAccept::new(https, tls)) as Box<dyn Accept>));
     }
     let ground = Ground {
         socket,
@@ -98,8 +97,10 @@ pub async fn serve(
     start_hook(&config, &node);
     start_discovery(&config, &node);
     let served = CancellationToken::new();
-    let serving =
-        pages.into_iter().map(|page| tokio::spawn(serve_http(page, &node, served.clone())));
+    let serving = pages.into_iter().map(|page| {
+        let router = node.router(served.clone());
+        tokio::spawn(http::serve(page, router, HttpLimits::default(), served.clone()))
+    });
     let serving: Vec<_> = serving.collect();
     listening(&bound)?;
     info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
@@ -173,20 +174,6 @@ fn identify(identity: &TlsIdentity, config: &NodeConfig) -> Result<Tls, TlsError
         TlsIdentity::SelfSigned => {
             Tls::self_signed(config.advertise.as_deref().unwrap_or("localhost"))
         }
-    }
-}
-
-fn serve_http(
-    listener: HttpListener,
-    node: &Node,
-    stop: CancellationToken,
-) -> impl Future<Output = io::Result<()>> + Send + 'static {
-    let router = node.router(stop.clone());
-    let service = router.into_make_service_with_connect_info::<Remote>();
-    async move {
-        let graceful =
-            axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-        graceful.await
     }
 }
 
