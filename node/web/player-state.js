@@ -24,6 +24,8 @@ export const state = {
   answer: null,
   /** What hosts have said of this player. */
   marks: { kicked: false, muted: false, extra_ms: 0 },
+  /** Why the last choice of a team was not taken. */
+  teamError: null,
   /** What the last reveal gave. */
   result: null,
 };

@@ -1,7 +1,7 @@
 // Draws the player's page from its state, and changes nothing.
 
 import { count, countdown, h, plural, seconds } from "./common.js";
-import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid } from "./engagement/quiz.js";
+import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
 import { deadline, own, state } from "./player-state.js";
 
@@ -77,6 +77,7 @@ function playView() {
 }
 
 const standing = (session) => [
+  session.team && h("span", { class: "badge", testid: "team", "data-chosen": String(!!session.hasChosen) }, session.team),
   h("span", { testid: "score", "data-value": session.points }, h("b", {}, count(session.points)), " points"),
   session.rank && h("span", { testid: "rank", "data-value": session.rank }, h("b", {}, `#${count(session.rank)}`), ` of ${count(session.players)}`),
 ];
@@ -113,7 +114,23 @@ function lobbyView(live) {
     h("h1", { testid: "joined", "data-level": state.session.level }, words[live.stage.phase]),
     h("p", { class: "title", testid: "title" }, live.title),
     h("p", { class: "muted" }, h("span", { testid: "players", "data-value": live.players }, plural(live.players, "player")), " here"),
+    teamPart(live),
     live.stage.phase === "lobby" && h("p", { class: "muted" }, "The first question comes soon. Keep this page open."),
+  );
+}
+
+/** The teams to choose from, while the show lets players choose. */
+function teamPart({ team_names: names = [] }) {
+  const { team, hasChosen } = state.session;
+  if (names.length === 0) return null;
+  const button = (name, index) =>
+    h("button", { type: "button", class: name === team ? "current" : "", testid: `team-${index}`, "data-key": name, "data-action": "team", "data-index": index, "aria-pressed": String(name === team) }, name);
+  return h(
+    "section",
+    { class: "teams-part", testid: "teams-part", "data-key": "teams" },
+    h("p", {}, hasChosen ? "You play for " : "Choose your team, or play for ", h("b", {}, team ?? "")),
+    h("div", { class: "buttons", role: "group", "aria-label": "Teams" }, names.map(button)),
+    state.teamError && h("p", { class: "notice bad", testid: "team-error" }, state.teamError),
   );
 }
 
@@ -174,20 +191,22 @@ function receiptWords({ status, level, choices, text, given, elapsed_ms, code, m
 
 /** A result in words. */
 export function verdictWord(result) {
-  if (result.choices.length === 0) return "No answer.";
+  if (!result.answered) return "No answer.";
   return result.correct ? "Correct!" : "Not this time.";
 }
 
 function resultView(instance) {
   const { result } = state;
   if (result?.instance !== instance) return h("section", { class: "card calm" }, h("p", { class: "muted" }, "Counting …"));
-  const tone = result.correct ? "good" : result.choices.length === 0 ? "" : "bad";
+  const tone = result.correct ? "good" : result.answered ? "bad" : "";
   return h(
     "section",
     { class: `card verdict ${tone}`, testid: "result", "data-correct": String(result.correct) },
-    h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.choices.length === 0 ? "–" : "✕"),
+    h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.answered ? "✕" : "–"),
     h("h1", {}, verdictWord(result)),
-    h("p", { class: "gain", testid: "points", "data-value": result.points }, `+${count(result.points)}`),
+    h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
+    result.bonus !== 0 && h("p", { class: "muted", testid: "bonus", "data-value": result.bonus }, `${count(result.bonus)} of it a bonus`),
+    result.lives !== undefined && h("p", { testid: "lives", "data-value": result.lives }, result.lives === 0 ? "You are out." : `${plural(result.lives, "life").replace("lifes", "lives")} left.`),
     h("p", { class: "muted" }, `${count(result.total)} points · rank ${count(result.rank)} of ${count(result.players)}`),
   );
 }
@@ -209,10 +228,31 @@ function ownLine() {
   return h("p", { class: "card own-line", testid: "own-rank" }, h("b", {}, place), h("span", {}, `${name} · ${count(points)} points`));
 }
 
-const boardView = (live) => [ownLine(), board(live.board ?? [], { ownName: state.session.name })];
+/** Who stands right above and below the player, where the board above does not say so. */
+function neighboursPart(live) {
+  const { neighbours = [] } = state.result ?? {};
+  const { name } = state.session;
+  const isListed = (live.board ?? []).some((line) => line.rank >= (state.session.rank ?? 0));
+  if (neighbours.length < 2 || (isListed && (live.board ?? []).some((line) => line.name === name))) return null;
+  const row = (line) =>
+    h(
+      "li",
+      { class: line.name === name ? "row own" : "row", testid: "neighbour", "data-key": `${line.rank}-${line.name}`, "data-rank": line.rank },
+      h("span", { class: "rank" }, String(line.rank)),
+      h("span", { class: "name" }, line.name),
+      h("span", { class: "points", "data-value": line.points }, count(line.points)),
+    );
+  return [h("h2", {}, "Around you"), h("ol", { class: "board", testid: "neighbours" }, neighbours.map(row))];
+}
+
+const teamsOf = (live) => live.teams && [h("h2", {}, "Teams"), teamBoard(live.teams, state.session.team)];
+
+const boardView = (live) => [ownLine(), teamPart(live), board(live.board ?? [], { ownName: state.session.name }), neighboursPart(live), teamsOf(live)];
 
 const endView = (live) => [
   h("h1", {}, phaseWord("ended")),
   ownLine(),
   podium(live.board ?? [], { ownName: state.session.name }),
+  neighboursPart(live),
+  teamsOf(live),
 ];

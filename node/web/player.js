@@ -27,7 +27,7 @@ const vouched = vouchedToken();
 
 function start() {
   startTicking();
-  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, leave });
+  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, team: chooseTeam, leave });
   onKind(draw);
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.kind ? giveForm(event.target) : join()));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
@@ -188,9 +188,10 @@ function onLive(view) {
 }
 
 function onJoined(message) {
-  const { type, ...session } = message;
-  if (session.pin !== link.pin) return; // an inbox is the player's, whatever show it tells of
-  state.session = session;
+  const { type, ...told } = message;
+  if (told.pin !== link.pin) return; // an inbox is the player's, whatever show it tells of
+  const hasChosen = state.session?.event === told.event && state.session.hasChosen;
+  state.session = { ...told, hasChosen };
   state.form.busy = false;
   state.form.error = null;
   resumeTries = 0;
@@ -203,6 +204,7 @@ function onJoined(message) {
 
 function onReceipt(message) {
   const { instance, status, level, choices, elapsed_ms, text } = message;
+  if (instance === TEAM_INSTANCE) return onTeam(choices);
   if (instance < (state.answer?.instance ?? 0)) return;
   if (choices.length === 0 && text === undefined && state.answer?.instance !== instance) return; // an input, not the answer
   settleAnswer(instance, { status, level, choices, elapsed_ms, text });
@@ -210,10 +212,11 @@ function onReceipt(message) {
 
 function onResult(message) {
   state.result = message;
-  Object.assign(state.session ?? {}, { points: message.total, rank: message.rank, players: message.players });
+  Object.assign(state.session ?? {}, { points: message.total, rank: message.rank, players: message.players, team: message.team });
   if (state.session) saveSession();
   draw();
-  announce(`${verdictWord(message)} ${plural(message.points, "point")}, rank ${message.rank}.`);
+  const isShown = state.live?.stage.instance === message.instance;
+  if (isShown) announce(`${verdictWord(message)} ${plural(message.points, "point")}, rank ${message.rank}.`);
 }
 
 /** What a host said: it changes what this page offers, and the nodes hold to it whatever a page does. */
@@ -278,6 +281,31 @@ async function sendInput(given) {
   const isTaken = ack !== null && ack.reason < 0x80;
   if (ack && !isTaken) announce(ack.receipt?.message ?? "Not taken.");
   return isTaken;
+}
+
+/** The choice of a team is an answer to this run, which no round has. */
+const TEAM_INSTANCE = 0;
+
+async function chooseTeam(button) {
+  const { session } = state;
+  if (!session || state.link !== "online") return;
+  const choices = [Number(button.dataset.index)];
+  const ack = await link.publish({ token: session.token, instance: TEAM_INSTANCE, choices }).catch(() => null);
+  if (ack === null) return;
+  if (ack.reason < 0x80) return onTeam(ack.receipt?.choices ?? choices);
+  state.teamError = ack.receipt?.message ?? "Not taken.";
+  draw();
+  announce(state.teamError);
+}
+
+function onTeam([index]) {
+  const team = state.live?.team_names?.[index];
+  if (team === undefined || !state.session) return;
+  Object.assign(state.session, { team, hasChosen: true });
+  state.teamError = null;
+  saveSession();
+  draw();
+  announce(`You play for ${team}.`);
 }
 
 const REACT_GAP_MS = 150;

@@ -37,7 +37,10 @@ pub use key::{Key, commitment, key_text};
 pub use scoreboard::Scoreboard;
 pub use scoring::Scoring;
 pub use script::{Question, Script, Teams};
-pub use teams::{TeamStanding, team_of, team_standings};
+pub use teams::{
+    TEAM_CHOICES_MAX, TEAM_INSTANCE, TeamStanding, choice_after, choices_made, chosen_sizes,
+    held_choice, team_of, team_standings,
+};
 
 use crate::Cell;
 use crate::event::EventState;

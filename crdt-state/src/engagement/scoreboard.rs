@@ -270,6 +270,13 @@ impl Scoreboard {
         all.filter_map(|player| self.of(state, player)).collect()
     }
 
+    /// Calls `each` with the handle of the row that speaks for every player who counts, and the points.
+    pub(super) fn each(&self, mut each: impl FnMut(Handle, u64)) {
+        for (_, handle) in self.ranked() {
+            each(handle, u64::from(self.score(handle).unwrap_or_default().points));
+        }
+    }
+
     fn group(&self, state: &EventState) -> Vec<(u32, PlayerId)> {
         let mut groups: Vec<(u32, PlayerId)> = Vec::new();
         for (rank, handle) in self.ranked() {

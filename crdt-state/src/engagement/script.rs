@@ -30,6 +30,8 @@ pub mod caps {
     pub const AUTOPILOT_MS: std::ops::RangeInclusive<u32> = 1_000..=600_000;
     /// Most teams of a show.
     pub const TEAMS_MAX: usize = 16;
+    /// Largest limit on who may choose one team.
+    pub const TEAM_SIZE_MAX: u32 = 10_000_000;
     /// Problems listed of one file; a file with more than that is not a show but something else.
     pub const PROBLEMS_MAX: usize = 1_000;
     /// Bytes of a text that a player types.
@@ -78,10 +80,28 @@ impl Entry {
 /// The teams of a show.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Teams {
-    /// Their names; a player's team is drawn from the player's id.
+    /// Their names.
     pub names: Vec<String>,
     /// How a team's score comes from its members'.
     pub score: TeamScore,
+    /// When players choose theirs; whoever has not is in one that is drawn from the player's id.
+    pub choice: TeamChoice,
+    /// How many may choose one team, in the view of the node that they ask; nothing for any number.
+    pub size_max: Option<u32>,
+}
+
+/// When players choose their team.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum TeamChoice {
+    /// In the lobby, until the first question.
+    #[default]
+    Lobby,
+    /// Until the show is over.
+    Always,
+    /// Never: teams are drawn.
+    Never,
 }
 
 /// How a team's score comes from its members'.
@@ -303,6 +323,12 @@ impl Script {
             if self.teams.score == TeamScore::Sum {
                 teams.put("score", "sum");
             }
+            let choice = TeamChoice::WORDS.iter().find(|(_, choice)| *choice == self.teams.choice);
+            let (word, _) = choice.expect("every choice has a word");
+            teams.put_unless("choice", *word, &TeamChoice::WORDS[0].0);
+            if let Some(size_max) = self.teams.size_max {
+                teams.put("size_max", size_max);
+            }
             out.put("teams", teams.done());
         }
         if self.entry == Entry::Closed {
@@ -316,11 +342,23 @@ impl Script {
 
 impl Teams {
     fn read(value: &Value, path: &str, report: &mut Report) -> Option<Self> {
-        let table = Object::read(value, path, &["names", "score"], report)?;
+        let table = Object::read(value, path, &["names", "score", "choice", "size_max"], report)?;
         let names = table.options("names", &(2..=caps::TEAMS_MAX), report);
         let words = [("mean", TeamScore::Mean), ("sum", TeamScore::Sum)];
-        Some(Teams { score: table.word("score", &words, report), names: names? })
+        let score = table.word("score", &words, report);
+        let choice = table.word("choice", &TeamChoice::WORDS, report);
+        let size_max = table.whole("size_max", 1..=caps::TEAM_SIZE_MAX, report);
+        Some(Teams { score, choice, size_max, names: names? })
     }
+}
+
+impl TeamChoice {
+    /// What a show file calls each.
+    const WORDS: [(&str, TeamChoice); 3] = [
+        ("lobby", TeamChoice::Lobby),
+        ("always", TeamChoice::Always),
+        ("never", TeamChoice::Never),
+    ];
 }
 
 fn read_format(show: &Object<'_>, report: &mut Report) {

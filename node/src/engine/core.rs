@@ -18,6 +18,7 @@ use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
 use super::ranked::Ranked;
 use super::reactions::Reactions;
+use super::team::TeamSizes;
 use super::vouch::Standing;
 use crate::service::view::{HOST, InboxMessage, Refusal};
 use bytes::Bytes;
@@ -68,6 +69,8 @@ pub struct EventCore {
     pub(super) reactions: Reactions,
     /// What players were told of what hosts said of them.
     pub(super) told_marks: BTreeMap<PlayerId, InboxMessage>,
+    /// How many have chosen each team.
+    pub(super) team_sizes: TeamSizes,
     /// How fast players tap.
     pub(super) paces: Paces,
     /// The leaderboard, as it was when it was last asked for.
@@ -149,6 +152,7 @@ impl EventCore {
             revision: 0,
             reactions: Reactions::default(),
             told_marks: BTreeMap::new(),
+            team_sizes: TeamSizes::default(),
             paces: Paces::default(),
             ranked: RefCell::default(),
             orphans: Cell::default(),

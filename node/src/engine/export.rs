@@ -53,6 +53,8 @@ enum Line<'a> {
         correct_ms: u64,
         #[serde(skip_serializing_if = "is_zero")]
         awarded: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        team: Option<&'a str>,
     },
     Answer {
         instance: u32,
@@ -165,6 +167,7 @@ impl EventCore {
                 rank: standing.rank,
                 correct_ms: standing.correct_ms,
                 awarded: awarded.get(&standing.player).copied().unwrap_or(0),
+                team: self.team_name(standing.player),
             };
             put(out, &line);
         }

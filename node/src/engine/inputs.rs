@@ -120,7 +120,7 @@ impl EventCore {
                 .hint("gather the taps of a second in one message"));
         }
         let option = match self.carried.state.question_of(instance).map(|(_, q)| &q.task) {
-            Some(Task::Tug(tug)) => tug.side(claim.player),
+            Some(Task::Tug(tug)) => tug.side(&self.carried.state, claim.player),
             _ => usize::from(option),
         };
         let (name, origin) = (counter_name(instance, option), self.identity.origin);

@@ -13,7 +13,7 @@ use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, Posts, Texts, Votes, encode};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
-use crdt_state::engagement::{Given, Taken};
+use crdt_state::engagement::{Given, TEAM_INSTANCE, Taken};
 use crdt_state::named::{Change, LOBBY_LOCK, NumberChange};
 use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
@@ -132,6 +132,8 @@ impl Waiting {
     /// The run of an answer that waits.
     pub(super) fn instance(&self) -> Option<u32> {
         match self {
+            // No result waits for the choice of a team.
+            Waiting::Answer { instance: TEAM_INSTANCE, .. } => None,
             Waiting::Answer { instance, .. } | Waiting::Bulk { instance, .. } => Some(*instance),
             _ => None,
         }
@@ -334,6 +336,9 @@ impl EventCore {
             return self.refuse(ticket, refusal);
         }
         self.admit(now, claim);
+        if instance == TEAM_INSTANCE {
+            return self.choose_team(now, ticket, claim, given);
+        }
         let rows = self.carried.state.players.rows_of(claim.player);
         if let Some((question, cell)) = self.carried.state.held(instance, rows) {
             crdt_state::sometimes!(AnswerRepeated);
@@ -677,13 +682,21 @@ impl EventCore {
         };
         let question = number.and_then(|at| state.script()?.questions.get(usize::from(at)));
         let text = number.and_then(|number| self.held_text(instance, number, player));
+        let (choices, elapsed_ms) = match question {
+            // Of a team's cell the time only says which choice it is.
+            _ if instance == TEAM_INSTANCE => (vec![cell.value() as u8], 0),
+            question => {
+                let choices = question.map(|question| question.task.choices(cell.value()));
+                (choices.unwrap_or_default(), cell.elapsed_ms())
+            }
+        };
         InboxMessage::Receipt {
             event: self.identity.event,
             instance,
             status: status.to_owned(),
             level: level(firm),
-            choices: question.map(|q| q.task.choices(cell.value())).unwrap_or_default(),
-            elapsed_ms: cell.elapsed_ms(),
+            choices,
+            elapsed_ms,
             text,
         }
     }

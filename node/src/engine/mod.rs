@@ -29,6 +29,7 @@ mod receipts;
 mod rulings;
 mod seals;
 mod shards;
+mod team;
 mod trail;
 mod views;
 mod vouch;

@@ -11,7 +11,8 @@ use crate::service::view::{
 };
 use crdt_state::engagement::qa::{PostView, posts};
 use crdt_state::engagement::{
-    Facts, Key, Question, Task, TeamStanding, commitment, key_text, team_of, team_standings,
+    Facts, Key, Question, TEAM_INSTANCE, Task, TeamStanding, commitment, held_choice, key_text,
+    team_standings,
 };
 use crdt_state::event::Fate;
 use crdt_state::named::LOBBY_LOCK;
@@ -72,6 +73,7 @@ impl EventCore {
             paused: instance.is_some_and(|i| self.is_paused(i)),
             voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
             result: self.result_instance().map(|i| self.result_view(now, i)),
+            team_names: self.choosable_teams(),
             controls: self.controls(),
             crowd: Some(self.crowd()),
         }
@@ -171,14 +173,13 @@ impl EventCore {
         if script.teams.names.is_empty() {
             return Vec::new();
         }
-        let all = self.scoreboard().top(self.state(), usize::MAX);
         let line = |standing: TeamStanding| TeamLine {
             rank: standing.rank,
             name: script.teams.names[standing.team].clone(),
             points: standing.points,
             players: standing.players,
         };
-        team_standings(script, &all).into_iter().map(line).collect()
+        team_standings(self.state(), &self.scoreboard()).into_iter().map(line).collect()
     }
 
     fn board(&self) -> Vec<BoardLine> {
@@ -244,15 +245,17 @@ impl EventCore {
             Some(question.task.choices(cell.value()))
         });
         let around = board.around(state, player);
+        let answered = outcome.answer.is_some();
         Some(InboxMessage::Result {
             event: self.identity.event,
             instance,
+            answered,
             correct: outcome.correct,
             choices: choices.unwrap_or_default(),
             points: outcome.points,
             bonus: outcome.bonus,
             lives: outcome.lives,
-            team: team_of(script, player).map(|team| script.teams.names[team].clone()),
+            team: self.team_name(player).map(str::to_owned),
             neighbours: around.iter().map(|standing| self.line(standing)).collect(),
             total: standing.points,
             rank: standing.rank,
@@ -260,8 +263,8 @@ impl EventCore {
         })
     }
 
-    /// Says to a player who just came what is held of them: the receipt of the current round, and the
-    /// result once it is revealed.
+    /// Says to a player who just came what is held of them: the team that was chosen, the receipt of the
+    /// current round, and the result once it is revealed.
     pub(super) fn project(&mut self, player: PlayerId) {
         let state = self.state();
         if state.players.row_of(player).is_none() {
@@ -269,6 +272,11 @@ impl EventCore {
         }
         if state.named.people.is_marked(player) {
             let message = self.marked(player);
+            self.outputs.push_back(Output::Inbox { player, message });
+        }
+        if let Some(cell) = held_choice(self.state(), player) {
+            let firm = !self.held.is_unfirm(TEAM_INSTANCE, player) && !self.rests_here_alone();
+            let message = self.receipt(TEAM_INSTANCE, player, ("accepted", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
         let (state, heads) = (self.state(), self.heads());

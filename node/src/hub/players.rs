@@ -286,9 +286,10 @@ impl Hub {
             let shown = core.state().shown_name(player).unwrap_or(name);
             let points = standing.as_ref().map_or(0, |standing| standing.points);
             let rank = ranked.map(|standing| standing.rank);
-            (publisher.pin().to_owned(), shown, points, rank, board.len() as u64)
+            let team = core.team_name(player).map(str::to_owned);
+            (publisher.pin().to_owned(), shown, points, rank, board.len() as u64, team)
         });
-        let (pin, name, points, rank, players) = facts.await.ok_or_else(stopping)?;
+        let (pin, name, points, rank, players, team) = facts.await.ok_or_else(stopping)?;
         let level = level(firm);
         let nodes = self.nodes();
         let name_of_inbox = || self.tokens.inboxes(player).into_iter().next();
@@ -305,6 +306,7 @@ impl Hub {
             points,
             rank,
             players,
+            team,
             inbox,
         })
     }
@@ -486,7 +488,9 @@ fn verdict_of(refusal: &Refusal) -> Verdict {
         | "not_possible" | "reactions_off" => Reason::ImplementationSpecific,
         "payload_malformed" | "choice_invalid" | "kind_unknown" => Reason::PayloadFormatInvalid,
         "slot_wrong" | "topic_unknown" => Reason::TopicNameInvalid,
-        "overloaded" | "flooded" | "identity_unavailable" => Reason::QuotaExceeded,
+        "overloaded" | "flooded" | "identity_unavailable" | "team_full" | "limit_reached" => {
+            Reason::QuotaExceeded
+        }
         _ => Reason::NotAuthorized,
     };
     Verdict { reason, receipt: ReceiptView::refused(refusal).to_json(), proves: None }

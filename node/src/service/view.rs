@@ -254,6 +254,9 @@ pub struct LiveView {
     /// The teams, with the board, in a show that has some.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub teams: Option<Vec<TeamLine>>,
+    /// The teams that players can choose from now; empty while they cannot.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub team_names: Vec<String>,
     /// Whether time stands still.
     #[serde(default)]
     pub paused: bool,
@@ -957,6 +960,9 @@ pub enum InboxMessage {
         rank: Option<u32>,
         /// How many have joined.
         players: u64,
+        /// The team that the player plays for, in a show with teams.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        team: Option<String>,
         /// The topic of the player's inbox, where a broker stands before the nodes.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         inbox: Option<String>,
@@ -965,7 +971,7 @@ pub enum InboxMessage {
     Receipt {
         /// Of which show: a player may be in several.
         event: EventId,
-        /// Of which run.
+        /// Of which run; 0 for the choice of a team.
         instance: u32,
         /// `accepted`, `duplicate` or `superseded`.
         status: String,
@@ -985,9 +991,12 @@ pub enum InboxMessage {
         event: EventId,
         /// Of which run.
         instance: u32,
+        /// Whether an answer was held.
+        #[serde(default)]
+        answered: bool,
         /// Whether the held answer was correct.
         correct: bool,
-        /// The answer that was held; empty if there was none.
+        /// The options that were chosen; empty if none were.
         choices: Vec<u8>,
         /// What it gave, bonus included; below zero where a wrong answer has a price.
         points: i64,

@@ -1,7 +1,7 @@
 //! What players and hosts do, in one line each.
 
 use crate::world::{Weather, World};
-use crdt_state::engagement::{Given, Question, Script};
+use crdt_state::engagement::{Given, Question, Script, TEAM_INSTANCE};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Claim, EventCore, Input, Reply, stage_view};
 use node::service::view::{Command, CommandReply, CommandRequest, HostView, InboxMessage, Refusal};
@@ -105,6 +105,25 @@ impl World {
             Reply::Answered(message) => Ok(receipt_in(&message, instance).expect("a receipt")),
             Reply::Refused(refusal) => Err(refusal),
             other => panic!("not a reply to an answer: {other:?}"),
+        }
+    }
+
+    /// Lets a player choose a team: what is said, whether it is firm, and what is held.
+    pub fn choose_team(
+        &mut self,
+        at: usize,
+        claim: &Claim,
+        team: u8,
+    ) -> Result<(String, bool, Vec<u8>), Refusal> {
+        let (claim, given, instance) = (claim.clone(), Given::choices(&[team]), TEAM_INSTANCE);
+        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
+        match self.reply(ticket) {
+            Reply::Answered(InboxMessage::Receipt { instance, status, level, choices, .. }) => {
+                assert_eq!(instance, TEAM_INSTANCE);
+                Ok((status, level == "firm", choices))
+            }
+            Reply::Refused(refusal) => Err(refusal),
+            other => panic!("not a reply to a choice: {other:?}"),
         }
     }
 

@@ -170,10 +170,18 @@ export function board(lines, { ownName, from = 0 } = {}) {
   return h("ol", { class: "board", testid: from === 0 ? "board" : "board-rest" }, lines.map(row));
 }
 
-/** The teams, best first. */
-export const teamBoard = (teams) =>
-  h("ol", { class: "board teams", testid: "teams" }, teams.map((team) =>
-    h("li", { class: "row", "data-key": team.name }, h("span", { class: "rank" }, String(team.rank)), h("span", { class: "name" }, team.name), h("span", { class: "points", "data-value": team.points }, count(team.points)))));
+/** The teams, best first; `own` is the reader's. */
+export function teamBoard(teams, own = undefined) {
+  const row = ({ rank, name, players, points }) =>
+    h(
+      "li",
+      { class: name === own ? "row own" : "row", testid: `team-row-${name}`, "data-key": name, "data-value": points, "data-players": players },
+      h("span", { class: "rank" }, String(rank)),
+      h("span", { class: "name" }, name, h("span", { class: "muted" }, ` ${plural(players, "player")}`)),
+      h("span", { class: "points", "data-value": points }, count(points)),
+    );
+  return h("ol", { class: "board teams", testid: "teams" }, teams.map(row));
+}
 
 /** The first three on their steps, the others below. */
 export function podium(lines, { ownName } = {}) {

@@ -5,8 +5,9 @@
 
 use super::file::{Object, Report, Table};
 use super::reactions::taps;
-use super::teams::side_of;
+use super::teams::{Sides, side_of, team_of};
 use super::{Entry, Facts, Given, Invalid, Kind, Taken};
+use crate::event::EventState;
 use crate::id::PlayerId;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -75,10 +76,7 @@ impl Kind for Tug {
     }
 
     fn results(&self, facts: &Facts<'_>) -> TugResults {
-        let mut players = vec![0_u64; self.sides.len()];
-        for player in facts.state.counted() {
-            players[self.side(player)] += 1;
-        }
+        let players = Sides::of(facts.state, self.sides.len()).sizes(facts);
         let pull = self
             .counts(facts)
             .into_iter()
@@ -94,7 +92,7 @@ impl Kind for Tug {
             return;
         }
         for entry in entries.iter_mut() {
-            if pull[self.side(entry.player)] == most {
+            if pull[self.side(facts.state, entry.player)] == most {
                 entry.outcome.points = i64::from(facts.question.points);
                 entry.outcome.correct = true;
             }
@@ -103,19 +101,20 @@ impl Kind for Tug {
 }
 
 impl Tug {
-    /// The side of a player. A team is drawn the same way, so with as many sides as teams they agree.
+    /// The side of a player: the team where there are as many sides as teams, and drawn else.
     #[must_use]
-    pub fn side(&self, player: PlayerId) -> usize {
-        side_of(self.sides.len(), player).unwrap_or(0)
+    pub fn side(&self, state: &EventState, player: PlayerId) -> usize {
+        let teams = state.script().map_or(0, |script| script.teams.names.len());
+        let team = (teams == self.sides.len()).then(|| team_of(state, player)).flatten();
+        team.or_else(|| side_of(self.sides.len(), player)).unwrap_or(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::{Delta, Join};
-    use crate::engagement::{Question, Script, Task, counter_name, team_of};
-    use crate::event::EventState;
+    use crate::delta::{Answers, Create, Delta, Join};
+    use crate::engagement::{Question, Script, TEAM_INSTANCE, Task, counter_name};
     use crate::id::{Origin, Row};
     use crate::named::{Change, NumberChange};
 
@@ -148,10 +147,25 @@ mod tests {
     fn sides_are_the_teams_where_there_are_as_many() {
         let tug = Tug { sides: vec!["a".into(), "b".into(), "c".into()] };
         let question = Question::new("?", Task::Tug(tug.clone()));
-        let mut script = Script::new("T", vec![question]);
+        let mut script = Script::new("T", vec![question.clone()]);
         script.teams.names.clone_from(&tug.sides);
+        let mut state = EventState::default();
+        state.take(Origin(1), Delta::Create(Create { lamport: 1, script }));
+        let row = Row { origin: Origin(1), number: 0 };
+        let join = Join { row, player: PlayerId(7), name: "p".into() };
+        state.take(Origin(1), Delta::Joins(vec![join]));
         for id in 0..100 {
-            assert_eq!(Some(tug.side(PlayerId(id))), team_of(&script, PlayerId(id)));
+            assert_eq!(Some(tug.side(&state, PlayerId(id))), team_of(&state, PlayerId(id)));
+        }
+        for team in 0..3 {
+            let mut state = state.clone();
+            let (instance, question_of) = (TEAM_INSTANCE, 0);
+            let rows = vec![(0, 0, team)];
+            let chosen = Answers { instance, question: question_of, rows_of: Origin(1), rows };
+            state.take(Origin(1), Delta::Answers(chosen));
+            assert_eq!(tug.side(&state, PlayerId(7)), team as usize);
+            let facts = Facts { state: &state, instance: 1, number: 0, question: &question };
+            assert_eq!(tug.results(&facts).players[team as usize], 1);
         }
     }
 }

@@ -333,6 +333,7 @@ fn live_view(revision: u64) -> LiveView {
         paused: false,
         voided: false,
         result: None,
+        team_names: Vec::new(),
         controls: ControlsView::default(),
         crowd: None,
     }
