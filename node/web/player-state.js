@@ -1,12 +1,16 @@
 // What the player's page knows. player.js changes it, player-view.js draws it.
 
 import { Deadline, cleanPin, pageParameters } from "./common.js";
+import { Seen } from "./proof.js";
 
 /** The PIN in the page's address, or "". */
 export const asked = cleanPin(pageParameters().get("pin"));
 
 /** When the open question closes, on this page's clock. */
 export const deadline = new Deadline();
+
+/** What was published of the current round before its secret was out. */
+export const seen = new Seen();
 
 export const state = {
   /** How the link to the cluster is, in a word, and to which node. */
@@ -26,6 +30,8 @@ export const state = {
   marks: { kicked: false, muted: false, extra_ms: 0 },
   /** Why the last choice of a team was not taken. */
   teamError: null,
+  /** The player's ticket in raffles. */
+  ticket: null,
   /** What the last reveal gave. */
   result: null,
 };

@@ -3,7 +3,7 @@
 import { count, countdown, h, plural, seconds } from "./common.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
-import { deadline, own, state } from "./player-state.js";
+import { deadline, own, seen, state } from "./player-state.js";
 
 /** The whole page. */
 export const pageView = () => (state.session ? playView() : formView());
@@ -219,8 +219,13 @@ function revealView(live) {
     live.voided && h("p", { class: "notice", testid: "voided" }, "This question does not count."),
     kind()?.shown(live, own(stage.instance)),
     reveal?.explanation && h("p", { class: "notice", testid: "explanation" }, reveal.explanation),
+    proofLink(seen.address(live, state.ticket)),
   ];
 }
+
+/** The way to check that the key was fixed before anybody answered. */
+const proofLink = (href) =>
+  href && h("p", { class: "muted" }, h("a", { href, target: "_blank", rel: "noopener", testid: "verify" }, "Check that this was fixed before you answered"));
 
 function ownLine() {
   const { name, points, rank, players } = state.session;

@@ -8,7 +8,8 @@ import { announce, cleanPin, onActions, patch, plural, recall, remember, startTi
 import { requestJson } from "./nodes.js";
 import { Link } from "./link.js";
 import { onKind, pageView, verdictWord } from "./player-view.js";
-import { asked, deadline, isFrozen, state } from "./player-state.js";
+import { asked, deadline, isFrozen, seen, state } from "./player-state.js";
+import { ticketOf } from "./proof.js";
 import { sentence } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
 
@@ -181,6 +182,7 @@ function onLive(view) {
   const before = state.live?.stage;
   state.live = view;
   deadline.take(view, state.node?.http);
+  seen.take(view);
   draw();
   const isNew = before?.instance !== view.stage.instance || before?.phase !== view.stage.phase;
   if (isNew && state.session) announce(sentence(view));
@@ -196,6 +198,7 @@ function onJoined(message) {
   state.form.error = null;
   resumeTries = 0;
   saveSession();
+  ticketOf(session.player).then((ticket) => (state.ticket = ticket));
   link.learn(session.nodes);
   link.settle();
   draw();

@@ -4,10 +4,12 @@ import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patc
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
+import { Seen } from "./proof.js";
 
 const app = document.getElementById("app");
 const nodes = new NodeList();
 const deadline = new Deadline();
+const seen = new Seen();
 const pin = cleanPin(pageParameters().get("pin"));
 const state = { view: null, link: "idle", error: null };
 
@@ -51,6 +53,7 @@ function onView(view) {
   const before = state.view?.stage;
   Object.assign(state, { view, error: null });
   deadline.take(view, nodes.current.http);
+  seen.take(view);
   draw();
   if (before?.instance !== view.stage.instance || before?.phase !== view.stage.phase) announce(sentence(view));
 }
@@ -151,8 +154,11 @@ function questionView(view) {
     question.image && h("img", { class: "picture", src: question.image, alt: "" }),
     kindOf(view, draw)?.shown(view),
     reveal?.explanation && h("p", { class: "notice explanation", testid: "explanation" }, reveal.explanation),
+    proofLink(seen.address(view)),
   ];
 }
+
+const proofLink = (href) => href && h("p", { class: "muted" }, h("a", { href, target: "_blank", rel: "noopener", testid: "verify" }, "Anybody can check this"));
 
 const boardView = (view) => [h("h1", {}, phaseWord("board")), view.teams && teamBoard(view.teams), board(view.board ?? [])];
 const endView = (view) => [h("h1", {}, view.title), view.teams && teamBoard(view.teams), podium(view.board ?? [])];

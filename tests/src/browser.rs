@@ -143,6 +143,41 @@ impl Page {
         value.parse().unwrap_or_else(|error| panic!("{css} holds {value:?}: {error}"))
     }
 
+    /// How many things on the page match the CSS selector now.
+    ///
+    /// # Panics
+    /// If the browser does not tell.
+    pub async fn count(&self, css: &str) -> usize {
+        self.client.find_all(Locator::Css(css)).await.expect("the browser looks").len()
+    }
+
+    /// Puts a text into the field with this test id, however long it is.
+    ///
+    /// # Panics
+    /// If it is not there in time.
+    pub async fn put(&self, id: &str, text: &str) {
+        self.see(&selector(id)).await;
+        let put = "document.querySelector(arguments[0]).value = arguments[1]";
+        let arguments = vec![json!(selector(id)), json!(text)];
+        self.client.execute(put, arguments).await.expect("the browser runs a line of script");
+    }
+
+    /// What a line of script on the page gives.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.expect("the script runs")
+    }
+
+    /// The page as it looks, as PNG.
+    ///
+    /// # Panics
+    /// If the browser does not draw it.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.client.screenshot().await.expect("the browser draws the page")
+    }
+
     /// Loads the page again.
     ///
     /// # Panics

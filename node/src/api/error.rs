@@ -33,7 +33,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code.as_str() {
             "pin_unknown" | "event_unknown" | "player_unknown" | "round_unknown"
-            | "node_unknown" => StatusCode::NOT_FOUND,
+            | "node_unknown" | "raffle_unknown" => StatusCode::NOT_FOUND,
             "event_archived" => StatusCode::GONE,
             "show_invalid" | "identity_unconfigured" => StatusCode::UNPROCESSABLE_ENTITY,
             "key_unknown" => StatusCode::NOT_FOUND,
@@ -45,6 +45,7 @@ impl From<Refusal> for ApiError {
             "kicked" | "muted" => StatusCode::FORBIDDEN,
             "stage_moved" | "not_possible" | "ended" | "not_open" | "not_over" | "node_alive"
             | "reactions_off" | "limit_reached" | "name_taken" => StatusCode::CONFLICT,
+            "raffle_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "flooded" => StatusCode::TOO_MANY_REQUESTS,
             "overloaded" | "not_ready" | "identity_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,

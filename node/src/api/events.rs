@@ -48,6 +48,26 @@ fn draw(url: &str) -> String {
     code.render::<svg::Color<'_>>().min_dimensions(256, 256).quiet_zone(true).build()
 }
 
+/// Which run is meant.
+#[derive(Deserialize)]
+pub(super) struct Run {
+    instance: u32,
+}
+
+/// All that it takes to draw a raffle again, for whoever may watch the show.
+pub(super) async fn raffle(
+    State(api): State<Api>,
+    caller: Caller,
+    Segment(pin): Segment,
+    run: Result<Query<Run>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Run { instance } = asked(run, "ask with ?instance=NUMBER")?;
+    caller.watch(&api, &api.hosts.pin(&pin).await?).await?;
+    let record = api.hosts.raffle(&pin, instance).await?;
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, record).into_response())
+}
+
 /// What the big screen sees.
 pub(super) async fn screen_stream(
     State(api): State<Api>,

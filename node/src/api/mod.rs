@@ -103,6 +103,7 @@ fn event_routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/pins/{pin}", get(events::pin))
         .route("/api/v1/pins/{pin}/qr.svg", get(events::qr))
+        .route("/api/v1/pins/{pin}/raffle", get(events::raffle))
         .route("/api/v1/pins/{pin}/screen/stream", get(events::screen_stream))
         .route("/api/v1/events", import.get(events::list))
         .route("/api/v1/events/{event}", get(events::host_view))

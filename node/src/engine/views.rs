@@ -10,6 +10,7 @@ use crate::service::view::{
     PhaseView, QuestionView, RevealView, StageView, TeamLine,
 };
 use crdt_state::engagement::qa::{PostView, posts};
+use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
     Facts, Key, Question, TEAM_INSTANCE, Task, TeamStanding, commitment, held_choice, key_text,
     team_standings,
@@ -231,6 +232,12 @@ impl EventCore {
             }
         }
         newest.into_values().collect()
+    }
+
+    /// Who entered a raffle, once it is revealed.
+    #[must_use]
+    pub fn entrants(&self, instance: u32) -> Option<Entrants> {
+        Facts::of(self.state(), instance).and_then(|facts| Entrants::of(&facts))
     }
 
     /// What the newest revealed round gave a player, and where the player stands.

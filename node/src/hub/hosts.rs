@@ -18,6 +18,7 @@ use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
 use crdt_state::catalogue::{CATALOGUE, Class, List};
 use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
+use crdt_state::engagement::raffle::{Entrants, LISTED_MAX};
 use crdt_state::engagement::script::{Entry, Salt};
 use crdt_state::{EventId, NodeId};
 use futures_util::future::BoxFuture;
@@ -68,6 +69,24 @@ impl Hosts for Hub {
         let owner = self.owner(event)?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.host)
+    }
+
+    async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal> {
+        let event = self.find(pin)?;
+        let owner = self.owner(event)?;
+        // One at a time: whoever asks for what was just made does not have it made again.
+        let mut made = self.raffle.lock().await;
+        let asked = owner.read(move |core, _, _| (core.revision(), core.entrants(instance))).await;
+        let (revision, entrants) = asked.ok_or_else(stopping)?;
+        let key = (event, instance, revision);
+        if let Some((known, record)) = &*made
+            && *known == key
+        {
+            return Ok(record.clone());
+        }
+        let record = record_of(instance, entrants)?;
+        *made = Some((key, record.clone()));
+        Ok(record)
     }
 
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
@@ -371,4 +390,19 @@ fn unexpected(reply: Reply) -> Refusal {
         Reply::Refused(refusal) => refusal,
         other => unreachable!("a creation is not answered with {other:?}"),
     }
+}
+
+/// The record of a raffle, as JSON.
+fn record_of(instance: u32, entrants: Option<Entrants>) -> Result<Bytes, Refusal> {
+    let entrants = entrants.ok_or_else(|| {
+        Refusal::new("raffle_unknown", format!("round {instance} is no raffle that was drawn"))
+            .hint("a raffle can be checked from its reveal on")
+    })?;
+    if entrants.count() > LISTED_MAX {
+        let message = format!("{} tickets are more than the {LISTED_MAX} listed", entrants.count());
+        return Err(Refusal::new("raffle_large", message)
+            .hint("the export has every entrant: ask the host for it"));
+    }
+    let record = serde_json::to_vec(&entrants.record()).expect("a record encodes into memory");
+    Ok(Bytes::from(record))
 }

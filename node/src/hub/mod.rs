@@ -28,6 +28,7 @@ use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
 use crate::supervise::Supervisor;
 use crate::token::TokenKeys;
+use bytes::Bytes;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
@@ -79,6 +80,9 @@ impl Owners {
     }
 }
 
+/// The record of a raffle: of which event and run, at which revision, as JSON.
+type MadeRecord = ((EventId, u32, u64), Bytes);
+
 /// A wish that this node carry an event.
 pub struct Carry {
     event: EventId,
@@ -108,6 +112,8 @@ pub struct Hub {
     broker: OnceLock<Arc<BrokerState>>,
     /// Whether those who are connected are to move to other nodes.
     moving: watch::Sender<bool>,
+    /// The last record of a raffle that was asked for.
+    raffle: tokio::sync::Mutex<Option<MadeRecord>>,
 }
 
 /// What a hub is made of.
@@ -164,6 +170,7 @@ impl Hub {
             supervisor,
             broker: OnceLock::new(),
             moving: watch::Sender::new(false),
+            raffle: tokio::sync::Mutex::default(),
         }
     }
 

@@ -122,6 +122,12 @@ pub trait Hosts: Send + Sync + 'static {
     /// `pin_unknown`.
     async fn pin(&self, pin: &str) -> Result<PinView, Refusal>;
 
+    /// All that it takes to draw a raffle again, as JSON.
+    ///
+    /// # Errors
+    /// `pin_unknown`, `raffle_unknown`, `raffle_large`.
+    async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal>;
+
     /// What the host sees, now and whenever it changes.
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 
 use super::file::{Object, Report, Table};
 use super::key::hash_hex;
-use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken};
+use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task};
 use crate::id::PlayerId;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -120,6 +120,76 @@ fn entrants(facts: &Facts<'_>) -> Vec<PlayerId> {
         }
     });
     entrants
+}
+
+/// Tickets that are listed for anybody to check a draw: hashing more at a reader's wish would cost too much.
+/// The record of a larger raffle is made from the export.
+pub const LISTED_MAX: usize = 100_000;
+
+/// All that it takes to draw a raffle again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RaffleRecord {
+    /// What was published at the opening.
+    pub commitment: String,
+    /// What hid the seed until the reveal.
+    pub salt: String,
+    /// How many win.
+    pub winners: u32,
+    /// Every ticket, ascending.
+    pub tickets: Vec<String>,
+    /// Those of players whom a host has taken out: they do not win, and change nobody's chance.
+    pub out: Vec<String>,
+    /// Those that won, the smallest hash first.
+    pub drawn: Vec<String>,
+}
+
+/// Who entered a raffle that is revealed, from which its record is made.
+#[derive(Debug, Clone)]
+pub struct Entrants {
+    commitment: String,
+    salt: String,
+    winners: u32,
+    players: Vec<PlayerId>,
+    out: Vec<PlayerId>,
+}
+
+impl Entrants {
+    /// Who entered this run; nothing if it is no raffle, or not revealed yet.
+    #[must_use]
+    pub fn of(facts: &Facts<'_>) -> Option<Self> {
+        let Task::Raffle(raffle) = &facts.question.task else { return None };
+        if !facts.state.stage().has_revealed(facts.instance) {
+            return None;
+        }
+        let players = entrants(facts);
+        let is_out = |player: &PlayerId| !facts.state.counts(*player);
+        let out = players.iter().copied().filter(is_out).collect();
+        Some(Entrants {
+            commitment: super::commitment(facts.question)?,
+            salt: facts.question.salt.to_string(),
+            winners: raffle.winners,
+            players,
+            out,
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.players.len()
+    }
+
+    /// The record: a few hashes for each.
+    #[must_use]
+    pub fn record(self) -> RaffleRecord {
+        let Entrants { commitment, salt, winners, players, out } = self;
+        let mut tickets: Vec<String> = players.iter().map(|player| ticket(*player)).collect();
+        tickets.sort_unstable();
+        let counted = lots(&salt, &players).into_iter().filter(|player| !out.contains(player));
+        let drawn = counted.take(winners as usize).map(ticket).collect();
+        let out = out.into_iter().map(ticket).collect();
+        RaffleRecord { commitment, salt, winners, tickets, out, drawn }
+    }
 }
 
 /// A player's ticket.

@@ -232,6 +232,14 @@ impl Hosts for FakeNode {
         Err(Refusal::new("event_unknown", format!("no event {event}")))
     }
 
+    async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal> {
+        known(pin)?;
+        match instance {
+            1 => Ok(Bytes::from_static(br#"{"tickets":[]}"#)),
+            _ => Err(Refusal::new("raffle_unknown", "no raffle")),
+        }
+    }
+
     async fn log(&self, _: EventId) -> Result<Vec<LogLine>, Refusal> {
         Ok(Vec::new())
     }

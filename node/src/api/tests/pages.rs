@@ -3,6 +3,19 @@
 use super::*;
 
 #[tokio::test]
+async fn anybody_who_may_watch_reads_what_draws_a_raffle_again() {
+    let path = format!("/api/v1/pins/{PIN}/raffle");
+    let response = ask(get(&format!("{path}?instance=1"))).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(json_of(response).await["tickets"], json!([]));
+    let unknown = get(&format!("{path}?instance=2"));
+    assert_refused(unknown, StatusCode::NOT_FOUND, "raffle_unknown").await;
+    assert_refused(get(&path), StatusCode::BAD_REQUEST, "query_malformed").await;
+    let pin = get("/api/v1/pins/000000/raffle?instance=1");
+    assert_refused(pin, StatusCode::NOT_FOUND, "pin_unknown").await;
+}
+
+#[tokio::test]
 async fn pages_and_assets_have_their_types() {
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
