@@ -1,6 +1,7 @@
 // What the player's page knows. player.js changes it, player-view.js draws it.
 
 import { Deadline, cleanPin, pageParameters } from "./common.js";
+import { Opening } from "./media.js";
 import { Seen } from "./proof.js";
 
 /** The PIN in the page's address, or "". */
@@ -8,6 +9,9 @@ export const asked = cleanPin(pageParameters().get("pin"));
 
 /** When the open question closes, on this page's clock. */
 export const deadline = new Deadline();
+
+/** When this page has shown a question that is tied to a stream. */
+export const opening = new Opening();
 
 /** What was published of the current round before its secret was out. */
 export const seen = new Seen();

@@ -3,7 +3,7 @@
 import { count, countdown, h, plural, seconds } from "./common.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
-import { deadline, own, seen, state } from "./player-state.js";
+import { deadline, opening, own, seen, state } from "./player-state.js";
 
 /** The whole page. */
 export const pageView = () => (state.session ? playView() : formView());
@@ -148,8 +148,11 @@ const picture = (question) => question.image && h("img", { class: "picture", src
 function openView(live) {
   const { question, stage } = live;
   const mine = own(stage.instance);
+  const shift = opening.shift(live, deadline.at);
+  if (shift === null) return h("section", { class: "card calm", testid: "waiting-stream", "data-key": "waiting" }, h("h1", {}, "Watch!"), h("p", { class: "muted" }, "The next question comes with the picture."));
+  const closes = deadline.at - (question.window_ms ?? 0) + shift + state.marks.extra_ms;
   return [
-    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(deadline.at + state.marks.extra_ms, question.open_ms + state.marks.extra_ms)),
+    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(closes, question.open_ms + state.marks.extra_ms)),
     state.marks.extra_ms > 0 && h("p", { class: "notice", testid: "extra-time", "data-value": state.marks.extra_ms }, `You have ${seconds(state.marks.extra_ms)} more than the others.`),
     picture(question),
     kind()?.input(question, mine),
@@ -172,7 +175,7 @@ function receiptView(instance) {
   if (given?.instance !== instance) return null;
   const [tone, title, detail] = receiptWords(given);
   const attrs = { class: `notice receipt ${tone}`, testid: "receipt", role: "status" };
-  Object.assign(attrs, { "data-status": given.status, "data-level": given.level, "data-code": given.code });
+  Object.assign(attrs, { "data-status": given.status, "data-level": given.level, "data-code": given.code, "data-elapsed": given.elapsed_ms });
   return h("div", attrs, h("p", {}, h("b", {}, title)), detail && h("p", { class: "hint" }, detail));
 }
 

@@ -8,7 +8,7 @@ import { announce, cleanPin, onActions, patch, plural, recall, remember, startTi
 import { requestJson } from "./nodes.js";
 import { Link } from "./link.js";
 import { onKind, pageView, verdictWord } from "./player-view.js";
-import { asked, deadline, isFrozen, seen, state } from "./player-state.js";
+import { asked, deadline, isFrozen, opening, seen, state } from "./player-state.js";
 import { ticketOf } from "./proof.js";
 import { sentence } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
@@ -33,6 +33,7 @@ function start() {
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.kind ? giveForm(event.target) : join()));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
   addEventListener("online", () => link?.hurry());
+  setInterval(() => isHeldBack() && draw(), LOOK_MS);
   const saved = recall(localStorage, SESSION_KEY);
   if (saved?.token && (asked === "" || asked === saved.pin)) resume(saved);
   else {
@@ -40,6 +41,11 @@ function start() {
     if (vouched && asked !== "") join();
   }
 }
+
+/** Between two looks at where the stream is. */
+const LOOK_MS = 100;
+
+const isHeldBack = () => state.live?.stage.phase === "open" && state.live.question?.media_ms !== undefined && opening.shown.instance !== state.live.stage.instance;
 
 // ---- Joining ----
 
@@ -89,6 +95,7 @@ async function join() {
 function resume(saved) {
   state.session = saved;
   state.answer = saved.answer ?? null;
+  opening.shown = saved.shown ?? opening.shown;
   const { pin, player, nodes } = saved;
   connect({ pin, player, nodes, request: () => ({ token: state.session.token }) });
 }
@@ -161,7 +168,7 @@ function leave() {
 
 function saveSession() {
   const { sentOver, ...answer } = state.answer ?? {};
-  remember(localStorage, SESSION_KEY, { ...state.session, answer: state.answer && answer });
+  remember(localStorage, SESSION_KEY, { ...state.session, answer: state.answer && answer, shown: opening.shown });
 }
 
 // ---- What arrives ----
@@ -345,7 +352,8 @@ function sendTaps() {
 
 function answer(instance, choices, given = undefined) {
   state.picked = { instance, choices };
-  state.answer = { instance, choices, given, status: "sending" };
+  const { shift } = opening.shown.instance === instance ? opening.shown : { shift: 0 };
+  state.answer = { instance, choices, given, shift, status: "sending" };
   saveSession();
   draw();
   flush();
@@ -358,8 +366,9 @@ async function flush() {
   if (state.live && state.live.stage.instance > mine.instance) return dropAnswer();
   if (mine.sentOver === link.connection) return;
   mine.sentOver = link.connection;
-  const { instance, choices, given } = mine;
-  const ack = await link.publish({ token: session.token, instance, choices, ...given }).catch(() => null);
+  const { instance, choices, given, shift } = mine;
+  const held = shift > 0 ? { shift_ms: shift } : {};
+  const ack = await link.publish({ token: session.token, instance, choices, ...given, ...held }).catch(() => null);
   if (ack === null || state.answer !== mine) return;
   if (ack.reason < 0x80) settleAnswer(instance, { level: "firm", choices, ...ack.receipt, status: ack.receipt?.status ?? "accepted" });
   else answerRefused(instance, ack.receipt ?? { code: "refused", message: "The node did not take the answer." });

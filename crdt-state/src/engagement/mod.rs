@@ -358,6 +358,9 @@ pub struct Given {
     pub count: Option<u32>,
     /// Whose post is meant.
     pub post: Option<PostId>,
+    /// For how long after the opening the player's stream was not there yet, in milliseconds, as the player
+    /// says. Whoever takes it bounds it.
+    pub shift_ms: Option<u32>,
 }
 
 impl Given {
@@ -490,10 +493,10 @@ impl<'a> Facts<'a> {
         Some(Facts { number, question, ..*self })
     }
 
-    /// How long it was open, in milliseconds.
+    /// How long it was open for each player, in milliseconds, extensions included.
     #[must_use]
     pub fn open_ms(&self) -> u32 {
-        self.state.open_ms(self.instance)
+        self.state.open_ms(self.instance).saturating_sub(self.question.window_ms())
     }
 
     /// A player's answer as it is judged: what came in the time that a host granted beyond the others' is

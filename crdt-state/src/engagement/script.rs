@@ -137,6 +137,8 @@ pub struct Question {
     pub image: Option<String>,
     /// When players whose stream has got there see it, in milliseconds of the stream.
     pub media_ms: Option<u32>,
+    /// How far behind the opening a player's stream may be, in milliseconds; of no meaning without `media_ms`.
+    pub media_window_ms: u32,
     /// How answers are scored.
     pub scoring: Scoring,
     /// Hides the key until the reveal.
@@ -156,6 +158,7 @@ impl Question {
             explanation: None,
             image: None,
             media_ms: None,
+            media_window_ms: MEDIA_WINDOW_MS_DEFAULT,
             scoring: Scoring::default(),
             salt: Salt::default(),
             task,
@@ -174,6 +177,18 @@ impl Question {
     pub fn open_ms(mut self, open_ms: u32) -> Self {
         self.open_ms = open_ms;
         self
+    }
+
+    /// By how much players may see it later than others, in milliseconds: 0 unless a stream's time opens it.
+    #[must_use]
+    pub fn window_ms(&self) -> u32 {
+        self.media_ms.map_or(0, |_| self.media_window_ms)
+    }
+
+    /// How long a run of it is open in all, in milliseconds: for the players whose stream is last.
+    #[must_use]
+    pub fn length_ms(&self) -> u32 {
+        self.open_ms + self.window_ms()
     }
 
     /// The options of a choice, and the mask of the correct ones; nothing for other tasks.
@@ -223,6 +238,13 @@ impl Question {
         let media_ms = entry.optional("media_seconds", report, |value, path, report| {
             milliseconds(value, path, &MEDIA_MS, report)
         });
+        let media_window_ms =
+            entry.optional("media_window_seconds", report, |value, path, report| {
+                if media_ms.is_none() {
+                    report.at(value, path, "a window needs \"media_seconds\", which opens it");
+                }
+                milliseconds(value, path, &MEDIA_WINDOW_MS, report)
+            });
         let scoring = Scoring::read(&entry, scoring, report);
         Some(Question {
             open_ms: open_ms.unwrap_or(OPEN_MS_DEFAULT),
@@ -230,6 +252,7 @@ impl Question {
             explanation,
             image,
             media_ms,
+            media_window_ms: media_window_ms.unwrap_or(MEDIA_WINDOW_MS_DEFAULT),
             scoring,
             ..Question::new(text?, task?)
         })
@@ -250,6 +273,9 @@ impl Question {
         }
         if let Some(media_ms) = self.media_ms {
             out.put("media_seconds", seconds(media_ms));
+            if self.media_window_ms != MEDIA_WINDOW_MS_DEFAULT {
+                out.put("media_window_seconds", seconds(self.media_window_ms));
+            }
         }
         self.scoring.write(&mut out);
         out.done()
@@ -452,6 +478,12 @@ pub const POINTS_DEFAULT: u32 = 1_000;
 /// Up to a day of a stream.
 const MEDIA_MS: std::ops::RangeInclusive<u32> = 0..=86_400_000;
 
+/// How far a stream may be behind.
+const MEDIA_WINDOW_MS: std::ops::RangeInclusive<u32> = 0..=120_000;
+/// 30 s: players of HLS stay three segments behind its end (RFC 8216, section 6.3.3), which are six seconds
+/// long as a rule, and the encoder and the network come on top.
+pub const MEDIA_WINDOW_MS_DEFAULT: u32 = 30_000;
+
 /// The fields of a show.
 const SHOW: [&str; 8] = [
     "format",
@@ -465,5 +497,13 @@ const SHOW: [&str; 8] = [
 ];
 
 /// The fields of every question beside its text, whatever its kind.
-const COMMON: [&str; 7] =
-    ["seconds", "points", "explanation", "image", "media_seconds", "scoring", "kind"];
+const COMMON: [&str; 8] = [
+    "seconds",
+    "points",
+    "explanation",
+    "image",
+    "media_seconds",
+    "media_window_seconds",
+    "scoring",
+    "kind",
+];

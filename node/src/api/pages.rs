@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 /// Own scripts and styles only; connections to any node, whose addresses are known only at run time.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data: http: https:; font-src 'self'; connect-src 'self' http: https: ws: wss:; \
+    img-src 'self' data: http: https:; media-src 'self' blob: http: https:; font-src 'self'; connect-src 'self' http: https: ws: wss:; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// Content types by the end of a file's name.
@@ -39,12 +39,14 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/host" => "host.html",
     "/screen" => "screen.html",
     "/verify" => "verify.html",
+    "/watch" => "watch.html",
     "/assets/app.css" => "app.css",
     "/assets/common.js" => "common.js",
     "/assets/host.js" => "host.js",
     "/assets/host-people.js" => "host-people.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",
+    "/assets/media.js" => "media.js",
     "/assets/mqtt.js" => "mqtt.js",
     "/assets/nodes.js" => "nodes.js",
     "/assets/player-state.js" => "player-state.js",
@@ -53,6 +55,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/proof.js" => "proof.js",
     "/assets/screen.js" => "screen.js",
     "/assets/verify.js" => "verify.js",
+    "/assets/watch.js" => "watch.js",
     "/assets/engagement/kinds.js" => "engagement/kinds.js",
     "/assets/engagement/parts.js" => "engagement/parts.js",
     "/assets/vendor/u8-mqtt-0.6.7-v5.min.js" => "vendor/u8-mqtt-0.6.7-v5.min.js",

@@ -4,7 +4,7 @@
 //! The rules are those of single answers; what differs is the cost. A shard hands over rows and packed
 //! values, and gets one reply with a verdict for each. A row that is not known here is the one thing that a
 //! batch cannot settle: its answer is sent again alone, with the token's claim. So is the answer of a player
-//! of whom a host has said something, who may be out. A batch that is late is refused whole: whoever has
+//! of whom a host has said something, who may be out, and any to a question that a stream's time opens. A batch that is late is refused whole: whoever has
 //! extra time sends alone.
 
 use super::core::EventCore;
@@ -116,11 +116,18 @@ impl EventCore {
         Some(self.receipt(instance, player, (status, firm), cell))
     }
 
+    /// Whether a stream's time opens the question: every player has a time of their own then.
+    fn has_window(&self, instance: u32) -> bool {
+        let question = self.carried.state.question_of(instance);
+        question.is_some_and(|(_, question)| question.window_ms() > 0)
+    }
+
     fn take_one(&mut self, bulk: &Bulk, answer: &BulkAnswer, elapsed_ms: u32) -> BulkVerdict {
         let known = self.carried.state.players.get(answer.row);
         let is_known = known.is_some_and(|known| known.id == answer.player);
         let is_marked = self.carried.state.named.people.is_marked(answer.player);
-        if !is_known || is_marked || answer.value > Cell::VALUE_MAX {
+        let is_alone = is_marked || self.has_window(bulk.instance);
+        if !is_known || is_alone || answer.value > Cell::VALUE_MAX {
             return BulkVerdict::Unknown;
         }
         let cell = Cell::new(elapsed_ms, self.identity.origin, answer.value);

@@ -149,7 +149,7 @@ impl EventCore {
     pub(super) fn advance_to(&self, to: Stage, question: Option<u16>) -> Delta {
         let lamport = self.carried.state.next_lamport();
         let open_ms = question.filter(|_| to.phase == Phase::Open).and_then(|number| {
-            Some(self.carried.state.script()?.questions.get(usize::from(number))?.open_ms)
+            Some(self.carried.state.script()?.questions.get(usize::from(number))?.length_ms())
         });
         Delta::Advance(Advance { lamport, to, question, open_ms })
     }

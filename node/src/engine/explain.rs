@@ -90,8 +90,9 @@ impl EventCore {
         let closed = instance <= self.newest_closed();
         let cell = self.held_cell(player, instance);
         let outcome = self.outcome_in(player, instance);
-        let key = Facts::of(self.state(), instance).and_then(|facts| facts.key());
-        let open_ms = self.state().open_ms(instance);
+        let facts = Facts::of(self.state(), instance);
+        let key = facts.and_then(|facts| facts.key());
+        let open_ms = facts.map_or(0, |facts| facts.open_ms());
         let shown = |text: String| closed.then_some(text);
         Ok(ExplainView {
             event: self.event(),
@@ -184,7 +185,8 @@ impl EventCore {
             );
         }
         let aside = self.state().rulings.of(instance).is_some_and(Ruling::is_aside);
-        let (points, open_ms) = (outcome.points, self.state().open_ms(instance));
+        let open_ms = Facts::of(self.state(), instance).map_or(0, |facts| facts.open_ms());
+        let points = outcome.points;
         match (aside, outcome.correct) {
             (true, _) => "0 points: a host has set the round aside".to_owned(),
             (_, true) => format!("{points} points: correct after {elapsed} of {open_ms} ms"),

@@ -120,7 +120,7 @@ impl EventCore {
             correct: key.as_ref().map(correct_of).unwrap_or_default(),
             kind: question.task.name(),
             answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
-            open_ms: self.state().open_ms(instance),
+            open_ms: facts.open_ms(),
             points: question.points,
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             status: self.exported_status(instance),

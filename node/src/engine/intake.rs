@@ -13,7 +13,7 @@ use crate::service::view::{InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, Posts, Texts, Votes, encode};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
-use crdt_state::engagement::{Given, TEAM_INSTANCE, Taken};
+use crdt_state::engagement::{Facts, Given, TEAM_INSTANCE, Taken};
 use crdt_state::named::{Change, LOBBY_LOCK, NumberChange};
 use crdt_state::{Cell, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
@@ -381,8 +381,9 @@ impl EventCore {
     ) -> Result<(u16, u32, Taken), Refusal> {
         let extra_ms = self.carried.state.named.people.extra_ms(player);
         let (number, elapsed_ms) = self.check_time(now, instance, extra_ms)?;
-        let (_, question) =
-            self.carried.state.question_of(instance).ok_or_else(question_unknown)?;
+        let facts = Facts::of(&self.carried.state, instance).ok_or_else(question_unknown)?;
+        let elapsed_ms = self.check_shift(&facts, elapsed_ms, extra_ms, given)?;
+        let question = facts.question;
         let taken = question.task.take(given).map_err(|invalid| {
             let kind = question.task.name();
             Refusal::new("choice_invalid", invalid.to_string())
@@ -394,6 +395,28 @@ impl EventCore {
                 .hint(format!("a text has 1 to {most} bytes once it is in order")));
         }
         Ok((number, elapsed_ms, taken))
+    }
+
+    /// The elapsed milliseconds from when the player's own stream got there, where a stream's time opens the
+    /// question. The player says when that was and a node cannot know, so what it may be is bounded: nobody
+    /// gains more than the question's window.
+    fn check_shift(
+        &self,
+        facts: &Facts<'_>,
+        elapsed_ms: u32,
+        extra_ms: u32,
+        given: &Given,
+    ) -> Result<u32, Refusal> {
+        let shift_ms = given.shift_ms.unwrap_or(0).min(facts.question.window_ms());
+        let own_ms = elapsed_ms.saturating_sub(shift_ms);
+        let grace_ms = self.rules.grace.as_millis() as u32;
+        let limit = facts.open_ms().saturating_add(extra_ms).saturating_add(grace_ms);
+        if facts.question.window_ms() > 0 && own_ms > limit {
+            let late = own_ms - limit;
+            return Err(Refusal::new("late", format!("your time ended {late} ms ago"))
+                .hint("the round is open for players whose stream is behind yours"));
+        }
+        Ok(own_ms)
     }
 
     /// The question to which answers can be taken now from somebody with so much extra time, and the

@@ -138,7 +138,8 @@ impl EventCore {
         let (number, question) = state.question_of(instance)?;
         let script = state.script()?;
         let announced = state.stage() == Stage::new(instance, Phase::Intro);
-        let open_ms = if announced { question.open_ms } else { state.open_ms(instance) };
+        let length_ms = state.open_ms(instance).saturating_sub(question.window_ms());
+        let open_ms = if announced { question.open_ms } else { length_ms };
         Some(QuestionView {
             number: u32::from(number) + 1,
             of: script.questions.len() as u32,
@@ -147,6 +148,7 @@ impl EventCore {
             open_ms,
             image: question.image.clone(),
             media_ms: question.media_ms,
+            window_ms: question.media_ms.map(|_| question.window_ms()),
             commitment: if announced { None } else { commitment(question) },
             task: script.view(number, announced)?,
         })

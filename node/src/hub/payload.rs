@@ -66,6 +66,10 @@ pub(crate) struct Answer {
     /// The id of a post that is supported, in hexadecimal digits.
     #[serde(default)]
     pub post: Option<String>,
+    /// Where a stream's time opens the question: for how long after the opening the player's was not there
+    /// yet, in milliseconds. No more of it counts than the question's `window_ms`.
+    #[serde(default)]
+    pub shift_ms: Option<u32>,
 }
 
 impl Answer {
@@ -75,7 +79,8 @@ impl Answer {
         choices.extend(self.choice.filter(|choice| !self.choices.contains(choice)));
         let post = self.post.as_deref().map(|id| PostId::from_str_radix(id, 16).unwrap_or(0));
         let (text, number) = (self.text.clone(), self.number);
-        Given { choices, text, number, stake: self.stake, count: self.count, post }
+        let Answer { stake, count, shift_ms, .. } = *self;
+        Given { choices, text, number, stake, count, post, shift_ms }
     }
 }
 

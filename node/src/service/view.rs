@@ -78,7 +78,7 @@ pub struct QuestionView {
     pub text: String,
     /// What an immediate correct answer gives.
     pub points: u32,
-    /// How long it is open, in milliseconds, extensions included.
+    /// How long each player has, in milliseconds, extensions included.
     pub open_ms: u32,
     /// The address of a picture.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -86,6 +86,10 @@ pub struct QuestionView {
     /// When players whose stream has got there see it, in milliseconds of the stream.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub media_ms: Option<u32>,
+    /// By how much a player's stream may be behind, in milliseconds: the round is open for so much longer, and
+    /// `remaining_ms` counts it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub window_ms: Option<u32>,
     /// The hash over salt and key that binds the key before anybody answers; from the opening on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commitment: Option<String>,

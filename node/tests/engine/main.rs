@@ -20,4 +20,5 @@ mod pauses;
 mod rounds;
 mod secrecy;
 mod sweep;
+mod video;
 mod world;

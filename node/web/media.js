@@ -1,0 +1,47 @@
+// The stream beside the show: a question that is tied to the stream's time is shown when the player's own
+// stream gets there.
+//
+// A page that plays a stream says with `useStream` where it is. Without a stream such a question is shown as it
+// opens. For how long it was held back goes with the answer; the nodes bound it by the question's window, after
+// which it is shown whatever the stream does.
+
+/** Where the stream is in milliseconds, or null while that is unknown; null instead of a function without one. */
+let clock = null;
+
+/** Ties questions to a stream: `now()` gives its time in milliseconds, or null while it is unknown. */
+export const useStream = (now) => (clock = now);
+
+/** The time of a video that is played from its beginning: a file, or a stream with all of its past. */
+export const videoClock = (video) => () => (video.readyState > 0 ? video.currentTime * 1000 : null);
+
+/** The time of a live stream with program dates, counted from `startMs`, the moment at which the show's stream began, in
+ * milliseconds since 1970: `hls` is an instance of hls.js, or anything with `playingDate`. */
+export const hlsClock = (hls, startMs) => () => (hls.playingDate ? hls.playingDate.getTime() - startMs : null);
+
+/** The same where the browser itself plays HLS. */
+export const nativeHlsClock = (video, startMs) => () => {
+  const began = video.getStartDate?.().getTime();
+  return Number.isFinite(began) ? began + video.currentTime * 1000 - startMs : null;
+};
+
+/** When this page has shown a question that is tied to the stream. */
+export class Opening {
+  shown = { instance: 0, shift: 0 };
+
+  /**
+   * For how long after its opening this page held the question back, in milliseconds; null while it still does.
+   * `closesAt` is when the round closes for the last, on the page's own clock.
+   */
+  shift({ stage, question, paused }, closesAt) {
+    if (stage.phase !== "open" || question?.media_ms === undefined || question.media_ms === null) return 0;
+    if (this.shown.instance === stage.instance) return this.shown.shift;
+    const window = question.window_ms ?? 0;
+    const since = performance.now() - (closesAt - question.open_ms - window);
+    const now = clock?.() ?? null;
+    const isThere = clock === null || (now !== null && now >= question.media_ms) || since >= window;
+    if (paused || !isThere) return null;
+    const shift = clock === null ? 0 : Math.round(Math.max(0, Math.min(since, window)));
+    this.shown = { instance: stage.instance, shift };
+    return shift;
+  }
+}
