@@ -25,6 +25,8 @@ pub const MARKED_MAX: usize = 65_536;
 pub const EXTRA_MS_MAX: u32 = 600_000;
 /// Points that one award can give or take.
 pub const AWARD_POINTS_MAX: i32 = 1_000_000;
+/// Texts that hosts accept beside a question's own: every typed answer is compared with each.
+pub const ACCEPTED_MAX: usize = 256;
 /// Notes of an audit trail.
 pub const NOTES_MAX: usize = 65_536;
 /// Largest order hint: an honest one counts changes, and nobody may use all of them up.

@@ -9,6 +9,7 @@ import {
   spacedPin, startTicking,
 } from "./common.js";
 import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
+import { trail, trailCard } from "./host-trail.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
@@ -26,7 +27,7 @@ let armedTimer = null;
 
 function start() {
   startTicking();
-  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, logout });
+  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, trail: onTrail, logout });
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.form ? onForm(event.target) : login()));
   const given = pageParameters();
   const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
@@ -110,6 +111,7 @@ function onView(view) {
 
 function onStage(view) {
   disarm();
+  lookAtTrail();
   announce(sentence(view));
 }
 
@@ -166,12 +168,30 @@ async function sendBody(wish) {
   if (command === "dismiss") state.invited = null;
   state.sending = null;
   if (desk.found !== null) await find();
+  lookAtTrail();
   draw();
   announce(state.notice.text);
   return reply;
 }
 
 const invitation = (token) => `${nodes.current.http}/host#event=${state.login.event}&token=${token}`;
+
+// ---- The audit trail ----
+
+function onTrail() {
+  trail.open = !trail.open;
+  lookAtTrail();
+  draw();
+}
+
+async function lookAtTrail() {
+  if (!trail.open || !state.login) return;
+  const { event, token } = state.login;
+  const path = `/api/v1/events/${encodeURIComponent(event)}/log`;
+  const told = await requestJson(nodes.current.http, path, { token }).catch((refusal) => ({ refusal }));
+  Object.assign(trail, told.refusal ? { error: told.refusal.message } : { lines: told, error: null });
+  draw();
+}
 
 // ---- Players ----
 
@@ -307,7 +327,7 @@ function consoleView(view) {
       "main",
       { class: "columns" },
       h("section", { class: "column" }, stageCard(view), commandCard(view), boardCard(view), peopleCard(view)),
-      h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), carriersCard(view), nodesCard()),
+      h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), trailCard(), carriersCard(view), nodesCard()),
     ),
   );
 }

@@ -38,6 +38,12 @@ fn one_question_is_played_in_three_browsers_on_three_nodes() {
 
         room.host.click("cmd-leaderboard").await;
         room.leads_with("Ada", points).await;
+
+        room.host.click("show-trail").await;
+        for act in ["lobby", "open", "closed", "reveal", "board"] {
+            let line = format!("[data-testid=trail-line][data-act={act}][data-by=host]");
+            room.host.see(&line).await;
+        }
     });
     drop(browsers);
     cluster.stop();

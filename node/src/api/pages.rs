@@ -44,6 +44,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/common.js" => "common.js",
     "/assets/host.js" => "host.js",
     "/assets/host-people.js" => "host-people.js",
+    "/assets/host-trail.js" => "host-trail.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",
     "/assets/media.js" => "media.js",

@@ -5,7 +5,7 @@
 
 use super::core::EventCore;
 use crate::service::view::{Command, CommandRequest, Refusal};
-use crdt_state::caps::KEYS_MAX as TEXTS_MAX;
+use crdt_state::caps::{ACCEPTED_MAX, KEYS_MAX as TEXTS_MAX};
 use crdt_state::delta::{Delta, RulingChange};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
 use crdt_state::engagement::{Facts, Key, PostId, Task, quiz::Quiz};
@@ -128,7 +128,7 @@ impl EventCore {
             .ok_or_else(|| refuse(format!("there is no round {instance}")))?;
         let ruling = state.rulings.of(instance);
         if request.command == Command::Moderate {
-            return moderate(ruling, request).map_err(refuse);
+            return moderate(&facts, ruling, request).map_err(refuse);
         }
         if self.newest_closed() < instance {
             return Err(refuse(format!("round {instance} is not closed yet"))
@@ -210,15 +210,28 @@ fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, S
         return Err("name the text that is right too".to_owned());
     }
     let known = matches!(facts.key(), Some(Key::Texts(texts)) if texts.contains(&text));
+    let ruling = facts.state.rulings.of(facts.instance);
+    let accepted = ruling.map_or(0, |ruling| ruling.accepted().count());
+    if !known && accepted >= ACCEPTED_MAX {
+        return Err(format!("{ACCEPTED_MAX} texts are accepted beside the question's own already"));
+    }
     Ok((!known).then_some(Rule::Accept(text)))
 }
 
 /// What becomes of a post.
-fn moderate(ruling: Option<&Ruling>, request: &CommandRequest) -> Result<Option<Rule>, String> {
+fn moderate(
+    facts: &Facts<'_>,
+    ruling: Option<&Ruling>,
+    request: &CommandRequest,
+) -> Result<Option<Rule>, String> {
     let post = request.post.as_deref().and_then(|id| PostId::from_str_radix(id, 16).ok());
     let (Some(post), Some(fate)) = (post, request.fate) else {
         return Err("name the post and its fate".to_owned());
     };
+    let known = facts.state.sides.post(facts.instance, post);
+    if known.is_none_or(|post| post.content().is_none()) {
+        return Err(format!("there is no post {post:016x} here; it may be on its way"));
+    }
     let held = ruling.map(|ruling| ruling.fate(post)).unwrap_or_default();
     Ok((held != fate).then_some(Rule::Post(post, fate)))
 }

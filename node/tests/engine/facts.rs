@@ -2,8 +2,12 @@
 
 use crate::asks::script;
 use crate::world::{Weather, World};
+use crdt_state::caps;
+use crdt_state::engagement::qa::Qa;
+use crdt_state::engagement::quiz::Quiz;
 use crdt_state::engagement::script::{TeamChoice, Teams};
-use crdt_state::engagement::{Key, TEAM_CHOICES_MAX};
+use crdt_state::engagement::{Key, TEAM_CHOICES_MAX, Task};
+use crdt_state::event::Fate;
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
 use node::service::view::{Command, CommandReply, CommandRequest, InboxMessage, Refusal};
@@ -534,6 +538,45 @@ fn a_show_without_teams_or_with_drawn_ones_lets_nobody_choose() {
     let mut world = World::lobby(321, 1, 20_000);
     let ada = world.join(0, 1);
     assert_eq!(code(world.choose_team(0, &ada, 0)), "not_possible");
+}
+
+/// Rules something on the first round, which is closed.
+fn ruled(
+    world: &mut World,
+    command: Command,
+    fill: impl FnOnce(&mut CommandRequest),
+) -> Result<CommandReply, Refusal> {
+    world.say(0, command, |request| {
+        request.instance = Some(1);
+        fill(request);
+    })
+}
+
+#[test]
+fn hosts_accept_so_many_texts_and_moderate_posts_that_are_there() {
+    let mut world = World::new(322, 1, Weather::default());
+    let mut script = script(2, 20_000);
+    let accepted = vec!["Lima".to_owned()];
+    script.questions[0].task = Task::Quiz(Quiz::Typed { accepted, typos: 0 });
+    script.questions[1].task = Task::Qa(Qa { moderated: true, posts: 2 });
+    let ticket = world.ask(0, |ticket| Input::Create { ticket, script });
+    assert!(matches!(world.reply(ticket), Reply::Created { .. }));
+    world.press(0, Command::Lobby);
+    world.open(0);
+    world.finish_round(0);
+    let accept = |text: String| move |request: &mut CommandRequest| request.text = Some(text);
+    for number in 0..caps::ACCEPTED_MAX {
+        let text = format!("text {number}");
+        assert_eq!(ruled(&mut world, Command::Accept, accept(text)).unwrap().outcome, "applied");
+    }
+    assert_eq!(code(ruled(&mut world, Command::Accept, accept("one more".into()))), "not_possible");
+    let known = ruled(&mut world, Command::Accept, accept("text 0".into())).unwrap();
+    assert_eq!(known.outcome, "already");
+    world.open(0);
+    let nobody = world.say(0, Command::Moderate, |request| {
+        (request.post, request.fate) = (Some("00ff".into()), Some(Fate::Shown));
+    });
+    assert_eq!(code(nobody), "not_possible");
 }
 
 #[test]
