@@ -14,7 +14,8 @@ const SHOWN = 200;
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 function lineView({ lamport, origin, wall_ms, node, by, act, of, stage }) {
-  const where = stage.instance > 0 ? `${stage.instance} · ${phaseWord(stage.phase)}` : phaseWord(stage.phase);
+  const isOfRound = stage.instance > 0 && !["ended", "aborted"].includes(stage.phase);
+  const where = isOfRound ? `${stage.instance} · ${phaseWord(stage.phase)}` : phaseWord(stage.phase);
   return h(
     "li",
     { testid: "trail-line", "data-key": `${lamport}-${origin}-${act}`, "data-act": act, "data-by": by },

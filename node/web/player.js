@@ -205,8 +205,8 @@ function onJoined(message) {
   state.form.error = null;
   resumeTries = 0;
   saveSession();
-  ticketOf(session.player).then((ticket) => (state.ticket = ticket));
-  link.learn(session.nodes);
+  ticketOf(told.player).then((ticket) => (state.ticket = ticket));
+  link.learn(told.nodes);
   link.settle();
   draw();
   flush();

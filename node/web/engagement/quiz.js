@@ -254,6 +254,7 @@ export function sentence(view) {
   const { question, stage, reveal } = view;
   if (stage.phase === "intro" && question) return `Question ${question.number}: ${question.text}`;
   if (stage.phase === "open" && question) return `Question ${question.number} is open: ${question.text}`;
-  if (stage.phase === "reveal" && reveal) return `The correct answer is ${letters(reveal.correct)}.`;
+  if (stage.phase === "reveal" && reveal?.correct.length > 0) return `The correct answer is ${letters(reveal.correct)}.`;
+  if (stage.phase === "reveal" && reveal?.answer) return `The correct answer is ${reveal.answer}.`;
   return `${phaseWord(stage.phase)}.`;
 }
