@@ -20,6 +20,15 @@ export function bars(labels, tallies) {
   return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css: { "--columns": 2 } }, labels.map(row));
 }
 
+/** Counts along a scale as a row of thin bars, the ends of which are named. */
+export function histogram({ min, max, unit }, tallies) {
+  const most = Math.max(1, ...tallies);
+  const bar = (votes, index) =>
+    h("li", { testid: `tally-${index}`, "data-key": index, "data-value": votes, css: { "--share": (votes / most).toFixed(4) } }, votes > 0 && h("span", { class: "votes" }, count(votes)));
+  const end = (number) => h("span", {}, `${count(number)}${unit ? ` ${unit}` : ""}`);
+  return h("figure", {}, h("ol", { class: "histogram", "aria-label": "Answers along the scale" }, tallies.map(bar)), h("figcaption", { class: "muted histogram-ends" }, end(min), end(max)));
+}
+
 /** A form of one field; `stream` ones can be sent again and again. */
 export function textForm(kind, { label, testid = "text", value = "", frozen, stream, attrs = {}, send = "Send" }) {
   return h(

@@ -4,7 +4,7 @@
 // It turns views into elements and keeps no state; what a page does with a click is the page's business.
 
 import { count, h, plural } from "../common.js";
-import { bars, cloud, textForm } from "./parts.js";
+import { cloud, histogram, textForm } from "./parts.js";
 
 // Outlines in a 24 x 24 box. A show has up to 16 options: the second eight are drawn hollow.
 const SHAPES = [
@@ -106,15 +106,9 @@ export function collect(form) {
 export function shown({ question, tallies, reveal, results }, own) {
   const solution = reveal?.answer && h("p", { class: "notice good", testid: "solution" }, h("b", {}, reveal.answer));
   if (question.form === "typed") return [results?.words && cloud(results.words), solution];
-  if (question.form === "estimate") return [tallies && bars(marks(question.scale, tallies.length), tallies), solution];
+  if (question.form === "estimate") return [solution, tallies && histogram(question.scale, tallies)];
   if (question.form === "order") return [optionList(question.options, { tallies, own: own?.held.slice(0, 1) }), solution];
   return optionList(question.options, { tallies, correct: reveal?.correct, own: own?.held });
-}
-
-/** Where the bars of an estimate begin. */
-function marks({ min, max }, bars) {
-  const width = (max - min) / bars;
-  return Array.from({ length: bars }, (_, index) => `from ${count(Math.round((min + index * width) * 100) / 100)}`);
 }
 
 /** A player's answer in words. */
