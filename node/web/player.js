@@ -61,16 +61,20 @@ function vouchedToken() {
   return token;
 }
 
-/** Who the player is: what the platform's token says, else this browser's own id. */
-const whoAmI = async () => (vouched ? (await requestJson("", "/api/v1/me", { token: vouched })).player : playerId());
+/** Who the player is: what the platform's token says, else this browser's own id in this show. */
+const whoAmI = async (pin) => (vouched ? (await requestJson("", "/api/v1/me", { token: vouched })).player : playerId(pin));
 
-/** This browser's own id, made once: 128 random bits, known to nobody else. */
-function playerId() {
-  const known = recall(localStorage, PLAYER_KEY);
+/**
+ * This browser's own id, made once for each show: 128 random bits, known to nobody but that show's hosts, who can do
+ * nothing with it in another one.
+ */
+function playerId(pin) {
+  const key = `${PLAYER_KEY}.${pin}`;
+  const known = recall(localStorage, key);
   if (/^[0-9a-f]{32}$/.test(known)) return known;
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const fresh = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  remember(localStorage, PLAYER_KEY, fresh);
+  remember(localStorage, key, fresh);
   return fresh;
 }
 
@@ -84,7 +88,7 @@ async function join() {
   const { pin, name } = form;
   let player;
   try {
-    player = await whoAmI();
+    player = await whoAmI(pin);
   } catch (refusal) {
     return refuseForm(refusal);
   }
