@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 use tests::binary::starling;
 use tests::lab::{eventually, heavy};
+use tests::solo::output;
 
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -83,6 +84,30 @@ fn orders_come_by_line_and_q_ends_everything() {
     }
     assert_eq!(after["event"], before["event"]);
     dev.ready = after;
+    dev.order("q");
+    assert_eq!(dev.gone(), Some(0));
+}
+
+#[test]
+fn a_node_is_started_again_after_the_show_was_archived() {
+    let _turn = heavy();
+    let folder = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(&["--nodes", "3", "--dir", folder.path().to_str().unwrap()]);
+    let before = cluster_file(folder.path());
+    let event = before["event"]["id"].as_str().unwrap();
+    let abort = ("host_token", vec!["event", "host", event, "abort"]);
+    for (token, arguments) in [abort, ("ops_token", vec!["event", "archive", event])] {
+        let mut command = starling();
+        command.args(arguments).env("STARLING_TOKEN", before[token].as_str().unwrap());
+        command.env("STARLING_NODE", before["nodes"][0]["http"].as_str().unwrap());
+        output(&mut command);
+    }
+    dev.order("k 2");
+    dev.order("r 2");
+    dev.ready = eventually("the second node's new process", WAIT_MAX, || {
+        let after = cluster_file(folder.path());
+        (after["nodes"][1]["pid"] != before["nodes"][1]["pid"]).then_some(after)
+    });
     dev.order("q");
     assert_eq!(dev.gone(), Some(0));
 }

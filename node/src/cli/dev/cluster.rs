@@ -58,7 +58,7 @@ impl Cluster {
             host_token: String::new(),
             ops_token: keys.ops(),
         };
-        let everybody = Wanted { members: cluster.nodes.len(), pin: None };
+        let everybody = Wanted { members: cluster.nodes.len(), event: None };
         let first = cluster.client(0);
         wait(&first, &everybody).await?;
         let show = show.to_owned();
@@ -66,7 +66,7 @@ impl Cluster {
         let imported: Imported = imported.map_err(describe_refusal)?;
         cluster.event = EventLine { id: imported.event, pin: imported.pin.clone() };
         cluster.host_token = imported.host_token;
-        let informed = Wanted { pin: Some(imported.pin), ..everybody };
+        let informed = Wanted { event: Some((imported.event, imported.pin)), ..everybody };
         for index in 0..cluster.nodes.len() {
             wait(&cluster.client(index), &informed).await?;
         }
@@ -76,7 +76,8 @@ impl Cluster {
     /// Takes over what has changed with a restart, and waits until that node is back in.
     pub(super) async fn welcome(&mut self, fleet: &Fleet, number: usize) -> Result<(), Failure> {
         self.nodes = fleet.seats().iter().filter_map(NodeLine::of).collect();
-        let wanted = Wanted { members: fleet.running(), pin: Some(self.event.pin.clone()) };
+        let event = (self.event.id, self.event.pin.clone());
+        let wanted = Wanted { members: fleet.running(), event: Some(event) };
         wait(&self.client(number - 1), &wanted).await
     }
 

@@ -4,6 +4,7 @@
 use crate::cli::client::{Client, ClientError};
 use crate::cli::{Exit, Failure};
 use crate::service::view::{PinView, StatusView};
+use crdt_state::EventId;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -21,8 +22,8 @@ pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Wanted {
     /// Members alive in its view.
     pub(super) members: usize,
-    /// A PIN that it knows.
-    pub(super) pin: Option<String>,
+    /// An event that it knows, and the PIN under which it does.
+    pub(super) event: Option<(EventId, String)>,
 }
 
 /// Waits until the node that `client` asks has what is wanted.
@@ -58,8 +59,17 @@ fn check(client: &Client, wanted: &Wanted) -> Result<(), String> {
     if status.members_alive < wanted.members {
         return Err(format!("it sees {} of {} members", status.members_alive, wanted.members));
     }
-    if let Some(pin) = &wanted.pin {
-        client.get::<PinView>(&format!("/api/v1/pins/{pin}")).map_err(say)?;
+    match &wanted.event {
+        Some((event, pin)) => check_event(client, *event, pin).map_err(say),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether the node knows the event, or that it is over: an archived one has no PIN any more.
+fn check_event(client: &Client, event: EventId, pin: &str) -> Result<(), ClientError> {
+    let Err(unknown) = client.get::<PinView>(&format!("/api/v1/pins/{pin}")) else { return Ok(()) };
+    match client.get::<Value>(&format!("/api/v1/events/{event}")) {
+        Err(ClientError::Refused { refusal, .. }) if refusal.code == "event_archived" => Ok(()),
+        _ => Err(unknown),
+    }
 }
