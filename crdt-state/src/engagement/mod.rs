@@ -593,6 +593,12 @@ pub fn counter_name(instance: u32, option: usize) -> String {
     format!("run/{instance}/{option}")
 }
 
+/// The run that a counter belongs to, if it is one of a run.
+#[must_use]
+pub fn counter_run(name: &str) -> Option<u32> {
+    name.strip_prefix("run/")?.split_once('/')?.0.parse().ok()
+}
+
 /// The indexes of a mask.
 #[must_use]
 pub fn bits(mask: u32) -> Vec<u8> {

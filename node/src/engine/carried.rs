@@ -7,8 +7,9 @@
 use super::cut::{Envelope, EventCut, age_ms, read_cut};
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, frames};
+use crdt_state::engagement::counter_run;
 use crdt_state::event::{Rule, Ruling, Taken};
-use crdt_state::named::Change;
+use crdt_state::named::{Change, NumberChange};
 use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, caps};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, Cut, Replicated};
@@ -218,6 +219,11 @@ impl Carried {
             | Delta::CreatePart(_)
             | Delta::Named(Change::Award(_)) => {
                 self.scored_revision += 1;
+            }
+            Delta::Named(Change::Total(NumberChange { name, .. })) => {
+                if let Some(instance) = counter_run(name) {
+                    self.score_answers(instance);
+                }
             }
             Delta::Named(Change::Player(_)) => {
                 self.marked = true;

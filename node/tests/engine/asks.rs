@@ -127,6 +127,23 @@ impl World {
         }
     }
 
+    /// Lets a player tap, in a round whose taps are counted.
+    pub fn tap(
+        &mut self,
+        at: usize,
+        claim: &Claim,
+        instance: u32,
+        count: u32,
+    ) -> Result<(), Refusal> {
+        let (claim, given) = (claim.clone(), Given { count: Some(count), ..Given::choices(&[0]) });
+        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
+        match self.reply(ticket) {
+            Reply::Answered(_) => Ok(()),
+            Reply::Refused(refusal) => Err(refusal),
+            other => panic!("not a reply to taps: {other:?}"),
+        }
+    }
+
     /// Hands a node the command of a host whose page shows what that node shows.
     pub fn ask_command(&mut self, at: usize, command: Command, ms: Option<u32>) -> u64 {
         let expected = stage_view(self.core(at).state().stage());

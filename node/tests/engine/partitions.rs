@@ -1,7 +1,8 @@
 //! Cores that are kept apart for a while.
 
 use crate::world::{Weather, World};
-use crdt_state::engagement::Given;
+use crdt_state::engagement::tug::Tug;
+use crdt_state::engagement::{Given, Question, Script, Task, standings};
 use crdt_state::{Phase, PlayerId, Stage};
 use gossip::replication::Config;
 use node::engine::{Input, Reply};
@@ -109,6 +110,48 @@ fn an_answer_that_is_overruled_after_the_end_is_told_too() {
     let told = world.receipts(PlayerId(7), instance);
     let told = told.iter().filter(|(at, r)| *at == 0 && r.status == "superseded");
     assert_eq!(told.map(|(_, receipt)| receipt.choice).collect::<Vec<_>>(), [3]);
+}
+
+/// Every node's board is that of a fold from nothing, at whatever moment one looks.
+fn check_boards(world: &World) {
+    for core in world.cores() {
+        let (state, stage) = (core.state(), core.state().stage());
+        let folded = standings(state, |instance| stage.has_revealed(instance));
+        assert_eq!(core.scoreboard().top(state, usize::MAX), folded);
+    }
+}
+
+#[test]
+fn taps_that_come_after_the_board_change_who_won_the_tug_of_war() {
+    let sides = ["left", "right"].map(str::to_owned).to_vec();
+    let tug = Tug { sides };
+    let question = Question::new("Pull!", Task::Tug(tug.clone())).open_ms(60_000);
+    let script = Script::new("a show", vec![question]);
+    let mut world = World::lobby_of(28, 2, script, Weather::default());
+    let of = |side| (1..).map(PlayerId).find(|id| tug.side(*id) == side).expect("one of some");
+    let [left, right] = [of(0), of(1)];
+    let claims = [world.join(0, left.0), world.join(1, right.0)];
+    world.all_equal();
+    let instance = world.open(0);
+    world.isolate(1);
+    world.tap(0, &claims[0], instance, 3).unwrap();
+    world.tap(1, &claims[1], instance, 9).unwrap();
+    for command in [Command::Close, Command::Tallies, Command::Leaderboard] {
+        world.press(0, command);
+    }
+    let winner = |world: &World, at: usize| {
+        let core = world.core(at);
+        core.scoreboard().top(core.state(), 1)[0].player
+    };
+    assert_eq!(winner(&world, 0), left);
+    world.heal();
+    for _ in 0..3_000 {
+        world.run_ms(1);
+        check_boards(&world);
+    }
+    world.all_equal();
+    check_boards(&world);
+    assert_eq!([0, 1].map(|at| winner(&world, at)), [right; 2]);
 }
 
 /// The player has a row of each side, and the answer may arrive before the row that it belongs to.
