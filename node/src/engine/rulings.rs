@@ -137,11 +137,37 @@ impl EventCore {
         let is_void = ruling.is_some_and(Ruling::is_void);
         let rule = match request.command {
             Command::Void => (!is_void).then_some(Rule::Void(true)),
-            Command::Restore => is_void.then_some(Rule::Void(false)),
+            Command::Restore if is_void => {
+                self.check_restore(&facts)?;
+                Some(Rule::Void(false))
+            }
+            Command::Restore => None,
             Command::Accept => accept(&facts, request).map_err(refuse)?,
             _ => rescore(&facts, request).map_err(refuse)?,
         };
         Ok(rule)
+    }
+
+    /// Whether a run that is void may count again: not beside another attempt at the same question, which
+    /// would count twice, and whose players would be told now what is right.
+    fn check_restore(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        let (state, question) = (facts.state, facts.number + 1);
+        let aside = |instance| state.rulings.of(instance).is_some_and(Ruling::is_aside);
+        let later = state.instances().filter(|(instance, _)| *instance > facts.instance);
+        let later: Vec<_> =
+            later.filter_map(|(at, _)| Some((at, state.question_of(at)?.0))).collect();
+        let mut again = later.iter().filter(|(at, number)| *number == facts.number && !aside(*at));
+        if let Some((again, _)) = again.next() {
+            let message = format!("question {question} is asked again in round {again}");
+            return Err(Refusal::new("not_possible", message)
+                .hint(format!("once round {again} is void, this one can count again")));
+        }
+        let is_to_come = later.last().is_some_and(|(_, number)| *number < facts.number);
+        if is_to_come && !self.stage().is_over() {
+            let message = format!("the show has gone back and comes to question {question} again");
+            return Err(Refusal::new("not_possible", message));
+        }
+        Ok(())
     }
 
     /// What a ruling is on, and what it says, for the audit trail.

@@ -427,6 +427,57 @@ fn rulings_are_in_the_trail_with_what_they_say() {
 }
 
 #[test]
+fn of_two_attempts_at_a_question_one_counts_and_a_slip_tells_nobody_what_is_right() {
+    let mut world = World::lobby(317, 2, 20_000);
+    let ada = world.join(0, 1);
+    world.all_equal();
+    let instance = world.open(0);
+    world.answer(0, &ada, instance, 0).unwrap();
+    world.step(0, Command::Close);
+    world.all_equal();
+    world.step(0, Command::Back);
+    world.all_equal();
+    let first = |request: &mut CommandRequest| request.instance = Some(1);
+    let told = |world: &World| {
+        let mut results = world.cores().filter_map(|core| core.result_of(ada.player));
+        results.any(|result| matches!(result, InboxMessage::Result { correct: true, .. }))
+    };
+    assert_eq!(code(world.say(1, Command::Restore, first)), "not_possible");
+    world.all_equal();
+    assert!(!told(&world));
+    let again = world.open(0);
+    world.answer(0, &ada, again, 0).unwrap();
+    assert_eq!(code(world.say(1, Command::Restore, first)), "not_possible");
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    assert!(!told(&world));
+    world.step(0, Command::Reveal);
+    world.all_equal();
+    assert!(told(&world));
+    assert_eq!(code(world.say(0, Command::Restore, first)), "not_possible");
+    world.say(0, Command::Void, |request| request.instance = Some(again)).unwrap();
+    world.all_equal();
+    assert_eq!(world.say(1, Command::Restore, first).unwrap().outcome, "applied");
+    assert_eq!(world.say(1, Command::Restore, first).unwrap().outcome, "already");
+}
+
+#[test]
+fn a_round_is_not_restored_when_the_show_comes_to_its_question_again() {
+    let mut world = World::lobby(318, 2, 20_000);
+    world.open(0);
+    world.finish_round(0);
+    world.open(0);
+    world.finish_round(0);
+    world.say(0, Command::Back, |request| request.question = Some(1)).unwrap();
+    world.all_equal();
+    let second = |request: &mut CommandRequest| request.instance = Some(2);
+    assert_eq!(code(world.say(1, Command::Restore, second)), "not_possible");
+    world.press(0, Command::End);
+    world.all_equal();
+    assert_eq!(world.say(1, Command::Restore, second).unwrap().outcome, "applied");
+}
+
+#[test]
 fn a_name_that_a_host_gave_is_taken_for_those_who_come() {
     let mut world = World::lobby(315, 2, 20_000);
     world.join(0, 1);
