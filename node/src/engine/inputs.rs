@@ -115,6 +115,11 @@ impl EventCore {
         instance: u32,
         (option, by): (u8, u32),
     ) -> Result<&'static str, Refusal> {
+        let question = self.carried.state.question_of(instance).map(|(_, question)| question);
+        // A tug of war is a game and no reaction: it goes on without them.
+        if let Some(Task::Reactions(_)) = question.map(|question| &question.task) {
+            self.check_may_react(claim.player)?;
+        }
         if !self.keeps_pace(now, claim.player, instance) {
             return Err(Refusal::new("flooded", "taps come faster than they are counted")
                 .hint("gather the taps of a second in one message"));

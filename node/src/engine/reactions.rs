@@ -89,19 +89,13 @@ impl EventCore {
                 Refusal::new("kind_unknown", format!("there is no reaction {kind:?}"))
                     .hint(format!("known are {}, {}", KINDS.join(", "), THUMBS.join(", ")))
             })?;
-        let named = &self.state().named;
         if self.stage().is_over() {
             return Err(Refusal::new("ended", "the show is over"));
         }
         if self.stage() < Stage::LOBBY {
             return Err(Refusal::new("not_open", "the lobby is not open yet"));
         }
-        if !named.permits(REACTIONS) {
-            return Err(Refusal::new("reactions_off", "the host has switched reactions off"));
-        }
-        if named.people.is_muted(player) {
-            return Err(Refusal::new("muted", "a host takes no reactions from you"));
-        }
+        self.check_may_react(player)?;
         if !self.reactions.admits(now, player) {
             return Err(Refusal::new(
                 "flooded",
@@ -110,6 +104,18 @@ impl EventCore {
             .hint("send fewer"));
         }
         Ok(known)
+    }
+
+    /// Whether hosts take reactions, and from this player.
+    pub(super) fn check_may_react(&self, player: PlayerId) -> Result<(), Refusal> {
+        let named = &self.state().named;
+        if !named.permits(REACTIONS) {
+            return Err(Refusal::new("reactions_off", "the host has switched reactions off"));
+        }
+        if named.people.is_muted(player) {
+            return Err(Refusal::new("muted", "a host takes no reactions from you"));
+        }
+        Ok(())
     }
 
     /// Writes the totals that have changed, if it is time to.

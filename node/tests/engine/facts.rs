@@ -5,8 +5,10 @@ use crate::world::{Weather, World};
 use crdt_state::caps;
 use crdt_state::engagement::qa::Qa;
 use crdt_state::engagement::quiz::Quiz;
+use crdt_state::engagement::reactions::Reactions;
 use crdt_state::engagement::script::{TeamChoice, Teams};
-use crdt_state::engagement::{Key, TEAM_CHOICES_MAX, Task};
+use crdt_state::engagement::tug::Tug;
+use crdt_state::engagement::{Key, Question, Script, TEAM_CHOICES_MAX, Task};
 use crdt_state::event::Fate;
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
@@ -266,6 +268,39 @@ fn reactions_are_counted_on_all_nodes_and_bounded_per_player() {
     world.run_ms(1_500);
     assert_eq!(code(world.react(1, &ada, "heart")), "reactions_off");
     world.all_equal();
+}
+
+#[test]
+fn taps_of_a_muted_player_are_not_counted_but_for_a_tug_of_war() {
+    let reactions = Reactions { options: vec!["👏".into(), "🎉".into()] };
+    let tug = Tug { sides: vec!["left".into(), "right".into()] };
+    let tasks = [Task::Reactions(reactions), Task::Tug(tug)];
+    let questions = tasks.map(|task| Question::new("Tap!", task).open_ms(60_000)).to_vec();
+    let script = Script::new("a show", questions);
+    let mut world = World::lobby_of(319, 2, script, Weather::default());
+    let (ada, ben) = (world.join(0, 1), world.join(1, 2));
+    world.all_equal();
+    let taps = |world: &World, instance| world.core(1).state().tally(instance).iter().sum::<u64>();
+    let first = world.open(0);
+    world.tap(1, &ada, first, 3).unwrap();
+    world.say_of(0, Command::Mute, 1).unwrap();
+    world.all_equal();
+    world.run_ms(1_000);
+    assert_eq!(code(world.tap(1, &ada, first, 20)), "muted");
+    world.tap(1, &ben, first, 4).unwrap();
+    let deny = |request: &mut CommandRequest| request.name = Some("reactions".into());
+    world.say(0, Command::Deny, deny).unwrap();
+    world.all_equal();
+    world.run_ms(1_000);
+    assert_eq!(code(world.tap(1, &ben, first, 20)), "reactions_off");
+    world.all_equal();
+    assert_eq!(taps(&world, first), 7);
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    let second = world.open(0);
+    world.tap(1, &ada, second, 5).unwrap();
+    world.all_equal();
+    assert_eq!(taps(&world, second), 5);
 }
 
 #[test]
