@@ -167,6 +167,9 @@ impl Stage {
 
     /// Drives the show to its end.
     fn play(&mut self, game: &Game, args: &RehearseArgs, deadline: Instant) -> Result<(), Failure> {
+        let live = &self.view.live;
+        // The bar is for terminals; whoever else waits is told once that it goes on.
+        eprintln!("playing event {}, PIN {}: {} players", self.event, live.pin, args.players);
         let progress = Progress::steps("playing", self.view.questions.len() as u64);
         let patience = Duration::from_secs_f64(f64::from(args.players) / JOINS_PER_S);
         let joined_by = Instant::now() + patience + JOIN_PATIENCE;
@@ -192,17 +195,10 @@ impl Stage {
     fn next(&self, gathered: bool) -> Option<Command> {
         let live = &self.view.live;
         let all_answered = live.answered.is_some_and(|count| count >= live.players);
-        let command = match live.stage.phase {
-            PhaseView::Draft => Command::Lobby,
-            PhaseView::Lobby if gathered => Command::Next,
-            PhaseView::Intro => Command::Open,
-            PhaseView::Open if all_answered => Command::Close,
-            PhaseView::Closed => Command::Tallies,
-            PhaseView::Tallies => Command::Reveal,
-            PhaseView::Reveal | PhaseView::Board => Command::Next,
-            _ => return None,
-        };
-        self.view.next.contains(&command).then_some(command)
+        next_step(live.stage.phase, gathered, all_answered)
+            .iter()
+            .find(|command| self.view.next.contains(command))
+            .copied()
     }
 
     /// Presses a button; that somebody else has pressed it, or that the show has moved on, is no failure.
@@ -219,5 +215,20 @@ impl Stage {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What a host would do in a phase, what it likes best first: kinds differ in what follows their tallies, so the
+/// first of these that the node offers is the one.
+fn next_step(phase: PhaseView, gathered: bool, all_answered: bool) -> &'static [Command] {
+    match phase {
+        PhaseView::Draft => &[Command::Lobby],
+        PhaseView::Lobby if gathered => &[Command::Next],
+        PhaseView::Intro => &[Command::Open],
+        PhaseView::Open if all_answered => &[Command::Close],
+        PhaseView::Closed => &[Command::Tallies],
+        PhaseView::Tallies => &[Command::Reveal, Command::Leaderboard, Command::Next],
+        PhaseView::Reveal | PhaseView::Board => &[Command::Next],
+        _ => &[],
     }
 }

@@ -1,7 +1,9 @@
 //! The judge of a rehearsal.
 
 use super::crowd::{Given, Record};
+use super::next_step;
 use super::report::Report;
+use crate::service::view::{Command, PhaseView};
 use crdt_state::PlayerId;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,4 +49,13 @@ fn an_answer_that_counts_twice_is_doubled() {
     let twice = format!("{EXPORT}{}\n", EXPORT.lines().nth(3).unwrap());
     let report = Report::new(&[record(1, &[1])], 1, &twice);
     assert_eq!((report.doubled, report.is_good()), (1, false));
+}
+
+#[test]
+fn a_kind_without_a_reveal_goes_on_to_its_board_or_the_next_question() {
+    let all = next_step(PhaseView::Tallies, true, true);
+    let first = |offered: &[Command]| all.iter().find(|it| offered.contains(it)).copied();
+    assert_eq!(first(&[Command::Reveal, Command::Pause]), Some(Command::Reveal), "a quiz");
+    assert_eq!(first(&[Command::Leaderboard, Command::Pause]), Some(Command::Leaderboard), "a tug");
+    assert_eq!(first(&[Command::Next, Command::Open]), Some(Command::Next), "a poll");
 }
