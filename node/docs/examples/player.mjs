@@ -42,7 +42,7 @@ function answerOnce(publish) {
 
 await play(MQTT_URL, { pin: PIN, player, name: NAME }, {
   onInbox(heard, publish) {
-    token = heard.token ?? token;
+    if (heard.type === "joined" && heard.pin === PIN) token = heard.token; // of this show, not of another
     answerOnce(publish);
     return heard.type === "receipt";
   },

@@ -64,7 +64,8 @@ def answer_once(client):
 
 def on_inbox(client, heard):
     global token
-    token = heard.get("token", token)
+    if heard["type"] == "joined" and heard["pin"] == os.environ["PIN"]:  # of this show, not of another
+        token = heard["token"]
     answer_once(client)
     return heard["type"] == "receipt"
 

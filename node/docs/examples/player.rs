@@ -31,7 +31,10 @@ async fn main() -> Outcome<()> {
         let (is_inbox, heard) = link.next().await?;
         if is_inbox {
             println!("{heard}");
-            token = heard["token"].as_str().map(str::to_owned).or(token);
+            // Of this show: an inbox tells of every show that its player is in.
+            if heard["type"] == "joined" && heard["pin"] == *pin {
+                token = heard["token"].as_str().map(str::to_owned);
+            }
             if heard["type"] == "receipt" {
                 break;
             }

@@ -6,7 +6,7 @@
 use super::mqtt::{Connection, KEEP_ALIVE_S, Packet};
 use crate::service::view::{InboxMessage, LiveView, NodeLinks, PhaseView, QuestionView};
 use crate::service::{inbox_topic, live_topic};
-use crdt_state::PlayerId;
+use crdt_state::{EventId, PlayerId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
@@ -20,6 +20,7 @@ use tokio::time::{Instant as Moment, sleep_until};
 /// What all players share.
 #[derive(Debug)]
 pub(super) struct Game {
+    pub event: EventId,
     pub pin: String,
     pub nodes: Vec<NodeLinks>,
     /// The longest that a player thinks.
@@ -53,6 +54,8 @@ pub(super) struct Record {
     pub passed: BTreeSet<u32>,
     /// Refusals of anything but answers.
     pub refused: Vec<String>,
+    /// Joins that were tried again, because the node had not heard of the lobby yet or was busy.
+    pub joined_again: u32,
     /// Whether it saw the end.
     pub ended: bool,
 }
@@ -80,20 +83,7 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Plays until the show ends.
 pub(super) async fn play(game: Arc<Game>, number: usize) -> Record {
-    let mut random = ChaCha8Rng::seed_from_u64(game.seed.wrapping_add(number as u64));
-    let id = PlayerId(u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()));
-    let mut player = Player {
-        record: Record { player: Some(id), ..Record::default() },
-        token: None,
-        due: None,
-        sent: None,
-        sent_at: BTreeMap::new(),
-        join_again: None,
-        game,
-        number,
-        id,
-        random,
-    };
+    let mut player = Player::new(game, number);
     while player.record.losses <= LOSSES_MAX {
         match player.connection().await {
             Ok(()) => break,
@@ -104,7 +94,35 @@ pub(super) async fn play(game: Arc<Game>, number: usize) -> Record {
     player.record
 }
 
+/// A player's own generator; `event` is zero for what is to be the same in every show.
+fn random(seed: u64, number: u64, event: u64) -> ChaCha8Rng {
+    let mut whole = [0; 32];
+    for (part, value) in whole.chunks_exact_mut(8).zip([seed, number, event]) {
+        part.copy_from_slice(&value.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(whole)
+}
+
 impl Player {
+    /// The id is of this event alone: no rehearsal meets the players of another one, whatever its seed. What is
+    /// answered hangs on the seed only.
+    fn new(game: Arc<Game>, number: usize) -> Self {
+        let mut ids = random(game.seed, number as u64, game.event.0);
+        let id = PlayerId(u128::from(ids.next_u64()) << 64 | u128::from(ids.next_u64()));
+        Player {
+            record: Record { player: Some(id), ..Record::default() },
+            token: None,
+            due: None,
+            sent: None,
+            sent_at: BTreeMap::new(),
+            join_again: None,
+            random: random(game.seed, number as u64, 0),
+            game,
+            number,
+            id,
+        }
+    }
+
     /// One connection, from the join to the end of the show.
     async fn connection(&mut self) -> io::Result<()> {
         let nodes = &self.game.nodes;
@@ -194,13 +212,17 @@ impl Player {
         }
     }
 
+    /// An inbox is a player's, not an event's: what another show says there is left alone.
     fn hear(&mut self, message: InboxMessage) {
+        let this = self.game.event;
         match message {
-            InboxMessage::Joined { token, .. } => {
+            InboxMessage::Joined { event, token, .. } if event == this => {
                 let is_first = self.token.replace(token).is_none();
                 self.game.joined.fetch_add(usize::from(is_first), Relaxed);
             }
-            InboxMessage::Receipt { instance, level, .. } if level == "firm" => {
+            InboxMessage::Receipt { event, instance, level, .. }
+                if event == this && level == "firm" =>
+            {
                 let at = self.sent_at.get(&instance).map(Instant::elapsed);
                 if let Some(given) = self.record.answers.get_mut(&instance) {
                     given.firm = given.firm.or(at);
@@ -214,6 +236,8 @@ impl Player {
     fn refused(&mut self, topic: &str, code: String) {
         if topic.starts_with("connect/") && matches!(&*code, "not_open" | "overloaded") {
             self.join_again = Some(Moment::now() + RETRY);
+            self.record.joined_again += 1;
+            return;
         }
         let newest = self.record.answers.values_mut().next_back();
         match newest.filter(|given| topic.starts_with("answer/") && given.firm.is_none()) {
@@ -259,5 +283,58 @@ impl Player {
     /// Two letters and a number: no two look alike, and no filter minds.
     fn name(&self) -> String {
         format!("Crowd {}", self.number + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn player(seed: u64, number: usize, event: u64) -> Player {
+        let game = Game {
+            event: EventId(event),
+            pin: "123456".into(),
+            nodes: Vec::new(),
+            think: Duration::ZERO,
+            seed,
+            joined: AtomicUsize::new(0),
+        };
+        Player::new(Arc::new(game), number)
+    }
+
+    fn joined(event: u64) -> InboxMessage {
+        serde_json::from_value(json!({
+            "type": "joined", "event": EventId(event), "pin": "1", "player": PlayerId(7), "name": "Crowd 1",
+            "token": format!("of {event}"), "level": "firm", "nodes": [], "points": 0, "rank": null, "players": 1,
+        }))
+        .expect("it is a message")
+    }
+
+    #[test]
+    fn no_two_rehearsals_share_a_player() {
+        let of = |seed, number, event| player(seed, number, event).id;
+        assert_ne!(of(1, 1, 9), of(2, 0, 9), "the seeds are beside each other");
+        assert_ne!(of(1, 1, 9), of(1, 1, 8), "the same seed, another event");
+    }
+
+    #[test]
+    fn the_token_of_another_show_is_not_taken() {
+        let mut player = player(1, 0, 9);
+        player.hear(joined(8));
+        assert_eq!((&player.token, player.game.joined.load(Relaxed)), (&None, 0));
+        player.hear(joined(9));
+        player.hear(joined(8));
+        assert_eq!(player.token.as_deref(), Some("of 9"));
+        assert_eq!(player.game.joined.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_join_that_is_tried_again_is_no_refusal() {
+        let mut player = player(1, 0, 9);
+        player.refused("connect/00", "not_open".into());
+        assert!(player.join_again.is_some() && player.record.refused.is_empty());
+        assert_eq!(player.record.joined_again, 1);
+        player.refused("connect/00", "pin_unknown".into());
+        assert_eq!(player.record.refused, ["pin_unknown"]);
     }
 }

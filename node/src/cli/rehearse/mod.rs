@@ -63,7 +63,7 @@ pub(super) struct RehearseArgs {
     /// Break off after so many minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 60)]
     minutes: u64,
-    /// Chooses names' ids and answers
+    /// Chooses the answers
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -88,6 +88,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, "no node of the cluster takes players"));
     }
     let game = Arc::new(Game {
+        event: stage.event,
         pin: pin.pin,
         nodes: pin.nodes,
         think: Duration::from_millis(args.think_ms),

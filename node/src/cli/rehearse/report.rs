@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub sent: usize,
     pub acknowledged: usize,
     pub refused: BTreeMap<String, usize>,
+    /// Joins that were tried again until they were taken: the lobby was not known everywhere yet.
+    pub joined_again: u32,
     /// Acknowledged and not in the result, or with another choice.
     pub lost: usize,
     /// Counted more than once.
@@ -74,6 +76,7 @@ impl Report {
             self.ended += usize::from(record.ended);
             self.connections_lost += record.losses;
             self.passed += record.passed.len();
+            self.joined_again += record.joined_again;
             for code in &record.refused {
                 *self.refused.entry(code.clone()).or_default() += 1;
             }
@@ -142,6 +145,9 @@ impl Report {
         );
         for (code, count) in &self.refused {
             let _ = writeln!(text, "{count} refused: {code}");
+        }
+        if self.joined_again > 0 {
+            let _ = writeln!(text, "{} joins were tried again and taken", self.joined_again);
         }
         if self.passed > 0 {
             let _ = writeln!(text, "{} times a player met a kind it cannot answer", self.passed);
