@@ -238,6 +238,11 @@ impl Players {
             .filter(move |(_, player)| skeleton(player.name) == wanted)
     }
 
+    /// Every player who joined under a name, or under one that looks the same.
+    pub fn called(&self, name: &str) -> impl Iterator<Item = PlayerId> {
+        self.named(name).map(|(_, player)| player.id)
+    }
+
     /// The next free row number of `origin`.
     #[must_use]
     pub fn next_number(&self, origin: Origin) -> u32 {

@@ -1,7 +1,8 @@
 //! `starling event host`: every command of a host, for scripts and for hosts without a page.
 //!
 //! A step is made from where the show stands now, unless the caller says where it has to stand. Players are
-//! named by id or by shown name; a name that several bear in part must be whole.
+//! named by id or by the whole shown name, case and look-alike letters aside: a part of a name is never enough,
+//! because a kick that meets somebody else cannot be unseen. The answer names whom it met.
 
 use super::client::{Client, NodeArgs};
 use super::out::{say, say_json};
@@ -11,6 +12,7 @@ use crate::service::view::{
     Command, CommandReply, CommandRequest, HostView, MarkedView, StageView,
 };
 use clap::Args;
+use crdt_state::name::skeleton;
 use crdt_state::{EventId, PlayerId};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -23,7 +25,7 @@ pub(super) struct HostArgs {
     /// What to do: `open`, `close`, `kick`, `award`, `set` ...; the document of the HTTP API lists all
     #[arg(value_parser = command)]
     command: Command,
-    /// Whom it is about: an id or a shown name
+    /// Whom it is about: an id or a whole shown name; upper and lower case are the same
     #[arg(long, value_name = "PLAYER")]
     player: Option<String>,
     /// Which co-host, setting or switch
@@ -60,22 +62,27 @@ pub(super) struct HostArgs {
 /// Carries out one command.
 pub(super) fn run(args: &HostArgs) -> Result<Exit, Failure> {
     let client = Client::new(&args.node);
-    let body = serde_json::to_string(&request(&client, args)?).expect("a command is JSON");
+    let whom = args.player.as_deref().map(|words| find(&client, args, words)).transpose()?;
+    let request = request(&client, args, whom.as_ref().map(|whom| whom.player))?;
+    let body = serde_json::to_string(&request).expect("a command is JSON");
     let reply: CommandReply = client.post(&path(args, "/commands"), &body)?;
     if args.json {
         say_json(&reply)?;
     } else {
-        say(&describe(args.command, &reply))?;
+        say(&describe(args.command, whom.as_ref(), &reply))?;
     }
     Ok(Exit::Done)
 }
 
-fn request(client: &Client, args: &HostArgs) -> Result<CommandRequest, Failure> {
+fn request(
+    client: &Client,
+    args: &HostArgs,
+    player: Option<PlayerId>,
+) -> Result<CommandRequest, Failure> {
     let expected = match args.command.is_fact() {
         true => StageView::default(),
         false => client.get::<HostView>(&path(args, ""))?.live.stage,
     };
-    let player = args.player.as_deref().map(|words| find(client, args, words)).transpose()?;
     let key = args.key.as_deref().map(serde_json::from_str).transpose();
     let key = key.map_err(Failure::of(Exit::Invalid, "--key is not a key"))?;
     Ok(CommandRequest {
@@ -101,18 +108,29 @@ fn award_id(args: &HostArgs) -> Result<String, Failure> {
 }
 
 /// The player whose id or shown name this is.
-fn find(client: &Client, args: &HostArgs, words: &str) -> Result<PlayerId, Failure> {
-    if let Ok(id) = words.parse() {
-        return Ok(id);
-    }
+fn find(client: &Client, args: &HostArgs, words: &str) -> Result<MarkedView, Failure> {
     let query = format!("/players?find={}", escaped(words));
-    let found: Vec<MarkedView> = client.get(&path(args, &query))?;
-    let exact = found.iter().find(|player| player.name == words);
-    let only = (found.len() == 1).then(|| found.first()).flatten();
-    exact.or(only).map(|player| player.player).ok_or_else(|| {
-        let message = format!("{} players have {words:?} in their names", found.len());
-        Failure::new(Exit::NotFound, message).hint("give the whole name or the id")
+    choose(client.get(&path(args, &query))?, words)
+}
+
+/// Of players whose names have something in common with `words`, the one who is meant.
+fn choose(found: Vec<MarkedView>, words: &str) -> Result<MarkedView, Failure> {
+    let (id, wanted) = (words.trim().parse::<PlayerId>().ok(), skeleton(words));
+    let lines: Vec<String> = found.iter().map(describe_player).collect();
+    let is_meant = |player: &MarkedView| id == Some(player.player) || skeleton(&player.name) == wanted;
+    let mut meant: Vec<MarkedView> = found.into_iter().filter(is_meant).collect();
+    if let (1, Some(player)) = (meant.len(), meant.pop()) {
+        return Ok(player);
+    }
+    let failure = Failure::new(Exit::NotFound, format!("no single player is called {words:?}"));
+    Err(match lines.is_empty() {
+        true => failure.hint("give the whole name as it is shown, or the id"),
+        false => failure.hint(format!("give the whole name or the id: {}", lines.join(", "))),
     })
+}
+
+fn describe_player(player: &MarkedView) -> String {
+    format!("{} ({})", player.name, player.player)
 }
 
 fn path(args: &HostArgs, of: &str) -> String {
@@ -135,11 +153,12 @@ fn command(word: &str) -> Result<Command, String> {
     Command::deserialize(word).map_err(|error| error.to_string())
 }
 
-fn describe(command: Command, reply: &CommandReply) -> String {
+fn describe(command: Command, whom: Option<&MarkedView>, reply: &CommandReply) -> String {
     let CommandReply { outcome, stage, level, token } = reply;
     let phase = format!("{:?}", stage.phase).to_lowercase();
+    let whom = whom.map(|whom| format!(" {}", describe_player(whom))).unwrap_or_default();
     let mut lines =
-        vec![format!("{}: {outcome} ({level}), the show is at {phase}", command.word())];
+        vec![format!("{}{whom}: {outcome} ({level}), the show is at {phase}", command.word())];
     lines.extend(token.as_ref().map(|token| format!("token   {token}")));
     lines.join("\n")
 }
@@ -167,7 +186,37 @@ mod tests {
             level: "firm".into(),
             token: Some("slc_x".into()),
         };
-        let text = describe(Command::Invite, &reply);
+        let text = describe(Command::Invite, None, &reply);
         assert_eq!(text, "invite: applied (firm), the show is at draft\ntoken   slc_x");
+    }
+
+    fn called(id: u128, name: &str) -> MarkedView {
+        MarkedView { player: PlayerId(id), name: name.into(), ..MarkedView::default() }
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_nobody() {
+        let failure = choose(vec![called(1, "Canada")], "Ada").unwrap_err();
+        assert_eq!(failure.exit, Exit::NotFound);
+        let hint = failure.hint.expect("it lists whom it found");
+        assert!(hint.contains(&format!("Canada ({})", PlayerId(1))), "{hint}");
+        assert!(choose(Vec::new(), "Ada").is_err());
+    }
+
+    #[test]
+    fn a_whole_name_or_an_id_is_somebody_case_and_look_alikes_aside() {
+        let all = || vec![called(1, "Canada"), called(2, "Ada"), called(3, "Bob")];
+        for words in ["Ada", " ada", "\u{410}da", &PlayerId(2).to_string()] {
+            assert_eq!(choose(all(), words).unwrap().player, PlayerId(2), "{words}");
+        }
+        assert!(choose(vec![called(1, "Ada"), called(2, "ADA")], "Ada").is_err(), "two of them");
+    }
+
+    #[test]
+    fn the_answer_names_whom_it_met() {
+        let (whom, outcome, level) = (called(2, "Ada"), "applied".into(), "firm".into());
+        let reply = CommandReply { outcome, stage: StageView::default(), level, token: None };
+        let text = describe(Command::Kick, Some(&whom), &reply);
+        assert!(text.starts_with(&format!("kick Ada ({}): applied", PlayerId(2))), "{text}");
     }
 }

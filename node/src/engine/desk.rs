@@ -103,7 +103,9 @@ impl EventCore {
         let given = state.named.people.names().filter(|(_, name)| has(name));
         let own = state.players.rows().filter(|(_, player)| has(player.name));
         let mut found: Vec<PlayerId> = Vec::new();
-        let all = by_id.into_iter().chain(given.map(|(id, _)| id)).chain(own.map(|(_, p)| p.id));
+        // Whole names first, so that many who bear it in part do not push them out.
+        let whole = by_id.into_iter().chain(state.players.called(words));
+        let all = whole.chain(given.map(|(id, _)| id)).chain(own.map(|(_, p)| p.id));
         for player in all.filter(|player| state.players.row_of(*player).is_some()) {
             if found.len() >= FOUND_SHOWN {
                 break;
