@@ -39,8 +39,9 @@ fn describe_status(status: &StatusView) -> String {
     let StatusView { verdict, standing, name, node, origin, version, cluster, .. } = status;
     let (alive, known, sessions) = (status.members_alive, status.members_known, status.sessions);
     let uptime = describe_seconds(status.uptime_s);
+    let reasons: String = status.reasons.iter().map(|why| format!("because {why}\n")).collect();
     let head = format!(
-        "{verdict}, as seen by {name}, which is {standing}\n\
+        "{verdict}, as seen by {name}, which is {standing}\n{reasons}\
          node {node} origin {origin} version {version} cluster {cluster}\n\
          up {uptime}, {alive} of {known} members alive, {sessions} players connected"
     );

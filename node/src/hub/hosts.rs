@@ -1,6 +1,7 @@
 //! What hosts, screens and operators ask.
 
 use super::bearers::refusal;
+use super::health::judge;
 use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
 use crate::identity::{Bearer, IdentityError};
@@ -189,13 +190,11 @@ impl Hosts for Hub {
     }
 
     async fn status(&self) -> StatusView {
-        let (alive, known) = {
-            let members = self.network.members();
-            let members = members.borrow();
-            (members.iter().filter(|member| member.live).count(), members.len())
-        };
+        let members = self.network.members().borrow().clone();
+        let health = judge(&members, Vec::new());
         StatusView {
-            verdict: verdict(alive, known).to_owned(),
+            verdict: health.verdict.to_owned(),
+            reasons: health.reasons,
             node: self.facts.node,
             origin: self.facts.origin,
             name: self.facts.name.clone(),
@@ -203,8 +202,8 @@ impl Hosts for Hub {
             uptime_s: self.facts.started.elapsed().as_secs(),
             cluster: self.facts.cluster.clone(),
             standing: self.network.standing().word().to_owned(),
-            members_alive: alive,
-            members_known: known,
+            members_alive: health.alive,
+            members_known: health.known,
             sessions: (self.sessions)(),
             events: self.events().await,
             tree: self.supervisor.view(),
@@ -374,14 +373,6 @@ fn state(member: &Member) -> &'static str {
         (.., Standing::Draining) => "draining",
         (.., Standing::Starting) => "starting",
         _ => "alive",
-    }
-}
-
-fn verdict(alive: usize, known: usize) -> &'static str {
-    match (alive, known) {
-        (1, known) if known > 1 => "isolated",
-        (alive, known) if alive < known => "degraded",
-        _ => "healthy",
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bearers;
 mod catalogue;
+mod health;
 mod hosts;
 mod ops;
 pub(crate) mod payload;

@@ -821,6 +821,9 @@ pub struct StandingView {
 pub struct StatusView {
     /// `healthy`, `degraded` or `isolated`.
     pub verdict: String,
+    /// Why it is not healthy, a sentence each.
+    #[serde(default)]
+    pub reasons: Vec<String>,
     /// Its id.
     pub node: NodeId,
     /// Its current origin.
@@ -837,7 +840,7 @@ pub struct StatusView {
     pub standing: String,
     /// Members alive in its view, itself included.
     pub members_alive: usize,
-    /// Members known in its view.
+    /// Members that ought to be alive in its view: all that it knows but those who left or were forgotten.
     pub members_known: usize,
     /// Players connected to it.
     pub sessions: u64,

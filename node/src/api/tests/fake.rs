@@ -177,6 +177,7 @@ impl Hosts for FakeNode {
     async fn status(&self) -> StatusView {
         StatusView {
             verdict: "healthy".into(),
+            reasons: Vec::new(),
             node: NodeId(1),
             origin: Origin(2),
             name: "n1".into(),
