@@ -155,7 +155,7 @@ fn command(word: &str) -> Result<Command, String> {
 
 fn describe(command: Command, whom: Option<&MarkedView>, reply: &CommandReply) -> String {
     let CommandReply { outcome, stage, level, token } = reply;
-    let phase = format!("{:?}", stage.phase).to_lowercase();
+    let phase = stage.phase.word();
     let whom = whom.map(|whom| format!(" {}", describe_player(whom))).unwrap_or_default();
     let mut lines =
         vec![format!("{}{whom}: {outcome} ({level}), the show is at {phase}", command.word())];

@@ -5,7 +5,8 @@ use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
 use crate::service::view::{
-    BrokerView, EventSummary, MemberEventView, MemberView, PhaseView, StatusView,
+    BrokerView, EventSummary, MemberEventView, MemberView, PhaseView, StageView,
+    StatusView,
 };
 use crate::supervise::{BranchView, State};
 use clap::Args;
@@ -51,8 +52,7 @@ fn describe_status(status: &StatusView) -> String {
         return head;
     }
     let rows = status.events.iter().map(|event| {
-        let phase = describe_phase(event.stage.phase);
-        let stage = format!("{} {phase}", event.stage.instance);
+        let stage = describe_stage(event.stage);
         let (id, players) = (event.event.to_string(), event.players.to_string());
         [id, event.pin.clone(), stage, players, event.title.clone()]
     });
@@ -99,8 +99,13 @@ fn describe_tree(tree: &BranchView) -> String {
     format!("\ntasks{lines}")
 }
 
-fn describe_phase(phase: PhaseView) -> String {
-    format!("{phase:?}").to_lowercase()
+/// Where a show stands; the number that an ended one has is no round's.
+fn describe_stage(stage: StageView) -> String {
+    let phase = stage.phase.word();
+    match stage.phase {
+        PhaseView::Ended | PhaseView::Aborted => phase,
+        _ => format!("{} {phase}", stage.instance),
+    }
 }
 
 fn describe_seconds(seconds: u64) -> String {
@@ -184,6 +189,13 @@ mod tests {
     fn a_loss_is_a_share_of_what_was_sent() {
         assert_eq!(describe_loss(0, 0), "-");
         assert_eq!(describe_loss(1_000, 15), "1.5 %");
+    }
+
+    #[test]
+    fn a_show_that_is_over_has_no_round() {
+        let at = |instance, phase| describe_stage(StageView { instance, phase });
+        assert_eq!(at(3, PhaseView::Board), "3 board");
+        assert_eq!(at(u32::MAX, PhaseView::Ended), "ended");
     }
 
     #[test]

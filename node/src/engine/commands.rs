@@ -170,7 +170,8 @@ impl EventCore {
 
     pub(super) fn stage_moved(&mut self, ticket: u64, expected: Stage) {
         let stage = self.stage();
-        let message = format!("the show is at {stage:?} by now, not at {expected:?}");
+        let (now, then) = (describe_stage(stage), describe_stage(expected));
+        let message = format!("the show is {now} by now, not {then}");
         let refusal =
             Refusal::new("stage_moved", message).hint("look at the stage and decide again");
         self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
@@ -178,8 +179,9 @@ impl EventCore {
 
     pub(super) fn not_possible(&mut self, ticket: u64, command: Command, expected: Stage) {
         let stage = self.stage();
-        let message = format!("{command:?} makes no sense at {expected:?}");
-        let possible = format!("possible at {stage:?}: {:?}", self.possible());
+        let message = format!("{} makes no sense {}", command.word(), describe_stage(expected));
+        let words: Vec<String> = self.possible().into_iter().map(Command::word).collect();
+        let possible = format!("possible {}: {}", describe_stage(stage), words.join(", "));
         let refusal = Refusal::new("not_possible", message).hint(possible);
         self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
     }
@@ -190,13 +192,27 @@ impl EventCore {
         if stage != expected {
             return self.stage_moved(ticket, expected);
         }
-        if stage.phase != Phase::Open || ms == 0 {
+        if stage.phase != Phase::Open {
             return self.not_possible(ticket, Command::Extend, expected);
+        }
+        if ms == 0 {
+            let refusal = Refusal::new("value_invalid", "extend needs `ms`, by how many milliseconds");
+            return self.refuse(ticket, refusal.hint("10000 are ten seconds; see `--ms`"));
         }
         let instance = stage.instance;
         let open_ms = self.carried.state.open_ms(instance).saturating_add(ms).min(OPEN_MS_MAX);
         let extend = Delta::Extend(Extend { instance, open_ms });
         let of = format!("round {instance} to {open_ms} ms");
         self.write_noted(now, ticket, request, (of, stage), vec![extend]);
+    }
+}
+
+/// A stage in the words of pages and commands.
+pub(super) fn describe_stage(stage: Stage) -> String {
+    let phase = stage_view(stage).phase.word();
+    match stage.instance {
+        0 => format!("in the {phase}"),
+        _ if stage.is_over() => phase,
+        instance => format!("at {instance}:{phase}"),
     }
 }

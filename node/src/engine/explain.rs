@@ -7,6 +7,7 @@ use super::core::EventCore;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
+use crdt_state::engagement::scoring::{Late, Partial};
 use crdt_state::engagement::{Facts, Outcome, Question, fold};
 use crdt_state::event::Ruling;
 use crdt_state::{Cell, Mono, PlayerId};
@@ -197,17 +198,33 @@ impl EventCore {
 
 fn rule(question: &Question) -> String {
     let (full, scoring) = (question.points, &question.scoring);
-    format!(
+    let mut rule = format!(
         "a correct answer gives {full} points below {} ms, then in a line down to {} % of them at the end, \
-         rounded to the nearest; a part of the correct options: {:?}; a wrong answer costs {}; a streak adds \
-         {:?}; after the deadline: {:?}",
+         rounded to the nearest; a part of the correct options {}; a wrong answer {}",
         scoring.full_ms,
         scoring.min_percent,
-        scoring.partial,
-        scoring.wrong,
-        scoring.streak,
-        scoring.late
-    )
+        describe_partial(scoring.partial),
+        match scoring.wrong {
+            0 => "costs nothing".to_owned(),
+            points => format!("costs {points}"),
+        },
+    );
+    if !scoring.streak.is_empty() {
+        let steps: Vec<String> = scoring.streak.iter().map(ToString::to_string).collect();
+        rule += &format!("; the second, third ... correct one in a row adds {}", steps.join(", "));
+    }
+    rule + match scoring.late {
+        Late::AtDeadline => "; an answer within the grace counts as one at the deadline",
+        Late::Nothing => "; an answer within the grace gives nothing",
+    }
+}
+
+fn describe_partial(partial: Partial) -> String {
+    match partial {
+        Partial::Exact => "gives nothing".to_owned(),
+        Partial::Proportional => "gives its share".to_owned(),
+        Partial::PerOption(points) => format!("gives {points} for each"),
+    }
 }
 
 fn arithmetic(question: &Question, open_ms: u32, cell: Cell, outcome: &Outcome) -> String {
@@ -226,4 +243,24 @@ fn arithmetic(question: &Question, open_ms: u32, cell: Cell, outcome: &Outcome) 
         "({full} * (100 * {length} - {lost} * {counted}) + 50 * {length}) / (100 * {length}), \
          bonus {bonus}: {points}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crdt_state::engagement::Scoring;
+
+    #[test]
+    fn a_rule_is_told_in_words() {
+        let question = Question::choice("?", vec!["a".into(), "b".into()], 1);
+        let usual = rule(&question);
+        assert!(usual.contains("a part of the correct options gives nothing; a wrong answer costs nothing; an"));
+        let (partial, late) = (Partial::PerOption(500), Late::Nothing);
+        let streak = vec![100, 200];
+        let scoring = Scoring { partial, late, streak, wrong: 50, ..Scoring::default() };
+        let other = rule(&Question { scoring, ..question });
+        for words in ["gives 500 for each", "costs 50", "adds 100, 200", "the grace gives nothing"] {
+            assert!(other.contains(words), "{words}: {other}");
+        }
+    }
 }

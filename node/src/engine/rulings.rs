@@ -196,7 +196,7 @@ fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, 
     let is_prediction = matches!(facts.question.task, Task::Prediction(_));
     if is_prediction != (request.command == Command::Resolve) {
         let kind = facts.question.task.name();
-        return Err(format!("{:?} makes no sense for a {kind}", request.command));
+        return Err(format!("{} makes no sense for a {kind}", request.command.word()));
     }
     let key = in_order(request.key.clone().ok_or("name the key")?)?;
     facts.question.task.check_key(&key).map_err(|invalid| invalid.to_string())?;

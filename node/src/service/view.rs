@@ -67,6 +67,14 @@ pub enum PhaseView {
     Aborted,
 }
 
+impl PhaseView {
+    /// Its word, as in JSON.
+    #[must_use]
+    pub fn word(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
 /// A question as players and screens see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuestionView {

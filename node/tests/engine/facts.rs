@@ -716,3 +716,18 @@ fn rulings_and_awards_beyond_every_cap_are_refused() {
     assert_eq!(code(world.say(0, Command::Back, far)), "not_possible");
     world.all_equal();
 }
+
+#[test]
+fn what_is_refused_is_told_in_words_that_commands_take() {
+    let mut world = World::lobby(310, 1, 20_000);
+    let refusal = world.say(0, Command::Close, |_| {}).expect_err("nothing is open");
+    assert_eq!(refusal.message, "close makes no sense in the lobby");
+    let hint = refusal.hint.expect("it says what does");
+    assert!(hint.starts_with("possible in the lobby: next, open, end, abort"), "{hint}");
+    let instance = world.open(0);
+    let refusal = world.say(0, Command::Extend, |_| {}).expect_err("by how much?");
+    assert_eq!(refusal.code, "value_invalid");
+    assert!(refusal.message.contains("needs `ms`"), "{}", refusal.message);
+    let refusal = world.say(0, Command::Reveal, |_| {}).expect_err("it is open");
+    assert_eq!(refusal.message, format!("reveal makes no sense at {instance}:open"));
+}
