@@ -50,7 +50,9 @@ impl Caller {
 
     /// Lets the event's host and co-hosts through.
     pub(super) async fn host(&self, api: &Api, event: EventId) -> Result<Arc<Bearer>, ApiError> {
-        let way_out = format!("`starling token host --event {event}` makes one");
+        let way_out = format!(
+            "`starling token host --event {event}` makes one, for --token or STARLING_TOKEN"
+        );
         let bearer = self.bearer(api, &way_out, &way_out).await?;
         if bearer.is_host(event) {
             return Ok(bearer);
@@ -124,7 +126,7 @@ impl Caller {
     fn token(&self, way_out: &str) -> Result<&str, ApiError> {
         let missing = || {
             let refusal = Refusal::new("token_missing", "this needs a token")
-                .hint(format!("send it as `Authorization: Bearer`; {way_out}"));
+                .hint(format!("on the command line --token or STARLING_TOKEN, else `Authorization: Bearer`; {way_out}"));
             unauthorized(refusal)
         };
         self.0.as_deref().ok_or_else(missing)

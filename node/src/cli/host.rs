@@ -3,14 +3,19 @@
 //! A step is made from where the show stands now, unless the caller says where it has to stand. Players are
 //! named by id or by the whole shown name, case and look-alike letters aside: a part of a name is never enough,
 //! because a kick that meets somebody else cannot be unseen. The answer names whom it met.
+//!
+//! Only hosts drive an event. Who has the cluster's key is as good as one, so an operator with the key needs no
+//! other token; that of a co-host is used as it is, and the log names them.
 
 use super::client::{Client, NodeArgs};
+use super::key::KeySource;
 use super::out::{say, say_json};
 use super::{Exit, Failure};
 use crate::env::Env;
 use crate::service::view::{
     Command, CommandReply, CommandRequest, HostView, MarkedView, StageView,
 };
+use crate::token::TokenKeys;
 use clap::Args;
 use crdt_state::name::skeleton;
 use crdt_state::{EventId, PlayerId};
@@ -53,6 +58,8 @@ pub(super) struct HostArgs {
     #[arg(long, value_name = "JSON")]
     key: Option<String>,
     #[command(flatten)]
+    cluster: KeySource,
+    #[command(flatten)]
     node: NodeArgs,
     /// Print JSON
     #[arg(long)]
@@ -61,7 +68,9 @@ pub(super) struct HostArgs {
 
 /// Carries out one command.
 pub(super) fn run(args: &HostArgs) -> Result<Exit, Failure> {
-    let client = Client::new(&args.node);
+    let keys = args.cluster.read().ok().map(|key| TokenKeys::new(&[*key.bytes()]));
+    let token = host_token(args.event, args.node.token.clone(), keys.as_ref());
+    let client = Client::new(&NodeArgs { token, ..args.node.clone() });
     let whom = args.player.as_deref().map(|words| find(&client, args, words)).transpose()?;
     let request = request(&client, args, whom.as_ref().map(|whom| whom.player))?;
     let body = serde_json::to_string(&request).expect("a command is JSON");
@@ -107,6 +116,16 @@ fn award_id(args: &HostArgs) -> Result<String, Failure> {
     Ok(format!("{:016x}", env.random_u64("award")))
 }
 
+/// The token that drives the event: the given one, unless there is none or it is the operator's, and the cluster's
+/// key is there to make the host's.
+fn host_token(event: EventId, given: Option<String>, keys: Option<&TokenKeys>) -> Option<String> {
+    match (given, keys) {
+        (Some(token), Some(keys)) if token == keys.ops() => Some(keys.host(event)),
+        (None, Some(keys)) => Some(keys.host(event)),
+        (given, _) => given,
+    }
+}
+
 /// The player whose id or shown name this is.
 fn find(client: &Client, args: &HostArgs, words: &str) -> Result<MarkedView, Failure> {
     let query = format!("/players?find={}", escaped(words));
@@ -117,7 +136,8 @@ fn find(client: &Client, args: &HostArgs, words: &str) -> Result<MarkedView, Fai
 fn choose(found: Vec<MarkedView>, words: &str) -> Result<MarkedView, Failure> {
     let (id, wanted) = (words.trim().parse::<PlayerId>().ok(), skeleton(words));
     let lines: Vec<String> = found.iter().map(describe_player).collect();
-    let is_meant = |player: &MarkedView| id == Some(player.player) || skeleton(&player.name) == wanted;
+    let is_meant =
+        |player: &MarkedView| id == Some(player.player) || skeleton(&player.name) == wanted;
     let mut meant: Vec<MarkedView> = found.into_iter().filter(is_meant).collect();
     if let (1, Some(player)) = (meant.len(), meant.pop()) {
         return Ok(player);
@@ -188,6 +208,16 @@ mod tests {
         };
         let text = describe(Command::Invite, None, &reply);
         assert_eq!(text, "invite: applied (firm), the show is at draft\ntoken   slc_x");
+    }
+
+    #[test]
+    fn an_operator_with_the_key_drives_and_a_co_host_stays_one() {
+        let (keys, event) = (TokenKeys::new(&[[7; 32]]), EventId(9));
+        let token = |given: Option<&str>, keys| host_token(event, given.map(Into::into), keys);
+        assert_eq!(token(Some(&keys.ops()), Some(&keys)), Some(keys.host(event)));
+        assert_eq!(token(None, Some(&keys)), Some(keys.host(event)));
+        assert_eq!(token(Some("slc_x"), Some(&keys)), Some("slc_x".into()), "a co-host's");
+        assert_eq!(token(Some(&keys.ops()), None), Some(keys.ops()), "there is no key");
     }
 
     fn called(id: u128, name: &str) -> MarkedView {

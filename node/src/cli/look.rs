@@ -5,8 +5,7 @@ use super::client::{Client, NodeArgs};
 use super::out::{say, say_json, table};
 use super::{Exit, Failure};
 use crate::service::view::{
-    BrokerView, EventSummary, MemberEventView, MemberView, PhaseView, StageView,
-    StatusView,
+    BrokerView, EventSummary, MemberEventView, MemberView, PhaseView, StageView, StatusView,
 };
 use crate::supervise::{BranchView, State};
 use clap::Args;

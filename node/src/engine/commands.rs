@@ -196,7 +196,8 @@ impl EventCore {
             return self.not_possible(ticket, Command::Extend, expected);
         }
         if ms == 0 {
-            let refusal = Refusal::new("value_invalid", "extend needs `ms`, by how many milliseconds");
+            let refusal =
+                Refusal::new("value_invalid", "extend needs `ms`, by how many milliseconds");
             return self.refuse(ticket, refusal.hint("10000 are ten seconds; see `--ms`"));
         }
         let instance = stage.instance;

@@ -254,12 +254,15 @@ mod tests {
     fn a_rule_is_told_in_words() {
         let question = Question::choice("?", vec!["a".into(), "b".into()], 1);
         let usual = rule(&question);
-        assert!(usual.contains("a part of the correct options gives nothing; a wrong answer costs nothing; an"));
+        assert!(usual.contains(
+            "a part of the correct options gives nothing; a wrong answer costs nothing; an"
+        ));
         let (partial, late) = (Partial::PerOption(500), Late::Nothing);
         let streak = vec![100, 200];
         let scoring = Scoring { partial, late, streak, wrong: 50, ..Scoring::default() };
         let other = rule(&Question { scoring, ..question });
-        for words in ["gives 500 for each", "costs 50", "adds 100, 200", "the grace gives nothing"] {
+        for words in ["gives 500 for each", "costs 50", "adds 100, 200", "the grace gives nothing"]
+        {
             assert!(other.contains(words), "{words}: {other}");
         }
     }

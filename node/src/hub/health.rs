@@ -64,7 +64,10 @@ mod tests {
         let forget = format!("starling node forget {}", NodeId(3));
         assert!(health.reasons[0].starts_with("n3 is dead"), "{:?}", health.reasons);
         assert!(health.reasons[0].contains(&forget), "{:?}", health.reasons);
-        assert_eq!(judge(&[member(1, true, false), member(2, false, false)], Vec::new()).verdict, "isolated");
+        assert_eq!(
+            judge(&[member(1, true, false), member(2, false, false)], Vec::new()).verdict,
+            "isolated"
+        );
     }
 
     #[test]
@@ -72,7 +75,10 @@ mod tests {
         let members = [member(1, true, false), member(2, true, false), member(3, false, true)];
         let health = judge(&members, Vec::new());
         assert_eq!(health, Health { verdict: "healthy", alive: 2, known: 2, reasons: Vec::new() });
-        assert_eq!(judge(&[member(1, true, false), member(2, false, true)], Vec::new()).verdict, "healthy");
+        assert_eq!(
+            judge(&[member(1, true, false), member(2, false, true)], Vec::new()).verdict,
+            "healthy"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The running cluster in one page: `cluster.json` for programs, a table for people.
 
 use super::fleet::{Fleet, Seat};
+use super::launch::KEY_FILE;
 use super::ready::{ANSWER_PATIENCE, Wanted, ask, wait};
 use crate::cli::client::{Client, ClientError};
 use crate::cli::event::describe_imported;
@@ -106,7 +107,7 @@ impl Cluster {
         let http = &self.nodes[0].http;
         format!(
             "{} nodes in {dir}\n\n{}\n\n{}\n\n\
-             export STARLING_NODE={http} STARLING_TOKEN={}\n\n\
+             export STARLING_NODE={http} STARLING_TOKEN={} STARLING_KEY_FILE={dir}/{KEY_FILE}\n\n\
              any node will do: open a page on one, then `k N` kills node N, `r N` starts it again, \
              `q` stops all",
             self.nodes.len(),

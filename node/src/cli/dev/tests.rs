@@ -158,6 +158,7 @@ async fn a_cluster_is_told_to_programs_and_to_people() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let table = cluster.describe(&"DIR");
     assert!(table.contains(&format!("/?pin={PIN}")) && table.contains(HOST_TOKEN), "{table}");
+    assert!(table.contains("STARLING_KEY_FILE=DIR/cluster.key"), "{table}");
     fleet.stop().await;
 }
 
