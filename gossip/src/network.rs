@@ -266,6 +266,13 @@ impl Network {
         }
     }
 
+    /// Where a node was found that this one cannot link with until an operator mends it, and why. Only what
+    /// this node has dialled counts: whoever connects to it cannot bring it into discredit.
+    #[must_use]
+    pub fn misfit(&self) -> Option<(SocketAddr, Reason)> {
+        *lock(&self.shared.misfit)
+    }
+
     /// Every address at which a node was ever found, for the store:
     /// [`remembered`](NetworkConfig::remembered) in the next life.
     #[must_use]
@@ -380,6 +387,8 @@ struct Shared {
     members: watch::Sender<Vec<Member>>,
     member_events: broadcast::Sender<MemberEvent>,
     counters: Counters,
+    /// The newest dial that only an operator can mend.
+    misfit: Mutex<Option<(SocketAddr, Reason)>>,
     random: Mutex<ChaCha12Rng>,
     /// Wakes the dialler.
     redial: Notify,
@@ -414,6 +423,7 @@ impl Shared {
             members: watch::Sender::default(),
             member_events: broadcast::Sender::new(MEMBER_EVENTS),
             counters: Counters::default(),
+            misfit: Mutex::default(),
             random: Mutex::new(random),
             redial: Notify::new(),
             closing: watch::Sender::new(false),

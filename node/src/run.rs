@@ -180,6 +180,7 @@ pub async fn start(config: &NodeConfig, env: &Env, ground: Ground) -> Result<Nod
         name: config.name.clone(),
         links,
         cluster: config.key.fingerprint(),
+        join: config.join.clone(),
         started: Instant::now(),
     };
     let identity = Identity { facts: &facts, generation, advertise, seeds, memory: &memory };

@@ -66,7 +66,9 @@ async fn dial(shared: Arc<Shared>, address: SocketAddr) {
         let connection = connect(&shared, connecting).await?;
         within_limit(&shared, &connection, greet_as_dialler(&shared, &connection, address)).await
     };
-    if let Err(reason) = dialled.await {
+    let dialled = dialled.await;
+    shared.note_misfit(address, dialled.err());
+    if let Err(reason) = dialled {
         if needs_an_operator(reason) {
             tracing::warn!(%address, %reason, "the dial gave no link: this will not mend itself");
         } else {
@@ -169,6 +171,16 @@ impl Shared {
         });
         let idle = now + self.config.tuning.redial_max;
         (due, addresses.next_due(now).unwrap_or(idle).min(idle))
+    }
+
+    /// Remembers a dial that only an operator can mend, until the same address gives another answer.
+    fn note_misfit(&self, address: SocketAddr, refused: Option<Reason>) {
+        let mut misfit = lock(&self.misfit);
+        match refused {
+            Some(reason) if needs_an_operator(reason) => *misfit = Some((address, reason)),
+            _ if misfit.is_some_and(|(held, _)| held == address) => *misfit = None,
+            _ => {}
+        }
     }
 
     /// A node answered at a dialled address; it may be this one.

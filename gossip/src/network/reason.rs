@@ -71,7 +71,7 @@ pub enum Reason {
     #[error("a notice that cannot be read")]
     MalformedNotice = 0x26,
     /// The certificate is not of this cluster's key.
-    #[error("the certificate is not of this cluster")]
+    #[error("its cluster key is another one: compare `starling key --fingerprint`")]
     Untrusted = 0x100,
     /// The other end speaks another protocol over QUIC.
     #[error("another protocol")]

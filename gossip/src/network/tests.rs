@@ -410,3 +410,21 @@ async fn whatever_rogues_do_over_and_over_is_counted_by_reason_and_leaves_nothin
     // And whoever means well is welcome.
     drop(Rogue::connect_as(&victim, number, 1).await.unwrap().believed_by(&mut victim).await);
 }
+
+#[tokio::test]
+async fn a_dial_that_only_an_operator_can_mend_is_remembered_until_it_is_mended() {
+    let mut victim = Victim::start().await;
+    let start = async |key: u8| {
+        let (socket, addr) = open_socket("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (runtime, spawn) = (Arc::new(TokioRuntime), Arc::new(TokioSpawn));
+        let ring = KeyRing::new(&ClusterKey::from_bytes([key; 32]));
+        let config = NetworkConfig { seeds: vec![victim.addr], ring, ..config(2, addr) };
+        Network::start(config, Ports { socket, runtime, spawn, seed: [key; 32] }).await.unwrap()
+    };
+    let ((stranger, _one), (peer, _other)) = (start(9).await, start(1).await);
+    until(|| stranger.misfit() == Some((victim.addr, Reason::Untrusted))).await;
+    assert!(matches!(victim.event().await, NetworkEvent::PeerUp(_)));
+    until(|| !peer.peers().is_empty()).await;
+    assert_eq!(peer.misfit(), None);
+    assert_eq!(victim.network.misfit(), None, "whoever comes in cannot bring it into discredit");
+}

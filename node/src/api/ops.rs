@@ -112,7 +112,7 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
         return Ok(Json(json!({ "ready": true })));
     }
     let refusal = Refusal::new("not_ready", "this node takes no new players now")
-        .hint("it is starting, has found no peer yet, or is on its way out: use another node");
+        .hint("it is starting, cannot join its cluster, or is on its way out: use another node; `starling status` says why");
     Err(refusal.into())
 }
 

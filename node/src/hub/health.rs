@@ -1,9 +1,16 @@
 //! How a node judges the cluster that it sees, and why.
 //!
 //! Every doubt is a sentence for whoever is on call. Who left in order or was given up by an operator is no doubt:
-//! a cluster that was made smaller is as healthy as before.
+//! a cluster that was made smaller is as healthy as before. A node that was told to join others and never met one is
+//! an island: it says so, and takes no players where only an operator can bring it home.
 
-use gossip::network::Member;
+use super::Hub;
+use gossip::network::{Member, NetworkStats, Reason};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long after its start a node may be without a peer: 10 s, several rounds of dials. Arbitrary.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The judgement.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +40,42 @@ pub(super) fn judge(members: &[Member], doubts: Vec<String>) -> Health {
         _ => "degraded",
     };
     Health { verdict, alive, known, reasons }
+}
+
+impl Hub {
+    /// What is wrong beside dead members.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let (stats, misfit) = (self.network.stats(), self.network.misfit());
+        let patient = self.facts.started.elapsed() < SEARCH_PATIENCE;
+        loneliness(&self.facts.join, patient, &stats, misfit).into_iter().collect()
+    }
+
+    /// Whether this node was to join others that it cannot link with, and has nothing of its own to offer: a
+    /// node that carries shows goes on for them, whoever else is set up wrongly beside it.
+    pub(super) fn is_stray(&self) -> bool {
+        let never_linked = self.network.stats().links_made == 0;
+        let refused = !self.facts.join.is_empty() && self.network.misfit().is_some();
+        refused && never_linked && self.owners.all().is_empty()
+    }
+}
+
+/// Why a node that has never had a peer has none.
+fn loneliness(
+    join: &[String],
+    patient: bool,
+    stats: &NetworkStats,
+    misfit: Option<(SocketAddr, Reason)>,
+) -> Option<String> {
+    if stats.links_made > 0 {
+        return None;
+    }
+    if let Some((address, reason)) = misfit {
+        return Some(format!("the node at {address} cannot be linked with: {reason}"));
+    }
+    // The first of a set of nodes is told to join itself.
+    let is_own = join.len() == 1 && stats.ended_for(Reason::OwnAddress) > 0;
+    let seeks = !join.is_empty() && !is_own && !patient;
+    seeks.then(|| format!("no peer was ever found, though it is to --join {}", join.join(",")))
 }
 
 #[cfg(test)]
@@ -85,5 +128,25 @@ mod tests {
     fn a_doubt_of_any_other_kind_degrades() {
         let health = judge(&[member(1, true, false)], vec!["the disk is full".into()]);
         assert_eq!((health.verdict, health.reasons.len()), ("degraded", 1));
+    }
+
+    #[test]
+    fn an_island_says_why_it_is_one() {
+        let join = ["n1.example:7946".to_owned()];
+        let (mut stats, address) = (NetworkStats::default(), "192.0.2.1:7946".parse().unwrap());
+        let untrusted = Some((address, Reason::Untrusted));
+        assert_eq!(loneliness(&[], false, &stats, None), None, "it is the first");
+        assert_eq!(loneliness(&join, true, &stats, None), None, "it has just started");
+        let lost = loneliness(&join, false, &stats, None).expect("it is alone");
+        assert!(lost.contains("--join n1.example:7946"), "{lost}");
+        let refused = loneliness(&join, true, &stats, untrusted).expect("it is alone");
+        assert!(
+            refused.contains("192.0.2.1:7946") && refused.contains("--fingerprint"),
+            "{refused}"
+        );
+        stats.ended.insert(Reason::OwnAddress, 1);
+        assert_eq!(loneliness(&join, false, &stats, None), None, "it was told to join itself");
+        stats.links_made = 1;
+        assert_eq!(loneliness(&join, false, &stats, untrusted), None, "it has met its cluster");
     }
 }

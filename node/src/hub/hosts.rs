@@ -191,7 +191,7 @@ impl Hosts for Hub {
 
     async fn status(&self) -> StatusView {
         let members = self.network.members().borrow().clone();
-        let health = judge(&members, Vec::new());
+        let health = judge(&members, self.doubts());
         StatusView {
             verdict: health.verdict.to_owned(),
             reasons: health.reasons,
@@ -260,7 +260,8 @@ impl Hosts for Hub {
     }
 
     fn ready(&self) -> bool {
-        self.listings.is_ready() && self.network.standing() == Standing::Ready
+        let stands = self.network.standing() == Standing::Ready;
+        stands && self.listings.is_ready() && !self.is_stray()
     }
 }
 

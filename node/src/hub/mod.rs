@@ -51,6 +51,8 @@ pub struct Facts {
     pub links: NodeLinks,
     /// Fingerprint of the cluster's key.
     pub cluster: String,
+    /// Whom it was told to join.
+    pub join: Vec<String>,
     /// When it started.
     pub started: Instant,
 }
