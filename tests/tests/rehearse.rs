@@ -15,7 +15,7 @@ const SHOW: &str = "question,option 1,option 2,option 3,correct,seconds\n\
 
 const KINDS: &str = r#"{"format": "starling-show/1", "title": "Kinds", "questions": [
     {"kind": "poll", "text": "Tea or coffee?", "options": ["Tea", "Coffee"], "seconds": 30},
-    {"kind": "tug", "text": "Pull!", "seconds": 1},
+    {"kind": "tug", "text": "Pull!", "sides": ["Left", "Right"], "seconds": 1},
     {"kind": "rating", "text": "How was it?", "seconds": 1},
     {"text": "One plus one?", "options": ["1", "2"], "correct": "2", "seconds": 30}
 ]}"#;

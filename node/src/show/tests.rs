@@ -25,6 +25,25 @@ fn correct_of(question: &Question) -> u32 {
 
 const GOOD: &str = r#""text": "Q", "options": ["a", "b", "c"], "correct": 1"#;
 
+/// The document shows each with the fields that are its own.
+#[test]
+fn every_question_of_the_document_is_one_and_there_is_one_of_each_kind() {
+    let document = include_str!("../../docs/show-format.md");
+    let blocks = document.split("```json question\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    let show = |block: &str| {
+        format!("{{\"format\": \"{FORMAT}\", \"title\": \"T\", \"questions\": [{block}]}}")
+    };
+    for block in &blocks {
+        parse(&show(block)).unwrap_or_else(|found| panic!("{block}: {}", describe(&found, "it")));
+    }
+    let kinds = "poll rating survey word_cloud qa reactions prediction elimination tug raffle";
+    for kind in kinds.split(' ') {
+        let marked = format!("\"kind\": \"{kind}\"");
+        assert!(blocks.iter().any(|block| block.contains(&marked)), "{kind}");
+    }
+}
+
 #[test]
 fn the_sample_is_a_show_of_twelve_questions() {
     let script = parse(SAMPLE).unwrap_or_else(|found| panic!("{}", describe(&found, "sample")));
