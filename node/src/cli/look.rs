@@ -161,11 +161,13 @@ fn watch_members(client: &Client, json: bool) -> Result<Exit, Failure> {
 }
 
 fn describe_members(members: &[MemberView]) -> String {
+    let mut members: Vec<&MemberView> = members.iter().collect();
+    members.sort_by(|a, b| (&a.name, a.node).cmp(&(&b.name, b.node)));
     let rows = members.iter().map(|member| {
         let link = if member.linked { "up" } else { "down" };
         let rtt = member.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
         let loss = describe_loss(member.packets_sent, member.packets_lost);
-        let MemberView { state, name, node, addr, version, links, .. } = member.clone();
+        let MemberView { state, name, node, addr, version, links, .. } = (*member).clone();
         [state, name, node.to_string(), addr, link.into(), rtt, loss, version, links.http]
     });
     let rows: Vec<_> = rows.collect();

@@ -60,5 +60,10 @@ fn node_named(client: &Client, name: &str) -> Result<NodeId, Failure> {
 fn describe(view: &ForgetView) -> String {
     let ForgetView { node, events, origins, firm } = view;
     let known = if *firm { "" } else { "; not enough nodes know it yet, they will be told" };
-    format!("the node {node} is forgotten in {events} events ({origins} incarnations){known}")
+    let count = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        _ => format!("{count} {word}s"),
+    };
+    let (events, origins) = (count(*events, "event"), count(*origins, "incarnation"));
+    format!("the node {node} is forgotten in {events} ({origins}){known}")
 }

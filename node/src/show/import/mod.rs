@@ -105,9 +105,9 @@ pub fn import(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
         let message = format!("the file has {length} bytes, at most {FILE_BYTES_MAX} are read");
         return Err(vec![Problem { line: 1, column: 1, field: String::new(), message }]);
     }
-    if source.format == Some(Format::Kahoot)
-        || (source.format.is_none() && source.bytes.starts_with(kahoot::MAGIC))
-    {
+    // A workbook that is damaged is none, whatever else its bytes could be taken for.
+    let is_book = || source.bytes.starts_with(kahoot::MAGIC) || extension(source.name) == "xlsx";
+    if source.format == Some(Format::Kahoot) || (source.format.is_none() && is_book()) {
         return kahoot::read(source);
     }
     let decoded = decode::decode(source.bytes)?;
@@ -165,10 +165,13 @@ fn finish(
     }
 }
 
+fn extension(name: &Path) -> String {
+    name.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
 /// The format by the file's extension, else by what stands in it.
 fn guess(name: &Path, text: &str) -> Format {
-    let extension = name.extension().and_then(|it| it.to_str()).unwrap_or_default();
-    match extension.to_ascii_lowercase().as_str() {
+    match extension(name).as_str() {
         "json" => json_kind(text),
         "toml" => Format::Toml,
         "csv" | "tsv" => Format::Csv,

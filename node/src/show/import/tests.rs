@@ -136,6 +136,12 @@ fn a_table_may_have_semicolons_or_tabs() {
 }
 
 #[test]
+fn a_damaged_workbook_is_no_text() {
+    let found = problems("quiz.XLSX", b"PQ\x03\x04 {=a ~b}");
+    assert!(found.len() == 1 && found[0].contains("not an XLSX workbook"), "{found:?}");
+}
+
+#[test]
 fn problems_of_a_table_have_line_and_column() {
     let table = "question,option 1,option 2,correct,secs,seconds\n\
         Q?,a,b,3,,soon\n,a,a,1,,20\nX,\"a\"b,c,1,,1,7\nY,\"a\n";
