@@ -101,6 +101,22 @@ fn the_soak_loses_no_connection_and_no_answer() {
 }
 
 #[test]
+fn a_show_is_measured_beside_bare_servers() {
+    let _turn = heavy();
+    let program = env!("CARGO_BIN_EXE_figures");
+    let arguments = ["engagements", "--players", "90", "--questions", "2"];
+    let output = Command::new(program).args(arguments).output().expect("it was just built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let names = ["fold_ms_1m", "rank_ms_1m", "phase_ms_p99", "bare_fanout_ms_p99", "import_50k_s"];
+    for name in names {
+        assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers}");
+    }
+    assert_eq!(numbers.as_object().map(serde_json::Map::len), Some(names.len()), "{numbers}");
+}
+
+#[test]
 fn an_unknown_figure_is_refused_with_the_names_of_all() {
     let output = Command::new(env!("CARGO_BIN_EXE_figures")).arg("main-jab").output();
     let output = output.expect("it was just built");

@@ -11,8 +11,8 @@
 //! - *memory*: what the node's resident set grew by, over all that have joined and watch.
 
 pub mod bare;
-mod crowd;
-mod servers;
+pub(super) mod crowd;
+pub(super) mod servers;
 pub(super) mod wire;
 
 use super::readme::machine;
@@ -164,12 +164,12 @@ async fn bare(clients: usize) -> Result<f64, String> {
 fn plan(node: &Single, show: &SingleShow, clients: usize) -> Plan {
     let target = Target::Starling(show.imported.pin.clone());
     let (server, in_flight) = (node.bound.mqtt, IN_FLIGHT);
-    Plan { clients, server, target, in_flight, only_connect: false, from: 3 }
+    Plan { clients, first: 0, server, target, in_flight, only_connect: false, from: 3 }
 }
 
 fn other(server: &Server, clients: usize) -> Plan {
     let (server, target, in_flight) = (server.address, Target::Other, IN_FLIGHT);
-    Plan { clients, server, target, in_flight, only_connect: false, from: 4 }
+    Plan { clients, first: 0, server, target, in_flight, only_connect: false, from: 4 }
 }
 
 /// Every opening is a round.

@@ -7,6 +7,7 @@
 mod applied;
 mod audience;
 pub mod edge;
+mod engagements;
 mod main_job;
 mod readme;
 mod replication;
@@ -20,8 +21,14 @@ pub use readme::write as write_readme;
 use serde_json::{Map, Value};
 
 /// All of them.
-pub const FIGURES: &[Figure] =
-    &[main_job::FIGURE, edge::FIGURE, replication::FIGURE, simulator::FIGURE, soak::FIGURE];
+pub const FIGURES: &[Figure] = &[
+    main_job::FIGURE,
+    edge::FIGURE,
+    replication::FIGURE,
+    engagements::FIGURE,
+    simulator::FIGURE,
+    soak::FIGURE,
+];
 
 /// Players where nobody says how many.
 pub const PLAYERS_DEFAULT: usize = 2_000;

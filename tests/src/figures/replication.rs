@@ -12,11 +12,11 @@
 //! - *copies*: UDP payload that a receiver took over the bytes of the batches that it lacked.
 
 mod churn;
-mod cpu;
+pub(super) mod cpu;
 mod crowd;
 mod nodes;
 mod socket;
-mod state;
+pub(super) mod state;
 mod table;
 
 use super::readme::machine;

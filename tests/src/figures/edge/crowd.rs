@@ -16,7 +16,7 @@ use tokio::time::{sleep, sleep_until};
 
 /// Whom the clients talk to.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(in crate::figures) enum Target {
     /// A node of ours: they join the show with this PIN.
     Starling(String),
     /// Any other server: they only subscribe.
@@ -25,16 +25,18 @@ pub(super) enum Target {
 
 /// How many clients, where, and how fast they come.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) clients: usize,
-    pub(super) server: SocketAddr,
-    pub(super) target: Target,
+pub(in crate::figures) struct Plan {
+    pub(in crate::figures) clients: usize,
+    /// The number of the first one: crowds at several nodes of one show are different players.
+    pub(in crate::figures) first: usize,
+    pub(in crate::figures) server: SocketAddr,
+    pub(in crate::figures) target: Target,
     /// Connections under way at once.
-    pub(super) in_flight: usize,
+    pub(in crate::figures) in_flight: usize,
     /// Whether they only connect.
-    pub(super) only_connect: bool,
+    pub(in crate::figures) only_connect: bool,
     /// The last part of the address that they come from, so that ports are not used up.
-    pub(super) from: u8,
+    pub(in crate::figures) from: u8,
 }
 
 /// What all clients do next.
@@ -52,7 +54,7 @@ enum Order {
 }
 
 /// Clients that are connected, or on their way.
-pub(super) struct Crowd {
+pub(in crate::figures) struct Crowd {
     plan: Plan,
     shared: Arc<Shared>,
     orders: watch::Sender<Order>,
@@ -76,12 +78,14 @@ struct Shared {
     acknowledged: Tally,
     /// Of each client's last publish, in microseconds.
     latency_us: Vec<AtomicU32>,
+    /// When each client last saw what it watched for, in nanoseconds after `base`.
+    seen_ns: Vec<AtomicU64>,
     failure: Mutex<Option<String>>,
 }
 
 impl Crowd {
     /// Lets clients come; returns when all are there, with the time that it took.
-    pub(super) async fn come(plan: Plan) -> Result<(Crowd, Duration), String> {
+    pub(in crate::figures) async fn come(plan: Plan) -> Result<(Crowd, Duration), String> {
         let shared = Arc::new(Shared {
             base: Instant::now(),
             plan: plan.clone(),
@@ -91,12 +95,13 @@ impl Crowd {
             seen: Tally::default(),
             acknowledged: Tally::default(),
             latency_us: (0..plan.clients).map(|_| AtomicU32::new(0)).collect(),
+            seen_ns: (0..plan.clients).map(|_| AtomicU64::new(0)).collect(),
             failure: Mutex::default(),
         });
         let (orders, obeyed) = watch::channel(Order::Idle);
         let gate = Arc::new(Semaphore::new(plan.in_flight));
         let began = Instant::now();
-        for index in 0..plan.clients {
+        for index in plan.first..plan.first + plan.clients {
             let permit = Arc::clone(&gate).acquire_owned().await.expect("it is never closed");
             tokio::spawn(client(index, Arc::clone(&shared), obeyed.clone(), permit));
             shared.check()?;
@@ -109,23 +114,44 @@ impl Crowd {
 
     /// All watch for a message with `needle`, then `trigger` sets it off; the time until the last one
     /// has it.
-    pub(super) async fn fan_out(
+    pub(in crate::figures) async fn fan_out(
         &self,
         needle: &str,
         trigger: impl Future<Output = Result<(), String>>,
     ) -> Result<Duration, String> {
+        self.watch(needle).await?;
+        let began = Instant::now();
+        trigger.await?;
+        self.seen(began).await
+    }
+
+    /// All watch for a message with `needle` from now on.
+    pub(in crate::figures) async fn watch(&self, needle: &str) -> Result<(), String> {
         self.shared.ready.reset();
         self.shared.seen.reset();
         self.order(Order::Watch(needle.as_bytes().into()));
-        self.wait("clients that watch", |shared| &shared.ready, Instant::now()).await?;
-        let began = Instant::now();
-        trigger.await?;
+        self.wait("clients that watch", |shared| &shared.ready, Instant::now()).await.map(drop)
+    }
+
+    /// Waits until all have what they watch for; the time until the last one.
+    pub(in crate::figures) async fn seen(&self, began: Instant) -> Result<Duration, String> {
         self.wait("clients that have the message", |shared| &shared.seen, began).await
+    }
+
+    /// How long after `began` each client had what it watched for.
+    pub(in crate::figures) fn delays(&self, began: Instant) -> Vec<Duration> {
+        let at = |ns: &AtomicU64| self.shared.base + Duration::from_nanos(ns.load(Relaxed));
+        let delay = |ns| at(ns).saturating_duration_since(began);
+        self.shared.seen_ns.iter().map(delay).collect()
     }
 
     /// The first `count` clients publish once, `gap` apart; the time until the last acknowledgement.
     /// Latencies are there afterwards.
-    pub(super) async fn publish(&self, instance: u32, gap: Duration) -> Result<Duration, String> {
+    pub(in crate::figures) async fn publish(
+        &self,
+        instance: u32,
+        gap: Duration,
+    ) -> Result<Duration, String> {
         self.shared.acknowledged.reset();
         // Time for every client to have its order before the first one is due.
         let from = Instant::now() + if gap.is_zero() { Duration::ZERO } else { LEAD };
@@ -134,7 +160,7 @@ impl Crowd {
     }
 
     /// From writing a publish to its PUBACK, in microseconds, of every client.
-    pub(super) fn latencies_us(&self) -> Vec<u32> {
+    pub(in crate::figures) fn latencies_us(&self) -> Vec<u32> {
         self.shared.latency_us.iter().map(|latency| latency.load(Relaxed)).collect()
     }
 
@@ -272,6 +298,11 @@ impl Client {
         }
     }
 
+    /// Which of its crowd it is.
+    fn place(&self) -> usize {
+        self.index - self.shared.plan.first
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.stream.write_all(bytes).await.map_err(|error| error.to_string())
     }
@@ -285,7 +316,7 @@ impl Client {
                 Ok(())
             }
             Order::Publish { instance, from, gap } => {
-                let due = from + gap * self.index as u32;
+                let due = from + gap * self.place() as u32;
                 if !gap.is_zero() {
                     sleep_until(due.into()).await;
                 }
@@ -357,6 +388,8 @@ impl Client {
         }
         if self.needle.as_ref().is_some_and(|needle| contains(body, needle)) {
             self.needle = None;
+            let now = self.shared.base.elapsed().as_nanos() as u64;
+            self.shared.seen_ns[self.place()].store(now, Relaxed);
             self.shared.hit(&self.shared.seen);
         }
     }
@@ -370,7 +403,7 @@ impl Client {
             return;
         }
         let micros = self.sent_at.elapsed().as_micros() as u32;
-        self.shared.latency_us[self.index].store(micros, Relaxed);
+        self.shared.latency_us[self.place()].store(micros, Relaxed);
         self.shared.hit(&self.shared.acknowledged);
     }
 

@@ -9,15 +9,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server in a process of its own.
-pub(super) struct Server {
+pub(in crate::figures) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(in crate::figures) address: SocketAddr,
     _folder: Option<TempDir>,
 }
 
 impl Server {
     /// Mosquitto as it comes from Debian, without persistence and without limits on its queues.
-    pub(super) fn mosquitto() -> Result<Option<Self>, String> {
+    pub(in crate::figures) fn mosquitto() -> Result<Option<Self>, String> {
         let Some(program) = need("mosquitto") else { return Ok(None) };
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// The bare server: this program again, under another name.
-    pub(super) fn bare() -> Result<Self, String> {
+    pub(in crate::figures) fn bare() -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.arg(bare::NAME).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -120,7 +120,7 @@ pub(super) fn measure(players: usize, script: &Script) -> Result<State, String> 
 }
 
 /// A show that runs all its questions.
-fn program(script: &Script) -> Result<EventState, String> {
+pub(in crate::figures) fn program(script: &Script) -> Result<EventState, String> {
     let mut state = EventState::default();
     let control = LaneId::control(origin(0));
     let mut deltas = vec![Delta::Create(Create { lamport: 1, script: script.clone() })];
@@ -151,7 +151,7 @@ fn row(player: usize) -> Row {
     Row { origin: origin(player % ORIGINS), number: (player / ORIGINS) as u32 }
 }
 
-fn join(state: &mut EventState, players: usize) -> Result<(), String> {
+pub(in crate::figures) fn join(state: &mut EventState, players: usize) -> Result<(), String> {
     for first in (0..players).step_by(ENTRY_ROWS) {
         let join = |player| Join {
             row: row(player),
@@ -167,7 +167,11 @@ fn join(state: &mut EventState, players: usize) -> Result<(), String> {
 }
 
 /// Everybody's answer to a question, in a random order, in the entries of all origins.
-fn entries(players: usize, question: usize, salt: usize) -> Vec<(LaneId, Vec<u8>)> {
+pub(in crate::figures) fn entries(
+    players: usize,
+    question: usize,
+    salt: usize,
+) -> Vec<(LaneId, Vec<u8>)> {
     let mut order: Vec<u32> = (0..players as u32).collect();
     order.sort_unstable_by_key(|player| mixed(*player as usize + (question + salt) * players));
     let entry = |(index, players): (usize, &[u32])| {
