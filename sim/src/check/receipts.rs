@@ -49,7 +49,8 @@ fn is_kept(held: &AnswerLine, receipt: &Receipt) -> bool {
 ///
 /// Whoever is connected to a node that learns it is told at once that the receipt is superseded. An inbox
 /// is a projection of state and no mailbox: a player who was away is told by the next node what is
-/// held, in a receipt or with the result, and that node cannot know what another once said.
+/// held, in a receipt or with the result, and that node cannot know what another once said. The same node
+/// can, and says it in so many words.
 fn is_overruled(
     evidence: &Evidence,
     player: PlayerId,
@@ -61,6 +62,7 @@ fn is_overruled(
         other.at >= receipt.at
             && other.instance == receipt.instance
             && other.choices == held.choices
+            && (other.status == "superseded" || other.node != receipt.node)
     };
     let shown = seen.results.get(&receipt.instance);
     held.elapsed_ms == receipt.elapsed_ms

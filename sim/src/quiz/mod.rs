@@ -264,8 +264,12 @@ impl Quiz {
 
     /// What all nodes have, if it is the same, final, and the end.
     async fn ends(&self) -> Option<()> {
-        let mut first = None;
-        for (_, end, stage) in self.each_end().await {
+        let (mut first, ends) = (None, self.each_end().await);
+        // One that has just come back does not have the event yet.
+        if ends.len() < self.cluster.borrow().running().count() {
+            return None;
+        }
+        for (_, end, stage) in ends {
             let is_final = self.plan.loses_a_node()
                 || first_line(&end.export).contains("\"status\":\"final\"");
             let (digest, export) = first.get_or_insert((end.digest, end.export.clone()));
