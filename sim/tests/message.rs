@@ -68,7 +68,10 @@ fn schedules(folder: &str) -> Vec<PathBuf> {
 /// One schedule, twice: whole nodes on the wire, and their cores alone.
 #[test]
 fn a_schedule_passes_the_same_checkers_in_both_fidelities() {
-    for schedule in [Schedule::classic(7), DRAW.schedule(3), DRAW.schedule(4)] {
+    for mut schedule in [Schedule::classic(7), DRAW.schedule(3), DRAW.schedule(4)] {
+        // What is ruled decides which runs there are for faults to begin in, and it depends on when a host
+        // looks: that is not the same in both.
+        schedule.habits.ruling = false;
         let [wire, message] = [Fidelity::Wire, Fidelity::Message]
             .map(|fidelity| good(fidelity, schedule.clone()).outcome.value);
         let players = schedule.players as usize;

@@ -128,7 +128,10 @@ fn taps_that_come_after_the_board_change_who_won_the_tug_of_war() {
     let question = Question::new("Pull!", Task::Tug(tug.clone())).open_ms(60_000);
     let script = Script::new("a show", vec![question]);
     let mut world = World::lobby_of(28, 2, script, Weather::default());
-    let of = |side| (1..).map(PlayerId).find(|id| tug.side(*id) == side).expect("one of some");
+    let of = |side| {
+        let state = world.core(0).state();
+        (1..).map(PlayerId).find(|id| tug.side(state, *id) == side).expect("one of some")
+    };
     let [left, right] = [of(0), of(1)];
     let claims = [world.join(0, left.0), world.join(1, right.0)];
     world.all_equal();

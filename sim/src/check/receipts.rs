@@ -64,8 +64,15 @@ fn is_overruled(
             && other.choices == held.choices
             && (other.status == "superseded" || other.node != receipt.node)
     };
+    // A repetition is told what is held and never what was sent: some node has taken just that.
+    let taken = |other: &Receipt| {
+        other.status == "accepted"
+            && (other.instance, &other.choices) == (receipt.instance, &receipt.choices)
+            && other.elapsed_ms == receipt.elapsed_ms
+    };
     let shown = seen.results.get(&receipt.instance);
     held.elapsed_ms == receipt.elapsed_ms
+        && (receipt.status != "duplicate" || seen.receipts.iter().any(taken))
         && (seen.receipts.iter().any(told) || shown == Some(&held.choices))
 }
 
