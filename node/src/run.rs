@@ -32,8 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
-use tracing::info;
+use tokio::time::{Instant, timeout};
+use tracing::{error, info};
 
 mod discover;
 mod hook;
@@ -53,6 +53,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(250);
 /// Over which players are sent to other nodes when an operator drains this one: 10 s, so that the others
 /// take some thousands a second at most. Half of them have moved if it is taken back after half the time.
 const MOVE_TIME: Duration = Duration::from_secs(10);
+/// How long a disk that fails may hold up the end: 3 s, enough for two more attempts.
+const SAVE_PATIENCE: Duration = Duration::from_secs(3);
 /// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
 const CARRY_QUEUE: usize = 64;
 
@@ -157,7 +159,17 @@ impl Node {
             behind.stop().await;
         }
         self.network.leave().await;
-        self.store.flush().await;
+        self.save().await;
+    }
+
+    /// Brings everything to disk; of a disk that goes on failing, says what that means.
+    async fn save(&self) {
+        let Err(flushed) = self.store.flush_or_trouble().await else { return };
+        if timeout(SAVE_PATIENCE, flushed).await.is_err() {
+            let trouble = self.store.trouble().borrow().clone();
+            let reason = trouble.as_deref().unwrap_or("the disk is slow");
+            error!(reason, "not all was saved: what no peer holds is lost");
+        }
     }
 }
 
@@ -168,11 +180,13 @@ impl Node {
 pub async fn start(config: &NodeConfig, env: &Env, ground: Ground) -> Result<Node, StartError> {
     let Ground { socket, runtime, advertise, seeds, links, players, store } = ground;
     let origin = Origin(env.random_u64("origin"));
-    let (database, events, memory) = match store {
-        Some(Opened { database, events, memory, .. }) => (Some(database), events, memory),
+    let (base, events, memory) = match store {
+        Some(Opened { database, reopen, events, memory, .. }) => {
+            (Some((database, reopen)), events, memory)
+        }
         None => Default::default(),
     };
-    let store = store::start(database, env);
+    let store = store::start(base, env);
     let (node, generation) = remember(&store, &memory, env).await;
     let facts = Facts {
         node,
@@ -355,6 +369,7 @@ fn assemble(
         member_events: Arc::clone(&member_events),
         publishes: config.rates.player_publishes(),
         supervisor: supervisor.clone(),
+        store: store.trouble(),
     };
     let hub = Arc::new(Hub::new(parts, env));
     let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());

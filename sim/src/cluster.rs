@@ -153,7 +153,8 @@ pub fn address(number: u8, port: u16) -> SocketAddr {
 fn ground(life: &Life, number: u8, seeds: &[u8]) -> Result<Ground, BootError> {
     let failed = |why| BootError::Ground { number, why };
     let players = Players(life.listen(MQTT_PORT).map_err(failed)?);
-    let store = open_with(life.open_file(STORE));
+    let disk = life.clone();
+    let store = open_with(move || disk.open_file(STORE));
     Ok(Ground {
         socket: life.socket(PEER_PORT).map_err(failed)?,
         runtime: life.quic_runtime(),

@@ -40,9 +40,9 @@ fn rehearsals_play_a_table_and_other_kinds_to_their_ends_and_lose_nothing() {
 
 /// The report of a show that the crowd has played to its end.
 fn rehearse(cluster: &Cluster, name: &str, show: &str, seed: &str) -> Value {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join(name);
-    fs::write(&path, show).unwrap();
+    fs::write(&path, show).expect("it can be written");
     let file = cluster.file();
     let output = starling()
         .arg("rehearse")

@@ -58,6 +58,8 @@ pub struct EventCore {
     /// Since when it may lack what others have said before it could hear it, if it may.
     behind_since: Option<Mono>,
     pub(super) outputs: VecDeque<Output>,
+    /// See [`EventCore::keep_promises`].
+    pub(super) keeps_promises: bool,
     /// The bulk head of this origin when it was read back from the store within its life.
     pub(super) revived_at: Option<u64>,
     /// The number of the own enrolment entry, once written.
@@ -146,6 +148,7 @@ impl EventCore {
             gone_since: BTreeMap::new(),
             formers,
             outputs: VecDeque::new(),
+            keeps_promises: true,
             revived_at: None,
             enrolled_at: None,
             named: BTreeSet::new(),
@@ -338,6 +341,17 @@ impl EventCore {
         if !rows.is_empty() {
             self.outputs.push_back(Output::Applied { rows });
         }
+    }
+
+    /// Says whether this node's disk can hold what it promises. While it cannot, no round is sealed, no
+    /// lane fenced off and nobody vouched for: such words are told only once they are on disk.
+    pub fn keep_promises(&mut self, keep: bool) {
+        self.keeps_promises = keep;
+    }
+
+    /// This life of the node.
+    pub(crate) fn origin(&self) -> Origin {
+        self.identity.origin
     }
 
     /// Starts or stops to tell [`Output::Applied`].

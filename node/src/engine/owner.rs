@@ -14,14 +14,15 @@ use super::publisher::{Present, Publisher, Views};
 use super::shards::{Doors, Shard, Slip};
 use crate::service::Frame;
 use crate::service::view::AppliedView;
-use crate::store::{Kept, StoreHandle, StoreOp};
+use crate::store::{Kept, StoreHandle, StoreOp, Trouble};
 use bytes::{BufMut, Bytes, BytesMut};
 use crdt_state::engagement::Given;
-use crdt_state::{EventId, Mono, Origin, PlayerId};
+use crdt_state::{EventId, LaneId, Mono, Origin, PlayerId};
 use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, trace, warn};
@@ -90,7 +91,6 @@ impl Ports {
             Output::PersistCut { heads, parts } => {
                 self.store.put(StoreOp::Cut { event, heads, parts }).await;
             }
-            Output::Flush => self.store.flush().await,
             Output::Late { node, entries } => {
                 self.alarms.count(LATE);
                 warn!(%event, node, entries, "answers came after a result was shown without them");
@@ -99,9 +99,10 @@ impl Ports {
                 self.alarms.count(alarm.kind());
                 error!(%event, %alarm, "replication alarm");
             }
-            Output::Reply { .. } | Output::Inbox { .. } | Output::Applied { .. } => {
-                return Some(output);
-            }
+            Output::Flush
+            | Output::Reply { .. }
+            | Output::Inbox { .. }
+            | Output::Applied { .. } => return Some(output),
         }
         None
     }
@@ -153,7 +154,7 @@ impl Owner {
     ) -> (Owner, Task, Vec<Shard>) {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
-        let event = core.event();
+        let (event, trouble) = (core.event(), ports.store.trouble());
         let task = Task {
             event,
             core,
@@ -168,6 +169,8 @@ impl Owner {
             folds: BTreeMap::new(),
             tickets: 0,
             applied: None,
+            promised: None,
+            trouble,
             stopping: None,
         };
         let (doors, shards) = Doors::new(&mail, &views.asked);
@@ -257,6 +260,10 @@ pub struct Task {
     tickets: u64,
     /// Only while somebody follows.
     applied: Option<broadcast::Sender<Arc<AppliedView>>>,
+    /// Ready when what peers must not hear yet is on disk.
+    promised: Option<oneshot::Receiver<()>>,
+    /// How the store is.
+    trouble: watch::Receiver<Trouble>,
     /// Whoever wants this task to end.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -279,6 +286,7 @@ impl Task {
         let mut fresh = Vec::with_capacity(TURN);
         loop {
             self.is_torn = true;
+            self.core.keep_promises(self.trouble.borrow_and_update().is_none());
             while let Some(mail) = self.turn.pop_front() {
                 self.take(mail);
             }
@@ -300,6 +308,8 @@ impl Task {
                 count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
                 // The publisher looks at it.
                 Ok(()) = self.ports.present.changed() => {}
+                // The store fails, or does no longer: what waited for that is done at the next turn.
+                Ok(()) = self.trouble.changed() => {}
                 () = sleep_until(due) => {
                     self.is_torn = true;
                     self.core.handle_input(self.ports.now(), Input::Timeout);
@@ -394,9 +404,35 @@ impl Task {
         #[cfg(debug_assertions)]
         self.core.check_invariants();
         while let Some(output) = self.core.poll_output() {
-            if let Some(own) = self.ports.carry_out(self.event, output).await {
-                self.tell(own);
+            match output {
+                Output::Flush => {
+                    // A newer one covers all that came before.
+                    self.promised = self.ports.store.flush_or_trouble().await.err();
+                }
+                Output::Send { message, .. } if self.is_unkept(&message) => {
+                    trace!(event = %self.event, "what is not on disk yet is not told; peers will pull");
+                }
+                output => {
+                    if let Some(own) = self.ports.carry_out(self.event, output).await {
+                        self.tell(own);
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether a message may tell what this node must have on disk before anybody hears it, and has not:
+    /// only the control lane of this life has such words.
+    fn is_unkept(&mut self, message: &Message) -> bool {
+        let Some(promised) = &mut self.promised else { return false };
+        if !matches!(promised.try_recv(), Err(TryRecvError::Empty)) {
+            self.promised = None;
+            return false;
+        }
+        match message {
+            Message::Entries { id, .. } => *id == LaneId::control(self.core.origin()),
+            Message::SnapshotHead { .. } | Message::SnapshotPart { .. } => true,
+            _ => false,
         }
     }
 

@@ -22,6 +22,9 @@ impl EventCore {
             return;
         }
         self.commit_bulk(now);
+        if !self.keeps_promises {
+            return;
+        }
         let mut seals = Vec::from_iter(self.missing_seal(self.identity.origin, instance));
         let formers = Vec::from_iter(self.unsealed_formers());
         if !formers.is_empty() && self.has_compared_formers() {

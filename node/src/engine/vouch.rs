@@ -47,7 +47,8 @@ impl EventCore {
     /// Says that this node stands behind what others take from now on, once it may.
     pub(super) fn vouch_when_due(&mut self, now: Mono) {
         let me = self.identity.origin;
-        if self.enrolled_at.is_none() || self.state().is_vouching(me) || self.is_behind(now) {
+        let is_done = self.enrolled_at.is_none() || self.state().is_vouching(me);
+        if is_done || self.is_behind(now) || !self.keeps_promises {
             return;
         }
         if self.replica.may_be_firm() {

@@ -47,7 +47,9 @@ impl Hub {
     pub(super) fn doubts(&self) -> Vec<String> {
         let (stats, misfit) = (self.network.stats(), self.network.misfit());
         let patient = self.facts.started.elapsed() < SEARCH_PATIENCE;
-        loneliness(&self.facts.join, patient, &stats, misfit).into_iter().collect()
+        let lonely = loneliness(&self.facts.join, patient, &stats, misfit);
+        let trouble = self.store.borrow().as_deref().map(str::to_owned);
+        lonely.into_iter().chain(trouble).collect()
     }
 
     /// Whether this node was to join others that it cannot link with, and has nothing of its own to offer: a

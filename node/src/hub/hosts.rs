@@ -261,7 +261,8 @@ impl Hosts for Hub {
 
     fn ready(&self) -> bool {
         let stands = self.network.standing() == Standing::Ready;
-        stands && self.listings.is_ready() && !self.is_stray()
+        let is_well = self.store.borrow().is_none();
+        stands && is_well && self.listings.is_ready() && !self.is_stray()
     }
 }
 

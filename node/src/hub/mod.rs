@@ -27,6 +27,7 @@ use crate::env::Env;
 use crate::identity::Identities;
 use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
+use crate::store::Trouble;
 use crate::supervise::Supervisor;
 use crate::token::TokenKeys;
 use bytes::Bytes;
@@ -111,6 +112,7 @@ pub struct Hub {
     /// What each player may publish, on all connections together.
     publishes: Meters<PlayerId>,
     supervisor: Supervisor,
+    store: watch::Receiver<Trouble>,
     /// The broker that this node stands behind, if any.
     broker: OnceLock<Arc<BrokerState>>,
     /// Whether those who are connected are to move to other nodes.
@@ -145,6 +147,8 @@ pub struct Parts {
     pub publishes: Option<Rate>,
     /// Keeps the node's tasks up.
     pub supervisor: Supervisor,
+    /// Why the store does not hold what it should, if so.
+    pub store: watch::Receiver<Trouble>,
 }
 
 impl Hub {
@@ -152,7 +156,7 @@ impl Hub {
     #[must_use]
     pub fn new(parts: Parts, env: &Env) -> Self {
         let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
-        let Parts { sessions, member_events, publishes, supervisor, identities, .. } = parts;
+        let Parts { sessions, member_events, publishes, supervisor, identities, store, .. } = parts;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
         let refusals = Mutex::default();
@@ -171,6 +175,7 @@ impl Hub {
             member_events,
             publishes,
             supervisor,
+            store,
             broker: OnceLock::new(),
             moving: watch::Sender::new(false),
             raffle: tokio::sync::Mutex::default(),

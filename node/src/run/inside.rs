@@ -81,7 +81,13 @@ impl Inside {
                 "Entries and snapshots on disk.",
                 &counters.writes,
             ),
-            sample("starling_store_failures_total", "Groups that failed.", &counters.failures),
+            sample("starling_store_failures_total", "Attempts that failed.", &counters.failures),
+            sample("starling_store_dropped_total", "Writes given up.", &counters.dropped),
+            Sample::new(
+                "starling_store_failing",
+                "1 while the store does not hold all that it should; `starling status` says why.",
+                f64::from(u8::from(self.store.trouble().borrow().is_some())),
+            ),
         ]
     }
 }

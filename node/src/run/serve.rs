@@ -92,7 +92,12 @@ pub async fn serve(
         players,
         store,
     };
-    let node = start(&config, &env, ground).await?;
+    tokio::pin!(stop);
+    // It does not start before its disk takes what it must remember; whoever tires of that can end it.
+    let node = tokio::select! {
+        node = start(&config, &env, ground) => node?,
+        stopped = &mut stop => return Ok(stopped?),
+    };
     node.stand_behind(&config, &env)?;
     start_hook(&config, &node);
     start_discovery(&config, &node);
@@ -105,7 +110,7 @@ pub async fn serve(
     listening(&bound)?;
     info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
     let fallen = tokio::select! {
-        stopped = stop => {
+        stopped = &mut stop => {
             stopped?;
             false
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crdt_state::{EventId, Heads, LaneId, Origin};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableError};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,17 +20,29 @@ pub struct Kept {
     pub logs: BTreeMap<LaneId, (u64, Vec<Bytes>)>,
 }
 
+/// Opens a store again whose writes have failed: redb takes nothing more after the first failure.
+pub type Reopen = Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>;
+
 /// A store that is open.
-#[derive(Debug)]
 pub struct Opened {
     /// For the writer.
     pub database: Database,
+    /// For the writer, after a failure.
+    pub reopen: Reopen,
     /// Every event in it; the catalogue is one of them.
     pub events: BTreeMap<EventId, Kept>,
     /// What the node remembered of itself.
     pub memory: BTreeMap<String, Vec<u8>>,
     /// Where an unreadable file was moved to, if there was one.
     pub moved_aside: Option<PathBuf>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Opened { events, moved_aside, .. } = self;
+        let mut opened = f.debug_struct("Opened");
+        opened.field("events", events).field("moved_aside", moved_aside).finish_non_exhaustive()
+    }
 }
 
 /// A store that cannot be opened, with a way out.
@@ -78,7 +91,12 @@ pub fn open_file(directory: &Path) -> Result<Opened, OpenError> {
         make_private(&path)?;
         Database::create(&path)
     };
-    match open_and_read(create) {
+    let again = || -> Reopen {
+        let path = path.clone();
+        // Never a new file in place of one that is gone: what is owed would begin with a gap.
+        Box::new(move || Ok(Database::open(&path)?))
+    };
+    match open_and_read(create, again()) {
         Ok(opened) => Ok(opened),
         Err(error) => match kind(&error) {
             Kind::InUse => Err(OpenError::InUse { path: directory.to_owned() }),
@@ -86,7 +104,7 @@ pub fn open_file(directory: &Path) -> Result<Opened, OpenError> {
             Kind::Corrupt => {
                 let aside = move_aside(&path).map_err(unusable)?;
                 error!(%error, aside = %aside.display(), "the store is unreadable: moved aside, refilling from peers");
-                let opened = open_and_read(create)?;
+                let opened = open_and_read(create, again())?;
                 Ok(Opened { moved_aside: Some(aside), ..opened })
             }
         },
@@ -111,12 +129,17 @@ fn make_private(path: &Path) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// Opens a store on something that is not a file, as the simulator's disks are.
+/// Opens a store on something that is not a file, as the simulator's disks are; `backend` is asked again
+/// after a failure.
 ///
 /// # Errors
 /// When redb refuses it.
-pub fn open_with(backend: impl StorageBackend) -> Result<Opened, OpenError> {
-    Ok(open_and_read(|| Builder::new().create_with_backend(backend))?)
+pub fn open_with<B: StorageBackend>(
+    backend: impl Fn() -> B + Send + Sync + 'static,
+) -> Result<Opened, OpenError> {
+    let first = backend();
+    let reopen = Box::new(move || Ok(Builder::new().create_with_backend(backend())?));
+    Ok(open_and_read(|| Builder::new().create_with_backend(first), reopen)?)
 }
 
 enum Kind {
@@ -145,10 +168,11 @@ fn move_aside(path: &Path) -> io::Result<PathBuf> {
 
 fn open_and_read(
     open: impl FnOnce() -> Result<Database, redb::DatabaseError>,
+    reopen: Reopen,
 ) -> Result<Opened, redb::Error> {
     let database = open()?;
     let (events, memory) = (read_events(&database)?, read_memory(&database)?);
-    Ok(Opened { database, events, memory, moved_aside: None })
+    Ok(Opened { database, reopen, events, memory, moved_aside: None })
 }
 
 fn read_events(database: &Database) -> Result<BTreeMap<EventId, Kept>, redb::Error> {

@@ -5,25 +5,27 @@
 //! What a killed node had not flushed it fetches from its peers, and since every start is a new origin
 //! no number is ever used twice.
 //!
-//! A file that cannot be read is moved aside and the node refills from its peers, loudly.
+//! A file that cannot be read is moved aside and the node refills from its peers, loudly. A disk that
+//! fails, full ones included, is tried again until it takes what it is owed; see [`StoreHandle::trouble`].
 
 mod load;
+mod owed;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub use load::{Kept, OpenError, Opened, open_file, open_with};
+pub use load::{Kept, OpenError, Opened, Reopen, open_file, open_with};
 
-use crate::env::{Blocking, Env};
+use crate::env::Env;
 use bytes::Bytes;
 use crdt_state::{EventId, Heads, LaneId};
 use redb::Database;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
-use tracing::error;
+use tokio::sync::{mpsc, oneshot, watch};
+use writer::Writer;
 
 /// Between two commits: 25 ms, from the measurements that one flush costs 3 to 6 ms.
 pub const COMMIT_EVERY: Duration = Duration::from_millis(25);
@@ -77,18 +79,13 @@ pub enum StoreOp {
     },
 }
 
-impl StoreOp {
-    /// Whether somebody waits for its answer.
-    fn is_question(&self) -> bool {
-        matches!(self, StoreOp::Flush(_) | StoreOp::Read { .. })
-    }
-}
-
 /// What the store has counted.
 #[derive(Debug, Default)]
 pub struct StoreCounters {
-    /// Commits that failed. What they held is still in memory and at the peers.
+    /// Attempts to write that failed. What they held is tried again.
     pub failures: AtomicU64,
+    /// Writes that were given up because a disk failed for too long and memory is bounded.
+    pub dropped: AtomicU64,
     /// Commits.
     pub commits: AtomicU64,
     /// Entries and snapshots written.
@@ -100,7 +97,11 @@ pub struct StoreCounters {
 pub struct StoreHandle {
     ops: mpsc::Sender<StoreOp>,
     counters: Arc<StoreCounters>,
+    trouble: watch::Receiver<Trouble>,
 }
+
+/// Why the store does not hold what it should; nothing while it does.
+pub type Trouble = Option<Arc<str>>;
 
 impl StoreHandle {
     /// Queues a write; waits while the queue is full.
@@ -109,16 +110,39 @@ impl StoreHandle {
         let _ = self.ops.send(op).await;
     }
 
-    /// Returns when everything queued before is on disk.
+    /// Returns when everything queued before is on disk, however long a disk fails.
     pub async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        self.put(StoreOp::Flush(done)).await;
         // As for `put`.
-        let _ = flushed.await;
+        let _ = self.begin_flush().await.await;
     }
 
-    /// What is kept of an event, all that was put before included; `None` if nothing is kept, or not all
-    /// of it could be written.
+    /// Returns when everything queued before is on disk, or with a way to hear of it as soon as the
+    /// store is in trouble: whoever serves players does not wait for a disk that fails.
+    pub async fn flush_or_trouble(&self) -> Result<(), oneshot::Receiver<()>> {
+        let mut flushed = self.begin_flush().await;
+        let mut trouble = self.trouble.clone();
+        tokio::select! {
+            biased;
+            // As for `put`.
+            _ = &mut flushed => Ok(()),
+            Ok(_) = trouble.wait_for(Option::is_some) => Err(flushed),
+        }
+    }
+
+    async fn begin_flush(&self) -> oneshot::Receiver<()> {
+        let (done, flushed) = oneshot::channel();
+        self.put(StoreOp::Flush(done)).await;
+        flushed
+    }
+
+    /// Why the store does not hold all that it was given, as long as that is so, and its changes.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.clone()
+    }
+
+    /// What is kept of an event, all that was put before included, however long a disk fails; `None`
+    /// if nothing is kept, or some of it was given up.
     pub async fn read(&self, event: EventId) -> Option<Kept> {
         let (kept, read) = oneshot::channel();
         self.put(StoreOp::Read { event, kept }).await;
@@ -134,75 +158,12 @@ impl StoreHandle {
 
 /// Starts the writer. `None` keeps nothing: a node in memory.
 #[must_use]
-pub fn start(database: Option<Database>, env: &Env) -> StoreHandle {
+pub fn start(base: Option<(Database, Reopen)>, env: &Env) -> StoreHandle {
     let (ops, queued) = mpsc::channel(QUEUE);
     let counters = Arc::new(StoreCounters::default());
-    let handle = StoreHandle { ops, counters: Arc::clone(&counters) };
-    let writer = Writer { database: database.map(Arc::new), counters };
-    let blocking = Arc::clone(&env.blocking);
-    env.spawn.spawn("store", Box::pin(writer.run(queued, blocking)));
+    let (told, trouble) = watch::channel(None);
+    let handle = StoreHandle { ops, counters: Arc::clone(&counters), trouble };
+    let writer = Writer::new(base, Arc::clone(&env.blocking), counters, told);
+    env.spawn.spawn("store", Box::pin(writer.run(queued)));
     handle
-}
-
-struct Writer {
-    database: Option<Arc<Database>>,
-    counters: Arc<StoreCounters>,
-}
-
-impl Writer {
-    async fn run(self, mut queued: mpsc::Receiver<StoreOp>, blocking: Arc<dyn Blocking>) {
-        let mut group = Vec::new();
-        while queued.recv_many(&mut group, QUEUE).await > 0 {
-            let urgent = group.iter().any(StoreOp::is_question);
-            if !urgent {
-                sleep(COMMIT_EVERY).await;
-            }
-            while let Ok(op) = queued.try_recv() {
-                group.push(op);
-            }
-            self.commit(std::mem::take(&mut group), &*blocking).await;
-        }
-    }
-
-    async fn commit(&self, group: Vec<StoreOp>, blocking: &dyn Blocking) {
-        let (questions, writes): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(StoreOp::is_question);
-        if let Some(database) = self.database.clone().filter(|_| !writes.is_empty()) {
-            let counters = Arc::clone(&self.counters);
-            let work = move || match tables::write(&database, &writes) {
-                Ok(()) => {
-                    counters.commits.fetch_add(1, Relaxed);
-                    counters.writes.fetch_add(writes.len() as u64, Relaxed);
-                }
-                Err(error) => {
-                    counters.failures.fetch_add(1, Relaxed);
-                    error!(%error, "the store could not be written; peers hold what it lacks");
-                }
-            };
-            blocking.run(Box::new(work)).await;
-        }
-        for question in questions {
-            // Whoever asked may have gone.
-            match question {
-                StoreOp::Flush(done) => drop(done.send(())),
-                StoreOp::Read { event, kept } => drop(kept.send(self.read(event, blocking).await)),
-                _ => unreachable!("a write is no question"),
-            }
-        }
-    }
-
-    async fn read(&self, event: EventId, blocking: &dyn Blocking) -> Option<Kept> {
-        let database =
-            self.database.clone().filter(|_| self.counters.failures.load(Relaxed) == 0)?;
-        let (done, read) = oneshot::channel();
-        let work = move || drop(done.send(load::read_event(&database, event)));
-        blocking.run(Box::new(work)).await;
-        match read.await.ok()? {
-            Ok(kept) => Some(kept),
-            Err(error) => {
-                error!(%error, %event, "the store could not be read");
-                None
-            }
-        }
-    }
 }

@@ -1,12 +1,18 @@
 //! What the store keeps, and what it says of what it cannot keep.
 
-use super::{Kept, OpenError, Opened, StoreHandle, StoreOp, open_file, start};
+use super::{Kept, OpenError, Opened, StoreHandle, StoreOp, open_file, open_with, start};
 use crate::env::Env;
 use bytes::Bytes;
 use crdt_state::{Dot, EventId, Heads, LaneId, Origin};
 use crdts::CmRDT;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const EVENT: EventId = EventId(7);
@@ -44,7 +50,7 @@ async fn write(directory: &Path, ops: Vec<StoreOp>) {
 }
 
 fn start_over(opened: Opened) -> StoreHandle {
-    start(Some(opened.database), &Env::system().unwrap())
+    start(Some((opened.database, opened.reopen)), &Env::system().unwrap())
 }
 
 /// Opens a store again; its former writer may still hold it for a moment.
@@ -206,4 +212,82 @@ async fn a_node_without_a_store_flushes_at_once() {
     store.put(entry(bulk(1), 1)).await;
     store.flush().await;
     assert_eq!(store.counters().commits.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+const WELL: u8 = 0;
+const FULL: u8 = 1;
+
+/// A disk that fails as it is told; clones are the same disk.
+#[derive(Debug, Clone, Default)]
+struct Fickle(Arc<(InMemoryBackend, AtomicU8)>);
+
+impl Fickle {
+    fn set(&self, how: u8) {
+        self.0.1.store(how, SeqCst);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.0.1.load(SeqCst) {
+            FULL => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for Fickle {
+    fn len(&self) -> io::Result<u64> {
+        self.0.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check()?;
+        self.0.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.check()?;
+        self.0.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.0.0.write(offset, data)
+    }
+}
+
+/// Writes through a disk that fails in between, and looks at what a later life finds.
+async fn through_a_failure(how: u8) {
+    let disk = Fickle::default();
+    let backend = disk.clone();
+    let store = start_over(open_with(move || backend.clone()).unwrap());
+    let mut trouble = store.trouble();
+    store.put(entry(bulk(1), 1)).await;
+    store.flush().await;
+    disk.set(how);
+    store.put(entry(bulk(1), 2)).await;
+    let flushed = store.flush_or_trouble().await.expect_err("nothing is on this disk");
+    store.put(entry(bulk(1), 3)).await;
+    let mut later = Box::pin(store.flush());
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut later).await;
+    assert!(early.is_err(), "a flush returns while the disk fails");
+    assert!(store.trouble().borrow().is_some());
+    assert!(store.counters().failures.load(SeqCst) > 0);
+
+    disk.set(WELL);
+    flushed.await.expect("what was owed is written");
+    later.await;
+    trouble.wait_for(Option::is_none).await.expect("it is over");
+    let kept = store.read(EVENT).await.expect("it is read again");
+    assert_eq!(kept.logs[&bulk(1)], (1, vec![bytes(1), bytes(2), bytes(3)]), "a gap");
+    let found = open_with(move || disk.clone()).unwrap();
+    assert_eq!(found.events[&EVENT], kept, "another life finds the same");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_owed_everything_until_it_has_room() {
+    through_a_failure(FULL).await;
 }
