@@ -629,6 +629,9 @@ impl EventCore {
         player: PlayerId,
         taken: (&'static str, Cell),
     ) -> (&'static str, Cell) {
+        if crdt_state::planted!(DuplicateAsSent) && taken.0 == "duplicate" {
+            return taken;
+        }
         let held = self.overruling(instance, player, taken.1);
         held.map_or(taken, |held| ("superseded", held))
     }
