@@ -6,7 +6,6 @@
 
 use crdt_state::PlayerId;
 use node::service::view::{Command, PhaseView, StageView, StatusView};
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tests::behind::BrokerPlayer;
@@ -15,7 +14,6 @@ use tests::crowd::player_id;
 use tests::export::{Export, agreed};
 use tests::lab::{eventually, eventually_ok, heavy, random};
 use tests::player::Dialect;
-use tests::raw::Raw;
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -183,42 +181,4 @@ fn a_node_without_its_broker_runs_and_says_so() {
     assert!(!view.connected && view.url == url, "{view:?}");
     let metrics = node.get("/metrics").body;
     assert!(metrics.contains("starling_broker_connected 0"), "{metrics}");
-}
-
-/// Whoever speaks to a slot whose node has just died is heard without saying it again: what the broker
-/// keeps in the dead node's session is taken by one who lives, who then ends that session.
-#[test]
-fn what_waits_in_a_dead_nodes_session_is_taken_by_one_who_lives() {
-    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
-    let _turn = heavy();
-    let flags = broker.flags();
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let first = Single::start(&flags);
-    let dies = first.start_beside(&flags);
-    let nodes = [first, dies];
-    wait_shared(&nodes);
-    let show = nodes[0].show(&sums(1, OPEN_MS));
-    eventually("the show on both nodes", WAIT_MAX, || nodes[1].host_view(&show));
-    let [first, dies] = nodes;
-    let (mut raw, said) = Raw::connect(broker.address, false, "somebody", None);
-    assert_eq!(said.reason, 0, "{said:?}");
-    drop(dies);
-    for slot in (0..=255_u8).step_by(4) {
-        let player = format!("{slot:02x}{:030x}", 255);
-        // Letters only, and none that looks like another: some numbers are refused as names, and two names that
-        // look the same are one.
-        let letter = |digit: u8| char::from(b"abcdefghjkmnprst"[usize::from(digit)]);
-        let name = format!("Wren {}{}", letter(slot >> 4), letter(slot & 15));
-        let join = json!({ "pin": show.imported.pin, "player": player, "name": name });
-        raw.publish(&format!("connect/{slot:02x}"), &join);
-    }
-    eventually_ok("everybody being in", WAIT_MAX, || {
-        let players = first.host_view(&show).map(|view| view.live.players);
-        (players == Some(64)).then_some(()).ok_or_else(|| format!("{players:?} of 64"))
-    });
-    let metrics = eventually("the session's end", WAIT_MAX, || {
-        let metrics = first.get("/metrics").body;
-        metrics.contains("starling_broker_sessions_adopted_total 1").then_some(metrics)
-    });
-    assert!(metrics.contains("starling_broker_connected 1"), "{metrics}");
 }
