@@ -72,6 +72,11 @@ struct Sums {
 impl Sums {
     fn fold(&mut self, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) {
         fold(&mut self.scores, block, counted);
+        self.measure();
+    }
+
+    /// After its scores have changed.
+    fn measure(&mut self) {
         self.span = self.scores.iter().map(|score| score.key()).collect();
     }
 }
@@ -180,9 +185,7 @@ impl Scoreboard {
             let score = Score { points, correct_ms };
             self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK] = score;
         }
-        for sums in &mut self.blocks {
-            sums.span = sums.scores.iter().map(|score| score.key()).collect();
-        }
+        self.blocks.iter_mut().for_each(Sums::measure);
         for rows in state.players.aliased() {
             let speaks = rows[0] as usize;
             self.aliased.push((rows[0], self.blocks[speaks / BLOCK].scores[speaks % BLOCK]));

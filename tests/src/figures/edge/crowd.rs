@@ -4,13 +4,11 @@
 //! Each client is a task around one socket. All follow one order at a time, and count what comes; the
 //! moment of the last one is what a measurement ends with.
 
-use super::wire::{body, connect, contains, packet_bytes, player, publish, subscribe, token};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use super::wire::{Wire, body, connect, contains, player, publish, subscribe, token};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, sleep_until};
 
@@ -228,12 +226,12 @@ async fn client(
     mut orders: watch::Receiver<Order>,
     permit: OwnedSemaphorePermit,
 ) {
-    let mut client = match dial(&shared.plan).await {
-        Ok(stream) => Client::new(index, stream, Arc::clone(&shared), permit),
+    let mut client = match Wire::dial(shared.plan.from, shared.plan.server).await {
+        Ok(wire) => Client::new(index, wire, Arc::clone(&shared), permit),
         Err(error) => return shared.fail(format!("client {index} cannot connect: {error}")),
     };
     let ended = async {
-        client.write(&connect(&format!("figure-{index}"), KEEP_ALIVE_S)).await?;
+        client.wire.write(&connect(&format!("figure-{index}"), KEEP_ALIVE_S)).await?;
         loop {
             tokio::select! {
                 biased;
@@ -245,9 +243,9 @@ async fn client(
                     let order = orders.borrow_and_update().clone();
                     client.obey(order).await?;
                 }
-                ready = client.stream.readable() => {
-                    ready.map_err(|error| error.to_string())?;
-                    client.read().await?;
+                read = client.wire.read() => {
+                    read?;
+                    client.take_packets().await?;
                 }
             }
         }
@@ -258,20 +256,11 @@ async fn client(
     }
 }
 
-async fn dial(plan: &Plan) -> std::io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((IpAddr::V4(Ipv4Addr::new(127, 0, 0, plan.from)), 0)))?;
-    let stream = socket.connect(plan.server).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 struct Client {
     index: usize,
-    stream: TcpStream,
+    wire: Wire,
     shared: Arc<Shared>,
     permit: Option<OwnedSemaphorePermit>,
-    unread: Vec<u8>,
     token: Option<String>,
     acknowledged: bool,
     needle: Option<Arc<[u8]>>,
@@ -279,18 +268,12 @@ struct Client {
 }
 
 impl Client {
-    fn new(
-        index: usize,
-        stream: TcpStream,
-        shared: Arc<Shared>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(index: usize, wire: Wire, shared: Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
         Client {
             index,
-            stream,
+            wire,
             shared,
             permit: Some(permit),
-            unread: Vec::new(),
             token: None,
             acknowledged: false,
             needle: None,
@@ -301,10 +284,6 @@ impl Client {
     /// Which of its crowd it is.
     fn place(&self) -> usize {
         self.index - self.shared.plan.first
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.stream.write_all(bytes).await.map_err(|error| error.to_string())
     }
 
     async fn obey(&mut self, order: Order) -> Result<(), String> {
@@ -322,25 +301,15 @@ impl Client {
                 }
                 let publish = self.answer(instance);
                 self.sent_at = Instant::now();
-                self.write(&publish).await
+                self.wire.write(&publish).await
             }
         }
     }
 
-    async fn read(&mut self) -> Result<(), String> {
-        let mut space = [0; 8192];
-        match self.stream.try_read(&mut space) {
-            Ok(0) => return Err("the server has hung up".to_owned()),
-            Ok(count) => self.unread.extend_from_slice(&space[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error.to_string()),
-        }
-        while let Some(length) = packet_bytes(&self.unread) {
-            let packet: Vec<u8> = self.unread.drain(..length).collect();
+    /// Takes what has been read.
+    async fn take_packets(&mut self) -> Result<(), String> {
+        while let Some(packet) = self.wire.packet() {
             self.on_packet(&packet).await?;
-        }
-        if self.unread.is_empty() {
-            self.unread = Vec::new();
         }
         Ok(())
     }
@@ -376,7 +345,7 @@ impl Client {
             }
             Target::Other => subscribe(&["live/1".to_owned()]),
         };
-        self.write(&hello).await
+        self.wire.write(&hello).await
     }
 
     fn on_message(&mut self, body: &[u8]) {

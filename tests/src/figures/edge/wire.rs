@@ -1,4 +1,52 @@
-//! The packets that raw clients need, byte by byte.
+//! The packets that raw clients need, byte by byte, and the stream that carries them.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// A raw client's end of a connection. It keeps nothing but what has come of a packet that is not whole yet.
+pub(in crate::figures) struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects from 127.0.0.`from`: one address has ports for some twenty thousand clients only.
+    pub(in crate::figures) async fn dial(from: u8, server: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((IpAddr::V4(Ipv4Addr::new(127, 0, 0, from)), 0)))?;
+        let stream = socket.connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Wire { stream, unread: Vec::new() })
+    }
+
+    pub(in crate::figures) async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stream.write_all(bytes).await.map_err(|error| error.to_string())
+    }
+
+    /// Waits until something has come, and reads it; safe to give up.
+    pub(in crate::figures) async fn read(&mut self) -> Result<(), String> {
+        self.stream.readable().await.map_err(|error| error.to_string())?;
+        let mut space = [0; 8192];
+        match self.stream.try_read(&mut space) {
+            Ok(0) => return Err("the server has hung up".to_owned()),
+            Ok(count) => self.unread.extend_from_slice(&space[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// The next packet that is whole.
+    pub(in crate::figures) fn packet(&mut self) -> Option<Vec<u8>> {
+        if self.unread.is_empty() {
+            self.unread = Vec::new();
+        }
+        let length = packet_bytes(&self.unread)?;
+        Some(self.unread.drain(..length).collect())
+    }
+}
 
 /// The id of a client's player: slots take turns.
 pub(in crate::figures) fn player(index: usize) -> String {
@@ -19,7 +67,7 @@ pub(in crate::figures) fn contains(body: &[u8], needle: &[u8]) -> bool {
 }
 
 /// The length of the first packet, once it is whole.
-pub(in crate::figures) fn packet_bytes(input: &[u8]) -> Option<usize> {
+pub(super) fn packet_bytes(input: &[u8]) -> Option<usize> {
     let mut length = 0;
     for (index, byte) in input.iter().skip(1).take(4).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * index);

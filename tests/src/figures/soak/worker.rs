@@ -2,14 +2,12 @@
 //!
 //! A line of JSON comes in for each order and one goes out for each report. It ends with its input.
 
-use crate::figures::edge::wire::{self, body, connect, packet_bytes, publish, subscribe, token};
+use crate::figures::edge::wire::{self, Wire, body, connect, publish, subscribe, token};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -145,9 +143,11 @@ async fn client(
 ) {
     let number = shared.plan.first + at;
     let ended = async {
-        let stream = dial(&shared.plan).await.map_err(|error| error.to_string())?;
-        let mut client = Client::new(number, stream, Arc::clone(&shared), permit);
-        client.write(&connect(&format!("soak-{number}"), KEEP_ALIVE_S)).await?;
+        let wire = Wire::dial(shared.plan.from, shared.plan.server)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut client = Client::new(number, wire, Arc::clone(&shared), permit);
+        client.wire.write(&connect(&format!("soak-{number}"), KEEP_ALIVE_S)).await?;
         shared.report().connected += 1;
         tokio::select! {
             ended = client.live() => ended,
@@ -165,20 +165,11 @@ async fn client(
     }
 }
 
-async fn dial(plan: &Plan) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((IpAddr::V4(Ipv4Addr::new(127, 0, 0, plan.from)), 0)))?;
-    let stream = socket.connect(plan.server).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 struct Client {
     number: usize,
-    stream: TcpStream,
+    wire: Wire,
     shared: Arc<Shared>,
     permit: Option<OwnedSemaphorePermit>,
-    unread: Vec<u8>,
     token: Option<String>,
     acknowledged: bool,
     /// When the next ping is due.
@@ -191,18 +182,12 @@ struct Client {
 }
 
 impl Client {
-    fn new(
-        number: usize,
-        stream: TcpStream,
-        shared: Arc<Shared>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(number: usize, wire: Wire, shared: Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
         Client {
             number,
-            stream,
+            wire,
             shared,
             permit: Some(permit),
-            unread: Vec::new(),
             token: None,
             acknowledged: false,
             ping_at: Instant::now() + PING_EVERY,
@@ -217,9 +202,9 @@ impl Client {
         loop {
             let due = self.answer_at.map_or(self.ping_at, |at| at.min(self.ping_at));
             tokio::select! {
-                ready = self.stream.readable() => {
-                    ready.map_err(|error| error.to_string())?;
-                    self.read().await?;
+                read = self.wire.read() => {
+                    read?;
+                    self.take_packets().await?;
                 }
                 () = sleep_until(due) => self.on_time().await?,
             }
@@ -230,7 +215,7 @@ impl Client {
         let now = Instant::now();
         if self.ping_at <= now {
             self.ping_at = now + PING_EVERY;
-            self.write(&[0xc0, 0]).await?;
+            self.wire.write(&[0xc0, 0]).await?;
         }
         if self.answer_at.is_some_and(|at| at <= now)
             && let Some(token) = &self.token
@@ -240,29 +225,15 @@ impl Client {
             self.answer_at = None;
             self.answered_at = Some(Instant::now());
             self.shared.report().unanswered += 1;
-            self.write(&publish(1, ANSWER_ID, &topic, answer.as_bytes())).await?;
+            self.wire.write(&publish(1, ANSWER_ID, &topic, answer.as_bytes())).await?;
         }
         Ok(())
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.stream.write_all(bytes).await.map_err(|error| error.to_string())
-    }
-
-    async fn read(&mut self) -> Result<(), String> {
-        let mut space = [0; 4096];
-        match self.stream.try_read(&mut space) {
-            Ok(0) => return Err("the node has hung up".to_owned()),
-            Ok(count) => self.unread.extend_from_slice(&space[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error.to_string()),
-        }
-        while let Some(length) = packet_bytes(&self.unread) {
-            let packet: Vec<u8> = self.unread.drain(..length).collect();
+    /// Takes what has been read.
+    async fn take_packets(&mut self) -> Result<(), String> {
+        while let Some(packet) = self.wire.packet() {
             self.on_packet(&packet).await?;
-        }
-        if self.unread.is_empty() {
-            self.unread = Vec::new();
         }
         Ok(())
     }
@@ -286,7 +257,7 @@ impl Client {
         let join = format!(r#"{{"pin":"{pin}","player":"{player}","name":"Player {number}"}}"#);
         let topic = format!("connect/{}", &player[..2]);
         let hello = [subscribe(&topics), publish(1, JOIN_ID, &topic, join.as_bytes())].concat();
-        self.write(&hello).await
+        self.wire.write(&hello).await
     }
 
     fn on_message(&mut self, body: &[u8]) {
