@@ -1,7 +1,8 @@
 //! What an owner shows: the live state for players, the views of hosts and screens, and results.
 //!
 //! A change of stage is shown at once; counts are coalesced, since they are absolute values and only the
-//! newest matters. Players are not sent a new state because somebody joined more than once a second.
+//! newest matters. Players are not sent a new state because somebody joined more than once a second, and
+//! results are looked at only when something that scores has changed: that costs a walk over all players.
 
 use super::core::EventCore;
 use super::inboxes::Inboxes;
@@ -13,11 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Between two views of hosts and screens: 100 ms, which still looks live.
 const VIEW_GAP: Duration = Duration::from_millis(100);
 /// Between two live states that differ in counts only: 1 s, since each goes to every player.
 const COUNT_GAP: Duration = Duration::from_secs(1);
+/// Between two walks over all players' results at one stage: 1 s, since each walk is one over a crowd.
+const RESULTS_GAP: Duration = Duration::from_secs(1);
 
 /// How many players have an open inbox, on all nodes, by event.
 pub type Present = BTreeMap<EventId, u64>;
@@ -56,9 +60,25 @@ pub struct Publisher {
     asked: watch::Sender<Option<Arc<Asked>>>,
     present: watch::Receiver<Arc<Present>>,
     shown: Option<Shown>,
-    results: BTreeMap<PlayerId, InboxMessage>,
+    results: Results,
+}
+
+/// What players were told that they have.
+#[derive(Debug, Default)]
+struct Results {
+    /// Fingerprints, which differ where two results do but for one chance in 2^64.
+    sent: BTreeMap<PlayerId, u64>,
+    /// As of which scores and stage, and since when.
+    walked: Option<Walked>,
     /// Whether results wait for room on their way out.
     owing: bool,
+}
+
+#[derive(Debug)]
+struct Walked {
+    scored: u64,
+    stage: StageView,
+    at: Mono,
 }
 
 #[derive(Debug)]
@@ -92,9 +112,8 @@ impl Publisher {
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
         let (asked, asked_end) = watch::channel(None);
-        let (shown, results, owing) = (None, BTreeMap::new(), false);
-        let publisher =
-            Publisher { pin, live, host, screen, asked, present, shown, results, owing };
+        let (shown, results) = (None, Results::default());
+        let publisher = Publisher { pin, live, host, screen, asked, present, shown, results };
         let views = Views { live: live_end, host: host_end, screen: screen_end, asked: asked_end };
         (publisher, views)
     }
@@ -114,7 +133,9 @@ impl Publisher {
     pub fn publish(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
         if self.due(core).is_some_and(|due| due <= now) {
             self.show(core, now);
-            self.send_results(core, inboxes);
+            if self.results.due(core).is_some_and(|due| due <= now) {
+                self.results.send(core, now, inboxes);
+            }
         }
     }
 
@@ -124,11 +145,11 @@ impl Publisher {
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
         }
-        let is_behind =
-            shown.revision != core.revision() || self.owing || shown.present != self.present(core);
+        let is_behind = shown.revision != core.revision() || shown.present != self.present(core);
         let views = is_behind.then(|| shown.views_at + VIEW_GAP);
         let counts = shown.sent.behind.then(|| shown.sent.at + COUNT_GAP);
-        views.into_iter().chain(counts).min()
+        let results = self.results.due(core).map(|due| due.max(shown.views_at + VIEW_GAP));
+        [views, counts, results].into_iter().flatten().min()
     }
 
     /// The live state as it is now, for somebody who has just subscribed.
@@ -185,29 +206,52 @@ impl Publisher {
         self.live.send_replace(Some(Arc::new(frame(&self.pin, &live))));
         Sent { view: live, at: now, behind: false }
     }
+}
+
+impl Results {
+    /// When all players' results are to be looked at again; `None` while nothing that scores has changed.
+    fn due(&self, core: &EventCore) -> Option<Mono> {
+        let Some(walked) = &self.walked else { return Some(Mono::ZERO) };
+        if self.owing || walked.stage != super::stage_view(core.state().stage()) {
+            return Some(Mono::ZERO);
+        }
+        (walked.scored != core.scored_revision()).then(|| walked.at + RESULTS_GAP)
+    }
 
     /// Sends every player here the result of the newest revealed question, and again when it changes.
-    fn send_results(&mut self, core: &EventCore, inboxes: &Inboxes) {
+    fn send(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
         let is_open = core.state().stage().phase == Phase::Open;
         let mut players = inboxes.players();
         // A crowd's results do not change while it answers the next question.
         if let Some(outlet) = inboxes.outlet().filter(|_| !is_open || self.owing) {
             players.extend(core.state().players.ids().filter(|player| outlet.serves(*player)));
         }
+        let stage = super::stage_view(core.state().stage());
+        self.walked = Some(Walked { scored: core.scored_revision(), stage, at: now });
         self.owing = false;
         for player in players {
             let Some(result) = core.result_of(player) else { continue };
-            if self.results.get(&player) == Some(&result) {
+            let print = fingerprint(&result);
+            if self.sent.get(&player) == Some(&print) {
                 continue;
             }
             if inboxes.deliver(player, &result) {
-                self.results.insert(player, result);
+                self.sent.insert(player, print);
             } else if inboxes.outlet().is_some_and(|outlet| outlet.serves(player)) {
                 self.owing = true;
                 return;
             }
         }
     }
+}
+
+/// Of what a result tells its player: that somebody else has come is no news.
+fn fingerprint(result: &InboxMessage) -> u64 {
+    let mut news = result.clone();
+    if let InboxMessage::Result { players, .. } = &mut news {
+        *players = 0;
+    }
+    xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
 }
 
 fn frame(pin: &str, view: &LiveView) -> Frame {

@@ -32,6 +32,12 @@ impl EventCore {
         Ref::map(self.ranked.borrow(), |ranked| &ranked.board)
     }
 
+    /// A number that grows whenever a result that players are told may have changed.
+    #[must_use]
+    pub fn scored_revision(&self) -> u64 {
+        self.carried.scored_revision()
+    }
+
     /// The newest revealed round of which players are told what it gave, and what it gave one of them.
     pub(super) fn newest_outcome(&self, player: PlayerId) -> Option<(u32, Outcome)> {
         self.update_ranked();

@@ -16,7 +16,7 @@ use node::service::view::{Command, CommandReply, CommandRequest, InboxMessage, R
 
 impl World {
     /// Has a host state a fact.
-    fn say(
+    pub fn say(
         &mut self,
         at: usize,
         command: Command,

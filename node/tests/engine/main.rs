@@ -17,6 +17,7 @@ mod model;
 mod naive;
 mod partitions;
 mod pauses;
+mod results;
 mod rounds;
 mod secrecy;
 mod sweep;

@@ -1,0 +1,83 @@
+//! When players are told what a question gave them, and when not: a crowd is walked through only if
+//! something that scores has changed.
+
+use crate::asks::name;
+use crate::world::World;
+use crdt_state::PlayerId;
+use node::engine::{Inboxes, Publisher, Views};
+use node::service::Frame;
+use node::service::view::{Command, CommandRequest, InboxMessage};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+const NONE: [u64; 0] = [];
+
+/// Node 0, what it shows, and one player's open inbox there.
+struct Shown {
+    world: World,
+    publisher: Publisher,
+    _views: Views,
+    inboxes: Inboxes,
+    queue: mpsc::Receiver<Arc<Frame>>,
+}
+
+impl Shown {
+    fn new(world: World, player: PlayerId) -> Self {
+        let (_, present) = watch::channel(Arc::default());
+        let (core, now) = (world.core(0), world.mono(0));
+        let (publisher, views) = Publisher::new(core, now, "123456".to_owned(), present);
+        let inboxes = Inboxes::default();
+        let queue = inboxes.open(player);
+        Shown { world, publisher, _views: views, inboxes, queue }
+    }
+
+    /// The results that come within that time, by their totals.
+    fn results_in(&mut self, ms: u64) -> Vec<u64> {
+        let mut totals = Vec::new();
+        for _ in 0..ms / 10 {
+            self.world.run_ms(10);
+            let (core, now) = (self.world.core(0), self.world.mono(0));
+            self.publisher.publish(core, now, &self.inboxes);
+            while let Ok(frame) = self.queue.try_recv() {
+                match serde_json::from_slice(&frame.payload).unwrap() {
+                    InboxMessage::Result { total, .. } => totals.push(total),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        totals
+    }
+}
+
+#[test]
+fn a_result_is_told_once_and_again_only_when_it_says_something_new() {
+    let mut world = World::lobby(71, 1, 60_000);
+    let ada = world.join(0, 1);
+    // Whoever comes later does not stand next to her.
+    (2..10).for_each(|player| drop(world.join(0, player)));
+    let instance = world.open(0);
+    let mut shown = Shown::new(world, ada.player);
+    assert_eq!(shown.results_in(300), NONE);
+    shown.world.answer(0, &ada, instance, 0).unwrap();
+    for command in [Command::Close, Command::Tallies, Command::Reveal] {
+        assert_eq!(shown.results_in(300), NONE, "before {command:?}");
+        shown.world.step(0, command);
+    }
+    let told = shown.results_in(300);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for player in 10..20 {
+        shown.world.join(0, player);
+        assert_eq!(shown.results_in(200), NONE, "that {} has come is no news", name(player));
+    }
+    let award = |request: &mut CommandRequest| {
+        (request.player, request.points) = (Some(ada.player), Some(50));
+        (request.id, request.text) = (Some("a1".into()), Some("best hat".into()));
+    };
+    shown.world.say(0, Command::Award, award).unwrap();
+    assert_eq!(shown.results_in(1_200), [told[0] + 50]);
+    let ben = shown.world.join(0, 20);
+    let instance = shown.world.open(0);
+    assert_eq!(shown.results_in(1_200), NONE, "an opening changes no result");
+    shown.world.answer(0, &ben, instance, 0).unwrap();
+    assert_eq!(shown.results_in(1_200), NONE, "nor does an answer to what is open");
+}
