@@ -95,10 +95,10 @@ async fn local(clients: usize) -> Result<Local, String> {
     let rss_per_player = node.rss_bytes()?.saturating_sub(empty) / clients as u64;
     let fan_out = fan_out(&node, &show, &crowd).await?;
     let state_bytes = live_bytes(&node, &show)?;
-    open(&node, &show);
+    open(&node, &show).await;
     let burst = crowd.publish(ROUNDS + 1, Duration::ZERO).await?;
     close(&node, &show);
-    open(&node, &show);
+    open(&node, &show).await;
     let paced_ms = paced(&crowd, ROUNDS + 2).await?;
     Ok(Local { connect, join, rss_per_player, fan_out, state_bytes, burst, paced_ms })
 }
@@ -122,10 +122,10 @@ async fn peer(clients: usize) -> Result<Peer, String> {
     eventually("the show on both nodes", SETTLED_MAX, || other.host_view(&show));
     let (crowd, _) = Crowd::come(plan(&node, &show, clients)).await?;
     sleep(SETTLE).await;
-    open(&node, &show);
+    open(&node, &show).await;
     let burst = crowd.publish(1, Duration::ZERO).await?;
     close(&node, &show);
-    open(&node, &show);
+    open(&node, &show).await;
     let paced_ms = paced(&crowd, 2).await?;
     Ok(Peer { burst, paced_ms })
 }
@@ -196,9 +196,11 @@ async fn fan_out(node: &Single, show: &SingleShow, crowd: &Crowd) -> Result<Dura
     Ok(median(rounds))
 }
 
-fn open(node: &Single, show: &SingleShow) {
+/// Opens the next question; returns when all have had the time to see it.
+async fn open(node: &Single, show: &SingleShow) {
     node.step(show, Command::Next);
     node.step(show, Command::Open);
+    sleep(SEEN).await;
 }
 
 fn close(node: &Single, show: &SingleShow) {
@@ -289,6 +291,8 @@ const ROUNDS: u32 = 9;
 const OPEN_MS: u32 = 120_000;
 /// 5,000 a second.
 const PACE: Duration = Duration::from_micros(200);
+/// Nobody answers a question that is not on the screen yet.
+const SEEN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(300);
 const SETTLE: Duration = Duration::from_secs(3);
 const SETTLED_MAX: Duration = Duration::from_secs(60);

@@ -33,7 +33,7 @@ pub(in crate::figures) struct Plan {
     pub(in crate::figures) in_flight: usize,
     /// Whether they only connect.
     pub(in crate::figures) only_connect: bool,
-    /// The last part of the address that they come from, so that ports are not used up.
+    /// Which addresses they come from, so that ports are not used up: 127.0.`from`.1 to 16.
     pub(in crate::figures) from: u8,
 }
 
@@ -226,7 +226,7 @@ async fn client(
     mut orders: watch::Receiver<Order>,
     permit: OwnedSemaphorePermit,
 ) {
-    let mut client = match Wire::dial(shared.plan.from, shared.plan.server).await {
+    let mut client = match Wire::dial(shared.plan.from, index, shared.plan.server).await {
         Ok(wire) => Client::new(index, wire, Arc::clone(&shared), permit),
         Err(error) => return shared.fail(format!("client {index} cannot connect: {error}")),
     };

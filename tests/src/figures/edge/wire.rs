@@ -1,7 +1,8 @@
 //! The packets that raw clients need, byte by byte, and the stream that carries them.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -12,10 +13,17 @@ pub(in crate::figures) struct Wire {
 }
 
 impl Wire {
-    /// Connects from 127.0.0.`from`: one address has ports for some twenty thousand clients only.
-    pub(in crate::figures) async fn dial(from: u8, server: SocketAddr) -> io::Result<Self> {
+    /// Connects as the `index`th client of the crowd `from`: sixteen addresses a crowd, so that the system does
+    /// not search long for a free port.
+    pub(in crate::figures) async fn dial(
+        from: u8,
+        index: usize,
+        server: SocketAddr,
+    ) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::from((IpAddr::V4(Ipv4Addr::new(127, 0, 0, from)), 0)))?;
+        choose_port_later(&socket)?;
+        let host = Ipv4Addr::new(127, 0, from, 1 + (index % 16) as u8);
+        socket.bind(SocketAddr::from((host, 0)))?;
         let stream = socket.connect(server).await?;
         stream.set_nodelay(true)?;
         Ok(Wire { stream, unread: Vec::new() })
@@ -46,6 +54,25 @@ impl Wire {
         let length = packet_bytes(&self.unread)?;
         Some(self.unread.drain(..length).collect())
     }
+}
+
+/// Lets the system choose a port when it connects, not already when it binds: there it compares every port in
+/// use with every other one, which takes longer than all that is measured.
+fn choose_port_later(socket: &TcpSocket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the descriptor is open while `socket` is borrowed, and `on` is as long as is said.
+    let done = unsafe {
+        let on = (&raw const on).cast();
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            on,
+            size,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The id of a client's player: slots take turns.

@@ -22,7 +22,7 @@ pub(super) struct Plan {
     /// The number of the first one.
     pub(super) first: usize,
     pub(super) clients: usize,
-    /// The last part of the address that they come from, so that ports are not used up.
+    /// Which addresses they come from, so that ports are not used up: 127.0.`from`.1 to 16.
     pub(super) from: u8,
 }
 
@@ -143,7 +143,7 @@ async fn client(
 ) {
     let number = shared.plan.first + at;
     let ended = async {
-        let wire = Wire::dial(shared.plan.from, shared.plan.server)
+        let wire = Wire::dial(shared.plan.from, at, shared.plan.server)
             .await
             .map_err(|error| error.to_string())?;
         let mut client = Client::new(number, wire, Arc::clone(&shared), permit);
