@@ -155,10 +155,11 @@ where
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         self.poll_deadlines(cx)?;
         self.poll_orders(cx)?;
-        let mut moved = self.poll_work(cx)?;
-        moved |= self.poll_feeds(cx)?;
+        // In the order in which a publish makes its way: woken once, it is carried as far as it gets.
+        let mut moved = self.poll_input(cx)?;
         moved |= self.read_packets()?;
-        moved |= self.poll_input(cx)?;
+        moved |= self.poll_work(cx)?;
+        moved |= self.poll_feeds(cx)?;
         moved |= self.poll_output(cx)?;
         let quiet = !moved && self.work.is_empty() && self.output.is_idle();
         if quiet && self.ended_at.is_some() {
