@@ -88,21 +88,32 @@ impl Scoring {
     /// What a choice of `mask` gives where `key` is correct, and whether it is exactly that.
     #[must_use]
     pub fn choice(&self, full: u32, time: (u32, u32), mask: u32, key: u32) -> (bool, i64) {
-        let (open_ms, elapsed_ms) = time;
-        let decayed = |full| i64::from(self.decayed(full, open_ms, elapsed_ms));
+        self.given(self.choice_worth(full, mask, key), time)
+    }
+
+    /// Whether a choice of `mask` is the `key`, and what it is worth before time takes its share.
+    #[must_use]
+    pub fn choice_worth(&self, full: u32, mask: u32, key: u32) -> (bool, u32) {
         let (hits, misses) = ((mask & key).count_ones(), (mask & !key).count_ones());
-        let is_exact = mask == key;
-        let points = match self.partial {
-            Partial::PerOption(each) if misses == 0 => decayed(each.saturating_mul(hits)),
+        let worth = match self.partial {
+            Partial::PerOption(each) if misses == 0 => each.saturating_mul(hits),
             Partial::Proportional => {
                 let share = u64::from(hits.saturating_sub(misses));
-                decayed((u64::from(full) * share / u64::from(key.count_ones().max(1))) as u32)
+                (u64::from(full) * share / u64::from(key.count_ones().max(1))) as u32
             }
-            _ if is_exact => decayed(full),
+            _ if mask == key => full,
             _ => 0,
         };
-        let is_wrong = points == 0 && !is_exact;
-        (is_exact, if is_wrong { -i64::from(self.wrong) } else { points })
+        (mask == key, worth)
+    }
+
+    /// What an answer gives of what it is worth after so long: time takes its share, and what is not right
+    /// and worth nothing has its price.
+    #[must_use]
+    pub fn given(&self, (is_right, worth): (bool, u32), time: (u32, u32)) -> (bool, i64) {
+        let points = i64::from(self.decayed(worth, time.0, time.1));
+        let is_wrong = points == 0 && !is_right;
+        (is_right, if is_wrong { -i64::from(self.wrong) } else { points })
     }
 
     /// What the `nth` correct answer in a row adds.

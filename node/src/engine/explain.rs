@@ -3,12 +3,12 @@
 //! All of it but the refusals is a fold over the replicated state, the same on every node. What a node turned
 //! away only that node knows: it remembers the newest of each player, so many in all.
 
+use super::arithmetic::{Sum, rule};
 use super::core::EventCore;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
-use crdt_state::engagement::scoring::{Late, Partial};
-use crdt_state::engagement::{Facts, Outcome, Question, fold};
+use crdt_state::engagement::{Facts, Outcome, fold};
 use crdt_state::event::Ruling;
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
@@ -94,6 +94,7 @@ impl EventCore {
         let facts = Facts::of(self.state(), instance);
         let key = facts.and_then(|facts| facts.key());
         let open_ms = facts.map_or(0, |facts| facts.open_ms());
+        let sum = cell.and_then(|cell| self.sum(player, instance, cell));
         let shown = |text: String| closed.then_some(text);
         Ok(ExplainView {
             event: self.event(),
@@ -108,8 +109,9 @@ impl EventCore {
             receipt: cell.map(|cell| self.held_view(player, instance, cell)),
             refused: self.refusals(player, instance),
             correct: closed.then(|| key.as_ref().map(correct_of).unwrap_or_default()),
+            revision: self.state().revision_of(instance),
             rule: shown(rule(question)),
-            arithmetic: cell.and_then(|cell| shown(arithmetic(question, open_ms, cell, &outcome))),
+            arithmetic: sum.and_then(|sum| shown(sum.arithmetic(&outcome))),
             points: closed.then_some(outcome.points),
             verdict: self.verdict(&outcome, cell, closed, (player, instance)),
         })
@@ -185,85 +187,21 @@ impl EventCore {
                 "an answer is held, given after {elapsed} ms; the round is not closed yet"
             );
         }
-        let aside = self.state().rulings.of(instance).is_some_and(Ruling::is_aside);
-        let open_ms = Facts::of(self.state(), instance).map_or(0, |facts| facts.open_ms());
-        let points = outcome.points;
-        match (aside, outcome.correct) {
-            (true, _) => "0 points: a host has set the round aside".to_owned(),
-            (_, true) => format!("{points} points: correct after {elapsed} of {open_ms} ms"),
-            (_, false) => format!("{points} points: the answer is not the correct one"),
+        if self.state().rulings.of(instance).is_some_and(Ruling::is_aside) {
+            return "0 points: a host has set the round aside".to_owned();
         }
+        let sum = self.sum(player, instance, cell);
+        sum.map_or_else(|| format!("{} points", outcome.points), |sum| sum.verdict(outcome))
     }
-}
 
-fn rule(question: &Question) -> String {
-    let (full, scoring) = (question.points, &question.scoring);
-    let mut rule = format!(
-        "a correct answer gives {full} points below {} ms, then in a line down to {} % of them at the end, \
-         rounded to the nearest; a part of the correct options {}; a wrong answer {}",
-        scoring.full_ms,
-        scoring.min_percent,
-        describe_partial(scoring.partial),
-        match scoring.wrong {
-            0 => "costs nothing".to_owned(),
-            points => format!("costs {points}"),
-        },
-    );
-    if !scoring.streak.is_empty() {
-        let steps: Vec<String> = scoring.streak.iter().map(ToString::to_string).collect();
-        rule += &format!("; the second, third ... correct one in a row adds {}", steps.join(", "));
-    }
-    rule + match scoring.late {
-        Late::AtDeadline => "; an answer within the grace counts as one at the deadline",
-        Late::Nothing => "; an answer within the grace gives nothing",
-    }
-}
-
-fn describe_partial(partial: Partial) -> String {
-    match partial {
-        Partial::Exact => "gives nothing".to_owned(),
-        Partial::Proportional => "gives its share".to_owned(),
-        Partial::PerOption(points) => format!("gives {points} for each"),
-    }
-}
-
-fn arithmetic(question: &Question, open_ms: u32, cell: Cell, outcome: &Outcome) -> String {
-    let (scoring, elapsed) = (&question.scoring, cell.elapsed_ms());
-    let Outcome { points, bonus, .. } = outcome;
-    if !outcome.correct {
-        return format!("not correct: {points}");
-    }
-    let (full, length) = (question.points, open_ms.max(1));
-    let counted = elapsed.min(length);
-    if counted < scoring.full_ms {
-        return format!("{counted} ms < {} ms: {full}, bonus {bonus}: {points}", scoring.full_ms);
-    }
-    let lost = 100 - u32::from(scoring.min_percent.min(100));
-    format!(
-        "({full} * (100 * {length} - {lost} * {counted}) + 50 * {length}) / (100 * {length}), \
-         bonus {bonus}: {points}"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crdt_state::engagement::Scoring;
-
-    #[test]
-    fn a_rule_is_told_in_words() {
-        let question = Question::choice("?", vec!["a".into(), "b".into()], 1);
-        let usual = rule(&question);
-        assert!(usual.contains(
-            "a part of the correct options gives nothing; a wrong answer costs nothing; an"
-        ));
-        let (partial, late) = (Partial::PerOption(500), Late::Nothing);
-        let streak = vec![100, 200];
-        let scoring = Scoring { partial, late, streak, wrong: 50, ..Scoring::default() };
-        let other = rule(&Question { scoring, ..question });
-        for words in ["gives 500 for each", "costs 50", "adds 100, 200", "the grace gives nothing"]
-        {
-            assert!(other.contains(words), "{words}: {other}");
-        }
+    /// How what an answer gives comes about.
+    fn sum(&self, player: PlayerId, instance: u32, cell: Cell) -> Option<Sum<'_>> {
+        let shown = Facts::of(self.state(), instance)?;
+        let rows = || self.state().players.rows_of(player);
+        // The answer may be to what the far side of a partition was shown.
+        let number = self.state().held(instance, rows()).map_or(shown.number, |(number, _)| number);
+        let facts = shown.at(number)?;
+        let text = self.state().held_text(instance, number, rows());
+        Some(Sum::of(facts, player, cell, text))
     }
 }

@@ -1,6 +1,7 @@
 //! The engine: one owner per event, as a core without IO under a thin shell.
 
 mod alarms;
+mod arithmetic;
 mod bulk;
 mod carried;
 mod commands;

@@ -131,7 +131,7 @@ impl Kind for Elimination {
 }
 
 impl Elimination {
-    fn as_quiz(&self) -> Quiz {
+    pub(super) fn as_quiz(&self) -> Quiz {
         let (options, correct) = (self.options.clone(), self.correct);
         Quiz::Choice { options, correct, multiple: false }
     }

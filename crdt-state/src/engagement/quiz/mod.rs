@@ -5,6 +5,7 @@
 
 pub(super) mod form;
 mod order;
+mod worth;
 
 pub use order::{ORDER_MAX, rank_of, unrank};
 
@@ -294,89 +295,9 @@ impl Kind for Quiz {
     }
 }
 
-impl Quiz {
-    /// Whether an answer is correct, and what it gives.
-    pub(super) fn judge(
-        &self,
-        facts: &Facts<'_>,
-        key: &Key,
-        cell: Cell,
-        text: Option<&str>,
-    ) -> (bool, i64) {
-        let (question, time) = (facts.question, (facts.open_ms(), cell.elapsed_ms()));
-        let (scoring, full) = (&question.scoring, question.points);
-        let all_or_nothing = |is_right| match is_right {
-            true => (true, i64::from(scoring.decayed(full, time.0, time.1))),
-            false => (false, -i64::from(scoring.wrong)),
-        };
-        match (self, key) {
-            (Quiz::Choice { .. }, Key::Choices(choices)) => {
-                scoring.choice(full, time, cell.value(), mask(choices))
-            }
-            (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => {
-                all_or_nothing(text.is_some_and(|text| is_accepted(text, accepted, *typos)))
-            }
-            (Quiz::Estimate(scale), Key::Number(step)) => {
-                let off = (scale.number(cell.value()) - scale.number(*step)).unsigned_abs();
-                let within = scale.within.unsigned_abs().max(1);
-                if off >= within && off > 0 {
-                    return all_or_nothing(false);
-                }
-                let near = u128::from(full) * u128::from(within - off) / u128::from(within);
-                (true, i64::from(scoring.decayed(near as u32, time.0, time.1)))
-            }
-            (Quiz::Order { options, .. }, Key::Order(order)) => {
-                let given = unrank(cell.value(), options.len());
-                let right = given.iter().zip(order).filter(|(a, b)| a == b).count() as u32;
-                let is_exact = right == options.len() as u32;
-                if is_exact || scoring.partial == super::scoring::Partial::Exact {
-                    return all_or_nothing(is_exact);
-                }
-                let part = u64::from(full) * u64::from(right) / options.len().max(1) as u64;
-                (false, i64::from(scoring.decayed(part as u32, time.0, time.1)))
-            }
-            _ => (false, 0),
-        }
-    }
-}
-
 /// What a cell holds beside a typed text: a hash that tells two texts apart.
 pub(super) fn text_value(text: &str) -> u32 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32 & Cell::VALUE_MAX
-}
-
-/// Whether a typed text is one of those accepted, apart from case, space, the marks of a sentence around it
-/// and so many typing errors.
-fn is_accepted(text: &str, accepted: &[String], typos: u8) -> bool {
-    let text = plain(text);
-    let is_near = |wanted: &String| {
-        let wanted = plain(wanted);
-        wanted == text
-            || (typos > 0
-                && wanted.chars().count() > 3
-                && strsim::osa_distance(&wanted, &text) <= usize::from(typos))
-    };
-    accepted.iter().any(is_near)
-}
-
-/// One spelling for all that a person would call the same answer: in lower case, without the marks of a
-/// sentence around it. Signs stay, since they may be the answer or a part of it: `-5`, `.5`, `=`, `C#`.
-fn plain(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let before_end = words.trim_end_matches(is_mark);
-    let bare = before_end.trim_start_matches(is_mark);
-    let (start, rest) = before_end.split_at(before_end.len() - bare.len());
-    let is_fraction = rest.starts_with(|c: char| c.is_ascii_digit());
-    match start.chars().next_back().filter(|c| is_fraction && ".,".contains(*c)) {
-        _ if rest.is_empty() => words,
-        Some(point) => format!("{point}{rest}"),
-        None => rest.to_owned(),
-    }
-}
-
-/// Whether a character is one that people put around what they say.
-fn is_mark(c: char) -> bool {
-    c.is_whitespace() || ".,;:!?…¡¿\"'()[]«»‹›“”„‘’‚".contains(c)
 }
 
 #[cfg(test)]
