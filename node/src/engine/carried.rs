@@ -59,6 +59,16 @@ impl Moment {
     }
 }
 
+/// How a run's time has gone here so far.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    zero: Zero,
+    /// For how long it stood still, pauses that are over only.
+    held_ms: i64,
+    /// Since when it stands still.
+    since: Option<Zero>,
+}
+
 /// What a peer's clock knows of a run: how long ago it opened, and each pause and resumption by its number,
 /// in milliseconds.
 type Told = (u32, u64, Vec<(u32, u64)>);
@@ -113,34 +123,37 @@ impl Carried {
     /// When `instance` opened, if this node knows that, and of every pause when it was: a zero alone would
     /// count time that stood still.
     pub fn zero(&self, instance: u32) -> Option<Zero> {
-        let zero = self.zeros.get(&instance).copied()?;
-        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
-        (1..=epochs).all(|epoch| self.pauses.contains_key(&(instance, epoch))).then_some(zero)
+        self.course(instance).map(|course| course.zero)
     }
 
     /// For how long `instance` has been open, in milliseconds.
     pub fn elapsed_ms(&self, now: Mono, instance: u32) -> Option<u64> {
-        let zero = self.zero(instance)?;
-        let until = self.paused_since(instance).unwrap_or(millis(now));
-        Some((until - zero - self.held_ms(instance)).max(0) as u64)
+        let Course { zero, held_ms, since } = self.course(instance)?;
+        Some((since.unwrap_or(millis(now)) - zero - held_ms).max(0) as u64)
     }
 
     /// For how long `instance` has been paused since it opened, in milliseconds, pauses that are over only.
     pub fn held_ms(&self, instance: u32) -> i64 {
-        let Some(zero) = self.zero(instance) else { return 0 };
-        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
-        let pause = |epoch| {
-            let resumed = *self.pauses.get(&(instance, epoch + 1))?;
-            Some((resumed - self.pauses.get(&(instance, epoch))?.max(&zero)).max(0))
-        };
-        (1..epochs).step_by(2).filter_map(pause).sum()
+        self.course(instance).map_or(0, |course| course.held_ms)
     }
 
-    /// Since when time stands still in `instance`.
-    fn paused_since(&self, instance: u32) -> Option<Zero> {
-        let (epoch, zero) = (self.state.rulings.of(instance)?.pauses(), self.zero(instance)?);
-        let since = || self.pauses.get(&(instance, epoch)).copied();
-        (epoch % 2 == 1).then(since).flatten().map(|since| since.max(zero))
+    /// What every answer asks: one walk over the pauses of a run, and nothing of it where there are none.
+    fn course(&self, instance: u32) -> Option<Course> {
+        let zero = self.zeros.get(&instance).copied()?;
+        let mut course = Course { zero, held_ms: 0, since: None };
+        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
+        if epochs == 0 {
+            return Some(course);
+        }
+        let mut told = 0;
+        for at in self.pauses.range((instance, 1)..=(instance, epochs)).map(|(_, at)| *at) {
+            told += 1;
+            match course.since.take() {
+                None => course.since = Some(at.max(zero)),
+                Some(since) => course.held_ms += (at - since).max(0),
+            }
+        }
+        (told == epochs).then_some(course)
     }
 
     /// Learns when something happened.

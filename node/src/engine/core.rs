@@ -13,6 +13,7 @@ use super::carried::Carried;
 use super::director::Director;
 use super::explain::TurnedAway;
 use super::forget::Lateness;
+use super::hosted::HostScript;
 use super::inputs::Paces;
 use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
@@ -77,6 +78,8 @@ pub struct EventCore {
     pub(super) paces: Paces,
     /// The leaderboard, as it was when it was last asked for.
     pub(super) ranked: RefCell<Ranked>,
+    /// The script as hosts see it.
+    pub(super) host_script: RefCell<HostScript>,
     /// Whether an instance had answers without rows at a revision.
     pub(super) orphans: Cell<Option<((u32, u64), bool)>>,
 }
@@ -158,6 +161,7 @@ impl EventCore {
             team_sizes: TeamSizes::default(),
             paces: Paces::default(),
             ranked: RefCell::default(),
+            host_script: RefCell::default(),
             orphans: Cell::default(),
         }
     }

@@ -14,6 +14,8 @@ mod explain;
 mod export;
 mod facts;
 mod forget;
+mod friends;
+mod hosted;
 mod inboxes;
 mod inputs;
 mod intake;

@@ -4,12 +4,12 @@ use crate::identity::{Bearer, Events, Role};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, CoHostView, Command, CommandReply, CommandRequest, ControlsView,
-    DeskView, EventSummary, ForgetView, HostQuestion, HostView, Imported, KeyChange, KeyView,
-    LiveView, LogLine, MarkedView, MemberEventView, MemberView, NodeLinks, PhaseView, PinView,
-    Problem, Refusal, RevocationView, RevokeRequest, StageView, StandingView, StateView,
-    StatusView,
+    DeskView, EventSummary, ForgetView, FriendsRequest, FriendsView, HostQuestion, HostView,
+    Imported, KeyChange, KeyView, LiveView, LogLine, MarkedView, MemberEventView, MemberView,
+    NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest, StageView,
+    StandingView, StateView, StatusView,
 };
-use crate::service::{Hosts, Ops};
+use crate::service::{Hosts, Image, Ops};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::engagement::script::Entry;
@@ -241,6 +241,33 @@ impl Hosts for FakeNode {
         }
     }
 
+    async fn export_file(&self, _: EventId, name: &str) -> Result<Bytes, Refusal> {
+        match name {
+            "players.csv" => Ok(Bytes::from_static(b"rank,player\r\n")),
+            _ => Err(Refusal::new("file_unknown", "no such file")),
+        }
+    }
+
+    async fn image(&self, _: EventId, name: &str) -> Result<Image, Refusal> {
+        match name {
+            "cat" => Ok(Image { kind: "image/png", bytes: Bytes::from_static(b"a cat") }),
+            "lost" => Err(Refusal::new("image_unavailable", "the picture cannot be had")),
+            _ => Err(Refusal::new("image_unknown", "no such picture")),
+        }
+    }
+
+    async fn friends(
+        &self,
+        _: EventId,
+        by: Option<&str>,
+        asked: FriendsRequest,
+    ) -> Result<FriendsView, Refusal> {
+        if by.is_some_and(|token| token != "slp_ada") {
+            return Err(Refusal::new("token_unknown", "no player"));
+        }
+        Ok(FriendsView { lines: Vec::new(), unknown: asked.names, players: 1, revision: 0 })
+    }
+
     async fn log(&self, _: EventId) -> Result<Vec<LogLine>, Refusal> {
         Ok(Vec::new())
     }
@@ -362,7 +389,7 @@ fn host_view(revision: u64) -> HostView {
         live: live_view(revision),
         node: "n1".into(),
         next: vec![Command::Open],
-        questions: vec![question],
+        questions: Arc::new(vec![question]),
         posts_waiting: Vec::new(),
         enrolled: Vec::new(),
         present: 0,

@@ -7,6 +7,7 @@ use crdt_state::event::Fate;
 use crdt_state::{EventId, Origin, PlayerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A question as its host sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub struct HostView {
     /// The commands that are possible now.
     pub next: Vec<Command>,
     /// The whole script.
-    pub questions: Vec<HostQuestion>,
+    pub questions: Arc<Vec<HostQuestion>>,
     /// Posts of the current round that nobody has let through yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub posts_waiting: Vec<PostView>,
