@@ -88,10 +88,12 @@ fn request(
     args: &HostArgs,
     player: Option<PlayerId>,
 ) -> Result<CommandRequest, Failure> {
-    let expected = match args.command.is_fact() {
-        true => StageView::default(),
-        false => client.get::<HostView>(&path(args, ""))?.live.stage,
+    let shown = match args.command.is_fact() {
+        true => None,
+        false => Some(client.get::<HostView>(&path(args, ""))?.live),
     };
+    let expected = shown.as_ref().map_or_else(StageView::default, |live| live.stage);
+    let question = shown.and_then(|live| live.question);
     let key = args.key.as_deref().map(serde_json::from_str).transpose();
     let key = key.map_err(Failure::of(Exit::Invalid, "--key is not a key"))?;
     Ok(CommandRequest {
@@ -100,6 +102,7 @@ fn request(
         name: args.name.clone(),
         text: args.text.clone(),
         ms: args.ms,
+        open_ms: question.map(|q| q.open_ms).filter(|_| args.command == Command::Extend),
         points: args.points,
         id: Some(award_id(args)?).filter(|_| args.command == Command::Award),
         instance: args.round,

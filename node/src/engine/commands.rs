@@ -200,11 +200,27 @@ impl EventCore {
                 Refusal::new("value_invalid", "extend needs `ms`, by how many milliseconds");
             return self.refuse(ticket, refusal.hint("10000 are ten seconds; see `--ms`"));
         }
+        let Some(shown) = request.open_ms else {
+            let refusal = Refusal::new("value_missing", "extend needs `open_ms`, what to add to");
+            return self.refuse(ticket, refusal.hint("it is `question.open_ms` of the live state"));
+        };
         let instance = stage.instance;
-        let open_ms = self.carried.state.open_ms(instance).saturating_add(ms).min(OPEN_MS_MAX);
+        let held = self.carried.state.open_ms(instance);
+        let open_ms = self.extended(instance, shown, ms);
+        if open_ms <= held {
+            return self.told_already(now, ticket, stage);
+        }
         let extend = Delta::Extend(Extend { instance, open_ms });
-        let of = format!("round {instance} to {open_ms} ms");
+        let of = format!("{} to {open_ms} ms", self.round_in_words(instance));
         self.write_noted(now, ticket, request, (of, stage), vec![extend]);
+    }
+
+    /// How long a round is open once so much is added to what a page showed. It is a maximum like every
+    /// length, so that one wish is one extension however often and wherever it arrives.
+    fn extended(&self, instance: u32, shown: u32, ms: u32) -> u32 {
+        let question = self.carried.state.question_of(instance);
+        let window_ms = question.map_or(0, |(_, question)| question.window_ms());
+        shown.saturating_add(window_ms).saturating_add(ms).min(OPEN_MS_MAX)
     }
 }
 

@@ -69,7 +69,7 @@ impl EventCore {
         deltas.push(self.advance_to(to, question));
         let of = match (request.command, question) {
             (Command::Back, Some(number)) => format!("question {} again", number + 1),
-            _ => format!("round {instance}"),
+            _ => self.round_in_words(instance),
         };
         self.write_noted(now, ticket, request, (of, to), deltas);
     }
@@ -104,7 +104,8 @@ impl EventCore {
         }
         let epochs = self.carried.state.rulings.of(instance).map_or(0, Ruling::pauses);
         let ruling = self.ruling(instance, Rule::Pause(epochs + 1));
-        self.write_noted(now, ticket, request, (format!("round {instance}"), stage), vec![ruling]);
+        let told = (self.round_in_words(instance), stage);
+        self.write_noted(now, ticket, request, told, vec![ruling]);
     }
 
     /// Rules what a run that is closed gives, or what becomes of a post.
@@ -173,15 +174,23 @@ impl EventCore {
     /// What a ruling is on, and what it says, for the audit trail.
     fn in_words(&self, instance: u32, rule: &Rule) -> String {
         let question = self.carried.state.question_of(instance).map(|(_, question)| question);
+        let round = self.round_in_words(instance);
         match (rule, question) {
-            (Rule::Key(key), Some(question)) => {
-                format!("round {instance}: {}", question.in_words(key))
-            }
-            (Rule::Accept(text), _) => format!("round {instance}: {text}"),
+            (Rule::Key(key), Some(question)) => format!("{round}: {}", question.in_words(key)),
+            (Rule::Accept(text), _) => format!("{round}: {text}"),
             (Rule::Post(post, fate), _) => {
                 format!("round {instance}: post {post:016x} {fate:?}").to_lowercase()
             }
-            _ => format!("round {instance}"),
+            _ => round,
+        }
+    }
+
+    /// A run and the question that it runs: a trail is read long after, when nobody knows any more what round 7
+    /// asked.
+    pub(super) fn round_in_words(&self, instance: u32) -> String {
+        match self.carried.state.question_of(instance) {
+            Some((number, _)) => format!("round {instance}, question {}", number + 1),
+            None => format!("round {instance}"),
         }
     }
 

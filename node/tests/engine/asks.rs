@@ -147,7 +147,8 @@ impl World {
     /// Hands a node the command of a host whose page shows what that node shows.
     pub fn ask_command(&mut self, at: usize, command: Command, ms: Option<u32>) -> u64 {
         let expected = stage_view(self.core(at).state().stage());
-        let request = CommandRequest { ms, ..CommandRequest::new(command, expected) };
+        let open_ms = Some(self.core(at).state().open_ms(expected.instance));
+        let request = CommandRequest { ms, open_ms, ..CommandRequest::new(command, expected) };
         let request = Box::new(request);
         self.ask(at, |ticket| Input::Command { ticket, request })
     }

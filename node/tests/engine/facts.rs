@@ -451,10 +451,10 @@ fn rulings_are_in_the_trail_with_what_they_say() {
     let told: Vec<_> = lines.iter().map(|l| (l.act.as_str(), l.of.as_str())).collect();
     let wanted = [
         ("open", ""),
-        ("pause", "round 1"),
-        ("resume", "round 1"),
+        ("pause", "round 1, question 1"),
+        ("resume", "round 1, question 1"),
         ("closed", ""),
-        ("rescore", "round 1: option 2"),
+        ("rescore", "round 1, question 1: option 2"),
         ("back", "question 1 again"),
     ];
     assert_eq!(told[2..], wanted);

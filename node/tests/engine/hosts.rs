@@ -104,7 +104,10 @@ impl Hosts {
             question.is_some_and(|(_, q)| matches!(q.task, Task::Quiz(Quiz::Typed { .. })))
         };
         match request.command {
-            Command::Extend => request.ms = Some(300),
+            Command::Extend => {
+                request.ms = Some(300);
+                request.open_ms = Some(state.open_ms(state.stage().instance));
+            }
             Command::Back if dice[2] < 30 => request.question = Some(1 + dice[1] as u32 % 4),
             Command::Void | Command::Restore => request.instance = any,
             Command::Accept => request.text = Some(word(choice)),

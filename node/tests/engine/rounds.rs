@@ -2,8 +2,8 @@
 
 use crate::world::{Weather, World};
 use crdt_state::{Phase, PlayerId, Stage};
-use node::engine::{Input, Reply};
-use node::service::view::Command;
+use node::engine::{Input, Reply, stage_view};
+use node::service::view::{Command, CommandRequest};
 
 #[test]
 fn a_whole_show_runs_on_three_cores() {
@@ -103,6 +103,39 @@ fn an_extension_raises_the_deadline_on_every_core() {
     assert!(receipt.elapsed_ms > 4_000, "{receipt:?}");
     world.run_ms(1_000);
     assert!(world.is_at(Stage::new(instance, Phase::Closed)));
+}
+
+/// A reply that was lost, a second click, another host at the same moment: one extension.
+#[test]
+fn a_wish_for_more_time_that_is_sent_again_extends_once() {
+    let mut world = World::lobby(28, 3, 2_000);
+    let instance = world.open(0);
+    let expected = stage_view(Stage::new(instance, Phase::Open));
+    let extend = |world: &mut World, at, (open_ms, ms)| {
+        let wish = CommandRequest { ms, open_ms, ..CommandRequest::new(Command::Extend, expected) };
+        let request = Box::new(wish);
+        let ticket = world.ask(at, |ticket| Input::Command { ticket, request });
+        match world.reply(ticket) {
+            Reply::Commanded(reply) => reply.outcome,
+            Reply::Refused(refusal) => refusal.code,
+            other => panic!("not a reply to a command: {other:?}"),
+        }
+    };
+    let wish = (Some(2_000), Some(3_000));
+    assert_eq!(extend(&mut world, 0, wish), "applied");
+    assert_eq!(extend(&mut world, 0, wish), "already");
+    world.all_equal();
+    assert_eq!(extend(&mut world, 2, wish), "already");
+    assert_eq!(extend(&mut world, 1, (Some(2_000), Some(1_000))), "already", "it is longer by now");
+    assert_eq!(extend(&mut world, 1, (None, Some(1_000))), "value_missing");
+    assert_eq!(world.core(2).state().open_ms(instance), 5_000);
+    assert_eq!(extend(&mut world, 1, (Some(5_000), Some(1_000))), "applied");
+    world.all_equal();
+    assert_eq!(world.core(0).state().open_ms(instance), 6_000);
+    let lines = world.core(0).log();
+    let told: Vec<&str> =
+        lines.iter().filter(|l| l.act == "extend").map(|l| l.of.as_str()).collect();
+    assert_eq!(told, ["round 1, question 1 to 5000 ms", "round 1, question 1 to 6000 ms"]);
 }
 
 #[test]

@@ -162,7 +162,11 @@ impl World {
             _ => command_at(stage),
         };
         let mut request = CommandRequest::new(command?, stage);
-        request.ms = (request.command == Command::Extend).then_some(700);
+        if request.command == Command::Extend {
+            let life = self.nodes[usize::from(node)].life.as_ref()?;
+            request.open_ms = Some(life.core.state().open_ms(stage.instance));
+            request.ms = Some(700);
+        }
         Some(request)
     }
 

@@ -188,6 +188,10 @@ pub struct CommandRequest {
     /// By how much to `extend`, or how much time to `grant`, in milliseconds.
     #[serde(default)]
     pub ms: Option<u32>,
+    /// The round's length that the page showed, to which `extend` adds: of two who press at once, or of a wish
+    /// that is sent again, one extends.
+    #[serde(default)]
+    pub open_ms: Option<u32>,
     /// Which run a ruling is on; the current one if absent.
     #[serde(default)]
     pub instance: Option<u32>,
@@ -232,6 +236,7 @@ impl CommandRequest {
             command,
             expected,
             ms: None,
+            open_ms: None,
             instance: None,
             question: None,
             key: None,
