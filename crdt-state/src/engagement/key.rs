@@ -49,6 +49,14 @@ pub fn commitment(question: &Question) -> Option<String> {
     Some(hash_hex(&format!("{}:{}", question.salt, key_text(&key))))
 }
 
+/// The name under which nodes serve a question's picture. It is made with the salt, so that nobody finds a
+/// picture before its question is shown.
+#[must_use]
+pub fn image_name(question: &Question) -> Option<String> {
+    let address = question.image.as_ref()?;
+    Some(hash_hex(&format!("starling-image:{}:{address}", question.salt)))
+}
+
 /// SHA-256 in hexadecimal digits.
 pub(super) fn hash_hex(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))

@@ -6,8 +6,8 @@ use super::stream::{self, Every, Invited, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    ArchivedView, CommandReply, CommandRequest, EventSummary, HostView, Imported, LogLine,
-    MarkedView, PinView, StateView,
+    ArchivedView, CommandReply, CommandRequest, EventSummary, FriendsRequest, FriendsView,
+    HostView, Imported, LogLine, MarkedView, PinView, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -187,6 +187,19 @@ pub(super) async fn players(
     Ok(Json(api.hosts.players(event, find).await?))
 }
 
+/// The leaderboard of a few: for players of the event, and for its hosts.
+pub(super) async fn friends(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    payload: Payload,
+) -> Result<Json<FriendsView>, ApiError> {
+    let asked: FriendsRequest = payload.json()?;
+    let by_host = caller.host_or_ops(&api, event).await.is_ok();
+    let by = if by_host { None } else { Some(caller.player()?) };
+    Ok(Json(api.hosts.friends(event, by, asked).await?))
+}
+
 /// How somebody reacts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,14 +229,25 @@ pub(super) async fn archive(
     Ok(Json(api.hosts.archive(event).await?))
 }
 
-/// The whole event as JSON lines.
+/// Which file of the results is wanted.
+#[derive(Deserialize)]
+pub(super) struct Results {
+    file: Option<String>,
+}
+
+/// The whole event as JSON lines, or one file that is made of them.
 pub(super) async fn export(
     State(api): State<Api>,
     caller: Caller,
     Event(event): Event,
+    results: Result<Query<Results>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     caller.host_or_ops(&api, event).await?;
-    Ok(lines_of(event, api.hosts.export(event).await?))
+    let Some(name) = asked(results, "ask with ?file=players.csv")?.file else {
+        return Ok(lines_of(event, api.hosts.export(event).await?));
+    };
+    let file = api.hosts.export_file(event, &name).await?;
+    Ok(attached(format!("{event}-{name}"), file))
 }
 
 /// The same, and in one more line the state that the lines were folded from.
@@ -256,11 +280,22 @@ pub(super) async fn explain(
 }
 
 fn lines_of(event: EventId, lines: Bytes) -> Response {
-    let file = format!("attachment; filename=\"{event}.jsonl\"");
+    attached(format!("{event}.jsonl"), lines)
+}
+
+/// A file to keep; its name is one that we know.
+fn attached(name: String, bytes: Bytes) -> Response {
+    let kind = match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "csv" => "text/csv; charset=utf-8",
+        "json" => "application/json",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "parquet" => "application/vnd.apache.parquet",
+        _ => "application/x-ndjson",
+    };
     let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
-        (header::CONTENT_DISPOSITION, file),
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    (headers, lines).into_response()
+    (headers, bytes).into_response()
 }

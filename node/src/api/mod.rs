@@ -10,6 +10,7 @@ mod cors;
 mod error;
 mod events;
 mod guard;
+mod images;
 pub mod metrics;
 mod ops;
 mod pages;
@@ -104,11 +105,13 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/pins/{pin}", get(events::pin))
         .route("/api/v1/pins/{pin}/qr.svg", get(events::qr))
         .route("/api/v1/pins/{pin}/raffle", get(events::raffle))
+        .route("/api/v1/images/{event}/{name}", get(images::image))
         .route("/api/v1/pins/{pin}/screen/stream", get(events::screen_stream))
         .route("/api/v1/events", import.get(events::list))
         .route("/api/v1/events/{event}", get(events::host_view))
         .route("/api/v1/events/{event}/host/stream", get(events::host_stream))
         .route("/api/v1/events/{event}/applied/stream", get(events::applied_stream))
+        .route("/api/v1/events/{event}/board", post(events::friends))
         .route("/api/v1/events/{event}/commands", post(events::command))
         .route("/api/v1/events/{event}/players", get(events::players))
         .route("/api/v1/events/{event}/reactions", post(events::react))

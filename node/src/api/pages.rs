@@ -44,12 +44,14 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/common.js" => "common.js",
     "/assets/host.js" => "host.js",
     "/assets/host-people.js" => "host-people.js",
+    "/assets/host-results.js" => "host-results.js",
     "/assets/host-trail.js" => "host-trail.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",
     "/assets/media.js" => "media.js",
     "/assets/mqtt.js" => "mqtt.js",
     "/assets/nodes.js" => "nodes.js",
+    "/assets/player-friends.js" => "player-friends.js",
     "/assets/player-state.js" => "player-state.js",
     "/assets/player-view.js" => "player-view.js",
     "/assets/player.js" => "player.js",
@@ -59,6 +61,8 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/watch.js" => "watch.js",
     "/assets/engagement/kinds.js" => "engagement/kinds.js",
     "/assets/engagement/parts.js" => "engagement/parts.js",
+    "/assets/engagement/picture.js" => "engagement/picture.js",
+    "/assets/engagement/revised.js" => "engagement/revised.js",
     "/assets/vendor/u8-mqtt-0.6.7-v5.min.js" => "vendor/u8-mqtt-0.6.7-v5.min.js",
 ];
 

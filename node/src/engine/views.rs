@@ -12,7 +12,7 @@ use crate::service::view::{
 use crdt_state::engagement::qa::{PostView, posts};
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
-    Facts, Key, Question, TEAM_INSTANCE, Task, TeamStanding, commitment, held_choice, key_text,
+    Facts, Key, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name, key_text,
     team_standings,
 };
 use crdt_state::event::Fate;
@@ -125,6 +125,7 @@ impl EventCore {
         let stage = self.stage();
         (!stage.is_over() && stage.instance > 0).then_some(stage.instance)
     }
+            image_path: image_name(question).map(|name| self.image_path(&name)),
 
     /// The instance whose result is of interest: the shown one, or at the end the last one.
     fn result_instance(&self) -> Option<u32> {
@@ -132,6 +133,19 @@ impl EventCore {
         let shown = self.shown_instance().unwrap_or(closed);
         (closed > 0 && closed == shown).then_some(closed)
     }
+    fn image_path(&self, name: &str) -> String {
+        format!("/api/v1/images/{}/{name}", self.identity.event)
+    }
+
+    /// The address of a picture by the name under which nodes serve it, once its question was shown.
+    #[must_use]
+    pub fn image_of(&self, name: &str) -> Option<String> {
+        let state = self.state();
+        let mut shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
+        let question = shown.find(|question| image_name(question).as_deref() == Some(name))?;
+        question.image.clone()
+    }
+
 
     fn question_view(&self, instance: u32) -> Option<QuestionView> {
         let state = self.state();

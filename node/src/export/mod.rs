@@ -56,6 +56,17 @@ pub enum WriteError {
     Columns(#[from] parquet::errors::ParquetError),
 }
 
+/// One file, by the name that it has in a folder of results; nothing if no export has one of that name.
+///
+/// # Errors
+/// As [`files`].
+pub fn file(lines: &str, name: &str) -> Result<Option<Vec<u8>>, WriteError> {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let Ok(format) = Format::from_str(extension, false) else { return Ok(None) };
+    let mut made = files(lines, format)?.into_iter();
+    Ok(made.find(|(made, _)| made == name).map(|(_, bytes)| bytes))
+}
+
 /// The files of one format, by name.
 ///
 /// # Errors

@@ -5,13 +5,13 @@ use super::health::judge;
 use super::{Carry, Hub, links, stopping};
 use crate::engine::{Input, Owner, Reply};
 use crate::identity::{Bearer, IdentityError};
-use crate::service::Hosts;
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, ForgetView,
-    HostView, Imported, LiveView, LogLine, MarkedView, MemberView, PinView, Refusal,
-    RevocationView, RevokeRequest, StateView, StatusView,
+    AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, FRIENDS_MAX,
+    ForgetView, FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView,
+    MemberView, PinView, Refusal, RevocationView, RevokeRequest, StateView, StatusView,
 };
+use crate::service::{Hosts, Image};
 use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -90,6 +90,10 @@ impl Hosts for Hub {
         Ok(record)
     }
 
+    async fn image(&self, event: EventId, name: &str) -> Result<Image, Refusal> {
+        self.picture(event, name).await
+    }
+
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
         let owner = self.owner(self.find(pin)?)?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
@@ -101,6 +105,29 @@ impl Hosts for Hub {
         event: EventId,
     ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal> {
         self.owner(event)?.follow().await.ok_or_else(stopping)
+    }
+
+    async fn friends(
+        &self,
+        event: EventId,
+        by: Option<&str>,
+        asked: FriendsRequest,
+    ) -> Result<FriendsView, Refusal> {
+        if let Some(token) = by {
+            let claim = self.claim(token)?;
+            if claim.event != event {
+                let message = format!("this token is of event {}, not of {event}", claim.event);
+                return Err(Refusal::new("token_unknown", message));
+            }
+            self.meter(claim.player)?;
+        }
+        let many = asked.names.len() + asked.players.len();
+        if many > FRIENDS_MAX {
+            let message = format!("{many} friends, at most {FRIENDS_MAX} are listed at once");
+            return Err(Refusal::new("friends_many", message).hint("ask for some of them"));
+        }
+        let board = self.owner(event)?.read(move |core, _, _| core.friends_board(&asked)).await;
+        board.ok_or_else(stopping)
     }
 
     async fn command(
@@ -126,6 +153,10 @@ impl Hosts for Hub {
         let owner = self.owner(event)?;
         let export = owner.read(|core, publisher, _| core.export(publisher.pin()));
         export.await.ok_or_else(stopping)
+    }
+
+    async fn export_file(&self, event: EventId, name: &str) -> Result<Bytes, Refusal> {
+        self.result_file(event, name).await
     }
 
     async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal> {

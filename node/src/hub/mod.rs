@@ -8,11 +8,13 @@ mod bearers;
 mod catalogue;
 mod health;
 mod hosts;
+mod images;
 mod ops;
 pub(crate) mod payload;
 mod players;
 mod presence;
 mod reactions;
+mod results;
 mod switchboard;
 
 pub use catalogue::{ListingTask, Listings};
@@ -23,7 +25,7 @@ use crate::api::metrics::{Sample, Source};
 use crate::broker::BrokerState;
 use crate::edge::{Meters, Rate};
 use crate::engine::{Outlet, Owner};
-use crate::env::Env;
+use crate::env::{Blocking, Env};
 use crate::identity::Identities;
 use crate::run::MemberEvents;
 use crate::service::view::{NodeLinks, Refusal};
@@ -119,6 +121,12 @@ pub struct Hub {
     moving: watch::Sender<bool>,
     /// The last record of a raffle that was asked for.
     raffle: tokio::sync::Mutex<Option<MadeRecord>>,
+    /// The pictures of questions.
+    images: images::Images,
+    /// Where long work is done.
+    blocking: Arc<dyn Blocking>,
+    /// Held by whoever has files of results made: one at a time.
+    making: tokio::sync::Mutex<()>,
 }
 
 /// What a hub is made of.
@@ -179,6 +187,9 @@ impl Hub {
             broker: OnceLock::new(),
             moving: watch::Sender::new(false),
             raffle: tokio::sync::Mutex::default(),
+            images: images::Images::new(Arc::clone(&env.blocking)),
+            blocking: Arc::clone(&env.blocking),
+            making: tokio::sync::Mutex::default(),
         }
     }
 
@@ -268,6 +279,7 @@ impl Source for Hub {
         samples.push(Sample::new("starling_sessions_active", "Players connected here.", sessions));
         let peers = self.network.peers().len() as f64;
         samples.push(Sample::new("starling_peers", "Peers with a direct link.", peers));
+        samples.extend(self.images.samples());
         samples
     }
 }

@@ -21,9 +21,9 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use view::{
-    AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView, HostView,
-    Imported, LiveView, LogLine, MarkedView, MemberView, PinView, Refusal, RevocationView,
-    RevokeRequest, StateView, StatusView,
+    AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView,
+    FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView, MemberView,
+    PinView, Refusal, RevocationView, RevokeRequest, StateView, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -53,6 +53,15 @@ pub enum Reason {
     QuotaExceeded,
     /// 0x99: the payload is not what the topic takes.
     PayloadFormatInvalid,
+}
+
+/// A picture of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its media type, by how it begins.
+    pub kind: &'static str,
+    /// The picture itself.
+    pub bytes: Bytes,
 }
 
 /// What a subscription delivers.
@@ -128,6 +137,18 @@ pub trait Hosts: Send + Sync + 'static {
     /// `pin_unknown`, `raffle_unknown`, `raffle_large`.
     async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal>;
 
+    /// One file of the results, by the name that `starling export` gives it.
+    ///
+    /// # Errors
+    /// `event_unknown`, `file_unknown`, or that the format does not hold so much.
+    async fn export_file(&self, event: EventId, name: &str) -> Result<Bytes, Refusal>;
+
+    /// The picture of a question that was shown, by its name in the live state's `image_path`.
+    ///
+    /// # Errors
+    /// `event_unknown`, `image_unknown`, `image_unavailable`.
+    async fn image(&self, event: EventId, name: &str) -> Result<Image, Refusal>;
+
     /// What the host sees, now and whenever it changes.
     ///
     /// # Errors
@@ -149,6 +170,17 @@ pub trait Hosts: Send + Sync + 'static {
         &self,
         event: EventId,
     ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal>;
+
+    /// The leaderboard of a few, to somebody who bears a player's token of the event, or to a host.
+    ///
+    /// # Errors
+    /// `event_unknown`, `token_unknown`, `kicked`, `flooded`, `friends_many`.
+    async fn friends(
+        &self,
+        event: EventId,
+        by: Option<&str>,
+        asked: FriendsRequest,
+    ) -> Result<FriendsView, Refusal>;
 
     /// Drives the event one step.
     ///

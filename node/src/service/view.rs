@@ -4,6 +4,7 @@
 //! Secrecy is a matter of types here: [`QuestionView`] and the views of each kind in it have no field for
 //! the correct answer; only [`RevealView`] and the host's [`HostQuestion`] do.
 
+mod friends;
 mod host;
 mod inbox;
 mod ops;
@@ -14,6 +15,7 @@ pub use super::controls::{
 use crdt_state::engagement::script::Entry;
 use crdt_state::engagement::{TaskResults, TaskView};
 use crdt_state::{EventId, Origin};
+pub use friends::{FRIENDS_MAX, FriendLine, FriendsRequest, FriendsView};
 pub use host::{
     CarrierView, Command, CommandReply, CommandRequest, HOST, HostQuestion, HostView, Imported,
 };
@@ -101,6 +103,9 @@ pub struct QuestionView {
     /// The address of a picture.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image: Option<String>,
+    /// The path under which every node serves that picture, fetched once for all its players.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image_path: Option<String>,
     /// When players whose stream has got there see it, in milliseconds of the stream.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub media_ms: Option<u32>,

@@ -12,6 +12,7 @@ mod dialogue;
 mod disk;
 mod facts;
 mod forgotten;
+mod friends;
 mod hosts;
 mod model;
 mod naive;

@@ -16,6 +16,24 @@ async fn anybody_who_may_watch_reads_what_draws_a_raffle_again() {
 }
 
 #[tokio::test]
+async fn a_picture_is_kept_by_browsers_and_runs_nothing() {
+    let path = format!("/api/v1/images/{EVENT}");
+    let response = ask(get(&format!("{path}/cat"))).await;
+    let header = |name| response.headers()[&name].to_str().unwrap().to_owned();
+    assert_eq!(header(header::CONTENT_TYPE), "image/png");
+    assert_eq!(header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+    assert!(header(header::CACHE_CONTROL).contains("immutable"));
+    assert!(header(header::CONTENT_SECURITY_POLICY).contains("sandbox"));
+    assert_eq!(text(response).await, "a cat");
+    let lost = get(&format!("{path}/lost"));
+    assert_refused(lost, StatusCode::BAD_GATEWAY, "image_unavailable").await;
+    let unknown = get(&format!("{path}/dog"));
+    assert_refused(unknown, StatusCode::NOT_FOUND, "image_unknown").await;
+    let event = get("/api/v1/images/nothing/cat");
+    assert_refused(event, StatusCode::NOT_FOUND, "image_unknown").await;
+}
+
+#[tokio::test]
 async fn pages_and_assets_have_their_types() {
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),

@@ -38,6 +38,36 @@ async fn a_token_comes_by_header_or_by_query() {
 }
 
 #[tokio::test]
+async fn the_board_of_a_few_is_for_players_and_hosts_of_the_event() {
+    let path = format!("/api/v1/events/{EVENT}/board");
+    let body = || json!({"names": ["Bob"]}).to_string();
+    for token in ["slp_ada", HOST_TOKEN, OPS_TOKEN] {
+        let board = json_of(ask(post(&path, token, body())).await).await;
+        assert_eq!(board["unknown"], json!(["Bob"]), "{token}");
+    }
+    let stranger = post(&path, "slp_eve", body());
+    assert_refused(stranger, StatusCode::UNAUTHORIZED, "token_unknown").await;
+    let nobody = Request::post(&path).body(Body::from(body())).unwrap();
+    assert_refused(nobody, StatusCode::UNAUTHORIZED, "token_missing").await;
+    let friends = post(&path, "slp_ada", json!({"friends": []}).to_string());
+    assert_refused(friends, StatusCode::BAD_REQUEST, "payload_malformed").await;
+}
+
+#[tokio::test]
+async fn results_are_had_as_files_of_every_format() {
+    let path = format!("/api/v1/events/{EVENT}/export?token={HOST_TOKEN}");
+    let response = ask(get(&format!("{path}&file=players.csv"))).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8");
+    let named = response.headers()[header::CONTENT_DISPOSITION].to_str().unwrap();
+    assert_eq!(named, format!("attachment; filename=\"{EVENT}-players.csv\""));
+    assert_eq!(text(response).await, "rank,player\r\n");
+    let unknown = get(&format!("{path}&file=secrets.txt"));
+    assert_refused(unknown, StatusCode::NOT_FOUND, "file_unknown").await;
+    let nobody = get(&format!("/api/v1/events/{EVENT}/export?file=players.csv"));
+    assert_refused(nobody, StatusCode::UNAUTHORIZED, "token_missing").await;
+}
+
+#[tokio::test]
 async fn an_operator_reads_an_event_and_does_not_drive_it() {
     let path = format!("/api/v1/events/{EVENT}");
     let response = ask(get(&format!("{path}?token={OPS_TOKEN}"))).await;
