@@ -10,6 +10,7 @@ mod fences;
 pub(crate) mod fold;
 mod forgotten;
 mod masks;
+mod revision;
 mod rounds;
 mod ruling;
 mod sides;

@@ -104,6 +104,12 @@ export const count = (n) => numbers.format(n);
 /** "1 player", "2 players". */
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
+/** What a node says, as a sentence: its texts begin small and end without a mark. */
+export function asSentence(text) {
+  if (!text) return "";
+  return text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
+}
+
 /** A PIN with only what can be part of it. */
 export const cleanPin = (text) => (text ?? "").replace(/\D/g, "");
 

@@ -95,7 +95,7 @@ export function showCard({ desk: said, controls = {} }, invited) {
     { class: "card desk", "aria-label": "Show" },
     h("h2", {}, "Show"),
     said.announcements.length > 1 && h("p", { class: "notice wait", testid: "conflict" }, `Two announcements stand: ${said.announcements.join(" | ")}. The next one replaces both.`),
-    form("announce", said.announcements.length > 0 ? "Replace" : "Announce", [input("announcement", said.announcements[0] ?? "Tell everybody; nothing takes it back", { maxlength: 200 })]),
+    form("announce", said.announcements.length > 0 ? "Replace" : "Announce", [input("announcement", said.announcements[0] ?? "Tell everybody", { maxlength: 200 })]),
     h(
       "div",
       { class: "buttons" },

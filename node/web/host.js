@@ -5,29 +5,40 @@
 // another node. The token stays in this tab: it is taken out of the address at once.
 
 import {
-  Deadline, announce, cleanPin, count, countdown, h, onActions, pageParameters, patch, plural, recall, remember,
+  Deadline, announce, asSentence, cleanPin, count, countdown, h, onActions, pageParameters, patch, plural, recall, remember,
   spacedPin, startTicking,
 } from "./common.js";
 import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
+import { keepFile, resultsCard } from "./host-results.js";
 import { trail, trailCard } from "./host-trail.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
+import { Revised } from "./engagement/revised.js";
 
 const LOGIN_KEY = "starling.host";
 const EXTEND_MS = 10000;
 const ARMED_MS = 4000;
+/** For how long it is said that a command was carried out. */
+const NOTICE_MS = 8000;
+/** Wishes that wait for those before them: more are a stuck key. */
+const WISHES_MAX = 16;
 
 const app = document.getElementById("app");
 const nodes = new NodeList();
 const deadline = new Deadline();
-const state = { login: null, form: { error: null }, view: null, link: "idle", notice: null, sending: null, armed: null, invited: null };
+const revised = new Revised();
+const state = { login: null, form: { error: null }, view: null, link: "idle", notice: null, sending: null, armed: null, invited: null, heardAt: 0 };
+/** Wishes that are on their way, one after the other, and forms that wait for theirs. */
+const wishes = { last: Promise.resolve(), many: 0, forms: new Set() };
 let stream = null;
 let armedTimer = null;
 
 function start() {
   startTicking();
-  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, trail: onTrail, logout });
+  // Who is missing is missing for longer every second.
+  setInterval(() => state.view?.result?.missing.length > 0 && draw(), 1000);
+  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, trail: onTrail, results: onResults, logout });
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.form ? onForm(event.target) : login()));
   const given = pageParameters();
   const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
@@ -101,7 +112,8 @@ function logout() {
 
 function onView(view) {
   const before = state.view;
-  state.view = view;
+  Object.assign(state, { view, heardAt: performance.now() });
+  revised.take(view);
   deadline.take(view, nodes.current.http);
   if (!before) remember(sessionStorage, LOGIN_KEY, state.login);
   if (before?.node !== view.node || before?.enrolled.length !== view.enrolled.length) learnNodes(view.pin);
@@ -153,13 +165,27 @@ function disarm() {
 }
 
 function send(command) {
-  return sendBody(command === "extend" ? { command, ms: EXTEND_MS } : { command });
+  const { stage, question } = state.view;
+  const details = { extend: { ms: EXTEND_MS, open_ms: question?.open_ms }, void: { instance: stage.instance }, restore: { instance: stage.instance } };
+  return sendBody({ command, ...details[command] });
 }
 
-async function sendBody(wish) {
-  if (state.sending) return;
-  const { command } = wish;
+/**
+ * Sends a wish after those before it: none is lost because another one is still on its way. It carries the
+ * stage that the page showed when it was made.
+ */
+function sendBody(wish) {
+  if (wishes.many >= WISHES_MAX) return Promise.resolve(null);
+  wishes.many += 1;
   const body = { ...wish, expected: state.view.stage };
+  const sent = wishes.last.then(() => carryOut(body)).finally(() => (wishes.many -= 1));
+  wishes.last = sent.catch(() => {});
+  return sent;
+}
+
+async function carryOut(body) {
+  if (!state.login) return null;
+  const { command } = body;
   Object.assign(state, { sending: command, notice: null });
   draw();
   const reply = await sendAnywhere(body).catch((error) => ((state.notice = refusalNotice(error)), null));
@@ -171,7 +197,13 @@ async function sendBody(wish) {
   lookAtTrail();
   draw();
   announce(state.notice.text);
+  if (reply) fade(state.notice);
   return reply;
+}
+
+/** That something was done is no news after a while; what was refused stays until the next command. */
+function fade(notice) {
+  setTimeout(() => state.notice === notice && ((state.notice = null), draw()), NOTICE_MS);
 }
 
 const invitation = (token) => `${nodes.current.http}/host#event=${state.login.event}&token=${token}`;
@@ -193,6 +225,11 @@ async function lookAtTrail() {
   draw();
 }
 
+/** Has a file of the results kept. */
+function onResults({ dataset: { file } }) {
+  keepFile(nodes.current.http, state.login, file).catch((refusal) => ((state.notice = refusalNotice(refusal)), draw()));
+}
+
 // ---- Players ----
 
 /** Looks for players, and again after every command, so that what was said of them shows. */
@@ -211,7 +248,11 @@ function onPerson(button) {
 async function onForm(form) {
   if (form.dataset.form === "find") return (desk.words = form.querySelector("[name=find]").value.trim()), find();
   const wish = wishOf(form);
-  if (wish && (await sendBody(wish))) form.reset();
+  const { key } = form.dataset;
+  // A double click on an award is one award.
+  if (!wish || wishes.forms.has(key)) return;
+  wishes.forms.add(key);
+  if (await sendBody(wish).finally(() => wishes.forms.delete(key))) form.reset();
 }
 
 /**
@@ -249,8 +290,7 @@ function replyNotice(command, reply) {
 }
 
 function refusalNotice(error) {
-  const where = error.stage ? ` The show is at ${error.stage.instance}/${phaseWord(error.stage.phase)}.` : "";
-  return { tone: "bad", code: error.code, text: `${error.message}${where} ${error.hint ?? ""}`.trim() };
+  return { tone: "bad", code: error.code, text: `${asSentence(error.message)} ${asSentence(error.hint)}`.trim() };
 }
 
 // ---- Drawing ----
@@ -312,7 +352,7 @@ function formView() {
       { class: "card", novalidate: true },
       h("label", { class: "field" }, h("span", {}, "PIN or event id"), h("input", { name: "show", testid: "show", autocomplete: "off", value: form.event || form.pin || "" })),
       h("label", { class: "field" }, h("span", {}, "Host token"), h("input", { name: "token", testid: "token", type: "password", autocomplete: "off", value: form.token ?? "" })),
-      h("div", { role: "alert" }, form.error && h("div", { class: "notice bad", testid: "error", "data-code": form.error.code }, h("p", {}, form.error.message), form.error.hint && h("p", { class: "hint" }, form.error.hint))),
+      h("div", { role: "alert" }, form.error && h("div", { class: "notice bad", testid: "error", "data-code": form.error.code }, h("p", {}, asSentence(form.error.message)), form.error.hint && h("p", { class: "hint" }, asSentence(form.error.hint)))),
       h("button", { class: "primary", testid: "login", disabled: !!form.busy }, isWaiting ? `Connecting to ${nodes.current.name} …` : "Open the console"),
     ),
   );
@@ -326,7 +366,7 @@ function consoleView(view) {
     h(
       "main",
       { class: "columns" },
-      h("section", { class: "column" }, stageCard(view), commandCard(view), boardCard(view), peopleCard(view)),
+      h("section", { class: "column" }, stageCard(view), commandCard(view), resultsCard(view), boardCard(view), peopleCard(view)),
       h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), trailCard(), carriersCard(view), nodesCard()),
     ),
   );
@@ -340,11 +380,17 @@ function topBar(view) {
     h("h1", { class: "title", testid: "title" }, view.title),
     h("span", { class: "badge pin", testid: "pin", "data-value": view.pin }, "PIN ", h("b", {}, spacedPin(view.pin))),
     h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), ` player${view.players === 1 ? "" : "s"}`, ", ", h("span", { testid: "present", "data-value": view.present ?? 0 }, count(view.present ?? 0)), " here"),
-    h("span", { class: "badge", testid: "locked", "data-locked": String(view.locked) }, view.locked ? "locked" : "joining is open"),
+    h("span", { class: "badge", testid: "locked", "data-locked": String(view.locked) }, doorWord(view)),
     h("span", { class: `link ${state.link}`, testid: "link", "data-state": state.link, role: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state.link === "online" ? "Live from" : "Reconnecting to", h("b", { testid: "node" }, ` ${state.link === "online" ? view.node : nodes.current.name}`)),
     h("a", { class: "quiet", href: join, target: "_blank", rel: "noopener", testid: "screen-link" }, "Screen ↗"),
     h("button", { type: "button", class: "quiet", testid: "logout", "data-action": "logout" }, "Log out"),
   );
+}
+
+function doorWord({ stage, locked }) {
+  if (["ended", "aborted"].includes(stage.phase)) return "over";
+  if (stage.phase === "draft") return locked ? "locked" : "not open yet";
+  return locked ? "locked" : "joining is open";
 }
 
 function stageCard(view) {
@@ -352,7 +398,7 @@ function stageCard(view) {
   return h(
     "section",
     { class: "card stage", "aria-label": "Now" },
-    h("div", { class: "stage-line" }, phaseBadge(view.stage), coverage(view.result)),
+    h("div", { class: "stage-line" }, phaseBadge(view.stage), coverage(view.result, state.heardAt), revised.badge()),
     script ? questionPart(view, script) : h("p", { class: "muted" }, IDLE_WORDS[view.stage.phase] ?? ""),
   );
 }
@@ -390,16 +436,16 @@ const isPlain = (question, script) => script.options.length > 0 && (question.kin
 
 /** What a host rules on a closed round: another key, another accepted text, what came true; and on posts. */
 function rulingPart(view, script) {
-  const { next, question, results } = view;
+  const { next, question, results, stage: { instance } } = view;
   const optionRow = (command) => script.options.map((text, index) =>
-    h("button", { type: "button", testid: `${command}-${index}`, "data-key": `${command}-${index}`, "data-action": "rule", "data-body": JSON.stringify({ command, key: { choices: [index] } }) }, `${command === "resolve" ? "Came true" : "Correct"}: ${letters([index])} ${text}`));
+    h("button", { type: "button", testid: `${command}-${index}`, "data-key": `${command}-${index}`, "data-action": "rule", "data-body": JSON.stringify({ command, instance, key: { choices: [index] } }) }, `${command === "resolve" ? "Came true" : "Correct"}: ${letters([index])} ${text}`));
   const parts = [];
-  if (next.includes("resolve")) parts.push(optionRow("resolve"), h("button", { type: "button", testid: "resolve-none", "data-action": "rule", "data-body": JSON.stringify({ command: "resolve", key: { choices: [] } }) }, "Cancel the prediction"));
+  if (next.includes("resolve")) parts.push(optionRow("resolve"), h("button", { type: "button", testid: "resolve-none", "data-action": "rule", "data-body": JSON.stringify({ command: "resolve", instance, key: { choices: [] } }) }, "Cancel the prediction"));
   if (next.includes("rescore") && isPlain(question, script)) parts.push(optionRow("rescore"));
-  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => h("button", { type: "button", testid: `accept-${text}`, "data-key": `accept-${text}`, "data-action": "rule", "data-body": JSON.stringify({ command: "accept", text }) }, `Accept “${text}”`)));
+  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => h("button", { type: "button", testid: `accept-${text}`, "data-key": `accept-${text}`, "data-action": "rule", "data-body": JSON.stringify({ command: "accept", instance, text }) }, `Accept “${text}”`)));
   const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];
   const fates = (post) => ["shown", "hidden", "answered"].map((fate) =>
-    h("button", { type: "button", class: "quiet", testid: `${fate}-${post.id}`, "data-key": `${fate}-${post.id}`, "data-action": "rule", "data-body": JSON.stringify({ command: "moderate", post: post.id, fate }) }, fate));
+    h("button", { type: "button", class: "quiet", testid: `${fate}-${post.id}`, "data-key": `${fate}-${post.id}`, "data-action": "rule", "data-body": JSON.stringify({ command: "moderate", instance, post: post.id, fate }) }, fate));
   if (posts.length > 0) parts.push(posts.map((post) => h("p", { "data-key": `fate-${post.id}` }, post.text, " ", fates(post))));
   return parts.length > 0 && h("details", { class: "rulings", testid: "rulings" }, h("summary", {}, "Rulings"), h("div", { class: "buttons" }, parts));
 }

@@ -64,6 +64,13 @@ export class Link {
     return this.connection.publish(`${topic}/${slotOf(this.player)}`, message);
   }
 
+  /** Asks to be let in once more, over the same connection. */
+  async askAgain() {
+    const { connection } = this;
+    const ack = await connection?.publish(`connect/${slotOf(this.player)}`, this.request()).catch(() => null);
+    if (ack && this.connection === connection) this.on.answered(ack);
+  }
+
   /** Leaves this node for another one. */
   leaveNode(why) {
     this.connection?.close(why);

@@ -48,6 +48,18 @@ export async function requestJson(base, path, { token, body, timeoutMs = 3000 } 
   });
 }
 
+/** A file from a node, which may take it some time to make. @throws Refusal */
+export async function requestFile(base, path, token) {
+  const options = { headers: withToken(token), signal: AbortSignal.timeout(60000), cache: "no-store" };
+  const response = await fetch(base + path, options).catch(() => {
+    throw unreachable(base);
+  });
+  if (!response.ok) throw await refusalOf(response, base);
+  return response.blob().catch(() => {
+    throw unreachable(base);
+  });
+}
+
 // ---- Nodes ----
 
 /** The nodes that can serve an event, and which of them is in use. Starts with the page's own. */

@@ -1,6 +1,7 @@
 // What the player's page knows. player.js changes it, player-view.js draws it.
 
 import { Deadline, cleanPin, pageParameters } from "./common.js";
+import { Revised } from "./engagement/revised.js";
 import { Opening } from "./media.js";
 import { Seen } from "./proof.js";
 
@@ -16,13 +17,16 @@ export const opening = new Opening();
 /** What was published of the current round before its secret was out. */
 export const seen = new Seen();
 
+/** Whether hosts have changed what is shown. */
+export const revised = new Revised();
+
 export const state = {
   /** How the link to the cluster is, in a word, and to which node. */
   link: "idle",
   node: null,
   /** What `joined` said; null until then. */
   session: null,
-  form: { pin: asked, name: "", busy: false, error: null },
+  form: { pin: asked, name: "", busy: false, early: false, error: null },
   /** The newest live state of the node in use, and its revision. */
   live: null,
   revision: -1,
@@ -32,6 +36,8 @@ export const state = {
   answer: null,
   /** What hosts have said of this player. */
   marks: { kicked: false, muted: false, extra_ms: 0 },
+  /** What a form lacks before it can be sent, and in which round. */
+  missing: null,
   /** Why the last choice of a team was not taken. */
   teamError: null,
   /** The player's ticket in raffles. */

@@ -1,9 +1,11 @@
 // Draws the player's page from its state, and changes nothing.
 
-import { count, countdown, h, plural, seconds } from "./common.js";
+import { asSentence, count, countdown, h, plural, seconds } from "./common.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
-import { deadline, opening, own, seen, state } from "./player-state.js";
+import { picture } from "./engagement/picture.js";
+import { friendsPart } from "./player-friends.js";
+import { deadline, opening, own, revised, seen, state } from "./player-state.js";
 
 /** The whole page. */
 export const pageView = () => (state.session ? playView() : formView());
@@ -24,8 +26,25 @@ const linkBadge = () =>
     state.node && h("b", { testid: "node" }, ` ${state.node.name}`),
   );
 
+/** Who comes before the lobby waits here, and is let in when the host opens it. */
+const earlyView = () =>
+  h(
+    "main",
+    { class: "join", "data-key": "early" },
+    h("h1", { class: "brand" }, h("img", { src: "/assets/icon.svg", alt: "", width: 56, height: 56 }), "Starling"),
+    h(
+      "section",
+      { class: "card calm", testid: "early", role: "status" },
+      h("h1", {}, "The show begins soon"),
+      h("p", { class: "muted" }, "Keep this page open: you are in as soon as the host opens the lobby."),
+      h("button", { type: "button", class: "quiet", testid: "leave", "data-action": "leave" }, "Not now"),
+    ),
+    linkBadge(),
+  );
+
 function formView() {
   const { form } = state;
+  if (form.early) return earlyView();
   return h(
     "main",
     { class: "join", "data-key": "join" },
@@ -49,8 +68,8 @@ const errorView = (error) =>
   h(
     "div",
     { class: "notice bad", testid: "error", "data-code": error.code },
-    h("p", {}, error.message),
-    error.hint && h("p", { class: "hint" }, error.hint),
+    h("p", {}, asSentence(error.message)),
+    error.hint && h("p", { class: "hint" }, asSentence(error.hint)),
   );
 
 function playView() {
@@ -101,7 +120,7 @@ function stageView(live) {
   const views = { intro: introView, open: openView, closed: closedView, tallies: closedView, reveal: revealView, board: boardView, ended: endView };
   const view = views[live.stage.phase] ?? lobbyView;
   return [
-    h("div", { class: "stage-line" }, phaseBadge(live.stage), coverage(live.result)),
+    h("div", { class: "stage-line" }, phaseBadge(live.stage), coverage(live.result), revised.badge()),
     view(live),
   ];
 }
@@ -143,8 +162,6 @@ export const onKind = (draw) => (redraw = draw);
 const kind = () => kindOf(state.live, redraw);
 const said = (answer) => (kind()?.said ?? quizSaid)(answer);
 
-const picture = (question) => question.image && h("img", { class: "picture", src: question.image, alt: "" });
-
 function openView(live) {
   const { question, stage } = live;
   const mine = own(stage.instance);
@@ -154,9 +171,10 @@ function openView(live) {
   return [
     h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(closes, question.open_ms + state.marks.extra_ms)),
     state.marks.extra_ms > 0 && h("p", { class: "notice", testid: "extra-time", "data-value": state.marks.extra_ms }, `You have ${seconds(state.marks.extra_ms)} more than the others.`),
-    picture(question),
+    picture(question, state.node?.http ?? ""),
     kind()?.input(question, mine),
     live.results && kind()?.shown(live, mine),
+    state.missing?.instance === stage.instance && h("p", { class: "notice wait", testid: "missing", role: "alert" }, state.missing.words),
     receiptView(stage.instance),
   ];
 }
@@ -166,7 +184,7 @@ function closedView(live) {
   return [
     introView(live),
     kind()?.shown(live, own(stage.instance)),
-    receiptView(stage.instance) ?? h("p", { class: "notice", testid: "receipt", "data-status": "none" }, "You gave no answer."),
+    receiptView(stage.instance) ?? (!kind()?.counted && h("p", { class: "notice", testid: "receipt", "data-status": "none" }, "You gave no answer.")),
   ];
 }
 
@@ -184,9 +202,10 @@ function receiptWords({ status, level, choices, text, given, elapsed_ms, code, m
     const isOnline = state.link === "online";
     return ["", `Sending ${said({ choices, text, given })} …`, isOnline ? null : "The connection is gone. Your answer goes out again by itself."];
   }
-  if (code) return ["bad", code === "late" || code === "ended" ? "Too late" : "Not taken", [message, hint].filter(Boolean).join(" ")];
+  if (code) return ["bad", code === "late" || code === "ended" ? "Too late" : "Not taken", [message, hint].filter(Boolean).map(asSentence).join(" ")];
   const when = elapsed_ms === undefined ? "" : ` after ${seconds(elapsed_ms)}`;
-  const held = `${said({ choices, text, given })} is your answer${when}.`;
+  const answer = { choices, text, given };
+  const held = kind()?.heldAs?.(answer, when) ?? `${said(answer)} is your answer${when}.`;
   if (level === "provisional") return ["wait", "Taken, being confirmed", `${held} Other nodes are about to confirm it.`];
   if (status === "superseded") return ["good", "Your first answer counts", held];
   return ["good", "Answer accepted", held];
@@ -194,6 +213,8 @@ function receiptWords({ status, level, choices, text, given, elapsed_ms, code, m
 
 /** A result in words. */
 export function verdictWord(result) {
+  const own = kind()?.verdict?.(result);
+  if (own) return own;
   if (!result.answered) return "No answer.";
   return result.correct ? "Correct!" : "Not this time.";
 }
@@ -207,7 +228,7 @@ function resultView(instance) {
     { class: `card verdict ${tone}`, testid: "result", "data-correct": String(result.correct) },
     h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.answered ? "✕" : "–"),
     h("h1", {}, verdictWord(result)),
-    h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
+    (result.points !== 0 || state.live.question?.points > 0) && h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
     result.bonus !== 0 && h("p", { class: "muted", testid: "bonus", "data-value": result.bonus }, `${count(result.bonus)} of it a bonus`),
     result.lives !== undefined && h("p", { testid: "lives", "data-value": result.lives }, result.lives === 0 ? "You are out." : `${plural(result.lives, "life").replace("lifes", "lives")} left.`),
     h("p", { class: "muted" }, `${count(result.total)} points · rank ${count(result.rank)} of ${count(result.players)}`),
@@ -255,7 +276,7 @@ function neighboursPart(live) {
 
 const teamsOf = (live) => live.teams && [h("h2", {}, "Teams"), teamBoard(live.teams, state.session.team)];
 
-const boardView = (live) => [ownLine(), teamPart(live), board(live.board ?? [], { ownName: state.session.name }), neighboursPart(live), teamsOf(live)];
+const boardView = (live) => [ownLine(), teamPart(live), board(live.board ?? [], { ownName: state.session.name }), neighboursPart(live), teamsOf(live), friendsPart(state.session)];
 
 const endView = (live) => [
   h("h1", {}, phaseWord("ended")),
@@ -263,4 +284,5 @@ const endView = (live) => [
   podium(live.board ?? [], { ownName: state.session.name }),
   neighboursPart(live),
   teamsOf(live),
+  friendsPart(state.session),
 ];

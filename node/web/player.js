@@ -4,11 +4,12 @@
 // nodes, and the last answer until it is acknowledged. What arrives, in whatever order, only changes
 // the state; player-view.js draws it.
 
-import { announce, cleanPin, onActions, patch, plural, recall, remember, startTicking } from "./common.js";
+import { announce, asSentence, cleanPin, onActions, patch, plural, recall, remember, startTicking } from "./common.js";
+import { befriend, lookForFriends, unfriend } from "./player-friends.js";
 import { requestJson } from "./nodes.js";
 import { Link } from "./link.js";
 import { onKind, pageView, verdictWord } from "./player-view.js";
-import { asked, deadline, isFrozen, opening, seen, state } from "./player-state.js";
+import { asked, deadline, isFrozen, opening, revised, seen, state } from "./player-state.js";
 import { ticketOf } from "./proof.js";
 import { sentence } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
@@ -28,9 +29,9 @@ const vouched = vouchedToken();
 
 function start() {
   startTicking();
-  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, team: chooseTeam, leave });
+  onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, team: chooseTeam, unfriend: onUnfriend, leave });
   onKind(draw);
-  app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.kind ? giveForm(event.target) : join()));
+  app.addEventListener("submit", (event) => (event.preventDefault(), onSubmit(event.target)));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
   addEventListener("online", () => link?.hurry());
   setInterval(() => isHeldBack() && draw(), LOOK_MS);
@@ -40,6 +41,12 @@ function start() {
     draw();
     if (vouched && asked !== "") join();
   }
+}
+
+function onSubmit(form) {
+  if (form.dataset.kind) return giveForm(form);
+  if (form.dataset.form === "friend") return onBefriend(form);
+  return join();
 }
 
 /** Between two looks at where the stream is. */
@@ -136,6 +143,7 @@ const TRANSIENT = new Set(["overloaded", "flooded"]);
 function connectRefused(refusal) {
   const isElsewhere = state.session && refusal.code === "pin_unknown" && resumeTries++ < RESUME_TRIES_MAX;
   if (TRANSIENT.has(refusal.code) || isElsewhere) return link.leaveNode(refusal.message);
+  if (refusal.code === "not_open" && !state.session) return waitForLobby();
   // The word comes with the PUBACK, the hint with the inbox message: give the second a moment.
   const mine = link;
   setTimeout(() => mine === link && !state.session && !state.form.busy && stopLink(), HINT_WAIT_MS);
@@ -143,12 +151,21 @@ function connectRefused(refusal) {
   refuseForm(refusal);
 }
 
+/** Whoever comes early follows the show, and asks again once its lobby is open. */
+function waitForLobby() {
+  const isNew = !state.form.early;
+  Object.assign(state.form, { early: true, error: null });
+  draw();
+  if (isNew) announce("The show begins soon. You are in as soon as the host opens the lobby.");
+  if (state.live && state.live.stage.phase !== "draft") link.askAgain();
+}
+
 function refuseForm(error) {
   const same = state.form.error?.code === error.code && error.code ? state.form.error : {};
   state.form.error = { ...same, ...Object.fromEntries(Object.entries(error).filter(([, value]) => value)) };
-  state.form.busy = false;
+  Object.assign(state.form, { busy: false, early: false });
   draw();
-  announce(`${error.message} ${error.hint ?? ""}`);
+  announce(`${asSentence(error.message)} ${asSentence(error.hint)}`);
 }
 
 function stopLink() {
@@ -166,7 +183,7 @@ function forget() {
 function leave() {
   stopLink();
   forget();
-  state.form.error = null;
+  Object.assign(state.form, { error: null, early: false, busy: false });
   draw();
 }
 
@@ -194,7 +211,10 @@ function onLive(view) {
   state.live = view;
   deadline.take(view, state.node?.http);
   seen.take(view);
+  revised.take(view);
   draw();
+  askForFriends();
+  if (state.form.early && !state.session && view.stage.phase !== "draft") link.askAgain();
   const isNew = before?.instance !== view.stage.instance || before?.phase !== view.stage.phase;
   if (isNew && state.session) announce(sentence(view));
   if (isNew) scrollTo(0, 0);
@@ -205,8 +225,7 @@ function onJoined(message) {
   if (told.pin !== link.pin) return; // an inbox is the player's, whatever show it tells of
   const hasChosen = state.session?.event === told.event && state.session.hasChosen;
   state.session = { ...told, hasChosen };
-  state.form.busy = false;
-  state.form.error = null;
+  Object.assign(state.form, { busy: false, early: false, error: null });
   resumeTries = 0;
   saveSession();
   ticketOf(told.player).then((ticket) => (state.ticket = ticket));
@@ -281,6 +300,8 @@ function giveForm(form) {
   const given = kindOf(state.live, draw)?.collect?.(form);
   if (!given) return;
   const { instance } = state.live.stage;
+  state.missing = typeof given === "string" ? { instance, words: given } : null;
+  if (state.missing) return draw();
   if (form.dataset.stream) return sendInput(given).then((taken) => taken && form.reset());
   if (!isFrozen()) answer(instance, given.choices ?? [], given);
 }
@@ -293,7 +314,7 @@ async function sendInput(given) {
   if (!session || state.link !== "online") return false;
   const ack = await link.publish({ token: session.token, instance: live.stage.instance, ...given }).catch(() => null);
   const isTaken = ack !== null && ack.reason < 0x80;
-  if (ack && !isTaken) announce(ack.receipt?.message ?? "Not taken.");
+  if (ack && !isTaken) announce(asSentence(ack.receipt?.message) || "Not taken.");
   return isTaken;
 }
 
@@ -307,7 +328,7 @@ async function chooseTeam(button) {
   const ack = await link.publish({ token: session.token, instance: TEAM_INSTANCE, choices }).catch(() => null);
   if (ack === null) return;
   if (ack.reason < 0x80) return onTeam(ack.receipt?.choices ?? choices);
-  state.teamError = ack.receipt?.message ?? "Not taken.";
+  state.teamError = asSentence(ack.receipt?.message) || "Not taken.";
   draw();
   announce(state.teamError);
 }
@@ -322,6 +343,21 @@ function onTeam([index]) {
   announce(`You play for ${team}.`);
 }
 
+function onBefriend(form) {
+  befriend(state.session, form.elements.friend.value.trim());
+  form.reset();
+  draw();
+  askForFriends();
+}
+
+function onUnfriend(button) {
+  unfriend(state.session, button.dataset.name);
+  draw();
+  askForFriends();
+}
+
+const askForFriends = () => state.session && state.live && lookForFriends(state.session, state.node?.http ?? "", state.live, draw);
+
 const REACT_GAP_MS = 150;
 let reactedAt = 0;
 
@@ -331,7 +367,7 @@ async function react(button) {
   if (!session || state.link !== "online" || performance.now() < reactedAt + REACT_GAP_MS) return;
   reactedAt = performance.now();
   const ack = await link.react({ token: session.token, kind: button.dataset.kind }).catch(() => null);
-  if (ack && ack.reason >= 0x80) announce(ack.receipt?.message ?? "Not taken.");
+  if (ack && ack.reason >= 0x80) announce(asSentence(ack.receipt?.message) || "Not taken.");
 }
 
 const TAPS_MS = 400;

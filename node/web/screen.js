@@ -4,17 +4,22 @@ import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patc
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
+import { picture } from "./engagement/picture.js";
+import { Revised } from "./engagement/revised.js";
 import { Seen } from "./proof.js";
 
 const app = document.getElementById("app");
 const nodes = new NodeList();
 const deadline = new Deadline();
 const seen = new Seen();
+const revised = new Revised();
 const pin = cleanPin(pageParameters().get("pin"));
 const state = { view: null, link: "idle", error: null };
 
 function start() {
   startTicking();
+  addEventListener("resize", fit);
+  document.addEventListener("load", fit, true); // pictures come late
   app.addEventListener("submit", (event) => (event.preventDefault(), choosePin()));
   if (pin !== "") follow();
   draw();
@@ -54,6 +59,7 @@ function onView(view) {
   Object.assign(state, { view, error: null });
   deadline.take(view, nodes.current.http);
   seen.take(view);
+  revised.take(view);
   draw();
   if (before?.instance !== view.stage.instance || before?.phase !== view.stage.phase) announce(sentence(view));
 }
@@ -64,7 +70,22 @@ function draw() {
   if (pin === "") patch(app, pinForm());
   else if (state.view) patch(app, showView(state.view));
   else patch(app, waitingView());
+  fit();
 }
+
+/** Nobody scrolls a projector: what does not fit is drawn smaller, down to what a hall can still read. */
+function fit() {
+  const main = app.querySelector(".show > main");
+  if (main === null || !matchMedia("(min-width: 821px)").matches) return;
+  let zoom = 1;
+  main.style.zoom = "";
+  while (zoom > ZOOM_MIN && main.scrollHeight > main.clientHeight + 1) {
+    zoom *= Math.max(0.8, Math.min(0.98, main.clientHeight / main.scrollHeight));
+    main.style.zoom = zoom.toFixed(3);
+  }
+}
+
+const ZOOM_MIN = 0.4;
 
 const brand = () => h("h1", { class: "brand" }, h("img", { src: "/assets/icon.svg", alt: "", width: 56, height: 56 }), "Starling");
 
@@ -96,7 +117,7 @@ function showView(view) {
   return h(
     "div",
     { class: "show" },
-    h("header", { class: "bar" }, h("span", { class: "title", testid: "title" }, view.title), phaseBadge(view.stage), coverage(view.result)),
+    h("header", { class: "bar" }, h("span", { class: "title", testid: "title" }, view.title), phaseBadge(view.stage), coverage(view.result), revised.badge()),
     view.controls?.announcement && h("p", { class: "notice announcement", testid: "announcement", role: "status" }, view.controls.announcement),
     view.controls?.curtain
       ? h("main", { class: "curtain", "data-key": "curtain", testid: "curtain" }, h("h1", { class: "huge" }, "In a moment …"))
@@ -149,9 +170,9 @@ function questionView(view) {
       { class: "question-line" },
       h("div", {}, questionHead(question), h("h1", { class: "question", testid: "question" }, question.text)),
       isOpen ? countdown(deadline.at, question.open_ms) : null,
-      answered !== null && answered !== undefined && h("p", { class: "answered-count", testid: "answered", "data-value": answered }, h("b", {}, count(answered)), " answered"),
+      answered !== null && answered !== undefined && !kindOf(view, draw)?.counted && h("p", { class: "answered-count", testid: "answered", "data-value": answered }, h("b", {}, count(answered)), " answered"),
     ),
-    question.image && h("img", { class: "picture", src: question.image, alt: "" }),
+    picture(question, nodes.current.http),
     kindOf(view, draw)?.shown(view),
     reveal?.explanation && h("p", { class: "notice explanation", testid: "explanation" }, reveal.explanation),
     proofLink(seen.address(view)),
@@ -160,8 +181,12 @@ function questionView(view) {
 
 const proofLink = (href) => href && h("p", { class: "muted" }, h("a", { href, target: "_blank", rel: "noopener", testid: "verify" }, "Anybody can check this"));
 
-const boardView = (view) => [h("h1", {}, phaseWord("board")), view.teams && teamBoard(view.teams), board(view.board ?? [])];
-const endView = (view) => [h("h1", {}, view.title), view.teams && teamBoard(view.teams), podium(view.board ?? [])];
+/** Teams that a big screen shows. */
+const TEAMS_SHOWN = 10;
+
+const teams = (view) => view.teams && teamBoard(view.teams.slice(0, TEAMS_SHOWN));
+const boardView = (view) => [h("h1", {}, phaseWord("board")), h("div", { class: "boards" }, teams(view), board(view.board ?? []))];
+const endView = (view) => [h("h1", {}, view.title), teams(view), podium(view.board ?? [])];
 const quietView = (view) => h("section", { class: "calm" }, h("h1", { class: "huge" }, phaseWord(view.stage.phase)));
 
 const SIGNS = { clap: "👏", fire: "🔥", heart: "❤️", laugh: "😂", wow: "😮" };

@@ -151,7 +151,7 @@ impl SoFar {
 }
 
 /// Whether a host set a run aside.
-pub(super) fn is_aside(state: &EventState, instance: u32) -> bool {
+pub(crate) fn is_aside(state: &EventState, instance: u32) -> bool {
     state.rulings.of(instance).is_some_and(Ruling::is_aside)
 }
 

@@ -32,6 +32,7 @@ pub mod tug;
 pub mod word_cloud;
 
 pub use alone::Alone;
+pub(crate) use fold::is_aside;
 pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
 pub use key::{Key, commitment, image_name, key_text};
 pub use scoreboard::Scoreboard;

@@ -36,7 +36,7 @@ impl EventState {
         }
         (self.stage.0, self.lamport.0).hash(hash);
         for (instance, round) in self.rounds.iter() {
-            (instance, round.question(), round.open_ms.0).hash(hash);
+            (instance, round.question(), round.open_ms.0, round.reached()).hash(hash);
         }
         for seal in self.rounds.seals() {
             seal.hash(hash);

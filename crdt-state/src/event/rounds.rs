@@ -4,6 +4,7 @@ use super::fences::Fences;
 use crate::delta::{Advance, Fence, Seal};
 use crate::id::{Heads, Lamport, LaneId, Origin};
 use crate::lattice::{Max, Min, Pointwise};
+use crate::stage::Phase;
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +17,17 @@ pub struct Round {
     choice: Min<(Lamport, Origin, u16)>,
     /// How long it is open, in milliseconds; extensions raise it.
     pub open_ms: Max<u32>,
+    /// How far it has come itself: the show may leave it for the next one from anywhere.
+    reached: Max<Phase>,
 }
 
 impl Round {
+    /// How far it has come.
+    #[must_use]
+    pub fn reached(&self) -> Phase {
+        self.reached.0
+    }
+
     /// The question that is shown.
     #[must_use]
     pub fn question(&self) -> Option<u16> {
@@ -36,6 +45,7 @@ impl CvRDT for Round {
     fn merge(&mut self, other: Self) {
         self.choice.merge(other.choice);
         self.open_ms.merge(other.open_ms);
+        self.reached.merge(other.reached);
     }
 }
 
@@ -81,6 +91,7 @@ impl Rounds {
             round.choice.observe((advance.lamport, origin, question));
         }
         round.open_ms.observe(advance.open_ms.unwrap_or(0));
+        round.reached.observe(advance.to.phase);
     }
 
     /// The round of an instance, created if it is new.

@@ -70,6 +70,8 @@ pub struct Ruling {
     accepted: BTreeSet<String>,
     posts: Pointwise<PostId, Last<Fate>>,
     pauses: Max<u32>,
+    /// Every ruling on what the run gives.
+    marks: BTreeSet<(Lamport, Origin)>,
 }
 
 impl Ruling {
@@ -115,14 +117,16 @@ impl Ruling {
         self.pauses.0
     }
 
-    /// How often anything was ruled that changes what the run gives: a result's revision.
+    /// How often hosts have ruled on what the run gives: void or not, another key, one more accepted text.
     #[must_use]
-    pub fn mark(&self) -> Lamport {
-        let (key, void) = (self.key.0.as_ref().map(|k| k.0), self.voided.0.map(|v| v.0));
-        key.max(void).unwrap_or(0)
+    pub fn marks(&self) -> u64 {
+        self.marks.len() as u64
     }
 
     fn take(&mut self, (lamport, origin): (Lamport, Origin), rule: Rule) {
+        if matches!(rule, Rule::Void(_) | Rule::Key(_) | Rule::Accept(_)) {
+            self.marks.insert((lamport, origin));
+        }
         match rule {
             Rule::Skip => drop(self.skipped.observe(true)),
             Rule::Void(void) => drop(self.voided.observe(Some((lamport, origin, void)))),
@@ -150,6 +154,7 @@ impl CvRDT for Ruling {
         self.accepted.extend(other.accepted);
         self.posts.merge(other.posts);
         self.pauses.merge(other.pauses);
+        self.marks.extend(other.marks);
     }
 }
 
@@ -178,6 +183,7 @@ impl Rulings {
 impl std::hash::Hash for Ruling {
     fn hash<H: std::hash::Hasher>(&self, hash: &mut H) {
         (self.skipped.0, self.voided.0, &self.key.0, &self.accepted, self.pauses.0).hash(hash);
+        self.marks.hash(hash);
         for (post, fate) in &self.posts.0 {
             (post, fate.0).hash(hash);
         }

@@ -85,6 +85,10 @@ fn describe(view: &ExplainView) -> String {
         let at = elapsed_ms.map_or_else(String::new, |ms| format!(" {ms} ms after the opening"));
         let _ = writeln!(text, "refused   by {node}{at}, {times} times: {code}, {message}");
     }
+    if view.revision > 0 {
+        let _ =
+            writeln!(text, "revised   {} times by hosts: see `starling event log`", view.revision);
+    }
     for (what, value) in [("rule", &view.rule), ("points", &view.arithmetic)] {
         if let Some(value) = value {
             let _ = writeln!(text, "{what:<9} {value}");

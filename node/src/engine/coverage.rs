@@ -25,6 +25,8 @@ impl EventCore {
             missing,
             forgotten: self.forgotten_nodes(instance),
             late: self.late.entries,
+            revision: self.state().revision_of(instance),
+            board_revision: self.state().board_revision(),
         }
     }
 

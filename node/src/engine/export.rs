@@ -26,6 +26,7 @@ enum Line<'a> {
         title: &'a str,
         stage: crate::service::view::StageView,
         status: &'static str,
+        revision: u64,
     },
     Question {
         instance: u32,
@@ -39,10 +40,12 @@ enum Line<'a> {
         points: u32,
         voided: bool,
         status: &'static str,
+        revision: u64,
     },
     Tally {
         instance: u32,
         counts: Vec<u64>,
+        revision: u64,
     },
     Player {
         player: PlayerId,
@@ -101,6 +104,7 @@ impl EventCore {
             title: self.state().script().map_or("", |script| &script.title),
             stage: stage_view(self.state().stage()),
             status: self.exported_status(closed),
+            revision: self.state().board_revision(),
         };
         put(out, &line);
     }
@@ -112,6 +116,7 @@ impl EventCore {
     fn export_question(&self, out: &mut Vec<u8>, instance: u32) {
         let Some(facts) = Facts::of(self.state(), instance) else { return };
         let (question, key) = (facts.question, facts.key());
+        let revision = self.state().revision_of(instance);
         let line = Line::Question {
             instance,
             number: u32::from(facts.number) + 1,
@@ -124,9 +129,10 @@ impl EventCore {
             points: question.points,
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             status: self.exported_status(instance),
+            revision,
         };
         put(out, &line);
-        put(out, &Line::Tally { instance, counts: self.state().tally(instance) });
+        put(out, &Line::Tally { instance, counts: self.state().tally(instance), revision });
     }
 
     fn export_players(&self, out: &mut Vec<u8>, closed: u32) {

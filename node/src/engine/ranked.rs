@@ -67,12 +67,12 @@ impl EventCore {
     }
 
     fn newest_told(&self) -> Option<Newest> {
-        let (state, stage) = (self.state(), self.stage());
+        let state = self.state();
         let is_told = |instance: &u32| {
             let question = state.question_of(*instance);
             let phases = question.map_or(&[][..], |(_, question)| question.task.phases());
             let gives = phases.contains(&Phase::Reveal) || phases.contains(&Phase::Board);
-            gives && stage.has_revealed(*instance)
+            gives && state.has_revealed(*instance)
         };
         let instance = state.instances().map(|(instance, _)| instance).filter(is_told).last()?;
         let facts = Facts::of(state, instance)?;

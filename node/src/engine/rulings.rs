@@ -179,7 +179,7 @@ impl EventCore {
             (Rule::Key(key), Some(question)) => format!("{round}: {}", question.in_words(key)),
             (Rule::Accept(text), _) => format!("{round}: {text}"),
             (Rule::Post(post, fate), _) => {
-                format!("round {instance}: post {post:016x} {fate:?}").to_lowercase()
+                format!("{round}: post {post:016x} {}", format!("{fate:?}").to_lowercase())
             }
             _ => round,
         }

@@ -6,19 +6,16 @@
 use super::core::EventCore;
 use super::io::Output;
 use crate::service::view::{
-    BoardLine, CarrierView, EventSummary, HostQuestion, HostView, InboxMessage, LiveView,
-    PhaseView, QuestionView, RevealView, StageView, TeamLine,
+    BoardLine, EventSummary, InboxMessage, LiveView, PhaseView, QuestionView, RevealView,
+    StageView, TeamLine,
 };
-use crdt_state::engagement::qa::{PostView, posts};
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
     Facts, Key, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name, key_text,
     team_standings,
 };
-use crdt_state::event::Fate;
 use crdt_state::named::LOBBY_LOCK;
-use crdt_state::{Mono, NodeId, Phase, PlayerId, Stage};
-use std::collections::BTreeMap;
+use crdt_state::{Mono, Phase, PlayerId, Stage};
 
 /// Lines of the leaderboard that everybody sees.
 const BOARD_LINES: usize = 10;
@@ -80,25 +77,6 @@ impl EventCore {
         }
     }
 
-    /// What the host sees: what the screen sees, and the tallies as soon as the round is closed.
-    #[must_use]
-    pub fn host_view(&self, mut live: LiveView) -> HostView {
-        if live.tallies.is_none() {
-            let closed = self.shown_instance().filter(|i| self.newest_closed() >= *i);
-            live.tallies = closed.map(|i| self.state().tally(i));
-        }
-        HostView {
-            live,
-            node: self.identity.name.clone(),
-            next: self.possible(),
-            questions: self.host_questions(),
-            posts_waiting: self.posts_waiting(),
-            enrolled: self.carriers(),
-            present: 0,
-            desk: self.desk(),
-        }
-    }
-
     /// The event in a list.
     #[must_use]
     pub fn summary(&self, pin: &str) -> EventSummary {
@@ -121,11 +99,10 @@ impl EventCore {
     }
 
     /// The instance that the stage belongs to, if it is one of a question.
-    fn shown_instance(&self) -> Option<u32> {
+    pub(super) fn shown_instance(&self) -> Option<u32> {
         let stage = self.stage();
         (!stage.is_over() && stage.instance > 0).then_some(stage.instance)
     }
-            image_path: image_name(question).map(|name| self.image_path(&name)),
 
     /// The instance whose result is of interest: the shown one, or at the end the last one.
     fn result_instance(&self) -> Option<u32> {
@@ -133,19 +110,6 @@ impl EventCore {
         let shown = self.shown_instance().unwrap_or(closed);
         (closed > 0 && closed == shown).then_some(closed)
     }
-    fn image_path(&self, name: &str) -> String {
-        format!("/api/v1/images/{}/{name}", self.identity.event)
-    }
-
-    /// The address of a picture by the name under which nodes serve it, once its question was shown.
-    #[must_use]
-    pub fn image_of(&self, name: &str) -> Option<String> {
-        let state = self.state();
-        let mut shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
-        let question = shown.find(|question| image_name(question).as_deref() == Some(name))?;
-        question.image.clone()
-    }
-
 
     fn question_view(&self, instance: u32) -> Option<QuestionView> {
         let state = self.state();
@@ -161,11 +125,25 @@ impl EventCore {
             points: question.points,
             open_ms,
             image: question.image.clone(),
+            image_path: image_name(question).map(|name| self.image_path(&name)),
             media_ms: question.media_ms,
             window_ms: question.media_ms.map(|_| question.window_ms()),
             commitment: if announced { None } else { commitment(question) },
             task: script.view(number, announced)?,
         })
+    }
+
+    fn image_path(&self, name: &str) -> String {
+        format!("/api/v1/images/{}/{name}", self.identity.event)
+    }
+
+    /// The address of a picture by the name under which nodes serve it, once its question was shown.
+    #[must_use]
+    pub fn image_of(&self, name: &str) -> Option<String> {
+        let state = self.state();
+        let mut shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
+        let question = shown.find(|question| image_name(question).as_deref() == Some(name))?;
+        question.image.clone()
     }
 
     fn reveal_view(&self, instance: u32) -> Option<RevealView> {
@@ -208,48 +186,6 @@ impl EventCore {
         best.iter().map(line).collect()
     }
 
-    /// What a host has yet to let through.
-    fn posts_waiting(&self) -> Vec<PostView> {
-        let facts = self.shown_instance().and_then(|instance| Facts::of(self.state(), instance));
-        let moderated = |facts: &Facts<'_>| match &facts.question.task {
-            Task::Qa(qa) => qa.moderated,
-            _ => false,
-        };
-        let facts = facts.filter(moderated);
-        facts.map(|facts| posts(&facts, |fate| fate == Fate::Waiting)).unwrap_or_default()
-    }
-
-    fn host_questions(&self) -> Vec<HostQuestion> {
-        let Some(script) = self.state().script() else { return Vec::new() };
-        let host = |(index, question): (usize, &Question)| {
-            let key = question.task.key();
-            HostQuestion {
-                number: index as u32 + 1,
-                text: question.text.clone(),
-                options: question.task.options().to_vec(),
-                correct: key.as_ref().map(correct_of).unwrap_or_default(),
-                kind: question.task.name().to_owned(),
-                answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
-            }
-        };
-        script.questions.iter().enumerate().map(host).collect()
-    }
-
-    fn carriers(&self) -> Vec<CarrierView> {
-        let (closed, heads) = (self.newest_closed(), self.heads());
-        let mut newest: BTreeMap<NodeId, CarrierView> = BTreeMap::new();
-        for (origin, node, name) in self.state().enrolled() {
-            let reachable = origin == self.identity.origin || self.connected.contains_key(&origin);
-            let sealed = closed > 0 && self.state().is_sealed(origin, closed, heads);
-            let view = CarrierView { node: name.to_owned(), origin, sealed, reachable };
-            let held = newest.entry(node).or_insert_with(|| view.clone());
-            if reachable && !held.reachable {
-                *held = view;
-            }
-        }
-        newest.into_values().collect()
-    }
-
     /// Who entered a raffle, once it is revealed.
     #[must_use]
     pub fn entrants(&self, instance: u32) -> Option<Entrants> {
@@ -283,6 +219,7 @@ impl EventCore {
             total: standing.points,
             rank: standing.rank,
             players: board.len() as u64,
+            revision: state.revision_of(instance),
         })
     }
 
@@ -305,7 +242,7 @@ impl EventCore {
         let (state, heads) = (self.state(), self.heads());
         let newest = state.instances().map(|(instance, _)| instance).last();
         let Some(newest) = newest else { return };
-        let is_revealed = state.stage().has_revealed(newest);
+        let is_revealed = state.has_revealed(newest);
         // What may still be overruled is told too: it may be another node's word that the player has.
         let runs = state.instances().map(|(instance, _)| instance);
         let awaited = |of: &u32| *of == newest || state.unsealed(*of, heads).next().is_some();

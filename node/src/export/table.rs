@@ -141,6 +141,8 @@ impl Building {
                 {
                     self.names.insert(player, name);
                 }
+                // How nodes keep a player is nothing to a reader of tables.
+                object.remove("rows");
                 self.players.push(&object);
             }
             "answer" => self.answer(object),
@@ -299,5 +301,7 @@ fn in_words(value: &Value) -> Option<String> {
 const ANSWER_FIELDS: [&str; 8] =
     ["instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points"];
 const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
-const QUESTION_FIELDS: [&str; 9] =
-    ["instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status"];
+const QUESTION_FIELDS: [&str; 10] = [
+    "instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status",
+    "revision",
+];

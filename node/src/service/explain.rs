@@ -31,6 +31,9 @@ pub struct ExplainView {
     pub refused: Vec<TurnedAwayView>,
     /// The correct choices, from the close on.
     pub correct: Option<Vec<u8>>,
+    /// How often hosts have ruled anew on what the round gives.
+    #[serde(default)]
+    pub revision: u64,
     /// How an answer is scored, in words; from the close on.
     pub rule: Option<String>,
     /// The rule with this answer's numbers; from the close on.

@@ -207,6 +207,13 @@ pub struct ResultView {
     /// are in the result now.
     #[serde(default)]
     pub late: u64,
+    /// How often hosts have ruled anew on what this round gives: void or not, another key, one more accepted
+    /// text.
+    #[serde(default)]
+    pub revision: u64,
+    /// How often hosts have changed what the leaderboard says: by a ruling on any round, or by an award.
+    #[serde(default)]
+    pub board_revision: u64,
 }
 
 /// A node that has not sealed a round.

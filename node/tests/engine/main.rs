@@ -19,6 +19,7 @@ mod naive;
 mod partitions;
 mod pauses;
 mod results;
+mod revisions;
 mod rounds;
 mod secrecy;
 mod sweep;

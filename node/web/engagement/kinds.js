@@ -2,8 +2,10 @@
 //
 // A kind exports `input(question, own)`, what a player does while it is open; `shown(view, own)`, what everybody
 // looks at afterwards, and while it is open on the screen; `said(answer)`, a player's answer in words; and, if
-// it has a form of its own, `collect(form)`, what the form gives. `own` says what a player gave and whether
-// that is final. A kind turns views into elements and keeps no state.
+// it has a form of its own, `collect(form)`, what the form gives, or in words what is missing. `own` says what a
+// player gave and whether that is final. Where the usual words do not fit, a kind has its own: `heldAs(answer, when)`
+// of what is held, `verdict(result)` of what came of it; and it says `counted` where players give many things
+// and no one answer. A kind turns views into elements and keeps no state.
 
 const loaded = new Map();
 

@@ -2,8 +2,8 @@
 
 import { count, h } from "../common.js";
 
-/** Counts as labelled bars; without counts the labels alone. */
-export function bars(labels, tallies) {
+/** Counts as labelled bars; without counts the labels alone. So many stand side by side where there is room. */
+export function bars(labels, tallies, columns = 2) {
   const most = Math.max(1, ...(tallies ?? []));
   const row = (label, index) =>
     h(
@@ -17,16 +17,15 @@ export function bars(labels, tallies) {
         h("span", { class: "votes" }, h("b", {}, count(tallies[index] ?? 0))),
       ),
     );
-  return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css: { "--columns": 2 } }, labels.map(row));
+  return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css: { "--columns": columns } }, labels.map(row));
 }
 
 /** Counts along a scale as a row of thin bars, the ends of which are named. */
-export function histogram({ min, max, unit }, tallies) {
+export function histogram([from, to], tallies) {
   const most = Math.max(1, ...tallies);
   const bar = (votes, index) =>
     h("li", { testid: `tally-${index}`, "data-key": index, "data-value": votes, css: { "--share": (votes / most).toFixed(4) } }, votes > 0 && h("span", { class: "votes" }, count(votes)));
-  const end = (number) => h("span", {}, `${count(number)}${unit ? ` ${unit}` : ""}`);
-  return h("figure", {}, h("ol", { class: "histogram", "aria-label": "Answers along the scale" }, tallies.map(bar)), h("figcaption", { class: "muted histogram-ends" }, end(min), end(max)));
+  return h("figure", {}, h("ol", { class: "histogram", "aria-label": "Answers along the scale" }, tallies.map(bar)), h("figcaption", { class: "muted histogram-ends" }, h("span", {}, from), h("span", {}, to)));
 }
 
 /** A form of one field; `stream` ones can be sent again and again. */

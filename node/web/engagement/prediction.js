@@ -19,7 +19,8 @@ export function input(question, own) {
 
 export function collect(form) {
   const chosen = form.querySelector("[name=choice]:checked");
-  return { choices: chosen ? [Number(chosen.value)] : [], stake: Number(form.elements.stake.value) };
+  if (!chosen) return "Choose what will come true first.";
+  return { choices: [Number(chosen.value)], stake: Number(form.elements.stake.value) };
 }
 
 export function shown({ question, tallies, results }, own) {

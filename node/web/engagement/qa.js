@@ -3,12 +3,18 @@
 import { count, h } from "../common.js";
 import { textForm } from "./parts.js";
 
+/** Posts that a big screen shows: those with the most votes. */
+const SHOWN = 6;
+
 export const said = () => "Your post";
+
+/** Posts and votes are many: there is no one answer to be told of. */
+export const counted = true;
 
 export const input = (question) =>
   textForm("qa", { label: question.moderated ? "Your question (a host looks at it first)" : "Your question", testid: "post", stream: true, send: "Ask" });
 
-export const collect = (form) => ({ text: form.elements.given.value });
+export const collect = (form) => (form.elements.given.value.trim() === "" ? "Write something first." : { text: form.elements.given.value });
 
 export function shown({ results, stage }, own) {
   const canVote = own && stage.phase === "open";
@@ -24,5 +30,7 @@ export function shown({ results, stage }, own) {
     );
   const posts = results?.posts ?? [];
   if (posts.length === 0) return h("p", { class: "muted" }, "No questions yet.");
-  return h("ol", { class: "posts", testid: "posts" }, posts.map(row));
+  if (own) return h("ol", { class: "posts", testid: "posts" }, posts.map(row));
+  const more = posts.length - SHOWN;
+  return [h("ol", { class: "posts", testid: "posts" }, posts.slice(0, SHOWN).map(row)), more > 0 && h("p", { class: "muted" }, `and ${count(more)} more on your phone`)];
 }

@@ -93,12 +93,16 @@ function estimateForm({ min, max, step, unit }, own) {
   return textForm("quiz", { label, testid: "number", frozen: own.frozen, attrs });
 }
 
+/** The ends of a scale in words. */
+const ends = ({ min, max, unit }) => [min, max].map((number) => `${count(number)}${unit ? ` ${unit}` : ""}`);
+
 const orderLine = (question, { picked }) =>
   picked.length > 0 && h("p", { class: "muted", testid: "order" }, picked.map((index) => question.options[index]).join(" → "));
 
-/** What the form of a typed answer or an estimate gives. */
+/** What the form of a typed answer or an estimate gives; in words, what is missing. */
 export function collect(form) {
   const { given } = form.elements;
+  if (given.value.trim() === "") return given.type === "number" ? "Type a number first." : "Write something first.";
   return given.type === "number" ? { number: given.value === "" ? undefined : Number(given.value) } : { text: given.value };
 }
 
@@ -106,7 +110,7 @@ export function collect(form) {
 export function shown({ question, tallies, reveal, results }, own) {
   const solution = reveal?.answer && h("p", { class: "notice good", testid: "solution" }, h("b", {}, reveal.answer));
   if (question.form === "typed") return [results?.words && cloud(results.words), solution];
-  if (question.form === "estimate") return [solution, tallies && histogram(question.scale, tallies)];
+  if (question.form === "estimate") return [solution, tallies && histogram(ends(question.scale), tallies), results?.mean !== undefined && results?.mean !== null && h("p", { class: "lead", testid: "mean", "data-value": results.mean }, "Mean ", h("b", {}, count(results.mean)))];
   if (question.form === "order") return [optionList(question.options, { tallies, own: own?.held.slice(0, 1) }), solution];
   return optionList(question.options, { tallies, correct: reveal?.correct, own: own?.held });
 }
@@ -133,9 +137,13 @@ function tally(votes, index, { most, sum }) {
   );
 }
 
+/** Kinds whose rounds give the question's points; others give none, or pay by stakes. */
+const SCORED = ["quiz", "elimination", "raffle", "tug"];
+
 /** "Question 3 of 12" and what it is worth. */
 export function questionHead(question) {
-  const worth = [question.points === 0 ? "no points" : plural(question.points, "point")];
+  const worth = [];
+  if (SCORED.includes(question.kind ?? "quiz")) worth.push(question.points === 0 ? "no points" : plural(question.points, "point"));
   if (question.multiple) worth.push("several answers");
   return h(
     "p",
@@ -204,11 +212,15 @@ const COVERAGE = {
   partial: ["Partial", "Answers of absent nodes may still arrive."],
 };
 
-/** How complete a result is, and who is missing. */
-export function coverage(result) {
+/**
+ * How complete a result is. Hosts, who can do something about it, are told who is missing: `heardAt` is when
+ * the result came, from where on its seconds are counted.
+ */
+export function coverage(result, heardAt = undefined) {
   if (!result) return null;
   const [word, meaning] = COVERAGE[result.status] ?? [result.status, ""];
-  const missing = result.missing.map((node) => `${node.node} (${Math.round(node.since_ms / 1000)} s)`).join(", ");
+  const since = ({ since_ms }) => Math.round((since_ms + performance.now() - heardAt) / 1000);
+  const missing = heardAt === undefined ? "" : result.missing.map((node) => `${node.node} (${since(node)} s)`).join(", ");
   const sign = { final: "●", settled: "◐", partial: "○" }[result.status] ?? "·";
   return h(
     "span",
@@ -248,6 +260,8 @@ export function sentence(view) {
   const { question, stage, reveal } = view;
   if (stage.phase === "intro" && question) return `Question ${question.number}: ${question.text}`;
   if (stage.phase === "open" && question) return `Question ${question.number} is open: ${question.text}`;
+  const drawn = view.results?.drawn?.map((each) => each.name) ?? [];
+  if (stage.phase === "reveal" && question?.kind === "raffle") return drawn.length > 0 ? `Drawn: ${lists.format(drawn)}.` : "Nobody entered.";
   if (stage.phase === "reveal" && reveal?.correct.length > 0) return `The correct answer is ${letters(reveal.correct)}.`;
   if (stage.phase === "reveal" && reveal?.answer) return `The correct answer is ${reveal.answer}.`;
   return `${phaseWord(stage.phase)}.`;

@@ -4,6 +4,12 @@ import { count, h, plural } from "../common.js";
 
 export const said = () => "You are in";
 
+/** What the reveal says to a player. */
+export const verdict = (result) => (result.correct ? "You won!" : result.answered ? "Not drawn this time." : "You did not enter.");
+
+/** What is held, in a sentence. */
+export const heldAs = (_, when) => `You are in${when}.`;
+
 export const input = (_, own) =>
   h("button", { type: "button", class: "primary", testid: "enter", "data-action": "choose", "data-index": 0, disabled: own.frozen }, own.frozen ? "You are in" : "Enter the raffle");
 

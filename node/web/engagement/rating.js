@@ -1,7 +1,7 @@
 // The rating: a step on a scale.
 
 import { h } from "../common.js";
-import { bars } from "./parts.js";
+import { bars, histogram } from "./parts.js";
 
 const steps = (question) => Array.from({ length: question.steps }, (_, index) => index);
 
@@ -17,9 +17,9 @@ export function input(question, own) {
 
 export function shown({ question, tallies, results }) {
   const mean = results?.mean;
+  const ends = [`1 ${question.low ?? ""}`, `${question.steps} ${question.high ?? ""}`];
   return [
-    bars(steps(question).map((index) => String(index + 1)), tallies),
-    labels(question),
+    tallies ? histogram(ends, tallies) : [bars(steps(question).map((index) => String(index + 1)), null, question.steps), labels(question)],
     mean !== null && mean !== undefined && h("p", { class: "lead", testid: "mean", "data-value": mean.toFixed(2) }, "Mean ", h("b", {}, mean.toFixed(2))),
   ];
 }

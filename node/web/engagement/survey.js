@@ -5,7 +5,12 @@ import { bars, cloud } from "./parts.js";
 
 const SKIPPED = 255;
 
-export const said = ({ choices }) => `${choices.filter((choice) => choice !== SKIPPED).length} of ${choices.length} answered`;
+const given = (choices) => choices.filter((choice) => choice !== SKIPPED).length;
+
+export const said = ({ choices }) => `${given(choices)} of ${choices.length} answered`;
+
+/** What is held, in a sentence. */
+export const heldAs = ({ choices }, when) => `You answered ${given(choices)} of ${choices.length}${when}.`;
 
 export function input(question, own) {
   const item = ({ text, options }, at) => {
@@ -25,11 +30,13 @@ export function input(question, own) {
 export function collect(form) {
   const chosen = (at) => form.querySelector(`[name=item-${at}]:checked`);
   const choices = Array.from({ length: Number(form.dataset.items) }, (_, at) => (chosen(at) ? Number(chosen(at).value) : SKIPPED));
-  return { choices, text: form.elements.comment?.value };
+  const text = form.elements.comment?.value;
+  if (given(choices) === 0 && !text?.trim()) return "Answer something first.";
+  return { choices, text };
 }
 
 export function shown({ question, results }) {
   if (!results) return null;
   const item = ({ text, options }, at) => h("section", { "data-key": at }, h("h2", {}, text), bars(options, results.items[at]));
-  return [question.items.map(item), results.comments.length > 0 && cloud(results.comments)];
+  return [h("div", { class: "items" }, question.items.map(item)), results.comments.length > 0 && cloud(results.comments)];
 }

@@ -8,6 +8,6 @@ export const said = ({ text }) => text ?? "";
 export const input = (question, own) =>
   textForm("word_cloud", { label: `Up to ${plural(question.words, "word")}, with commas between`, frozen: own.frozen, value: own.text });
 
-export const collect = (form) => ({ text: form.elements.given.value });
+export const collect = (form) => (form.elements.given.value.trim() === "" ? "Write something first." : { text: form.elements.given.value });
 
 export const shown = ({ results }) => (results?.words ? cloud(results.words) : null);

@@ -98,7 +98,7 @@ impl Kind for Elimination {
 
     fn results(&self, facts: &Facts<'_>) -> EliminationResults {
         let state = facts.state;
-        if !state.stage().has_revealed(facts.instance) {
+        if !state.has_revealed(facts.instance) {
             return EliminationResults { survivors: None };
         }
         let mut survivors = 0;

@@ -83,7 +83,7 @@ impl Kind for Raffle {
     fn results(&self, facts: &Facts<'_>) -> RaffleResults {
         let entrants = entrants(facts);
         let tickets = tickets_hash(&entrants);
-        if !facts.state.stage().has_revealed(facts.instance) {
+        if !facts.state.has_revealed(facts.instance) {
             return RaffleResults { tickets, drawn: Vec::new() };
         }
         let winner = |player| Winner {
@@ -158,7 +158,7 @@ impl Entrants {
     #[must_use]
     pub fn of(facts: &Facts<'_>) -> Option<Self> {
         let Task::Raffle(raffle) = &facts.question.task else { return None };
-        if !facts.state.stage().has_revealed(facts.instance) {
+        if !facts.state.has_revealed(facts.instance) {
             return None;
         }
         let players = entrants(facts);

@@ -137,6 +137,9 @@ pub enum InboxMessage {
         rank: u32,
         /// Among how many.
         players: u64,
+        /// How often hosts have ruled anew on what the round gives.
+        #[serde(skip_serializing_if = "is_first", default)]
+        revision: u64,
     },
     /// What a host said of the player has changed.
     Marked {
@@ -162,4 +165,9 @@ pub enum InboxMessage {
         /// What to do about it.
         hint: Option<String>,
     },
+}
+
+/// Whether a result is as it was when it was first there.
+fn is_first(revision: &u64) -> bool {
+    *revision == 0
 }

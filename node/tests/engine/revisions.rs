@@ -1,0 +1,118 @@
+//! What hosts rule after a result was shown: the result says that it was revised, the same on every node.
+
+use crate::world::World;
+use crdt_state::engagement::Key;
+use crdt_state::engagement::raffle::Raffle;
+use crdt_state::engagement::{Question, Script, Task};
+use crdt_state::{Phase, PlayerId, Stage};
+use node::engine::{Input, Reply, stage_view};
+use node::service::view::{Command, CommandRequest, InboxMessage};
+
+/// Has a host rule on a run.
+fn rule(world: &mut World, at: usize, command: Command, fill: impl FnOnce(&mut CommandRequest)) {
+    let expected = stage_view(world.core(at).state().stage());
+    let mut request = CommandRequest::new(command, expected);
+    fill(&mut request);
+    let request = Box::new(request);
+    let ticket = world.ask(at, |ticket| Input::Command { ticket, request });
+    let reply = world.reply(ticket);
+    assert!(matches!(reply, Reply::Commanded(_)), "{command:?}: {reply:?}");
+}
+
+/// The revision of the shown round's result, and of the board, on every node.
+fn revisions(world: &World) -> Vec<(u64, u64)> {
+    let shown = |at: &usize| {
+        let result = world.view(*at).live.result.expect("a round is closed");
+        (result.revision, result.board_revision)
+    };
+    world.alive().iter().map(shown).collect()
+}
+
+fn result_of(world: &World, at: usize, player: PlayerId) -> Option<(u32, i64, u64)> {
+    match world.core(at).result_of(player)? {
+        InboxMessage::Result { instance, points, revision, .. } => {
+            Some((instance, points, revision))
+        }
+        other => panic!("not a result: {other:?}"),
+    }
+}
+
+#[test]
+fn every_node_says_how_often_a_result_was_revised() {
+    let mut world = World::lobby(401, 3, 20_000);
+    let ada = world.join(0, 1);
+    let instance = world.open(0);
+    world.answer(0, &ada, instance, 2).unwrap();
+    world.finish_round(0);
+    world.all_equal();
+    assert_eq!(revisions(&world), [(0, 0); 3]);
+    // Hosts rule on three nodes, one right after the other.
+    rule(&mut world, 1, Command::Rescore, |wish| wish.key = Some(Key::Choices(vec![2])));
+    rule(&mut world, 2, Command::Rescore, |wish| wish.key = Some(Key::Choices(vec![3])));
+    rule(&mut world, 0, Command::Award, |wish| {
+        (wish.player, wish.points) = (Some(ada.player), Some(50));
+        (wish.text, wish.id) = (Some("a song".into()), Some("1".into()));
+    });
+    world.all_equal();
+    let (run, board) = revisions(&world)[0];
+    assert_eq!(revisions(&world), [(run, board); 3]);
+    assert_eq!((run, board), (2, 3), "two rulings, and an award beside them");
+    let told: Vec<_> = (0..3).map(|at| result_of(&world, at, ada.player)).collect();
+    assert!(told.iter().all(|one| one.is_some_and(|(.., revision)| revision == 2)), "{told:?}");
+    let export = String::from_utf8(world.core(1).export("123456").into()).unwrap();
+    let line = |kind: &str| {
+        let found = export.lines().find(|line| line.contains(&format!("\"type\":\"{kind}\"")));
+        serde_json::from_str::<serde_json::Value>(found.expect("there is one")).unwrap()
+    };
+    assert_eq!(line("event")["revision"], 3);
+    assert_eq!(line("question")["revision"], 2);
+    assert_eq!(line("tally")["revision"], 2);
+    let explained = world.core(2).explain(&ada.player.to_string(), instance).unwrap();
+    assert_eq!(explained.revision, 2);
+}
+
+/// Whoever stood at the first attempt when the host went back is told nothing of it: neither that it was wrong,
+/// as if it had been revealed, nor what is right.
+#[test]
+fn an_attempt_that_was_left_before_its_reveal_is_told_to_nobody() {
+    let mut world = World::lobby(402, 2, 20_000);
+    let ada = world.join(0, 1);
+    let instance = world.open(0);
+    world.answer(0, &ada, instance, 0).unwrap();
+    world.step(0, Command::Close);
+    world.all_equal();
+    world.step(0, Command::Back);
+    world.all_equal();
+    assert!((0..2).all(|at| result_of(&world, at, ada.player).is_none()));
+    let again = world.open(1);
+    world.answer(0, &ada, again, 0).unwrap();
+    world.finish_round(0);
+    world.all_equal();
+    let (told, points, _) = result_of(&world, 1, ada.player).expect("it is revealed");
+    assert_eq!(told, again);
+    assert!(points > 0);
+    // An attempt that everybody saw revealed stays told, as one that gives nothing.
+    world.step(0, Command::Back);
+    world.all_equal();
+    let (told, points, revision) = result_of(&world, 0, ada.player).expect("it was revealed");
+    assert_eq!((told, points, revision), (again, 0, 1));
+}
+
+/// The salt of a raffle would tell the last to enter the second attempt who wins.
+#[test]
+fn a_raffle_that_is_drawn_again_keeps_its_salt() {
+    let raffle = Question::new("Who wins?", Task::Raffle(Raffle { winners: 1 })).open_ms(20_000);
+    let script = Script::new("a raffle", vec![raffle]);
+    let mut world = World::lobby_of(403, 2, script, crate::world::Weather::default());
+    world.join(0, 1);
+    let instance = world.open(0);
+    world.step(0, Command::Close);
+    world.all_equal();
+    world.step(0, Command::Back);
+    world.all_at(Stage::new(instance + 1, Phase::Intro));
+    assert!(world.cores().all(|core| core.entrants(instance).is_none()));
+    world.open(0);
+    world.finish_round(0);
+    assert!(world.core(0).entrants(instance + 1).is_some());
+    assert!(world.core(0).entrants(instance).is_none());
+}

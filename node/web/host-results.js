@@ -1,0 +1,30 @@
+// The results as files, once a show is over: for hosts who have no shell.
+
+import { h } from "./common.js";
+import { requestFile } from "./nodes.js";
+
+const FILES = [
+  ["event.xlsx", "Workbook"],
+  ["answers.csv", "Answers (CSV)"],
+  ["players.csv", "Players (CSV)"],
+  ["questions.csv", "Questions (CSV)"],
+  ["event.jsonl", "JSON lines"],
+];
+
+/** The files that can be had. */
+export function resultsCard({ stage }) {
+  if (!["ended", "aborted"].includes(stage.phase)) return null;
+  const button = ([file, label]) => h("button", { type: "button", testid: `get-${file}`, "data-key": file, "data-action": "results", "data-file": file }, label);
+  return h("section", { class: "card results", "aria-label": "Results", testid: "results", "data-key": "results" }, h("h2", {}, "Take the results with you"), h("div", { class: "buttons" }, FILES.map(button)));
+}
+
+/** Fetches a file from a node and has the browser keep it. @throws Refusal */
+export async function keepFile(base, { event, token }, file) {
+  const blob = await requestFile(base, `/api/v1/events/${encodeURIComponent(event)}/export?file=${file}`, token);
+  const url = URL.createObjectURL(blob);
+  const link = h("a", { href: url, download: `${event}-${file}` });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
