@@ -4,10 +4,11 @@
 //! order of subscriptions and what is ready, so the simulator sees the same merge every time.
 
 use super::packet::{Replay, Wish};
-use crate::service::{Alias, Feed, Frame};
+use crate::service::{Alias, Feed, Frame, Inbox};
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::ReusableBoxFuture;
 
 /// What comes out of the feeds.
@@ -49,7 +50,7 @@ struct Subscription {
 enum Source {
     /// What is still to be replayed, and the wait for something newer.
     Live(Option<Arc<Frame>>, ReusableBoxFuture<'static, Option<LiveReceiver>>),
-    Inbox(mpsc::Receiver<Arc<Frame>>),
+    Inbox(Inbox),
     /// Nothing but what the connection itself sends there.
     Own,
 }
@@ -86,7 +87,11 @@ impl Feeds {
         let new = Subscription { filter, qos, retain_as_published, alias, source };
         match known {
             Some(index) => self.subscriptions[index] = new,
-            None => self.subscriptions.push(new),
+            None => {
+                // Most clients subscribe to two topics and keep them: no room for more.
+                self.subscriptions.reserve_exact(1);
+                self.subscriptions.push(new);
+            }
         }
     }
 
@@ -169,9 +174,9 @@ impl Source {
                 Some(frame) => Poll::Ready(Came::Frame { frame, known: true }),
                 None => poll_live(waiting, cx),
             },
-            Source::Inbox(receiver) => {
-                receiver.poll_recv(cx).map(|frame| frame.map_or(Came::InboxEnded, Came::newer))
-            }
+            Source::Inbox(receiver) => receiver
+                .poll_next_unpin(cx)
+                .map(|frame| frame.map_or(Came::InboxEnded, Came::newer)),
             Source::Own => Poll::Pending,
         }
     }
@@ -204,6 +209,7 @@ async fn changed(mut receiver: LiveReceiver) -> Option<LiveReceiver> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_channel::mpsc;
     use std::task::Waker;
 
     fn topics(feeds: &mut Feeds) -> Vec<String> {
@@ -232,8 +238,8 @@ mod tests {
 
     #[test]
     fn feeds_take_turns() {
-        let (a, receiver_a) = mpsc::channel(4);
-        let (b, receiver_b) = mpsc::channel(4);
+        let (mut a, receiver_a) = mpsc::channel(4);
+        let (mut b, receiver_b) = mpsc::channel(4);
         let mut feeds = Feeds::default();
         feeds.add(wish("a", Replay::Always), Some(Feed::Inbox(receiver_a)), true);
         feeds.add(wish("b", Replay::Always), Some(Feed::Inbox(receiver_b)), true);

@@ -5,13 +5,13 @@
 //! which ends its connection; the player comes back to a fresh projection.
 
 use crate::service::view::InboxMessage;
-use crate::service::{Frame, inbox_topic};
+use crate::service::{Frame, Inbox, inbox_topic};
 use bytes::Bytes;
 use crdt_state::{EventId, PlayerId};
+use futures_channel::mpsc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio::sync::mpsc;
 
 /// Messages that wait for one connection: a receipt, a result and a few more.
 const QUEUE: usize = 64;
@@ -36,8 +36,8 @@ const SHOWS_MAX: usize = 8;
 #[derive(Debug, Default)]
 struct Open {
     queues: Vec<mpsc::Sender<Arc<Frame>>>,
-    /// In which the player is.
-    shows: BTreeSet<EventId>,
+    /// In which the player is: few, so that a list is enough, and no room is kept for more.
+    shows: Vec<EventId>,
 }
 
 impl Open {
@@ -74,8 +74,8 @@ impl Default for Inboxes {
 
 impl Inboxes {
     /// Opens an inbox.
-    pub fn open(&self, player: PlayerId) -> mpsc::Receiver<Arc<Frame>> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    pub fn open(&self, player: PlayerId) -> Inbox {
+        let (sender, receiver) = mpsc::channel(QUEUE - 1);
         let mut queues = self.shard(player);
         // Whoever opens one after the other and hears of nothing leaves queues behind that nobody reads.
         if queues.len() >= SWEPT_ABOVE && queues.len().is_power_of_two() {
@@ -86,6 +86,7 @@ impl Inboxes {
         if open.queues.len() >= PER_PLAYER {
             open.queues.remove(0);
         }
+        open.queues.reserve_exact(1);
         open.queues.push(sender);
         receiver
     }
@@ -94,8 +95,10 @@ impl Inboxes {
     pub fn attend(&self, player: PlayerId, event: EventId) {
         if let Some(open) = self.shard(player).get_mut(&player)
             && open.shows.len() < SHOWS_MAX
+            && !open.shows.contains(&event)
         {
-            open.shows.insert(event);
+            open.shows.reserve_exact(1);
+            open.shows.push(event);
         }
     }
 
@@ -133,7 +136,7 @@ impl Inboxes {
         let Some(open) = queues.get_mut(&player) else { return sent };
         let payload = encode();
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
-        open.queues.retain(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
+        open.queues.retain_mut(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
         if open.queues.is_empty() {
             queues.remove(&player);
             return sent;
@@ -204,12 +207,15 @@ mod tests {
     #[test]
     fn a_full_inbox_is_closed_and_not_waited_for() {
         let inboxes = Inboxes::default();
-        let inbox = inboxes.open(PlayerId(1));
+        let mut inbox = inboxes.open(PlayerId(1));
         for _ in 0..QUEUE {
             assert!(inboxes.deliver(PlayerId(1), &refused("late")));
         }
         assert!(!inboxes.deliver(PlayerId(1), &refused("late")));
-        assert!(inbox.is_closed());
+        for _ in 0..QUEUE {
+            assert!(inbox.try_recv().is_ok());
+        }
+        assert_eq!(inbox.try_recv().unwrap_err(), mpsc::TryRecvError::Closed);
         assert!(inboxes.players().is_empty());
     }
 

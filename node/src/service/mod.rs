@@ -17,9 +17,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::{EventId, NodeId, PlayerId};
 use explain::ExplainView;
+use futures_channel::mpsc;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView,
     FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView, MemberView,
@@ -55,6 +56,10 @@ pub enum Reason {
     PayloadFormatInvalid,
 }
 
+/// The receiving end of a player's inbox. There is one for every player, so that what it takes while nothing
+/// waits in it matters: some 250 bytes, of which tokio's own channel would take four times as much.
+pub type Inbox = mpsc::Receiver<Arc<Frame>>;
+
 /// A picture of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -78,7 +83,7 @@ pub enum Feed {
     },
     /// Every message in order. The sender drops the queue when it is full, which ends the
     /// subscription: the connection is closed and the player comes back to a projected inbox.
-    Inbox(mpsc::Receiver<Arc<Frame>>),
+    Inbox(Inbox),
 }
 
 /// The node as its players' connections see it.

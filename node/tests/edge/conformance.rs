@@ -5,6 +5,7 @@ use crate::client::{
     Client, DISCONNECT, PINGREQ, connect, packet, publish, string, subscribe, unsubscribe,
 };
 use crate::players::FakePlayers;
+use futures_util::SinkExt as _;
 use node::edge::{Closed, Edge, Limits, serve};
 use node::service::Frame;
 use std::net::SocketAddr;

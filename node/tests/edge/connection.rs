@@ -4,6 +4,7 @@ use crate::client::{
     Client, DISCONNECT, PINGREQ, connect, packet, publish, string, subscribe, unsubscribe,
 };
 use crate::players::{FakePlayers, RECEIPT};
+use futures_util::SinkExt as _;
 use node::edge::guard::Fault;
 use node::edge::{Closed, Counters, Edge, Limits, Rate, serve};
 use node::service::Frame;
@@ -230,7 +231,7 @@ async fn inbox_messages_come_all_and_in_order() {
     let players = FakePlayers::new();
     let (mut client, _closed) = connected(&players, 5).await;
     client.subscribe("inbox/ada").await;
-    let inbox = players.inbox("inbox/ada");
+    let mut inbox = players.inbox("inbox/ada");
     for number in 0..20 {
         let frame = Frame::new("inbox/ada", number.to_string(), false);
         inbox.send(Arc::new(frame)).await.unwrap();
@@ -576,7 +577,7 @@ async fn messages_of_qos_1_and_2_are_sent_as_the_client_takes_them() {
         *wish.last_mut().unwrap() = qos;
         client.send(&wish).await;
         assert_eq!(client.read().await.unwrap().body.last(), Some(&qos));
-        let inbox = players.inbox("inbox/ada");
+        let mut inbox = players.inbox("inbox/ada");
         for number in 0..4 {
             let frame = Frame::new("inbox/ada", number.to_string(), false);
             inbox.send(Arc::new(frame)).await.unwrap();

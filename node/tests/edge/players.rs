@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_channel::mpsc;
 use node::identity::Bearer;
 use node::service::view::Refusal;
 use node::service::{Feed, Frame, Players, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 
 type LiveSender = watch::Sender<Option<Arc<Frame>>>;
 

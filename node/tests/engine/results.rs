@@ -5,10 +5,10 @@ use crate::asks::name;
 use crate::world::World;
 use crdt_state::PlayerId;
 use node::engine::{Inboxes, Publisher, Views};
-use node::service::Frame;
+use node::service::Inbox;
 use node::service::view::{Command, CommandRequest, InboxMessage};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 const NONE: [u64; 0] = [];
 
@@ -18,7 +18,7 @@ struct Shown {
     publisher: Publisher,
     _views: Views,
     inboxes: Inboxes,
-    queue: mpsc::Receiver<Arc<Frame>>,
+    queue: Inbox,
 }
 
 impl Shown {

@@ -17,12 +17,12 @@ use crdt_state::engagement::script::Salt;
 use crdt_state::engagement::{Given, Key, Question, Script, Task, commitment};
 use crdt_state::{Phase, PlayerId};
 use node::engine::{Claim, Inboxes, Input, Publisher, Reply, Views, stage_view};
-use node::service::Frame;
 use node::service::view::{Command, CommandRequest};
 use node::service::{Alias, Form};
+use node::service::{Frame, Inbox};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 const NODES: usize = 2;
 const PLAYERS: u128 = 5;
@@ -51,7 +51,7 @@ struct Run {
     world: World,
     eye: Eye,
     shown: Vec<(Publisher, Views, Inboxes)>,
-    queues: Vec<(String, mpsc::Receiver<Arc<Frame>>)>,
+    queues: Vec<(String, Inbox)>,
     record: Vec<Sent>,
     /// Whether the secret is out though there is no reveal to come.
     told: bool,
