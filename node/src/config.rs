@@ -39,6 +39,17 @@ pub enum Ack {
     Majority,
 }
 
+/// Whom a node's MQTT listeners serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MqttProfile {
+    /// The players of its shows, on Starling's own topics.
+    #[default]
+    Players,
+    /// Anybody on this machine, as a small general broker: for trying out clients and conformance suites.
+    /// No show can be played there.
+    Open,
+}
+
 /// What all nodes of a cluster must agree on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
@@ -92,6 +103,8 @@ pub struct NodeConfig {
     pub rates: RateConfig,
     /// Who may use which topic at the players' edge.
     pub acl: Acl,
+    /// Whom its MQTT listeners serve.
+    pub mqtt_profile: MqttProfile,
     /// The broker that it stands behind, if any.
     pub broker: Option<BrokerConfig>,
     /// What the whole cluster agrees on.
@@ -164,6 +177,7 @@ impl NodeConfig {
             identity: None,
             rates: RateConfig::default(),
             acl: Acl::default(),
+            mqtt_profile: MqttProfile::Players,
             broker: None,
             cluster: ClusterConfig::default(),
         }
@@ -178,6 +192,7 @@ impl NodeConfig {
         check_cluster(&self.cluster_name)?;
         check_listeners(&self)?;
         check_advertise(&self)?;
+        check_profile(&self)?;
         for peer in &self.join {
             check_join(peer)?;
         }
@@ -285,6 +300,20 @@ pub enum ConfigError {
         /// What was given.
         host: String,
     },
+    /// A general broker would be open to others than this machine.
+    #[error(
+        "--mqtt-profile open serves anybody who connects, so it listens on loopback only, and {flag} is \
+         {addr}: give it a port of 127.0.0.1 or [::1]"
+    )]
+    OpenProfile {
+        /// The listener's flag.
+        flag: &'static str,
+        /// Its address.
+        addr: SocketAddr,
+    },
+    /// A general broker can carry no show.
+    #[error("--mqtt-profile open cannot stand behind a broker: leave out --edge broker")]
+    OpenBehindBroker,
     /// `--join` has something other than an address in it.
     #[error("--join {peer:?}: give host:port of a peer's --peer address")]
     Join {
@@ -424,6 +453,19 @@ fn check_advertise(config: &NodeConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_profile(config: &NodeConfig) -> Result<(), ConfigError> {
+    if config.mqtt_profile != MqttProfile::Open {
+        return Ok(());
+    }
+    if config.broker.is_some() {
+        return Err(ConfigError::OpenBehindBroker);
+    }
+    match config.tcp_listeners().find(|(_, addr)| !addr.ip().is_loopback()) {
+        Some((flag, addr)) => Err(ConfigError::OpenProfile { flag, addr }),
+        None => Ok(()),
+    }
+}
+
 fn check_join(peer: &str) -> Result<(), ConfigError> {
     let parts = peer.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match parts.and_then(|(_, port)| port.parse::<u16>().ok()) {
@@ -461,6 +503,21 @@ mod tests {
         let named = NodeConfig { advertise: Some("quiz.example".into()), ..everywhere };
         assert_eq!(named.advertised(named.http), "quiz.example:8080");
         assert!(named.validated().is_ok());
+    }
+
+    #[test]
+    fn a_general_broker_listens_on_loopback_only() {
+        let open = NodeConfig { mqtt_profile: MqttProfile::Open, ..config() };
+        assert!(open.clone().validated().is_ok());
+        let addr = "192.0.2.1:1883".parse().unwrap();
+        let flag = "--mqtt";
+        let off = NodeConfig { mqtt: addr, ..open.clone() };
+        assert_eq!(off.validated(), Err(ConfigError::OpenProfile { flag, addr }));
+        // Pages have MQTT over WebSocket.
+        let everywhere = "0.0.0.0:8080".parse().unwrap();
+        let off = NodeConfig { http: everywhere, advertise: Some("a".into()), ..open };
+        let error = off.validated().unwrap_err().to_string();
+        assert!(error.contains("--http") && error.contains("127.0.0.1"), "{error}");
     }
 
     #[test]

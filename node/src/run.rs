@@ -6,8 +6,8 @@
 use crate::api::{self, metrics};
 use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
-use crate::config::{Ack, Bound, NodeConfig};
-use crate::edge::{Accept, Edge, accept_from};
+use crate::config::{Ack, Bound, MqttProfile, NodeConfig};
+use crate::edge::{Accept, Edge, OpenLimits, accept_from};
 use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
@@ -372,9 +372,7 @@ fn assemble(
         store: store.trouble(),
     };
     let hub = Arc::new(Hub::new(parts, env));
-    let edge = Edge::new(Arc::clone(&hub) as Arc<dyn Players>, config.rates.limits());
-    let edge = edge.with_acl(config.acl.clone());
-    let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
+    let edge = players_edge(config, env, &hub, &supervisor);
     sessions.fill(&edge);
     let heir = (edge.clone(), listings);
     supervisor.keep_with("revocations", "revocations", heir, |(edge, listings)| {
@@ -413,6 +411,23 @@ fn assemble(
         tokens,
         behind,
     }
+}
+
+/// What players connect to; in the open profile anybody.
+fn players_edge(config: &NodeConfig, env: &Env, hub: &Arc<Hub>, supervisor: &Supervisor) -> Edge {
+    let edge = Edge::new(Arc::clone(hub) as Arc<dyn Players>, config.rates.limits());
+    let edge = edge.with_acl(config.acl.clone()).with_nonce(env.random_u64("client names"));
+    let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
+    if config.mqtt_profile == MqttProfile::Players {
+        return edge;
+    }
+    let edge = edge.with_open_profile(OpenLimits::default());
+    let kept = edge.clone();
+    supervisor.keep("open profile", "open profile", move || {
+        let edge = kept.clone();
+        async move { edge.keep_open().await }
+    });
+    edge
 }
 
 /// Has the players of a node that an operator drains move to others, and takes players again when that is

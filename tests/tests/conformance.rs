@@ -77,3 +77,19 @@ fn every_statement_has_its_row_and_every_named_test_exists() {
         }
     }
 }
+
+/// The summary at the page's beginning is what its tables come to.
+#[test]
+fn the_summary_is_what_the_tables_come_to() {
+    let page = fs::read_to_string(root().join("node/docs/conformance.md")).unwrap();
+    for section in ["MQTT 3.1.1", "MQTT 5.0"] {
+        let rows = rows(section);
+        let names_a_test =
+            |cell: &str| cell.split('`').skip(1).step_by(2).any(|it| it.contains('_'));
+        let shown = rows.iter().filter(|(_, cell)| names_a_test(cell)).count();
+        let clients = rows.iter().filter(|(_, cell)| cell == "the client's part").count();
+        let (all, rest) = (rows.len(), rows.len() - shown - clients);
+        let line = format!("| {section} | {all} | {shown} | {clients} | {rest} |");
+        assert!(page.lines().any(|it| it == line), "the summary lacks {line}");
+    }
+}

@@ -4,7 +4,8 @@ use super::broker::BrokerArgs;
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
 use crate::config::{
-    Ack, Bound, CLUSTER_NAME, ClusterConfig, NodeConfig, RateConfig, TlsConfig, TlsIdentity,
+    Ack, Bound, CLUSTER_NAME, ClusterConfig, MqttProfile, NodeConfig, RateConfig, TlsConfig,
+    TlsIdentity,
 };
 use crate::edge::Acl;
 use crate::identity::IdentityConfig;
@@ -96,6 +97,10 @@ pub(super) struct ServeArgs {
     /// File that says who may use which MQTT topic; see node/docs/mqtt.md
     #[arg(long, value_name = "FILE", env = "STARLING_ACL")]
     acl: Option<PathBuf>,
+    /// Whom MQTT serves: players, or (open) any client on this machine, as a small general broker for
+    /// trying out clients and conformance suites; refused where anything listens off loopback
+    #[arg(long, value_name = "WHOM", env = "STARLING_MQTT_PROFILE", value_enum, default_value_t)]
+    mqtt_profile: MqttProfile,
     #[command(flatten)]
     identity: IdentityArgs,
     /// How to write the log to stderr [default: text on a terminal, else json]
@@ -203,6 +208,7 @@ impl ServeArgs {
                 player_publishes_per_s: self.player_publishes_per_s,
             },
             acl: self.acl()?,
+            mqtt_profile: self.mqtt_profile,
             broker: match self.edge {
                 EdgeKind::Embedded => None,
                 EdgeKind::Broker => Some(self.broker.config()?),

@@ -2,6 +2,7 @@
 
 use super::acl::{Access, Acl, Denied, Subject};
 use super::connection::{Closed, serve};
+use super::open::{Broker, OpenLimits};
 use super::rates::jittered;
 use super::sessions::Sessions;
 use super::{Counters, Limits, Meter, Meters};
@@ -23,6 +24,10 @@ pub struct Edge {
     rates: Arc<Rates>,
     /// Who may use which topic.
     acl: Arc<Acl>,
+    /// What is behind it in the open profile, in place of the players' node.
+    open: Option<Arc<Broker>>,
+    /// Makes the names that it gives its own.
+    nonce: u64,
     /// Where panics of connections end.
     supervisor: Option<Supervisor>,
 }
@@ -45,7 +50,30 @@ impl Edge {
         });
         let (counters, sessions) = (Arc::default(), Arc::default());
         let (limits, acl) = (Arc::new(limits), Arc::default());
-        Edge { players, limits, counters, sessions, rates, acl, supervisor: None }
+        let (open, nonce, supervisor) = (None, 0, None);
+        Edge { players, limits, counters, sessions, rates, acl, open, nonce, supervisor }
+    }
+
+    /// The same, where clients without a name are given one that no other edge gives: `nonce` is random.
+    #[must_use]
+    pub fn with_nonce(self, nonce: u64) -> Self {
+        Edge { nonce, ..self }
+    }
+
+    /// The same as a general broker: clients are served by it, and never by the players' node.
+    /// [`Edge::keep_open`] has to run beside it.
+    #[must_use]
+    pub fn with_open_profile(self, limits: OpenLimits) -> Self {
+        let open = Some(Arc::new(Broker::new(limits, Arc::clone(&self.counters))));
+        Edge { open, ..self }
+    }
+
+    /// Does what the open profile's broker has to do by itself, for as long as it is polled.
+    pub async fn keep_open(&self) {
+        match &self.open {
+            Some(broker) => broker.keep().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The same, where only those use a topic whom `acl` lets.
@@ -138,6 +166,15 @@ impl Edge {
         topic: &str,
     ) -> Result<(), Denied> {
         self.acl.check(subject, access, topic).inspect_err(|_| self.counters.denied(access))
+    }
+
+    pub(super) fn open(&self) -> Option<&'_ Arc<Broker>> {
+        self.open.as_ref()
+    }
+
+    /// A name for a client without one: nobody else has it, here or on another node.
+    pub(super) fn new_name(&self) -> String {
+        format!("player-{:016x}-{}", self.nonce, self.counters.next_client_number())
     }
 
     pub(super) fn players(&self) -> &Arc<dyn Players> {

@@ -17,6 +17,7 @@
 mod close;
 mod deadline;
 mod deliveries;
+mod open;
 mod welcome;
 
 pub use close::Closed;
@@ -39,6 +40,7 @@ use deliveries::Deliveries;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
+use open::Open;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -78,6 +80,8 @@ struct Connection<'a, IO> {
     deliveries: Deliveries,
     /// From the CONNACK on.
     session: Option<Session<'a>>,
+    /// In the open profile: its place in the broker, in place of feeds, deliveries and will.
+    open: Option<Box<Open>>,
     /// What is to be published if it goes without a word.
     will: Option<Box<Publish>>,
     /// For how long that waits for its return.
@@ -117,16 +121,19 @@ where
 {
     fn new(io: IO, remote: SocketAddr, edge: &'a Edge) -> Self {
         let now = Instant::now();
+        let guard = Guard::new(edge.limits().packet_bytes_max.get());
+        let guard = if edge.open().is_some() { guard.with_subscription_ids() } else { guard };
         Connection {
             io,
             remote,
             edge,
-            guard: Guard::new(edge.limits().packet_bytes_max.get()),
+            guard,
             output: Output::default(),
             work: FuturesUnordered::new(),
             feeds: Feeds::default(),
             deliveries: Deliveries::new(u16::MAX),
             session: None,
+            open: None,
             will: None,
             will_delay: Duration::ZERO,
             settling: false,
@@ -160,6 +167,7 @@ where
         moved |= self.read_packets()?;
         moved |= self.poll_work(cx)?;
         moved |= self.poll_feeds(cx)?;
+        moved |= self.poll_open(cx)?;
         moved |= self.poll_output(cx)?;
         let quiet = !moved && self.work.is_empty() && self.output.is_idle();
         if quiet && self.ended_at.is_some() {
@@ -279,7 +287,10 @@ where
             let Some(packet) = self.guard.poll_packet().map_err(Closed::Faulty)? else { break };
             self.edge.counters().packet_in();
             self.heard_at = Instant::now();
-            self.on_packet(packet)?;
+            match self.edge.open() {
+                Some(broker) => self.on_open_packet(broker, packet)?,
+                None => self.on_packet(packet)?,
+            }
             moved = true;
         }
         Ok(moved)
@@ -300,7 +311,7 @@ where
             Inbound::Has(has) => self.on_has(has),
             Inbound::Repeated(answer) => self.output.push(answer, self.edge.counters()),
             Inbound::Ping => self.send(&Outbound::Pingresp)?,
-            Inbound::Disconnect { with_will } => {
+            Inbound::Disconnect { with_will, .. } => {
                 let closed = if with_will { Closed::Gone } else { Closed::Disconnected };
                 return Err(closed);
             }
@@ -316,7 +327,7 @@ where
     /// The question what becomes of a publish.
     fn ask(&self, publish: Publish) -> Work {
         let players = Arc::clone(self.edge.players());
-        let Publish { topic, payload, acknowledge, request } = publish;
+        let Publish { topic, payload, acknowledge, request, .. } = publish;
         if let Err(wait) = self.edge.meter_publish() {
             let done = Done::Published(acknowledge, request, flooded(wait));
             return Box::pin(std::future::ready(done));

@@ -25,6 +25,7 @@ pub struct Counters {
     publishes_flooded: AtomicU64,
     publishes_denied: AtomicU64,
     subscriptions_denied: AtomicU64,
+    open_dropped: AtomicU64,
     faults: [AtomicU64; Fault::ALL.len()],
     closed: [AtomicU64; Closed::LABELS.len()],
 }
@@ -74,6 +75,7 @@ impl Counters {
                 &[("what", "subscribe")],
                 &self.subscriptions_denied,
             ),
+            reading("starling_mqtt_open_dropped_total", &[], &self.open_dropped),
         ];
         for (protocol, results) in PROTOCOLS.iter().zip(&self.connects) {
             for (result, value) in ConnectResult::ALL.iter().zip(results) {
@@ -138,6 +140,11 @@ impl Counters {
     /// Counts a client that is to come later; the answer is its number.
     pub(super) fn connect_deferred(&self) -> u64 {
         self.connects_deferred.fetch_add(1, Relaxed)
+    }
+
+    /// Counts messages for which the broker of the open profile had no room.
+    pub(super) fn open_dropped(&self, messages: u64) {
+        self.open_dropped.fetch_add(messages, Relaxed);
     }
 
     pub(super) fn publish_flooded(&self) {

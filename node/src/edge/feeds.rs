@@ -229,7 +229,9 @@ mod tests {
 
     fn wish(filter: &str, replay: Replay) -> Wish {
         let filter = filter.to_owned();
-        Wish { filter, qos: 0, retain_as_published: false, replay, has_options: false }
+        let (no_local, id, has_options) = (false, None, false);
+        let retain_as_published = false;
+        Wish { filter, qos: 0, retain_as_published, replay, no_local, id, has_options }
     }
 
     fn frame(topic: &str) -> Arc<Frame> {

@@ -49,6 +49,10 @@ pub struct Guard {
     takes_no_alias: bool,
     /// QoS 2 publishes whose PUBREL has not come.
     unreleased: BTreeSet<u16>,
+    /// Those of them whose PUBREC has not left: the verdict is still to come.
+    unanswered: BTreeSet<u16>,
+    /// Whether subscriptions may have numbers.
+    takes_subscription_ids: bool,
 }
 
 impl Guard {
@@ -67,7 +71,22 @@ impl Guard {
             detail: false,
             takes_no_alias: false,
             unreleased: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            takes_subscription_ids: false,
         }
+    }
+
+    /// The same, where subscriptions may have numbers.
+    #[must_use]
+    pub fn with_subscription_ids(self) -> Self {
+        Guard { takes_subscription_ids: true, ..self }
+    }
+
+    /// QoS 2 publishes that the client sent on an earlier connection of its session, and has not released.
+    /// To be told after the CONNACK.
+    pub fn resume(&mut self, unreleased: Vec<u16>) {
+        self.machine.restore_qos2_publish_handled(unreleased.iter().copied().collect());
+        self.unreleased = unreleased.into_iter().collect();
     }
 
     /// Which version the client speaks, once it has said so.
@@ -113,8 +132,13 @@ impl Guard {
                 // Gives the memory back: an idle connection holds no buffer.
                 self.input = BytesMut::new();
             }
-            if let Some(inbound) = self.read(header, &mut packet)? {
-                return Ok(Some(inbound));
+            let repeated = wire::qos_2_id(header, &packet);
+            match self.read(header, &mut packet)? {
+                // Its verdict is still to come, and so is its PUBREC.
+                Some(Inbound::Repeated(_))
+                    if repeated.is_some_and(|id| self.unanswered.contains(&id)) => {}
+                Some(inbound) => return Ok(Some(inbound)),
+                None => {}
             }
         }
     }
@@ -131,12 +155,12 @@ impl Guard {
         let with_words = if detail { encode(true).ok() } else { None };
         let bytes = with_words.map_or_else(|| encode(false), Ok)?;
         self.welcomed |= matches!(outbound, Outbound::Connack(_));
-        if let Outbound::Pubrec(id, verdict) = outbound
-            && protocol == Protocol::V5
-            && verdict.reason != Reason::Success
-        {
-            // The end of that publish: no PUBREL follows.
-            self.unreleased.remove(id);
+        if let Outbound::Pubrec(id, verdict) = outbound {
+            self.unanswered.remove(id);
+            if protocol == Protocol::V5 && verdict.reason != Reason::Success {
+                // The end of that publish: no PUBREL follows.
+                self.unreleased.remove(id);
+            }
         }
         Ok(bytes)
     }
@@ -200,8 +224,11 @@ impl Guard {
     }
 
     fn take(&mut self, packet: Packet) -> Result<Inbound, Fault> {
-        if has_subscription_id(&packet) {
+        if !self.takes_subscription_ids && has_subscription_id(&packet) {
             return Err(Fault::SubscriptionIdUnsupported);
+        }
+        if is_numbered_publish(&packet) {
+            return Err(Fault::Protocol(fault::PROTOCOL_ERROR));
         }
         properties(&packet).iter().try_for_each(check_property)?;
         Inbound::from_packet(packet).ok_or(Fault::Protocol(fault::PROTOCOL_ERROR))
@@ -226,6 +253,7 @@ impl Guard {
             Inbound::Publish(publish) => {
                 if let Acknowledge::Twice(id) = publish.acknowledge {
                     self.unreleased.insert(id);
+                    self.unanswered.insert(id);
                 }
                 if self.unreleased.len() > RELEASES_PENDING_MAX {
                     return Err(Fault::ReleasesPending);
@@ -267,6 +295,12 @@ impl Guard {
 
 fn has_subscription_id(packet: &Packet) -> bool {
     let Packet::V5_0Subscribe(packet) = packet else { return false };
+    packet.props().iter().any(|property| matches!(property, Property::SubscriptionIdentifier(_)))
+}
+
+/// MQTT 5.0, section 3.3.4: those numbers are for what a server sends.
+fn is_numbered_publish(packet: &Packet) -> bool {
+    let Packet::V5_0Publish(packet) = packet else { return false };
     packet.props().iter().any(|property| matches!(property, Property::SubscriptionIdentifier(_)))
 }
 

@@ -9,7 +9,7 @@
 //! are derived from state, so that every node has them, and whose packet ids do not outlive a
 //! connection; wills, published like anything else that the client may publish; requests, whose
 //! answers go to the client that asked. A password may be a token that proves who connects; user
-//! names are not looked at.
+//! names are not looked at. The [`open`] profile puts a small general broker behind the same task.
 
 pub mod acl;
 mod admission;
@@ -19,6 +19,7 @@ mod feeds;
 pub mod filter;
 pub mod guard;
 pub mod listener;
+pub mod open;
 mod output;
 pub mod packet;
 pub mod rates;
@@ -33,6 +34,7 @@ pub use counters::{Counters, Reading};
 pub use listener::{
     Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_from, accept_players,
 };
+pub use open::OpenLimits;
 pub use rates::{Meter, Meters, Rate};
 pub use tls::{Tls, TlsAccept, TlsError};
 pub use websocket::{WebSocketStream, mqtt_over_websocket};

@@ -32,7 +32,7 @@ use view::{
 pub struct Verdict {
     /// The reason that an MQTT 5 PUBACK carries.
     pub reason: Reason,
-    /// Compact JSON for the user property `receipt`: the exact word, level and held answer.
+    /// Compact JSON for the user property `receipt`: the exact word, level and held answer. Empty for none.
     pub receipt: String,
     /// Who the publish has proven to come from, if it was such a publish: from now on the connection is
     /// theirs.

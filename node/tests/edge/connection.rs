@@ -66,7 +66,7 @@ async fn the_connack_states_what_is_offered() {
         &[0x2a, 0],
         &[0x27, 0, 1, 0, 0],
         &[0x13, 0, 60],
-        b"\x12\0\x08player-0",
+        b"\x12\0\x19player-0000000000000000-0",
     ] {
         let found = properties.windows(expected.len()).any(|window| window == expected);
         assert!(found, "{expected:02x?} in {properties:02x?}");
@@ -508,7 +508,7 @@ async fn clients_without_a_name_take_over_from_nobody() {
     clients[0].send(&connect(5, "", 30, &[])).await;
     clients[0].read().await.unwrap();
     // The name that the other was given can be guessed.
-    clients[1].send(&connect(5, "player-0", 30, &[])).await;
+    clients[1].send(&connect(5, "player-0000000000000000-0", 30, &[])).await;
     for client in &mut clients {
         client.send(&PINGREQ).await;
         while client.read().await.unwrap().first != 0xd0 {}

@@ -9,6 +9,7 @@ mod conformance;
 mod connection;
 mod guard;
 mod mosquitto;
+mod open;
 mod players;
 mod tcp;
 mod tls;

@@ -56,6 +56,9 @@ pub enum Closed {
     /// Its token or its player was taken back.
     #[error("{}: {}", IdentityError::Revoked.code(), IdentityError::Revoked)]
     Revoked,
+    /// The broker of the open profile has no room for its session.
+    #[error("this broker keeps no more sessions; end some first")]
+    BrokerFull,
     /// Too many come at once.
     #[error("too many clients connect at once; try again in {} ms", .0.as_millis())]
     Deferred(Duration),
@@ -69,7 +72,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 16] = [
+    pub(in crate::edge) const LABELS: [&'static str; 17] = [
         "disconnected",
         "gone",
         "transport",
@@ -86,6 +89,7 @@ impl Closed {
         "unproven",
         "client_id_vouched",
         "revoked",
+        "broker_full",
     ];
 
     pub(in crate::edge) fn index(self) -> usize {
@@ -106,6 +110,7 @@ impl Closed {
             Closed::Unproven(_) => 13,
             Closed::ClientIdVouched => 14,
             Closed::Revoked => 15,
+            Closed::BrokerFull => 16,
         }
     }
 
@@ -117,7 +122,7 @@ impl Closed {
             // No version is known yet, so no words are either.
             Closed::ConnectTimedOut => None,
             Closed::KeepAliveExpired => Some(0x8d),
-            Closed::InboxOverflowed => Some(0x97),
+            Closed::InboxOverflowed | Closed::BrokerFull => Some(0x97),
             Closed::LiveEnded => Some(0x8b),
             Closed::TakenOver => Some(0x8e),
             Closed::Drained => Some(0x9c),
@@ -140,9 +145,10 @@ impl Closed {
             Closed::Faulty(_) | Closed::Disconnected | Closed::Drained | Closed::Deferred(_) => {
                 ConnectResult::Refused
             }
-            Closed::Unproven(_) | Closed::ClientIdVouched | Closed::Revoked => {
-                ConnectResult::Refused
-            }
+            Closed::Unproven(_)
+            | Closed::ClientIdVouched
+            | Closed::Revoked
+            | Closed::BrokerFull => ConnectResult::Refused,
             _ => ConnectResult::Gone,
         }
     }
@@ -162,6 +168,9 @@ where
         let reason = closed.reason();
         if let Some(farewell) = reason.and_then(|reason| self.farewell(closed, reason)) {
             self.output.push(farewell, counters);
+        }
+        if let Some(open) = self.open.take() {
+            open.leave(closed.leaves_a_will());
         }
         // A will belongs to a session: who was never let in has none.
         let has_session = self.session.is_some();

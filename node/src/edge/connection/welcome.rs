@@ -6,6 +6,7 @@
 //! its sender, and means the same.
 
 use super::{Closed, Connection, Done, RESPONSE_TOPICS};
+use crate::edge::Edge;
 use crate::edge::acl::{Access, Subject};
 use crate::edge::counters::{ActiveSession, ConnectResult};
 use crate::edge::packet::{Connect, Outbound, Protocol, Replay, Welcome, Wish};
@@ -23,6 +24,13 @@ pub(super) struct Session<'a> {
     pub(super) seated: Seated,
     /// Counts while it lives.
     _active: ActiveSession<'a>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn begin(edge: &'a Edge, client_id: &str) -> Self {
+        let _active = ActiveSession::begin(edge.counters());
+        Session { seated: edge.sessions().take(client_id), _active }
+    }
 }
 
 /// A client that comes, with the session that it found and who it has proven to be.
@@ -80,19 +88,25 @@ where
         welcome.player = player.map(|player| player.to_string());
         self.send(&Outbound::Connack(welcome))?;
         for (filter, feed) in session {
-            let (replay, has_options) = (Replay::Always, false);
-            let wish = Wish { filter, qos: 1, retain_as_published: false, replay, has_options };
+            let wish = Wish {
+                filter,
+                qos: 1,
+                retain_as_published: false,
+                replay: Replay::Always,
+                no_local: false,
+                id: None,
+                has_options: false,
+            };
             self.feeds.add(wish, Some(feed), self.takes_alias);
         }
         let edge = self.edge;
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
-        let active = ActiveSession::begin(edge.counters());
-        self.session = Some(Session { seated: edge.sessions().take(&client_id), _active: active });
+        self.session = Some(Session::begin(edge, &client_id));
         bearer.map_or(Ok(()), |bearer| self.bear(&bearer))
     }
 
     /// Takes in what a client says of itself.
-    fn introduce(&mut self, connect: Connect) -> (String, Welcome) {
+    pub(super) fn introduce(&mut self, connect: Connect) -> (String, Welcome) {
         let limits = self.edge.limits();
         let v5 = self.guard.protocol() == Some(Protocol::V5);
         let given = v5 && connect.keep_alive_s == 0;
@@ -110,8 +124,7 @@ where
         let delay_s = connect.will_delay_s.min(connect.session_expiry_s);
         self.will_delay = Duration::from_secs(delay_s.into()).min(limits.will_delay_max);
         let named = !connect.client_id.is_empty();
-        let number = self.edge.counters().next_client_number();
-        let name = if named { connect.client_id } else { format!("player-{number}") };
+        let name = if named { connect.client_id } else { self.edge.new_name() };
         let response_topic = format!("{RESPONSE_TOPICS}{name}");
         let welcome = Welcome {
             client_id: (v5 && !named).then(|| name.clone()),

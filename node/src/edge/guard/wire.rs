@@ -134,6 +134,16 @@ fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault
     if qos > 0 { check_packet_id(rest) } else { Ok(()) }
 }
 
+/// The packet id of a PUBLISH at QoS 2.
+pub(super) fn qos_2_id(header: Header, packet: &[u8]) -> Option<u16> {
+    if header.first >> 4 != PUBLISH || (header.first >> 1) & 3 != 2 {
+        return None;
+    }
+    let body = packet.get(header.header_bytes..)?;
+    let id = body.get(string_bytes(body)?..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*id))
+}
+
 fn check_topic(topic: &[u8], protocol: Protocol) -> Result<(), Fault> {
     // In MQTT 5 an empty topic may stand for an alias; the state machine knows.
     if topic.is_empty() && protocol == Protocol::V3 {

@@ -44,6 +44,8 @@ pub enum Inbound {
     Disconnect {
         /// Whether its will is to be published all the same.
         with_will: bool,
+        /// For how long its session is to be kept, if it says so anew, in seconds.
+        session_expiry_s: Option<u32>,
     },
 }
 
@@ -111,6 +113,14 @@ pub struct Publish {
     pub acknowledge: Acknowledge,
     /// Where an answer to it is to go, if it is a request.
     pub request: Option<Box<Request>>,
+    /// Its quality of service.
+    pub qos: u8,
+    /// Whether it is to be retained.
+    pub retain: bool,
+    /// Where it ceases to matter, in seconds from now.
+    pub expiry_s: Option<u32>,
+    /// What else it says, for whoever is sent it.
+    pub passed: Vec<Property>,
 }
 
 /// What makes a publish a request (MQTT 5.0, section 4.10).
@@ -146,6 +156,10 @@ pub struct Wish {
     pub retain_as_published: bool,
     /// Whether what is already known is to be sent.
     pub replay: Replay,
+    /// Whether the client wants nothing that it publishes itself.
+    pub no_local: bool,
+    /// A number that is to come with whatever this brings.
+    pub id: Option<u32>,
     /// Whether it carries flags that MQTT 3.1.1 reserves.
     pub has_options: bool,
 }
@@ -172,21 +186,30 @@ impl Inbound {
                 payload: Bytes::copy_from_slice(packet.payload().as_slice()),
                 acknowledge: acknowledge(packet.qos(), packet.packet_id()),
                 request: None,
+                qos: packet.qos() as u8,
+                retain: packet.retain(),
+                expiry_s: None,
+                passed: Vec::new(),
             }),
             Packet::V5_0Publish(packet) => Inbound::Publish(Publish {
                 topic: packet.topic_name().to_owned(),
                 payload: Bytes::copy_from_slice(packet.payload().as_slice()),
                 acknowledge: acknowledge(packet.qos(), packet.packet_id()),
                 request: request(packet.props()),
+                qos: packet.qos() as u8,
+                retain: packet.retain(),
+                expiry_s: expiry(packet.props()),
+                passed: passed(packet.props()),
             }),
             Packet::V3_1_1Subscribe(packet) => Inbound::Subscribe {
                 packet_id: packet.packet_id(),
-                wishes: packet.entries().iter().map(wish).collect(),
+                wishes: packet.entries().iter().map(|entry| wish(entry, None)).collect(),
             },
-            Packet::V5_0Subscribe(packet) => Inbound::Subscribe {
-                packet_id: packet.packet_id(),
-                wishes: packet.entries().iter().map(wish).collect(),
-            },
+            Packet::V5_0Subscribe(packet) => {
+                let id = subscription_id(packet.props());
+                let wishes = packet.entries().iter().map(|entry| wish(entry, id)).collect();
+                Inbound::Subscribe { packet_id: packet.packet_id(), wishes }
+            }
             Packet::V3_1_1Unsubscribe(packet) => Inbound::Unsubscribe {
                 packet_id: packet.packet_id(),
                 filters: packet.entries().iter().map(|f| f.as_str().to_owned()).collect(),
@@ -198,11 +221,14 @@ impl Inbound {
             Packet::V3_1_1Pubrel(packet) => release(packet.packet_id()),
             Packet::V5_0Pubrel(packet) => release(packet.packet_id()),
             Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => Inbound::Ping,
-            Packet::V3_1_1Disconnect(_) => Inbound::Disconnect { with_will: false },
+            Packet::V3_1_1Disconnect(_) => {
+                Inbound::Disconnect { with_will: false, session_expiry_s: None }
+            }
             Packet::V5_0Disconnect(packet) => {
                 let reason = packet.reason_code();
                 let with_will = reason == Some(DisconnectReasonCode::DisconnectWithWillMessage);
-                Inbound::Disconnect { with_will }
+                let properties = packet.props.as_deref().unwrap_or_default();
+                Inbound::Disconnect { with_will, session_expiry_s: session_expiry(properties) }
             }
             _ => return None,
         })
@@ -229,10 +255,63 @@ fn request(properties: &[Property]) -> Option<Box<Request>> {
     (!request.response_topic.is_empty()).then(|| Box::new(request))
 }
 
-fn will(topic: Option<&str>, payload: Option<&[u8]>) -> Option<Box<Publish>> {
+fn expiry(properties: &[Property]) -> Option<u32> {
+    properties.iter().find_map(|property| match property {
+        Property::MessageExpiryInterval(seconds) => Some(seconds.val()),
+        _ => None,
+    })
+}
+
+fn session_expiry(properties: &[Property]) -> Option<u32> {
+    properties.iter().find_map(|property| match property {
+        Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
+        _ => None,
+    })
+}
+
+fn subscription_id(properties: &[Property]) -> Option<u32> {
+    properties.iter().find_map(|property| match property {
+        Property::SubscriptionIdentifier(id) => Some(id.val()),
+        _ => None,
+    })
+}
+
+/// What a message says to whoever is sent it, in its order (MQTT 5.0, section 3.3.2.3).
+fn passed(properties: &[Property]) -> Vec<Property> {
+    let for_receivers = |property: &&Property| {
+        matches!(
+            property,
+            Property::PayloadFormatIndicator(_)
+                | Property::ContentType(_)
+                | Property::ResponseTopic(_)
+                | Property::CorrelationData(_)
+                | Property::UserProperty(_)
+        )
+    };
+    properties.iter().filter(for_receivers).cloned().collect()
+}
+
+fn will(topic: Option<&str>, payload: Option<&[u8]>, manner: Manner<'_>) -> Option<Box<Publish>> {
     let (topic, payload) = (topic?.to_owned(), Bytes::copy_from_slice(payload.unwrap_or_default()));
-    let acknowledge = Acknowledge::Not;
-    Some(Box::new(Publish { topic, payload, acknowledge, request: None }))
+    let Manner { qos, retain, properties } = manner;
+    Some(Box::new(Publish {
+        topic,
+        payload,
+        acknowledge: Acknowledge::Not,
+        request: None,
+        qos: qos as u8,
+        retain,
+        expiry_s: expiry(properties),
+        passed: passed(properties),
+    }))
+}
+
+/// How a will is to be published.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    qos: Qos,
+    retain: bool,
+    properties: &'a [Property],
 }
 
 fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
@@ -247,13 +326,22 @@ fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
         receive_maximum: u16::MAX,
         alias_maximum: 0,
         session_expiry_s: if packet.clean_session() { 0 } else { u32::MAX },
-        will: will(packet.will_topic(), packet.will_payload()),
+        will: will(
+            packet.will_topic(),
+            packet.will_payload(),
+            Manner { qos: packet.will_qos(), retain: packet.will_retain(), properties: &[] },
+        ),
         will_delay_s: 0,
         password: packet.password().map(Bytes::copy_from_slice),
     }
 }
 
 fn connect_v5(packet: &v5_0::Connect) -> Connect {
+    let manner = Manner {
+        qos: packet.will_qos(),
+        retain: packet.will_retain(),
+        properties: packet.will_props(),
+    };
     let mut connect = Connect {
         client_id: packet.client_id().to_owned(),
         clean: packet.clean_start(),
@@ -265,7 +353,7 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
         receive_maximum: u16::MAX,
         alias_maximum: 0,
         session_expiry_s: 0,
-        will: will(packet.will_topic(), packet.will_payload()),
+        will: will(packet.will_topic(), packet.will_payload(), manner),
         will_delay_s: 0,
         password: packet.password().map(Bytes::copy_from_slice),
     };
@@ -299,7 +387,7 @@ fn acknowledge(qos: Qos, packet_id: Option<u16>) -> Acknowledge {
     }
 }
 
-fn wish(entry: &SubEntry) -> Wish {
+fn wish(entry: &SubEntry, id: Option<u32>) -> Wish {
     let options = entry.sub_opts();
     let replay = match options.rh() {
         RetainHandling::SendRetained => Replay::Always,
@@ -312,6 +400,8 @@ fn wish(entry: &SubEntry) -> Wish {
         qos: options.qos() as u8,
         retain_as_published: options.rap(),
         replay,
+        no_local: options.nl(),
+        id,
         has_options,
     }
 }

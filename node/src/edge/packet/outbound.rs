@@ -52,6 +52,9 @@ pub struct Welcome {
     pub response_topic: Option<String>,
     /// Who it has proven to be as a player.
     pub player: Option<String>,
+    /// Whether wildcards, shared subscriptions and numbers of subscriptions are taken, as a general broker
+    /// does.
+    pub is_general: bool,
 }
 
 /// Topic aliases that a client may use: it publishes to two topics.
@@ -149,10 +152,12 @@ fn connack_v5(welcome: &Welcome) -> Result<v5_0::Connack, MqttError> {
     let mut properties: Properties = vec![
         ReceiveMaximum::new(welcome.receive_maximum)?.into(),
         TopicAliasMaximum::new(ALIASES_MAX)?.into(),
-        WildcardSubscriptionAvailable::new(0)?.into(),
-        SubscriptionIdentifierAvailable::new(0)?.into(),
-        SharedSubscriptionAvailable::new(0)?.into(),
     ];
+    if !welcome.is_general {
+        properties.push(WildcardSubscriptionAvailable::new(0)?.into());
+        properties.push(SubscriptionIdentifierAvailable::new(0)?.into());
+        properties.push(SharedSubscriptionAvailable::new(0)?.into());
+    }
     if let Some(seconds) = welcome.session_expiry_s {
         properties.push(SessionExpiryInterval::new(seconds)?.into());
     }
@@ -203,7 +208,7 @@ fn pubrec_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Pubrec, M
         Reason::PayloadFormatInvalid => PubrecReasonCode::PayloadFormatInvalid,
     };
     let pubrec = v5_0::Pubrec::builder().packet_id(id).reason_code(reason);
-    if !detail {
+    if !detail || verdict.receipt.is_empty() {
         return pubrec.build();
     }
     pubrec.props(vec![UserProperty::new("receipt", &verdict.receipt)?.into()]).build()
@@ -211,7 +216,7 @@ fn pubrec_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Pubrec, M
 
 fn puback_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Puback, MqttError> {
     let puback = v5_0::Puback::builder().packet_id(id).reason_code(puback_reason(verdict.reason));
-    if !detail {
+    if !detail || verdict.receipt.is_empty() {
         return puback.build();
     }
     puback.props(vec![UserProperty::new("receipt", &verdict.receipt)?.into()]).build()
