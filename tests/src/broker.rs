@@ -31,6 +31,8 @@ pub struct Broker {
     pub address: SocketAddr,
     /// Where it listens for MQTT under TLS, if it does.
     pub secure: Option<SocketAddr>,
+    /// Where it takes MQTT over WebSocket, if it does.
+    pub pages: Option<SocketAddr>,
     child: Child,
 }
 
@@ -61,12 +63,13 @@ impl Broker {
         let folder = folder.expect("a temporary folder can be made");
         let (address, other) = (free(), free());
         let secure = (kind == Kind::Mosquitto).then_some(other);
+        let pages = secure.map(|_| free());
         match kind {
-            Kind::Mosquitto => configure_mosquitto(folder.path(), address, other)?,
+            Kind::Mosquitto => configure_mosquitto(folder.path(), [address, other, pages?])?,
             Kind::RabbitMq => configure_rabbitmq(folder.path(), address, other),
         }
         let child = spawn(kind, &program, folder.path());
-        let broker = Broker { kind, program, folder, address, secure, child };
+        let broker = Broker { kind, program, folder, address, secure, pages, child };
         broker.wait();
         Some(broker)
     }
@@ -79,13 +82,18 @@ impl Broker {
             None => flags.push(format!("mqtt://{}", self.address)),
             Some(secure) => {
                 flags.push(format!("mqtts://{secure}"));
-                let file = |name: &str| self.folder.path().join(name).display().to_string();
-                flags.extend(["--broker-ca".to_owned(), file("cert.pem")]);
+                flags.extend(["--broker-ca".to_owned(), self.file("cert.pem")]);
                 flags.extend(["--broker-user".to_owned(), NODES.0.to_owned()]);
-                flags.extend(["--broker-password-file".to_owned(), file("password")]);
+                flags.extend(["--broker-password-file".to_owned(), self.file("password")]);
             }
         }
         flags
+    }
+
+    /// One of its files: Mosquitto's `cert.pem`, or `password` with that of the nodes.
+    #[must_use]
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// Ends it, in order or without a word, and starts it again on what is on its disk.
@@ -158,7 +166,8 @@ fn spawn(kind: Kind, program: &Path, folder: &Path) -> Child {
 
 /// Persistent, so that what it has acknowledged survives an orderly end. `None`, said aloud, where
 /// openssl is missing.
-fn configure_mosquitto(folder: &Path, address: SocketAddr, secure: SocketAddr) -> Option<()> {
+fn configure_mosquitto(folder: &Path, listeners: [SocketAddr; 3]) -> Option<()> {
+    let [address, secure, pages] = listeners;
     let (openssl, passwd) = (need("openssl")?, need("mosquitto_passwd")?);
     let path = |name: &str| folder.join(name).display().to_string();
     let mut request = Command::new(openssl);
@@ -172,6 +181,7 @@ fn configure_mosquitto(folder: &Path, address: SocketAddr, secure: SocketAddr) -
     fs::write(folder.join("acl"), access_rules()).expect("writable");
     let config = format!(
         "user root\nlistener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n\
+         listener {} 127.0.0.1\nprotocol websockets\n\
          allow_anonymous true\npassword_file {}\nacl_file {}\npersistence true\n\
          persistence_location {}/\nset_tcp_nodelay true\nmax_inflight_messages 0\n\
          max_queued_messages 0\n",
@@ -179,6 +189,7 @@ fn configure_mosquitto(folder: &Path, address: SocketAddr, secure: SocketAddr) -
         secure.port(),
         path("cert.pem"),
         path("key.pem"),
+        pages.port(),
         path("users"),
         path("acl"),
         folder.display(),

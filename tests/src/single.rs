@@ -140,6 +140,24 @@ impl Single {
         self.child.id()
     }
 
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).expect("process ids are positive");
+        // SAFETY: kill takes two integers; the process is this one's child and is not waited for yet.
+        unsafe { libc::kill(pid, signal) };
+    }
+
+    /// Ends it as a service manager does.
+    ///
+    /// # Panics
+    /// If it does not end in time, or not well.
+    pub fn stop(mut self) {
+        self.signal(libc::SIGTERM);
+        let ended =
+            eventually("the node's end", START_MAX, || self.child.try_wait().ok().flatten());
+        assert!(ended.success(), "the node ended with {ended}");
+    }
+
     /// Its memory: the resident set, in bytes.
     ///
     /// # Errors

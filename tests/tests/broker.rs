@@ -5,23 +5,28 @@
 //! of the nodes that are left, once.
 
 use crdt_state::PlayerId;
-use node::service::view::{Command, PhaseView, StageView, StatusView};
+use node::service::view::{BrokerView, Command, PhaseView, StageView, StatusView};
+use serde_json::json;
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::behind::BrokerPlayer;
-use tests::broker::{Broker, Kind};
+use tests::broker::{Broker, Kind, NODES};
 use tests::crowd::player_id;
 use tests::export::{Export, agreed};
 use tests::lab::{eventually, eventually_ok, heavy, random};
 use tests::player::Dialect;
+use tests::raw::Raw;
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
-const NODES: usize = 3;
+const NODE_COUNT: usize = 3;
 const PLAYERS: usize = 24;
 /// Long enough for everything that happens in it; the host closes each question.
 const OPEN_MS: u32 = 300_000;
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// For how long players go on to come in after a node has died: until it is noticed, and beyond.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(12);
 
 /// What happens while a question is open.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +63,7 @@ async fn show_behind(mut broker: Broker, dialects: &[Dialect]) -> StatusView {
     let flags = broker.flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let first = Single::start(&flags);
-    let mut nodes: Vec<Single> = (1..NODES).map(|_| first.start_beside(&flags)).collect();
+    let mut nodes: Vec<Single> = (1..NODE_COUNT).map(|_| first.start_beside(&flags)).collect();
     nodes.insert(0, first);
     wait_shared(&nodes);
     let show = nodes[0].show(&sums(FAULTS.len() as u32, OPEN_MS));
@@ -74,6 +79,7 @@ async fn show_behind(mut broker: Broker, dialects: &[Dialect]) -> StatusView {
     for player in &players {
         player.wait("the join", |told| told.inbox.is_some()).await;
     }
+    reactions_count(&broker, &nodes[0], &show, &players);
     for (fault, instance) in FAULTS.into_iter().zip(1..) {
         question(&mut broker, &mut nodes, &show, &players, (instance, fault)).await;
     }
@@ -81,12 +87,27 @@ async fn show_behind(mut broker: Broker, dialects: &[Dialect]) -> StatusView {
     nodes[0].get("/api/v1/status").json()
 }
 
+/// Everybody applauds once: the host sees each of them.
+fn reactions_count(broker: &Broker, node: &Single, show: &SingleShow, players: &[BrokerPlayer]) {
+    let (mut raw, said) = Raw::connect(broker.address, false, "applause", None);
+    assert_eq!(said.reason, 0, "{said:?}");
+    for player in players {
+        let react = json!({ "token": player.told().token, "kind": "clap" });
+        raw.publish(&format!("react/{:02x}", player.id.slot()), &react);
+    }
+    eventually_ok("the applause of everybody", WAIT_MAX, || {
+        let crowd = node.host_view(show).and_then(|view| view.live.crowd);
+        let claps = crowd.and_then(|crowd| crowd.reactions.get("clap").copied());
+        (claps == Some(PLAYERS as u64)).then_some(()).ok_or_else(|| format!("{claps:?}"))
+    });
+}
+
 /// Waits until every slot is held, by all nodes together, once.
-fn wait_shared(nodes: &[Single]) {
+fn wait_shared<N: Borrow<Single>>(nodes: &[N]) {
     eventually_ok("all slots shared out", WAIT_MAX, || {
         let held: Vec<usize> = nodes
             .iter()
-            .map(|node| node.get("/api/v1/status").json::<StatusView>())
+            .map(|node| node.borrow().get("/api/v1/status").json::<StatusView>())
             .map(|status| status.broker.map_or(0, |broker| broker.slots))
             .collect();
         let shared = held.iter().sum::<usize>() == 256 && held.iter().all(|slots| *slots > 0);
@@ -122,10 +143,9 @@ async fn question(
         let told = player.wait(&what, |told| told.firm.contains_key(&instance)).await;
         assert_eq!(told.firm[&instance], [choice(player.id)], "{fault:?}");
     }
-    if let Fault::Nothing = fault {
-        // The state is renewed each second while a question is open.
-        players[0].wait("renewed states", |told| told.opens[&instance] >= 3).await;
-    }
+    // The state is renewed each second while a question is open, whatever has happened.
+    let opens = players[0].told().opens[&instance];
+    players[0].wait("renewed states", |told| told.opens[&instance] >= opens + 3).await;
     close(nodes, show, players, instance).await;
 }
 
@@ -174,11 +194,149 @@ fn a_node_without_its_broker_runs_and_says_so() {
     drop(port);
     let url = format!("mqtt://{address}");
     let node = Single::start(&["--edge", "broker", "--broker", &url]);
-    let view = eventually("a failed attempt", WAIT_MAX, || {
-        let status: StatusView = node.get("/api/v1/status").json();
-        status.broker.filter(|broker| broker.last_error.is_some())
-    });
+    let view = refused(&node);
     assert!(!view.connected && view.url == url, "{view:?}");
+    assert!(view.last_error.expect("it failed").contains("check --broker"));
     let metrics = node.get("/metrics").body;
     assert!(metrics.contains("starling_broker_connected 0"), "{metrics}");
+    // It ends when it is told to, in the middle of an attempt.
+    node.stop();
+}
+
+/// How a node stands with a broker that it does not reach.
+fn refused(node: &Single) -> BrokerView {
+    eventually("a failed attempt", WAIT_MAX, || {
+        let status: StatusView = node.get("/api/v1/status").json();
+        status.broker.filter(|broker| broker.last_error.is_some())
+    })
+}
+
+/// What operators get wrong first, and the flag that each is told to look at.
+#[test]
+fn a_wrong_password_or_certificate_is_named_with_its_flag() {
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let secure = broker.secure.expect("Mosquitto listens under TLS");
+    let (plain_url, secure_url) =
+        (format!("mqtt://{}", broker.address), format!("mqtts://{secure}"));
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let wrong = folder.path().join("password");
+    std::fs::write(&wrong, "not this one").expect("the folder is writable");
+    let (wrong, ca) = (wrong.display().to_string(), broker.file("cert.pem"));
+    let password = broker.file("password");
+    let identity = |file| ["--broker-user", NODES.0, "--broker-password-file", file];
+    let crossed = format!("mqtts://{}", broker.address);
+    let cases: [(&str, Vec<&str>, &str); 4] = [
+        (&plain_url, identity(&wrong).to_vec(), "--broker-password-file"),
+        (&secure_url, identity(&password).to_vec(), "--broker-ca"),
+        (
+            &format!("mqtts://localhost:{}", secure.port()),
+            [&identity(&password)[..], &["--broker-ca", &ca]].concat(),
+            "name that",
+        ),
+        (&crossed, [&identity(&password)[..], &["--broker-ca", &ca]].concat(), "TLS"),
+    ];
+    for (url, flags, word) in cases {
+        let node = Single::start(&[&["--edge", "broker", "--broker", url], &flags[..]].concat());
+        let error = refused(&node).last_error.unwrap_or_default();
+        assert!(error.contains(word), "{url} {flags:?}: {error}");
+    }
+}
+
+/// Two nodes behind a broker with shared subscriptions, and a show on both.
+fn two_behind(broker: &Broker) -> (Single, Single, SingleShow) {
+    let flags = broker.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let first = Single::start(&flags);
+    let second = first.start_beside(&flags);
+    let nodes = [first, second];
+    wait_shared(&nodes);
+    let show = nodes[0].show(&sums(1, OPEN_MS));
+    eventually("the show on both nodes", WAIT_MAX, || nodes[1].host_view(&show));
+    let [first, second] = nodes;
+    (first, second, show)
+}
+
+/// Where the player of this number joins, and what it says.
+fn join(show: &SingleShow, number: usize) -> (String, serde_json::Value) {
+    let (slot, name) = (number & 255, format!("Wren {number}"));
+    let player = format!("{slot:02x}{:030x}", number + 1);
+    let pin = &show.imported.pin;
+    let join = json!({ "pin": pin, "player": player, "name": name, "reply": "reply/flock" });
+    (format!("connect/{slot:02x}"), join)
+}
+
+fn wait_adopted(node: &Single, times: u32) {
+    const NAME: &str = "starling_broker_sessions_adopted_total ";
+    eventually_ok("the session's end", WAIT_MAX, || {
+        let metrics = node.get("/metrics").body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(NAME)?.parse::<f64>().ok());
+        (value == Some(times.into())).then_some(()).ok_or_else(|| format!("{value:?}"))
+    });
+}
+
+/// Whoever speaks to a slot whose node has just died is heard without saying it again, before the
+/// others have noticed and while they take over: what the broker keeps in the dead node's session is
+/// taken by one who lives, who then ends that session.
+#[test]
+fn what_waits_in_a_dead_nodes_session_is_taken_by_one_who_lives() {
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (first, dies, show) = two_behind(&broker);
+    let (mut raw, said) = Raw::connect(broker.address, false, "flock", None);
+    assert_eq!(said.reason, 0, "{said:?}");
+    drop(dies);
+    let mut joins = 0;
+    let started = Instant::now();
+    while joins < 64 || (started.elapsed() < TAKE_OVER_MAX && joins < 1_024) {
+        let (topic, join) = join(&show, joins * 5);
+        raw.publish(&topic, &join);
+        joins += 1;
+        if joins >= 64 {
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+    eventually_ok("everybody being in", WAIT_MAX, || {
+        let players = first.host_view(&show).map(|view| view.live.players);
+        (players == Some(joins as u64))
+            .then_some(())
+            .ok_or_else(|| format!("{players:?} of {joins}"))
+    });
+    wait_adopted(&first, 1);
+}
+
+/// The same for answers, each said once; and for a node that was given up before and came back.
+#[test]
+fn an_answer_that_waits_in_a_dead_nodes_session_counts() {
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (first, dies, show) = two_behind(&broker);
+    let (mut raw, said) = Raw::connect(broker.address, false, "flock", None);
+    assert_eq!(said.reason, 0, "{said:?}");
+    raw.subscribe("reply/flock");
+    let tokens: Vec<(String, serde_json::Value)> = (0..64)
+        .map(|number| {
+            let (topic, join) = join(&show, number * 4);
+            raw.publish(&topic, &join);
+            let joined = raw.message("the join", |it| it["player"] == join["player"]);
+            (topic.replace("connect", "answer"), joined["token"].clone())
+        })
+        .collect();
+    first.step(&show, Command::Next);
+    first.step(&show, Command::Open);
+
+    // It stands still until it is given up, and goes on.
+    dies.signal(libc::SIGSTOP);
+    wait_adopted(&first, 1);
+    dies.signal(libc::SIGCONT);
+    wait_shared(&[&first, &dies]);
+
+    drop(dies);
+    for (topic, token) in &tokens {
+        raw.publish(topic, &json!({ "token": token, "instance": 1, "choices": [1] }));
+    }
+    eventually_ok("every answer", WAIT_MAX, || {
+        let answered = first.host_view(&show).and_then(|view| view.live.answered);
+        (answered == Some(64)).then_some(()).ok_or_else(|| format!("{answered:?} of 64"))
+    });
+    wait_adopted(&first, 2);
 }

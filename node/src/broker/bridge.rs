@@ -6,27 +6,28 @@
 
 use super::desk::Desk;
 use super::dial::Dialler;
+use super::ended::Ended;
 use super::estate::Estate;
 use super::live::Shelf;
 use super::session::{
-    Context, Ended, Happened, IN_FLIGHT_MAX, KEEP_ALIVE, Letter, Session, next_outgoing,
+    Context, Happened, IN_FLIGHT_MAX, KEEP_ALIVE, Letter, Session, next_outgoing,
 };
-use super::settings::BrokerConfig;
+use super::settings::{BrokerConfig, BrokerUrl};
 use super::slots::{Members, Slots, owner};
 use super::state::BrokerState;
 use super::wire::{Introduction, Outgoing, Protocol, Wire};
 use crate::supervise::Supervisor;
 use crdt_state::NodeId;
-use gossip::network::{Network, Spawn, Standing};
+use gossip::network::{Member, Network, Spawn, Standing};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng as _;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 /// What a member says of the slots that it holds.
@@ -41,8 +42,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// How long a node that stops waits for others to take its slots over. Arbitrary: some rounds of
 /// gossip and of the broker.
 const HAND_OVER_MAX: Duration = Duration::from_secs(5);
-/// Lives of dead nodes that are remembered as looked after: far more than gossip remembers.
-const SETTLED_MAX: usize = 4_096;
 
 /// One node's bridge. It outlives a panic of its task.
 pub struct Bridge {
@@ -78,13 +77,13 @@ pub struct Bridge {
     pub connections: u64,
     /// The node stops.
     pub stop: CancellationToken,
-    /// The bridge has said goodbye.
-    pub stopped: CancellationToken,
+    /// Tells that the bridge is over, however it ends.
+    pub stopped: DropGuard,
     /// How tasks come to life.
     pub spawn: Arc<dyn Spawn>,
     /// Where their panics end.
     pub supervisor: Supervisor,
-    /// The dead lives whose sessions were looked after.
+    /// The lives that are gone and whose sessions were looked after.
     pub settled: BTreeSet<(NodeId, u64)>,
 }
 
@@ -93,8 +92,13 @@ impl Bridge {
     pub async fn run(&mut self) {
         self.announce(SESSION_KEY, &self.client_id);
         let (mut wait, mut attempts) = (BACKOFF.0, 0);
-        while !self.stop.is_cancelled() {
-            let ended = match self.connect(attempts).await {
+        let stop = self.stop.clone();
+        loop {
+            let connected = tokio::select! {
+                connected = self.connect(attempts) => connected,
+                () = stop.cancelled() => break,
+            };
+            let ended = match connected {
                 Ok(session) => {
                     wait = BACKOFF.0;
                     self.serve(session).await
@@ -103,20 +107,23 @@ impl Bridge {
             };
             self.withdraw();
             let Some(ended) = ended else { break };
+            self.note(attempts, &ended);
             attempts += 1;
-            self.note(&ended);
             let pause = wait / 2 + wait.mul_f64(f64::from(self.random.next_u32()) / 2_f64.powi(33));
             tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = stop.cancelled() => break,
                 () = sleep(pause) => {}
             }
             wait = (wait * 2).min(BACKOFF.1);
         }
-        self.stopped.cancel();
+    }
+
+    fn url(&self, attempt: usize) -> &BrokerUrl {
+        &self.config.urls[attempt % self.config.urls.len()]
     }
 
     async fn connect(&mut self, attempt: usize) -> Result<Session, Ended> {
-        let url = self.config.urls[attempt % self.config.urls.len()].clone();
+        let url = self.url(attempt).clone();
         let introduction = introduction(&self.config, &self.client_id, SESSION_EXPIRY_S);
         let stream = self.dialler.dial(&url).await?;
         let wire = Wire::open(self.protocol, &introduction)?;
@@ -130,8 +137,13 @@ impl Bridge {
 
     /// A broker that does not know a version may say so in a way that only the other one has, or close
     /// the connection. One that has accepted a version is taken at its word.
-    fn note(&mut self, ended: &Ended) {
-        warn!(%ended, "the broker is not reached; trying again");
+    fn note(&mut self, attempt: usize, ended: &Ended) {
+        let url = self.url(attempt).to_string();
+        // Of a broker that was reached before, the flags are not to blame for every loss.
+        let is_news = self.connections == 0
+            || matches!(ended, Ended::Refused { .. } | Ended::TakenOver | Ended::Io(_));
+        let hint = ended.hint().filter(|_| is_news).unwrap_or_default();
+        warn!(url, %ended, hint, "the broker is not reached; trying again");
         let is_other = match ended {
             Ended::Version(_) => true,
             Ended::Closed | Ended::Wire(_) => self.connections == 0,
@@ -143,7 +155,8 @@ impl Bridge {
         if is_other {
             self.protocol = self.protocol.other();
         }
-        self.state.lost(ended.to_string());
+        let why = [ended.to_string(), hint.to_owned()];
+        self.state.lost(url, why.join("; ").trim_end_matches("; ").to_owned());
     }
 
     /// Serves one connection to its end, which is `None` if the node wants it.
@@ -163,11 +176,11 @@ impl Bridge {
                     Ok(false) => {}
                     Err(ended) => return self.lose(session, ended),
                 }
-                self.look_after_the_dead(&session, &there);
+                self.look_after_the_gone(&session, &there);
             }
             if leave_by.is_some_and(|by| may_leave(&session, &there, by)) {
-                // Where nobody takes over, the session keeps what comes until a node is back.
-                session.close(there.is_empty()).await;
+                // The session stays: the broker may have more for it, which another node takes.
+                session.close(true).await;
                 return None;
             }
             let has_room = session.has_room();
@@ -210,39 +223,47 @@ impl Bridge {
         there
     }
 
-    /// Has the sessions of the dead emptied that fall to this node, each once per life.
-    fn look_after_the_dead(&mut self, session: &Session, there: &Members) {
+    /// Has the sessions emptied that fall to this node, of those who died or left: each once, until
+    /// its node comes back.
+    fn look_after_the_gone(&mut self, session: &Session, there: &Members) {
         let members = self.network.members();
-        let dead: Vec<(NodeId, u64, String)> = members
-            .borrow()
+        let members = members.borrow();
+        let gone: BTreeMap<(NodeId, u64), &Member> = members
             .iter()
             .filter(|member| !member.live && member.node != self.node)
-            .filter(|member| owner(member.node.0 as u8, there) == Some(self.node))
-            .filter(|member| !self.settled.contains(&(member.node, member.generation)))
-            .filter_map(|it| Some((it.node, it.generation, it.kvs.get(SESSION_KEY)?.clone())))
+            .map(|member| ((member.node, member.generation), member))
             .collect();
-        for (of, generation, client_id) in dead {
-            if self.settled.len() >= SETTLED_MAX {
-                self.settled.clear();
+        self.settled.retain(|life| gone.contains_key(life));
+        for (life, member) in gone {
+            let of = life.0;
+            let Some(client_id) = member.kvs.get(SESSION_KEY) else { continue };
+            if owner(of.0 as u8, there) == Some(self.node) && self.settled.insert(life) {
+                self.settle(of, client_id.clone(), session.protocol());
             }
-            self.settled.insert((of, generation));
-            let estate = Estate {
-                of,
-                client_id,
-                protocol: session.protocol(),
-                config: self.config.clone(),
-                dialler: self.dialler.clone(),
-                group: self.group.clone(),
-                desk: self.desk.clone(),
-                network: self.network.clone(),
-                state: Arc::clone(&self.state),
-            };
-            let supervisor = self.supervisor.clone();
-            let settling = async move {
-                supervisor.contain(estate.settle()).await;
-            };
-            self.spawn.spawn("estate", Box::pin(settling));
         }
+    }
+
+    /// Empties a session beside the bridge. If this node stops before, another one goes on with it.
+    fn settle(&self, of: NodeId, client_id: String, protocol: Protocol) {
+        let estate = Estate {
+            of,
+            client_id,
+            protocol,
+            config: self.config.clone(),
+            dialler: self.dialler.clone(),
+            group: self.group.clone(),
+            desk: self.desk.clone(),
+            network: self.network.clone(),
+            state: Arc::clone(&self.state),
+        };
+        let (supervisor, stop) = (self.supervisor.clone(), self.stop.clone());
+        let settling = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = supervisor.contain(estate.settle()) => {}
+            }
+        };
+        self.spawn.spawn("estate", Box::pin(settling));
     }
 
     /// Tells everybody which slots this node holds.

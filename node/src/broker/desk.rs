@@ -7,6 +7,7 @@
 use super::wire::{Message, Outgoing, PAYLOAD_BYTES_MAX};
 use crate::hub::Hub;
 use crate::service::view::InboxMessage;
+use crate::supervise::Supervisor;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Desk {
     hub: Arc<Hub>,
     provisional: Arc<Semaphore>,
+    supervisor: Supervisor,
     stop: CancellationToken,
 }
 
@@ -52,23 +54,36 @@ struct Asked {
     reply: Option<String>,
 }
 
+impl Handled {
+    /// Nothing more is to be said about it.
+    fn done() -> Self {
+        Handled { is_done: true, reply: None }
+    }
+}
+
 impl Desk {
-    /// A desk in front of `hub`, until `stop`.
+    /// A desk in front of `hub`, until `stop`; panics end at `supervisor`.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, stop: CancellationToken) -> Self {
-        Desk { hub, provisional: Arc::new(Semaphore::new(PROVISIONAL_MAX)), stop }
+    pub fn new(hub: Arc<Hub>, supervisor: Supervisor, stop: CancellationToken) -> Self {
+        let provisional = Arc::new(Semaphore::new(PROVISIONAL_MAX));
+        Desk { hub, provisional, supervisor, stop }
     }
 
     /// Takes a message. Returns when its answer is held at the level that the cluster asks for, or
-    /// has waited long enough for it.
+    /// has waited long enough for it. One that makes this node panic is not brought again: it would
+    /// do so at the next node as well, and its player repeats what has no receipt.
     pub async fn take(&self, message: Message) -> Handled {
+        self.supervisor.contain(self.handle(message)).await.unwrap_or_else(Handled::done)
+    }
+
+    async fn handle(&self, message: Message) -> Handled {
         let Message { topic, payload, response_topic, correlation, .. } = message;
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Handled { is_done: true, reply: None };
+            return Handled::done();
         }
         let reply_to = reply_topic(response_topic, &payload);
         let Some(said) = self.hub.take(&topic, &payload).await else {
-            return Handled { is_done: true, reply: None };
+            return Handled::done();
         };
         // Only then: what a node that stays leaves for later fills the window in which the broker sends.
         if self.stop.is_cancelled() && is_overloaded(&said) {

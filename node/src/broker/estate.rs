@@ -1,17 +1,26 @@
-//! The sessions that dead nodes leave behind at the broker.
+//! The sessions that nodes leave behind at the broker when they die or go.
 //!
 //! What a node had not acknowledged, and what came for its slots before others took them over, waits
-//! in its session. One of those who live connects under the dead node's name, takes what is there,
-//! ends the subscriptions once all slots are held by the living, and ends the session. Until then a
-//! broker with shared subscriptions would go on dealing that session its share.
+//! in its session. One of those who live connects under that node's name, takes what is there, ends
+//! the subscriptions and ends the session. Until then a broker with shared subscriptions goes on
+//! dealing that session its share.
+//!
+//! Two rules keep every message:
+//! - the session is touched only **once all slots are held by the living**. Some brokers (Mosquitto
+//!   before 2.0.12) forget a session's shared subscriptions the moment that somebody resumes it; what
+//!   is published to a slot that nobody else holds yet would be thrown away;
+//! - the session is ended only **once the broker was asked whether that is all**, after the last
+//!   acknowledgement, and has then been quiet. Whatever ends earlier leaves the session as it is, for
+//!   the next try or for another node.
 //!
 //! A node that was thought dead and is not takes its session back by connecting, as it does anyway,
-//! and subscribes anew: nothing is lost by the mistake, which is not repeated often.
+//! and subscribes anew: nothing is lost by the mistake.
 
 use super::bridge::{SESSION_EXPIRY_S, SLOTS_KEY, introduction};
 use super::desk::Desk;
 use super::dial::Dialler;
-use super::session::{Context, Ended, Session};
+use super::ended::Ended;
+use super::session::{Context, Session};
 use super::settings::BrokerConfig;
 use super::slots::Slots;
 use super::state::BrokerState;
@@ -24,17 +33,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// How often one session is tried; one that is taken back is not fought for.
-const TRIES: u32 = 4;
-/// A session is empty when nothing has come for this long after its subscriptions ended. Arbitrary:
-/// brokers send what waits at once.
+/// Between two tries, at first and at last. Arbitrary: a broker that restarts takes seconds.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A session is empty when nothing has come for this long after the broker was asked and has
+/// answered. Arbitrary: brokers send what waits at once, though RabbitMQ's queues do so beside what
+/// answers.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long one try may take. Arbitrary: the living share out the slots in a few seconds.
+/// How long the living may take to hold all slots, and one try may last. Arbitrary: they share the
+/// slots out in a few seconds.
 const TRY_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at the members.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A dead node's session, in the hands of one who lives.
+/// The session of a node that is gone, in the hands of one who lives.
 pub struct Estate {
     /// Whose.
     pub of: NodeId,
@@ -56,66 +67,96 @@ pub struct Estate {
     pub state: Arc<BrokerState>,
 }
 
+/// How far one try came.
+enum Tried {
+    /// The session is no more.
+    Over,
+    /// There was none.
+    Nothing,
+    /// It is there still, and may hold something.
+    Left,
+}
+
 impl Estate {
-    /// Empties and ends the session, unless its node is back.
+    /// Empties and ends the session, unless its node is back. Tries until one of both is so.
     pub async fn settle(self) {
-        for attempt in 0..TRIES {
-            sleep(LOOK * (1 << (2 * attempt)) / 4).await;
-            if self.is_back() {
-                return;
-            }
-            match self.empty(attempt as usize).await {
-                Ok(()) => {
+        let (mut pause, mut attempt) = (PAUSE.0, 0);
+        while !self.is_back() {
+            self.wait_covered().await;
+            match self.empty(attempt).await {
+                Ok(Tried::Over) => {
                     self.state.counts.adopted.fetch_add(1, Relaxed);
-                    info!(node = %self.of, session = self.client_id, "a dead node's session is over");
+                    info!(node = %self.of, session = self.client_id, "the session of a node that is gone is over");
                     return;
                 }
-                Err(Ended::Goodbye(reason)) if reason.contains("SessionTakenOver") => return,
+                Ok(Tried::Nothing) => return,
+                Ok(Tried::Left) => {}
+                // Its node, or another one that thinks itself the heir: it is not fought for.
+                Err(Ended::TakenOver) => return,
                 Err(ended) => {
-                    warn!(node = %self.of, %ended, "a dead node's session is not yet over");
+                    warn!(node = %self.of, %ended, "the session of a node that is gone is not yet over");
                 }
             }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+            attempt += 1;
         }
     }
 
-    async fn empty(&self, attempt: usize) -> Result<(), Ended> {
-        let mut session = self.open(attempt, SESSION_EXPIRY_S).await?;
-        if session.welcome().session_present {
-            self.drain(&mut session).await?;
+    /// Waits until the living hold all slots. Where they do not in time, what waits is worth more
+    /// than what may come.
+    async fn wait_covered(&self) {
+        let started = Instant::now();
+        while self.covered() != Slots::ALL && !self.is_back() && started.elapsed() < TRY_MAX {
+            sleep(LOOK).await;
         }
-        let keeps_session = self.is_back();
-        session.close(keeps_session).await;
-        if self.protocol == Protocol::V3 && !keeps_session {
+    }
+
+    async fn empty(&self, attempt: usize) -> Result<Tried, Ended> {
+        if self.is_back() {
+            return Ok(Tried::Left);
+        }
+        let mut session = self.open(attempt, SESSION_EXPIRY_S).await?;
+        let was_there = session.welcome().session_present;
+        if was_there && !self.drain(&mut session).await? {
+            session.close(true).await;
+            return Ok(Tried::Left);
+        }
+        session.close(false).await;
+        if self.protocol == Protocol::V3 {
             // There only a clean connection ends it.
             self.open(attempt, 0).await?.close(false).await;
         }
-        Ok(())
+        Ok(if was_there { Tried::Over } else { Tried::Nothing })
     }
 
-    /// Takes what waits in the session, until nothing does.
-    async fn drain(&self, session: &mut Session) -> Result<(), Ended> {
+    /// Takes what waits in the session; tells whether nothing does any more and nothing will come.
+    async fn drain(&self, session: &mut Session) -> Result<bool, Ended> {
         let context = Context { desk: &self.desk, state: &self.state };
-        let started = Instant::now();
-        let (mut is_ended, mut moved_at) = (false, started);
+        let is_covered = self.covered() == Slots::ALL;
+        if is_covered {
+            session.unsubscribe(Slots::ALL)?;
+        }
+        let (started, mut still_since) = (Instant::now(), None);
+        let mut asked_after = None;
         while !self.is_back() && started.elapsed() < TRY_MAX {
-            if !is_ended && self.covered() == Slots::ALL {
-                session.unsubscribe(Slots::ALL)?;
-                (is_ended, moved_at) = (true, Instant::now());
+            if session.is_settled() && asked_after != Some(session.received()) {
+                session.ping()?;
+                asked_after = Some(session.received());
             }
-            if is_ended && session.is_settled() && moved_at.elapsed() > QUIET {
-                return Ok(());
+            if !session.is_settled() || !session.is_answered() {
+                still_since = None;
+            } else if still_since.get_or_insert_with(Instant::now).elapsed() > QUIET {
+                return Ok(is_covered);
             }
             tokio::select! {
                 happened = session.next(&context) => {
                     happened?;
-                    if !session.is_settled() {
-                        moved_at = Instant::now();
-                    }
                 }
                 () = sleep(LOOK) => {}
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn open(&self, attempt: usize, expiry_s: u32) -> Result<Session, Ended> {

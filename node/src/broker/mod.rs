@@ -14,11 +14,13 @@
 //! | [`bridge`] | connections one after another, members, goodbye |
 //! | [`desk`] | one message of a player, to the hub and back |
 //! | [`live`] | the retained live states |
-//! | [`estate`] | what dead nodes leave behind |
+//! | [`estate`] | what nodes that are gone leave behind |
+//! | [`ended`] | why a connection ended, and what to do about it |
 
 pub mod bridge;
 pub mod desk;
 pub mod dial;
+pub mod ended;
 pub mod estate;
 pub mod live;
 pub mod session;
@@ -111,7 +113,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
         client_id,
         group: format!("starling-{cluster}"),
         dialler,
-        desk: Desk::new(Arc::clone(&hub), stop.clone()),
+        desk: Desk::new(Arc::clone(&hub), supervisor.clone(), stop.clone()),
         network,
         letters,
         shelf: Arc::clone(&shelf),
@@ -122,7 +124,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
         protocol: Protocol::V5,
         connections: 0,
         stop: stop.clone(),
-        stopped: stopped.clone(),
+        stopped: stopped.clone().drop_guard(),
         spawn: Arc::clone(&env.spawn),
         supervisor: supervisor.clone(),
         settled: BTreeSet::new(),

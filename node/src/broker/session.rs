@@ -12,10 +12,11 @@
 //! session over; an answer that comes twice is the same answer.
 
 use super::desk::{Desk, Handled};
+use super::ended::Ended;
 use super::live::Shelf;
 use super::slots::{self, Members, Slots};
 use super::state::BrokerState;
-use super::wire::{Heard, Outgoing, Protocol, Welcome, Wire, WireError};
+use super::wire::{Heard, Objection, Outgoing, Protocol, Welcome, Wire};
 use crate::edge::Stream;
 use bytes::{Bytes, BytesMut};
 use crdt_state::NodeId;
@@ -43,38 +44,14 @@ const FILTERS_MAX: usize = 8;
 const WORDS: [&str; 3] = ["connect", "answer", "react"];
 /// The broker is dead when it has not said a word for two of these.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a broker may take to say whether it accepts a connection, or to take the last bytes.
+/// How long a broker may take to say whether it accepts a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to take the last bytes: a node that stops has other things to do.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 const READ_BYTES: usize = 16 * 1_024;
 
 /// What is said to a player: which topics, and what.
 pub type Letter = Outgoing;
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// The network or TLS failed.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The broker closed it without a word.
-    #[error("the broker closed the connection")]
-    Closed,
-    /// The broker does not speak this version of MQTT.
-    #[error("the broker does not speak MQTT {0}")]
-    Version(&'static str),
-    /// The broker refuses this client.
-    #[error("the broker refuses the connection: {0}")]
-    Refused(String),
-    /// The broker ended it, with a reason.
-    #[error("the broker ended the connection: {0}")]
-    Goodbye(String),
-    /// What came is not MQTT, or not in its turn.
-    #[error("the broker broke the protocol: {0}")]
-    Wire(#[from] WireError),
-    /// It went silent.
-    #[error("the broker has not said a word for {0:?}")]
-    Silent(Duration),
-}
 
 /// A connection that the broker has accepted.
 pub struct Session {
@@ -100,6 +77,10 @@ pub struct Session {
     unsubscribing: BTreeSet<u16>,
     /// Whether TLS may still hold bytes back.
     is_unflushed: bool,
+    /// Messages that came on this connection.
+    received: u64,
+    /// Pings that wait for their answer.
+    pings: u32,
 }
 
 /// What is needed beside the connection.
@@ -156,6 +137,8 @@ impl Session {
             subscribing: BTreeMap::new(),
             unsubscribing: BTreeSet::new(),
             is_unflushed: false,
+            received: 0,
+            pings: 0,
         })
     }
 
@@ -184,6 +167,28 @@ impl Session {
             && self.sent.is_empty()
             && self.replies.is_empty()
             && self.unsubscribing.is_empty()
+    }
+
+    /// How many messages have come on this connection.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Asks the broker for a sign of life.
+    ///
+    /// # Errors
+    /// When nothing can be said on this connection any more.
+    pub fn ping(&mut self) -> Result<(), Ended> {
+        self.wire.ping()?;
+        self.pings += 1;
+        Ok(())
+    }
+
+    /// Whether the broker has answered every ping.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.pings == 0
     }
 
     /// Publishes that the broker did not acknowledge, for the next connection.
@@ -307,7 +312,7 @@ impl Session {
             return Err(Ended::Silent(keep_alive * 2));
         }
         self.pinged_at = now;
-        Ok(self.wire.ping()?)
+        self.ping()
     }
 
     fn on_bytes(&mut self, context: &Context<'_>) -> Result<Happened, Ended> {
@@ -327,6 +332,7 @@ impl Session {
         let counts = &context.state.counts;
         match heard {
             Heard::Message(message) => {
+                self.received += 1;
                 counts.received.fetch_add(1, Relaxed);
                 let desk = context.desk.clone();
                 self.work.push(Box::pin(async move {
@@ -348,8 +354,10 @@ impl Session {
             Heard::Unsubscribed { packet_id } => {
                 self.unsubscribing.remove(&packet_id);
             }
-            Heard::Goodbye(reason) => return Err(Ended::Goodbye(reason)),
-            Heard::Welcome(_) | Heard::Refused { .. } | Heard::Pong => {}
+            Heard::Goodbye { is_taken_over: true, .. } => return Err(Ended::TakenOver),
+            Heard::Goodbye { reason, .. } => return Err(Ended::Goodbye(reason)),
+            Heard::Pong => self.pings = self.pings.saturating_sub(1),
+            Heard::Welcome(_) | Heard::Refused { .. } => {}
         }
         Ok(Happened::Other)
     }
@@ -419,7 +427,7 @@ impl Session {
             writer.shutdown().await
         };
         // Nothing depends on these last words.
-        let _ = timeout(PATIENCE, farewell).await;
+        let _ = timeout(FAREWELL_MAX, farewell).await;
     }
 }
 
@@ -441,10 +449,12 @@ async fn welcome(
         bytes.push(byte);
         match wire.receive(&bytes)?.into_iter().next() {
             Some(Heard::Welcome(welcome)) => return Ok(welcome),
-            Some(Heard::Refused { is_version: true, .. }) => {
+            Some(Heard::Refused { objection: Objection::Version, .. }) => {
                 return Err(Ended::Version(wire.protocol().word()));
             }
-            Some(Heard::Refused { reason, .. }) => return Err(Ended::Refused(reason)),
+            Some(Heard::Refused { reason, objection }) => {
+                return Err(Ended::Refused { reason, objection });
+            }
             _ => {}
         }
     }

@@ -38,7 +38,7 @@ pub struct Counts {
     pub dropped: AtomicU64,
     /// Subscriptions that the broker did not grant.
     pub denied: AtomicU64,
-    /// Sessions of dead nodes that were emptied and ended.
+    /// Sessions of nodes that are gone, emptied and ended.
     pub adopted: AtomicU64,
 }
 
@@ -66,8 +66,9 @@ impl BrokerState {
         seen.last_error = None;
     }
 
-    pub(super) fn lost(&self, why: String) {
+    pub(super) fn lost(&self, url: String, why: String) {
         let mut seen = self.lock();
+        seen.url = url;
         let counter =
             if seen.connected { &self.counts.losses } else { &self.counts.connects_failed };
         counter.fetch_add(1, Relaxed);
@@ -148,7 +149,7 @@ impl Source for BrokerState {
             ),
             sample(
                 "starling_broker_sessions_adopted_total",
-                "Sessions of dead nodes that were emptied and ended.",
+                "Sessions of nodes that are gone, emptied and ended.",
                 read(&counts.adopted),
             ),
         ]
@@ -162,11 +163,11 @@ mod tests {
     #[test]
     fn an_attempt_that_fails_is_not_a_connection_that_is_lost() {
         let state = BrokerState::new("mqtt://b:1".into(), "n".into());
-        state.lost("refused".into());
+        state.lost("mqtt://b:1".into(), "refused".into());
         state.connected("mqtt://b:1".into(), Protocol::V5, true);
         state.holds(&Slots::ALL);
         assert_eq!((state.view().connected, state.view().slots), (true, 256));
-        state.lost("gone".into());
+        state.lost("mqtt://b:1".into(), "gone".into());
         let (counts, view) = (&state.counts, state.view());
         let counted = [&counts.connects_failed, &counts.connects, &counts.losses];
         assert_eq!(counted.map(|counter| counter.load(Relaxed)), [1, 1, 1]);

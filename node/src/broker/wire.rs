@@ -93,6 +93,19 @@ pub struct Message {
     pub correlation: Option<Vec<u8>>,
 }
 
+/// What a broker that refuses a connection objects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objection {
+    /// The version of MQTT.
+    Version,
+    /// Who the node says it is.
+    Identity,
+    /// The name of its session.
+    ClientId,
+    /// Something else.
+    Other,
+}
+
 /// What was heard.
 #[derive(Debug, PartialEq)]
 pub enum Heard {
@@ -100,10 +113,10 @@ pub enum Heard {
     Welcome(Welcome),
     /// The broker refuses the connection, with its reason.
     Refused {
-        /// In its own words.
+        /// In words.
         reason: String,
-        /// Whether it is the version of MQTT that it does not speak.
-        is_version: bool,
+        /// What it is about.
+        objection: Objection,
     },
     /// A message.
     Message(Message),
@@ -126,8 +139,13 @@ pub enum Heard {
         /// By which packet.
         packet_id: u16,
     },
-    /// The broker ends the connection, with its reason.
-    Goodbye(String),
+    /// The broker ends the connection.
+    Goodbye {
+        /// Why, in words.
+        reason: String,
+        /// Whether it is since another client has taken over the session.
+        is_taken_over: bool,
+    },
     /// The broker is alive.
     Pong,
 }
@@ -409,7 +427,35 @@ mod tests {
     fn a_broker_of_another_version_says_so() {
         let mut wire = Wire::open(Protocol::V5, &introduction()).unwrap();
         let heard = wire.receive(b"\x20\x03\x00\x84\x00").unwrap();
-        assert!(matches!(&heard[..], [Heard::Refused { is_version: true, .. }]), "{heard:?}");
+        assert!(
+            matches!(&heard[..], [Heard::Refused { objection: Objection::Version, .. }]),
+            "{heard:?}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_words_and_by_what_it_is_about() {
+        for (protocol, connack) in
+            [(Protocol::V3, &b"\x20\x02\x00\x04"[..]), (Protocol::V5, &b"\x20\x03\x00\x86\x00"[..])]
+        {
+            let mut wire = Wire::open(protocol, &introduction()).unwrap();
+            let heard = wire.receive(connack).unwrap();
+            let reason = "bad user name or password".to_owned();
+            assert_eq!(heard, [Heard::Refused { reason, objection: Objection::Identity }]);
+        }
+    }
+
+    #[test]
+    fn whoever_takes_a_session_over_is_told_apart() {
+        let mut wire = welcomed(Protocol::V5);
+        for (code, is_taken_over) in [(0x8e, true), (0x8b, false)] {
+            let heard = wire.receive(&[0xe0, 1, code]).unwrap();
+            let [Heard::Goodbye { reason, is_taken_over: told }] = &heard[..] else {
+                panic!("{heard:?}")
+            };
+            assert_eq!(*told, is_taken_over, "{reason}");
+            wire = welcomed(Protocol::V5);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The packets of both versions: what a node says to a broker, and what a broker says.
 
-use super::{Heard, Introduction, Message, Outgoing, Welcome};
+use super::{Heard, Introduction, Message, Objection, Outgoing, Welcome};
 use bytes::Bytes;
 use mqtt_protocol_core::mqtt::packet::{
     CorrelationData, Packet, Properties, Property, Qos, ReceiveMaximum, SessionExpiryInterval,
@@ -95,15 +95,30 @@ pub(super) fn read(packet: Packet) -> Option<Heard> {
                 keep_alive_s: None,
             }),
             code => Heard::Refused {
-                reason: code.to_string(),
-                is_version: code == ConnectReturnCode::UnacceptableProtocolVersion,
+                reason: words(&code.to_string()),
+                objection: match code {
+                    ConnectReturnCode::UnacceptableProtocolVersion => Objection::Version,
+                    ConnectReturnCode::BadUserNameOrPassword | ConnectReturnCode::NotAuthorized => {
+                        Objection::Identity
+                    }
+                    ConnectReturnCode::IdentifierRejected => Objection::ClientId,
+                    _ => Objection::Other,
+                },
             },
         },
         Packet::V5_0Connack(packet) => match packet.reason_code() {
             ConnectReasonCode::Success => Heard::Welcome(welcome_v5(&packet)),
             code => Heard::Refused {
-                reason: code.to_string(),
-                is_version: code == ConnectReasonCode::UnsupportedProtocolVersion,
+                reason: words(&code.to_string()),
+                objection: match code {
+                    ConnectReasonCode::UnsupportedProtocolVersion => Objection::Version,
+                    ConnectReasonCode::BadUserNameOrPassword
+                    | ConnectReasonCode::NotAuthorized
+                    | ConnectReasonCode::BadAuthenticationMethod
+                    | ConnectReasonCode::Banned => Objection::Identity,
+                    ConnectReasonCode::ClientIdentifierNotValid => Objection::ClientId,
+                    _ => Objection::Other,
+                },
             },
         },
         Packet::V3_1_1Publish(packet) => Heard::Message(Message {
@@ -132,12 +147,28 @@ pub(super) fn read(packet: Packet) -> Option<Heard> {
         Packet::V3_1_1Unsuback(packet) => Heard::Unsubscribed { packet_id: packet.packet_id() },
         Packet::V5_0Unsuback(packet) => Heard::Unsubscribed { packet_id: packet.packet_id() },
         Packet::V5_0Disconnect(packet) => {
-            let reason = packet.reason_code().map(|reason| reason.to_string());
-            Heard::Goodbye(reason.unwrap_or_default())
+            let code = packet.reason_code();
+            Heard::Goodbye {
+                reason: code
+                    .map_or_else(|| "no reason".to_owned(), |code| words(&code.to_string())),
+                is_taken_over: code == Some(DisconnectReasonCode::SessionTakenOver),
+            }
         }
         Packet::V3_1_1Pingresp(_) | Packet::V5_0Pingresp(_) => Heard::Pong,
         _ => return None,
     })
+}
+
+/// `BadUserNameOrPassword` as people write it.
+fn words(code: &str) -> String {
+    let mut words = String::with_capacity(code.len() + 8);
+    for c in code.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 fn welcome_v5(packet: &v5_0::Connack) -> Welcome {
