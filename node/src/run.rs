@@ -124,6 +124,9 @@ impl Node {
         let mut settings = api::Settings::new(self.facts.links.http.clone());
         settings.metrics = Arc::clone(&self.metrics);
         settings.stop = stop;
+        if let Some(behind) = self.behind.get() {
+            settings.broker_pages = behind.pages.iter().map(ToString::to_string).collect();
+        }
         let mqtt = Router::new()
             .route("/mqtt", axum::routing::get(crate::edge::mqtt_over_websocket))
             .with_state(self.edge.clone());

@@ -54,6 +54,11 @@ export class Link {
     return this.publishTo("answer", message);
   }
 
+  /** Publishes what would count twice if it was repeated. @throws Lost as `publish` does. */
+  publishOnce(message) {
+    return this.publish(message);
+  }
+
   /** Publishes a reaction. @throws Lost as `publish` does. */
   react(message) {
     return this.publishTo("react", message);

@@ -46,6 +46,11 @@ export class Connection {
     return { reason: Number(ack.reason ?? 0), receipt: parseJson(receipt) };
   }
 
+  /** Publishes JSON with QoS 0, which nothing is heard of. */
+  async tell(topic, message) {
+    await this.client.publish({ topic, payload: JSON.stringify(message), qos: 0 });
+  }
+
   /** Ends it; `closed` resolves with `why`. */
   close(why) {
     clearInterval(this.pinger);

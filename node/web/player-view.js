@@ -15,6 +15,7 @@ const LINK_WORDS = {
   connecting: "Connecting to",
   online: "Connected to",
   reconnecting: "Reconnecting to",
+  elsewhere: "Open in another tab; reload this one to play here",
 };
 
 const linkBadge = () =>

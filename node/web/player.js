@@ -7,6 +7,7 @@
 import { announce, asSentence, cleanPin, onActions, patch, plural, recall, remember, startTicking } from "./common.js";
 import { befriend, lookForFriends, unfriend } from "./player-friends.js";
 import { requestJson } from "./nodes.js";
+import { BrokerLink } from "./broker-link.js";
 import { Link } from "./link.js";
 import { onKind, pageView, verdictWord } from "./player-view.js";
 import { asked, deadline, isFrozen, opening, revised, seen, state } from "./player-state.js";
@@ -32,6 +33,7 @@ function start() {
   onActions(app, { choose, submit: submitChoices, send: sendButton, tap, react, team: chooseTeam, unfriend: onUnfriend, leave });
   onKind(draw);
   app.addEventListener("submit", (event) => (event.preventDefault(), onSubmit(event.target)));
+  brokerUrls(); // while a name is typed
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
   addEventListener("online", () => link?.hurry());
   setInterval(() => isHeldBack() && draw(), LOOK_MS);
@@ -85,6 +87,17 @@ function playerId(pin) {
   return fresh;
 }
 
+/**
+ * Where pages are to connect instead of the nodes, as this page's node tells: the addresses of a broker, none where
+ * there is no such broker, null where nobody tells.
+ */
+function brokerUrls() {
+  asking ??= requestJson("", "/api/v1/edge").then((edge) => edge.broker).catch(() => (asking = null));
+  return asking;
+}
+
+let asking = null;
+
 async function join() {
   const { form } = state;
   form.pin = cleanPin(app.querySelector("[name=pin]").value);
@@ -93,29 +106,33 @@ async function join() {
   if (form.name === "" && !vouched) return refuseForm({ message: "Type the name that others will see." });
   Object.assign(form, { busy: true, error: null });
   const { pin, name } = form;
-  let player;
+  let player, broker;
   try {
-    player = await whoAmI(pin);
+    [player, broker] = await Promise.all([whoAmI(pin), brokerUrls()]);
   } catch (refusal) {
     return refuseForm(refusal);
   }
-  connect({ pin, player, request: () => (state.session ? { token: state.session.token } : { pin, player, name }) });
-  learnNodes(pin);
+  const ask = player.endsWith(VOUCHED_END) && broker?.length ? { pin, token: vouched, name } : { pin, player, name };
+  connect({ pin, player, broker, request: () => (state.session ? { token: state.session.token } : ask) });
+  if (!broker?.length) learnNodes(pin);
 }
 
-function resume(saved) {
+async function resume(saved) {
   state.session = saved;
   state.answer = saved.answer ?? null;
   opening.shown = saved.shown ?? opening.shown;
-  const { pin, player, nodes } = saved;
-  connect({ pin, player, nodes, request: () => ({ token: state.session.token }) });
+  draw();
+  const broker = (await brokerUrls()) ?? saved.broker;
+  const { pin, player, nodes, inbox } = saved;
+  if (state.session === saved) connect({ pin, player, nodes, broker, inbox, request: () => ({ token: state.session.token }) });
 }
 
-function connect({ pin, player, nodes, request }) {
+function connect({ pin, player, nodes, broker, inbox, request }) {
   link?.stop();
   resumeTries = 0;
   const password = () => (player.endsWith(VOUCHED_END) ? (state.session?.token ?? vouched) : undefined);
-  const mine = new Link({ pin, player, nodes, request, password, on: {
+  const LinkOf = broker?.length ? BrokerLink : Link;
+  const mine = new LinkOf({ pin, player, nodes, broker, inbox, request, password, on: {
     state: (word, node) => link === mine && showLink(word, node),
     message: (topic, message) => link === mine && message && receive(topic, message),
     answered: (ack) => link === mine && connectAnswered(ack),
@@ -224,7 +241,7 @@ function onJoined(message) {
   const { type, ...told } = message;
   if (told.pin !== link.pin) return; // an inbox is the player's, whatever show it tells of
   const hasChosen = state.session?.event === told.event && state.session.hasChosen;
-  state.session = { ...told, hasChosen };
+  state.session = { ...told, hasChosen, broker: link.urls };
   Object.assign(state.form, { busy: false, early: false, error: null });
   resumeTries = 0;
   saveSession();
@@ -312,7 +329,7 @@ const sendButton = (button) => sendInput(JSON.parse(button.dataset.given));
 async function sendInput(given) {
   const { session, live } = state;
   if (!session || state.link !== "online") return false;
-  const ack = await link.publish({ token: session.token, instance: live.stage.instance, ...given }).catch(() => null);
+  const ack = await link.publishOnce({ token: session.token, instance: live.stage.instance, ...given }).catch(() => null);
   const isTaken = ack !== null && ack.reason < 0x80;
   if (ack && !isTaken) announce(asSentence(ack.receipt?.message) || "Not taken.");
   return isTaken;
@@ -399,10 +416,16 @@ function answer(instance, choices, given = undefined) {
   flush();
 }
 
-/** Publishes the answer that nobody has acknowledged yet; after every reconnect this runs again. */
+/**
+ * Whether an answer is to be published: nobody has acknowledged it, or only until other nodes have it. A node confirms
+ * that to its own connections; through a broker it is asked for.
+ */
+const isOwed = (answer) => answer?.status === "sending" || (answer?.level === "provisional" && link?.urls !== undefined);
+
+/** Publishes the answer that is owed; after every reconnect this runs again. */
 async function flush() {
   const { answer: mine, session } = state;
-  if (mine?.status !== "sending" || !session || state.link !== "online") return;
+  if (!isOwed(mine) || !session || state.link !== "online") return;
   if (state.live && state.live.stage.instance > mine.instance) return dropAnswer();
   if (mine.sentOver === link.connection) return;
   mine.sentOver = link.connection;

@@ -6,8 +6,8 @@ use super::stream::{self, Every, Invited, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    ArchivedView, CommandReply, CommandRequest, EventSummary, FriendsRequest, FriendsView,
-    HostView, Imported, LogLine, MarkedView, PinView, StateView,
+    ArchivedView, CommandReply, CommandRequest, EdgeView, EventSummary, FriendsRequest,
+    FriendsView, HostView, Imported, LogLine, MarkedView, PinView, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -27,6 +27,11 @@ pub(super) async fn pin(
     Segment(pin): Segment,
 ) -> Result<Json<PinView>, ApiError> {
     Ok(Json(api.hosts.pin(&pin).await?))
+}
+
+/// Where players' pages connect.
+pub(super) async fn edge(State(api): State<Api>) -> Json<EdgeView> {
+    Json(EdgeView { broker: api.settings.broker_pages.clone() })
 }
 
 /// The way to join through this node, for cameras.

@@ -46,6 +46,8 @@ const STREAMS_MAX: usize = 4_096;
 pub struct Settings {
     /// Base URL of this node as others reach it, without a slash at the end.
     pub http: String,
+    /// Where players' pages connect to a broker; empty where they connect to the nodes.
+    pub broker_pages: Vec<String>,
     /// Where refusals are counted and what `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// Ends the event streams, so that a node that stops is not held up by an open page.
@@ -63,6 +65,7 @@ impl Settings {
     pub fn new(http: impl Into<String>) -> Self {
         Settings {
             http: http.into(),
+            broker_pages: Vec::new(),
             metrics: Arc::default(),
             stop: CancellationToken::new(),
             timeout: Duration::from_secs(10),
@@ -102,6 +105,7 @@ pub fn router<N: Hosts + Ops>(node: Arc<N>, settings: Settings) -> Router {
 fn event_routes() -> Router<Api> {
     let import = post(events::import).layer(DefaultBodyLimit::max(SHOW_BYTES_MAX));
     Router::new()
+        .route("/api/v1/edge", get(events::edge))
         .route("/api/v1/pins/{pin}", get(events::pin))
         .route("/api/v1/pins/{pin}/qr.svg", get(events::qr))
         .route("/api/v1/pins/{pin}/raffle", get(events::raffle))

@@ -41,6 +41,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/verify" => "verify.html",
     "/watch" => "watch.html",
     "/assets/app.css" => "app.css",
+    "/assets/broker-link.js" => "broker-link.js",
     "/assets/common.js" => "common.js",
     "/assets/host.js" => "host.js",
     "/assets/host-people.js" => "host-people.js",

@@ -62,6 +62,16 @@ async fn a_pin_leads_to_its_event_and_its_nodes() {
 }
 
 #[tokio::test]
+async fn pages_are_told_of_a_broker_where_there_is_one() {
+    assert_eq!(json_of(ask(get("/api/v1/edge")).await).await, json!({"broker": []}));
+    let mut settings = Settings::new(BASE);
+    settings.broker_pages = vec!["wss://broker.example/mqtt".to_owned()];
+    let app = router(Arc::new(FakeNode::new()), settings);
+    let response = app.oneshot(get("/api/v1/edge")).await.unwrap();
+    assert_eq!(json_of(response).await, json!({"broker": ["wss://broker.example/mqtt"]}));
+}
+
+#[tokio::test]
 async fn an_unknown_pin_is_not_found() {
     assert_refused(get("/api/v1/pins/000000"), StatusCode::NOT_FOUND, "pin_unknown").await;
     let stream = get("/api/v1/pins/000000/screen/stream");

@@ -29,7 +29,9 @@ pub mod slots;
 pub mod state;
 pub mod wire;
 
-pub use settings::{BrokerConfig, BrokerUrl, ParseBrokerUrlError, Password};
+pub use settings::{
+    BrokerConfig, BrokerUrl, PagesUrl, ParseBrokerUrlError, ParsePagesUrlError, Password,
+};
 pub use state::BrokerState;
 
 use crate::engine::Outlet;
@@ -79,6 +81,8 @@ pub struct Parts {
 pub struct Behind {
     /// How the node stands with its broker.
     pub state: Arc<BrokerState>,
+    /// Where players' pages connect to it.
+    pub pages: Vec<PagesUrl>,
     stop: CancellationToken,
     stopped: CancellationToken,
 }
@@ -102,6 +106,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
     let client_id = config.client_id.clone().unwrap_or_else(|| format!("starling-{node}"));
     let state = Arc::new(BrokerState::new(config.urls[0].to_string(), client_id.clone()));
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let pages = config.pages.clone();
     let (letter, letters) = mpsc::channel(LETTERS_MAX);
     let (slots, held) = watch::channel(Slots::NONE);
     let (speaking, listening) = watch::channel(None);
@@ -133,7 +138,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
     let lives = Lives::new(owners, shelf, listening);
     supervisor.keep_with("broker", "live states", lives, |lives| Box::pin(lives.run()));
     hub.stands_behind(Arc::clone(&state));
-    Ok(Behind { state, stop, stopped })
+    Ok(Behind { state, pages, stop, stopped })
 }
 
 /// Where the engine's messages for players leave to the broker.

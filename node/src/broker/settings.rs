@@ -20,6 +20,8 @@ pub struct BrokerConfig {
     pub client_id: Option<String>,
     /// Whom the broker's certificate must be signed by; by default the system's authorities.
     pub ca: Option<PathBuf>,
+    /// Where players' pages connect to the broker, tried in turn; empty where they connect to nodes.
+    pub pages: Vec<PagesUrl>,
 }
 
 /// A password. Never printed by accident.
@@ -69,6 +71,40 @@ impl FromStr for BrokerUrl {
             return Err(refused());
         }
         Ok(BrokerUrl { is_secure, host, port })
+    }
+}
+
+/// Where a broker takes MQTT 5 over WebSocket: `wss://HOST[:PORT][/PATH]`, or `ws://` without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagesUrl(String);
+
+/// The text is not where pages can connect to a broker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--broker-pages {text:?}: give wss://HOST:PORT/PATH, where the broker takes MQTT over WebSocket"
+)]
+pub struct ParsePagesUrlError {
+    /// What was given.
+    text: String,
+}
+
+impl FromStr for PagesUrl {
+    type Err = ParsePagesUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePagesUrlError> {
+        let refused = || ParsePagesUrlError { text: text.to_owned() };
+        let uri: axum::http::Uri = text.parse().map_err(|_| refused())?;
+        let is_known = matches!(uri.scheme_str(), Some("ws" | "wss"));
+        // Everybody reads it: no place for a name and a password.
+        let has_host =
+            uri.authority().is_some_and(|it| !it.host().is_empty() && !it.as_str().contains('@'));
+        if is_known && has_host { Ok(PagesUrl(text.to_owned())) } else { Err(refused()) }
+    }
+}
+
+impl fmt::Display for PagesUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -126,6 +162,19 @@ mod tests {
         {
             let error = text.parse::<BrokerUrl>().unwrap_err();
             assert!(error.to_string().contains("mqtts://HOST:PORT"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn pages_are_sent_to_a_websocket_and_told_no_password() {
+        for text in ["wss://b.example/mqtt", "ws://127.0.0.1:8083", "wss://[::1]:8084/mqtt?x=1"] {
+            assert_eq!(text.parse::<PagesUrl>().unwrap().to_string(), text);
+        }
+        for text in
+            ["b.example", "https://b", "wss://", "wss:///mqtt", "wss://u:p@b/mqtt", "ws://a b"]
+        {
+            let error = text.parse::<PagesUrl>().unwrap_err();
+            assert!(error.to_string().contains("wss://HOST:PORT/PATH"), "{text}: {error}");
         }
     }
 

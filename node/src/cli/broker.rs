@@ -3,8 +3,10 @@
 use super::{Exit, Failure};
 use crate::broker::{BrokerConfig, BrokerUrl, Password};
 use clap::Args;
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Longest name of a session, in bytes: what every broker of MQTT 3.1.1 and 5 takes.
 const CLIENT_ID_BYTES_MAX: usize = 64;
@@ -28,14 +30,16 @@ pub(super) struct BrokerArgs {
     /// PEM file with the authorities that may vouch for the broker [default: the system's]
     #[arg(long, value_name = "FILE", env = "STARLING_BROKER_CA")]
     broker_ca: Option<PathBuf>,
+    /// Send players' pages to the broker: where it takes MQTT 5 over WebSocket, wss://HOST:PORT/PATH;
+    /// several are tried in turn [default: pages connect to the nodes]
+    #[arg(long, value_name = "URL", env = "STARLING_BROKER_PAGES", value_delimiter = ',')]
+    broker_pages: Vec<String>,
 }
 
 impl BrokerArgs {
     /// The configuration that the flags and the environment make.
     pub(super) fn config(&self) -> Result<BrokerConfig, Failure> {
-        let texts = self.broker.iter().map(|url| url.trim()).filter(|url| !url.is_empty());
-        let urls: Result<Vec<BrokerUrl>, _> = texts.map(str::parse).collect();
-        let urls = urls.map_err(|error| Failure::new(Exit::Invalid, format!("{error}")))?;
+        let urls: Vec<BrokerUrl> = parsed(&self.broker)?;
         if urls.is_empty() {
             let message = "--edge broker needs the broker's address";
             return Err(Failure::new(Exit::Invalid, message.to_owned())
@@ -47,6 +51,7 @@ impl BrokerArgs {
             password: self.password()?,
             client_id: given(&self.broker_client_id).map(check_client_id).transpose()?,
             ca: self.broker_ca.clone(),
+            pages: parsed(&self.broker_pages)?,
         })
     }
 
@@ -60,6 +65,13 @@ impl BrokerArgs {
         })?;
         Ok(Some(Password(text.trim_end_matches(['\r', '\n']).to_owned())))
     }
+}
+
+/// What each text says; an empty one, as an empty variable in the environment gives, says nothing.
+fn parsed<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>, Failure> {
+    let texts = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    let all: Result<Vec<T>, _> = texts.map(str::parse).collect();
+    all.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))
 }
 
 /// An empty variable in the environment means none.

@@ -332,6 +332,13 @@ pub struct PinView {
     pub nodes: Vec<NodeLinks>,
 }
 
+/// Where players' pages connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeView {
+    /// Where a broker takes MQTT over WebSocket; empty where pages connect to the nodes.
+    pub broker: Vec<String>,
+}
+
 /// A clear no, with a way out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
