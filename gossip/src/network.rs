@@ -302,8 +302,9 @@ impl Network {
         let members = self.shared.members.borrow();
         for member in members.iter().filter(|member| member.node == node) {
             self.shared.membership.note_left(member.origin);
+            lock(&self.shared.addresses).forget(node, Some(member.origin));
         }
-        lock(&self.shared.addresses).forget(node);
+        lock(&self.shared.addresses).forget(node, None);
     }
 
     /// Tells all members something small about this node, such as its load.

@@ -130,9 +130,10 @@ impl AddressBook {
         known.is_some() || address == self.own
     }
 
-    /// Stops dialling a node that left or was forgotten.
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.drop_where(|_, entry| entry.node == Some(node));
+    /// Stops dialling a node that left or was forgotten, where it is said to be and wherever else it answered.
+    pub(super) fn forget(&mut self, node: NodeId, origin: Option<Origin>) {
+        let answered = |entry: &Address| origin.is_some() && entry.answered == origin;
+        self.drop_where(|_, entry| entry.node == Some(node) || answered(entry));
     }
 
     /// Learns of whose members gossip hears now: wherever else nobody answers may be lost.
@@ -395,9 +396,13 @@ mod tests {
         assert_eq!(book.iter().collect::<Vec<_>>(), [at(3)]);
         book.add_seed(at(4), now);
         book.learn(at(4), NodeId(4), now);
-        book.forget(NodeId(2));
-        book.forget(NodeId(4));
-        assert_eq!(book.iter().collect::<Vec<_>>(), [at(4)]);
+        book.add_candidate(at(5), now);
+        book.answered(at(5), Origin(2), now);
+        book.forget(NodeId(2), None);
+        book.forget(NodeId(4), Some(Origin(4)));
+        assert_eq!(book.iter().collect::<Vec<_>>(), [at(4), at(5)]);
+        book.forget(NodeId(2), Some(Origin(2)));
+        assert_eq!(book.iter().collect::<Vec<_>>(), [at(4)], "nor is it dialled where it answered");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct MemberEvent {
 /// What may become of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberChange {
-    /// A node that was not known is alive.
+    /// A node that was not known to be alive is.
     Joined,
     /// It takes players.
     Ready,
@@ -95,6 +95,9 @@ struct Seen {
     health: Health,
     /// Whether this incarnation was ever linked: who never was cannot have lost its link.
     linked: bool,
+    /// The incarnation that was last told to be there, and what it said then; nothing before: a node's state may
+    /// arrive some time before its heartbeats do, or after they have ceased.
+    told: Option<(Origin, Standing)>,
 }
 
 /// Compares each look at the members with the one before.
@@ -117,7 +120,10 @@ impl MemberWatch {
             let was_linked = same.is_some_and(|before| before.linked);
             let health = health(member, was_linked && !is_linked);
             let linked = is_linked || was_linked;
-            let now = Seen { member: member.clone(), health, linked };
+            let is_there = matches!(health, Health::Alive | Health::Suspect);
+            let told = is_there.then_some((member.origin, member.standing));
+            let told = told.or(before.and_then(|before| before.told));
+            let now = Seen { member: member.clone(), health, linked, told };
             tell(&mut events, before, &now);
             self.0.insert(member.node, now);
         }
@@ -145,8 +151,8 @@ fn health(member: &Member, lost_its_link: bool) -> Health {
 fn tell(events: &mut Vec<MemberEvent>, before: Option<&Seen>, now: &Seen) {
     let mut say = |change, member: &Member| events.push(event(change, member));
     let member = &now.member;
-    let Some(before) = before else {
-        if now.health == Health::Alive {
+    let Some(before) = before.filter(|before| before.told.is_some()) else {
+        if now.told.is_some() {
             say(MemberChange::Joined, member);
             say_standing(&mut say, member);
         }
@@ -168,8 +174,7 @@ fn tell(events: &mut Vec<MemberEvent>, before: Option<&Seen>, now: &Seen) {
     if let Some(change) = change {
         say(change, member);
     }
-    let spoke = next_life || before.member.standing != member.standing;
-    if spoke && matches!(now.health, Health::Alive | Health::Suspect) {
+    if before.told != now.told {
         say_standing(&mut say, member);
     }
 }
@@ -258,8 +263,24 @@ mod tests {
     fn whoever_is_learnt_of_as_dead_is_no_news_and_whoever_vanishes_is() {
         let watch = &mut MemberWatch::default();
         assert_eq!(look(watch, Some(member(Standing::Ready, false)), false), []);
-        assert_eq!(look(watch, Some(alive()), true), [Returned]);
+        assert_eq!(look(watch, Some(member(Standing::Left, false)), false), []);
+        assert!(!watch.0.is_empty());
+        assert_eq!(look(watch, None, false), []);
+        look(watch, Some(alive()), true);
         assert_eq!(look(watch, None, false), [Died]);
         assert!(watch.0.is_empty());
+    }
+
+    #[test]
+    fn a_newcomer_whose_state_precedes_its_heartbeats_has_joined_and_not_returned() {
+        let watch = &mut MemberWatch::default();
+        assert_eq!(look(watch, Some(member(Standing::Starting, false)), true), []);
+        assert_eq!(look(watch, Some(alive()), true), [Joined, Ready]);
+        let dead = member(Standing::Ready, false);
+        assert_eq!(look(watch, Some(dead.clone()), true), [Died]);
+        assert_eq!(look(watch, Some(alive()), true), [Returned]);
+        let next = Member { origin: Origin(21), generation: 2, ..dead };
+        assert_eq!(look(watch, Some(next.clone()), true), [Died]);
+        assert_eq!(look(watch, Some(Member { live: true, ..next }), true), [Returned, Ready]);
     }
 }

@@ -229,7 +229,7 @@ impl Shared {
     pub(super) fn on_link_end(&self, peer: &Hello, lived: Duration, reason: Reason) {
         if reason == Reason::Left {
             self.membership.note_left(peer.origin);
-            lock(&self.addresses).forget(peer.node);
+            lock(&self.addresses).forget(peer.node, Some(peer.origin));
         } else {
             let lost = LostLink { address: peer.advertise, origin: peer.origin, lived };
             let jitter = self.jitter();

@@ -404,7 +404,7 @@ impl Shared {
         lock(&self.addresses).note_alive(&alive);
         for member in members.iter().filter(|member| member.node != self.config.node) {
             if member.left {
-                lock(&self.addresses).forget(member.node);
+                lock(&self.addresses).forget(member.node, Some(member.origin));
             } else {
                 self.remember(member.addr, member.node);
             }
