@@ -19,6 +19,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// The id under which the catalogue itself is replicated; no event ever has it.
 pub const CATALOGUE: EventId = EventId(0);
 
+/// The id under which peers tell each other which events they carry; no event ever has it.
+pub const CARRIERS: EventId = EventId(u64::MAX);
+
 /// How far an event is, as far as the catalogue cares. It only grows.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -269,7 +272,7 @@ fn decode(entry: &[u8]) -> Result<Notice, DecodeError> {
         LIST => {
             let list: List = postcard::from_bytes(rest).map_err(garbled)?;
             let fits = list.pin.len() <= caps::KEY_BYTES_MAX && list.title.len() <= 1_000;
-            let fits = fits && list.event != CATALOGUE;
+            let fits = fits && list.event != CATALOGUE && list.event != CARRIERS;
             (Notice::List(list), fits)
         }
         REVOKE => {

@@ -153,7 +153,8 @@ impl Seal {
 
 /// See [`Delta::Fence`]. It says: of what the incarnations of `node` took in `instance`, the writer's node
 /// makes no receipt firm beyond what its fences name, `head` of `origin`'s bulk lane and nothing of lanes
-/// that none of them names.
+/// that none of them names. A node's last word of another is a fence for [`Fence::FOR_GOOD`]: it left the event
+/// in order, and until then it may have stood behind what the lane holds up to `head`, in whatever run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
     /// Which run.
@@ -164,6 +165,11 @@ pub struct Fence {
     pub origin: Origin,
     /// The bulk head of it that the writer had applied.
     pub head: u64,
+}
+
+impl Fence {
+    /// The run of a last word: every one.
+    pub const FOR_GOOD: u32 = Seal::FOR_GOOD;
 }
 
 /// See [`Delta::Forget`].
@@ -390,7 +396,9 @@ impl Delta {
                 let known = seal.instance <= caps::INSTANCES_MAX || seal.instance == Seal::FOR_GOOD;
                 known && seal.knows.len() <= caps::ORIGINS_MAX
             }
-            Delta::Fence(fence) => fence.instance <= caps::INSTANCES_MAX,
+            Delta::Fence(Fence { instance, .. }) => {
+                *instance <= caps::INSTANCES_MAX || *instance == Fence::FOR_GOOD
+            }
             Delta::Vouch => true,
             Delta::Forget(forget) => (1..=caps::FORGETS_MAX).contains(&forget.length),
             Delta::Named(change) => change.is_within_caps(),

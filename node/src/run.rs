@@ -8,7 +8,7 @@ use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
 use crate::config::{Ack, Bound, MqttProfile, NodeConfig};
 use crate::edge::{Accept, Edge, OpenLimits, accept_from};
-use crate::engine::{Alarms, Inboxes, Listed, ListingCore, Ports, Rules};
+use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
 use crate::identity::Identities;
@@ -20,8 +20,9 @@ use crate::token::TokenKeys;
 use axum::Router;
 use crdt_state::catalogue::CATALOGUE;
 use crdt_state::{NodeId, Origin};
+use futures_util::future::join_all;
 use gossip::network::{
-    ClusterKey, Network, NetworkConfig, Ports as NetworkPorts, Standing,
+    ClusterKey, Member, Network, NetworkConfig, Ports as NetworkPorts, Standing,
     StartError as NetworkStartError, Tuning,
 };
 use gossip::replication::{AckLevel, Config};
@@ -33,7 +34,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 mod discover;
 mod hook;
@@ -53,6 +54,9 @@ const DRAIN_TIME: Duration = Duration::from_millis(250);
 /// Over which players are sent to other nodes when an operator drains this one: 10 s, so that the others
 /// take some thousands a second at most. Half of them have moved if it is taken back after half the time.
 const MOVE_TIME: Duration = Duration::from_secs(10);
+/// How long other nodes may take to hold all that this one does before it leaves: 2 s, a few exchanges of
+/// heads and pulls. What they lack then is in this node's store only.
+const RETIRE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a disk that fails may hold up the end: 3 s, enough for two more attempts.
 const SAVE_PATIENCE: Duration = Duration::from_secs(3);
 /// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
@@ -156,13 +160,33 @@ impl Node {
 
     /// Leaves the cluster politely and brings everything to disk.
     pub async fn stop(&self) {
+        self.network.stand(Standing::Draining);
         self.edge.drain(self.hub.elsewhere(), DRAIN_TIME).await;
         if let Some(behind) = self.behind.get() {
-            self.network.stand(Standing::Draining);
             behind.stop().await;
         }
+        self.retire().await;
         self.network.leave().await;
         self.save().await;
+    }
+
+    /// Has nobody wait for this node in the events that it carries, if somebody stays who takes players: where
+    /// all nodes stop at once they come back as the ones that they were.
+    async fn retire(&self) {
+        let own = self.facts.node;
+        let stays =
+            |m: &Member| m.live && !m.left && m.node != own && m.standing == Standing::Ready;
+        if !self.network.members().borrow().iter().any(stays) {
+            return;
+        }
+        let leaving = self.owners.all().into_iter().map(|owner| async move {
+            match timeout(RETIRE_PATIENCE, owner.retire(1)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => info!(why, "an event is left without a goodbye"),
+                Err(_) => warn!("no other node has confirmed all of an event that is left"),
+            }
+        });
+        join_all(leaving).await;
     }
 
     /// Brings everything to disk; of a disk that goes on failing, says what that means.
@@ -341,6 +365,7 @@ fn assemble(
         owners: owners.clone(),
         listings: listings.clone(),
         peers: BTreeMap::new(),
+        interest: Interest::new(facts.node, []),
         malformed: Arc::clone(&malformed),
         events: supervisor.branch("events", WhenExhausted::GiveUp),
     };

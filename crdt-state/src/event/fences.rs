@@ -6,6 +6,9 @@
 //! So a result is settled when fences stand around all that is missing and what is within them is here, and
 //! stays so whatever is heard or lost afterwards: no clock and nobody's silence is trusted.
 //!
+//! A node that leaves in order has no more to say once it is gone. Its last words ([`Fence::FOR_GOOD`]) say how
+//! far it may have stood behind each lane that was not sealed for good: whoever judges a result has that much.
+//!
 //! A fence is never taken down. Of two of one writer around one lane the first one, and so the smaller,
 //! holds: the later one can only repeat it.
 
@@ -51,6 +54,14 @@ impl Fences {
     ) -> impl Iterator<Item = (Origin, &BTreeMap<Origin, u64>)> {
         let writers = self.0.get(&(instance, node));
         writers.into_iter().flatten().map(|(writer, lanes)| (*writer, lanes))
+    }
+
+    /// The last words about what a node took, as [`Fences::around`].
+    pub fn last_words(
+        &self,
+        node: NodeId,
+    ) -> impl Iterator<Item = (Origin, &BTreeMap<Origin, u64>)> {
+        self.around(Fence::FOR_GOOD, node)
     }
 
     /// Every fence, with its writer.

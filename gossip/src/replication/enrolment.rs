@@ -40,6 +40,8 @@ pub(super) struct Enrolment {
     held: bool,
     /// Whose word makes receipts firm; `None`: everybody's.
     pub(super) vouching: Option<BTreeSet<Origin>>,
+    /// Of which nodes more than half must know that we take part.
+    pub(super) elders: BTreeSet<NodeId>,
 }
 
 impl Enrolment {
@@ -97,24 +99,16 @@ impl Replica {
         }
     }
 
-    /// Whether more than half of the nodes that may vouch are known to hold our enrolment.
+    /// Whether more than half of the nodes that stood behind receipts before us know our enrolment. A node
+    /// that was one of them in a former life knows it.
     fn is_known_to_old_majority(&self, seq: u64) -> bool {
-        let Some(vouching) = &self.enrolment.vouching else { return true };
-        let may_vouch = |origins: &BTreeSet<Origin>| {
-            !origins.contains(&self.me) && origins.iter().any(|origin| vouching.contains(origin))
+        let home = self.enrolment.node_of(self.me);
+        let knows = |node: &NodeId| {
+            let mut peers = self.peers.values().filter(|peer| peer.node == *node);
+            Some(*node) == home || peers.any(|peer| peer.counted(Lane::Control) >= seq)
         };
-        let old = self.enrolment.nodes.iter().filter(|(_, origins)| may_vouch(origins));
-        let knows = |node: &NodeId, origins: &BTreeSet<Origin>| {
-            let of_node =
-                |origin: &Origin, peer: &Peer| peer.node == *node || origins.contains(origin);
-            let mut peers = self.peers.iter();
-            peers.any(|(origin, peer)| of_node(origin, peer) && peer.counted(Lane::Control) >= seq)
-        };
-        let (mut all, mut knowing) = (0, 0);
-        for (node, origins) in old {
-            (all, knowing) = (all + 1, knowing + usize::from(knows(node, origins)));
-        }
-        all == 0 || knowing * 2 > all
+        let elders = &self.enrolment.elders;
+        elders.is_empty() || elders.iter().filter(|node| knows(node)).count() * 2 > elders.len()
     }
 
     /// The connected peers whose word makes an entry's receipt firm: those known to hold it, who had said

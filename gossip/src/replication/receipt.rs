@@ -128,9 +128,12 @@ impl Replica {
         self.settle_receipts();
     }
 
-    /// Says whose word makes our receipts firm. Until it is said, every peer's does.
-    pub fn set_vouching(&mut self, vouching: BTreeSet<Origin>) {
+    /// Says whose word makes our receipts firm, and which nodes stood behind receipts before us, of which
+    /// more than half must know that we take part unless we are exempt. Until it is said, every peer's word
+    /// does, and nobody's knowledge is needed.
+    pub fn set_vouching(&mut self, vouching: BTreeSet<Origin>, elders: BTreeSet<NodeId>) {
         self.enrolment.vouching = Some(vouching);
+        self.enrolment.elders = elders;
         self.settle_receipts();
     }
 

@@ -19,6 +19,7 @@ use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
 use super::ranked::Ranked;
 use super::reactions::Reactions;
+use super::retire::Leaving;
 use super::team::TeamSizes;
 use super::vouch::Standing;
 use crate::service::view::{HOST, InboxMessage, Refusal};
@@ -54,8 +55,12 @@ pub struct EventCore {
     pub(super) gone_since: BTreeMap<Origin, Mono>,
     /// Former incarnations of this node, from its store or, where that was lost, from its peers.
     pub(super) formers: BTreeSet<Origin>,
-    /// Whether its store knew one when it started.
+    /// Whether its store knew one when it started that had not left in order.
     pub(super) returned: bool,
+    /// Once this life leaves the event.
+    pub(super) leaving: Option<Leaving>,
+    /// Whether all its former lives had left in order, and not enough of the others know of this one yet.
+    pub(super) is_unknown: bool,
     /// Since when it may lack what others have said before it could hear it, if it may.
     behind_since: Option<Mono>,
     pub(super) outputs: VecDeque<Output>,
@@ -126,6 +131,7 @@ impl EventCore {
         core.enrolled_at = enrolled.then(|| heads.get(&LaneId::control(me)));
         core.forget_nothing_from_here();
         core.revived_at = Some(heads.get(&LaneId::bulk(me)));
+        core.leaving = core.carried.state.is_retired(me).then(Leaving::default);
         core.tell_enrolled();
         core
     }
@@ -134,8 +140,11 @@ impl EventCore {
         let formers = formers_of(&identity, &carried.state);
         let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);
         let is_behind = is_shared && !formers.is_empty();
+        let stayed = |former: &Origin| !carried.state.is_retired(*former);
         EventCore {
-            returned: !formers.is_empty(),
+            returned: formers.iter().any(stayed),
+            leaving: None,
+            is_unknown: !formers.is_empty() && !formers.iter().any(stayed),
             behind_since: is_behind.then_some(Mono::ZERO),
             director: Director::new(carried.state.stage()),
             identity,
@@ -169,6 +178,9 @@ impl EventCore {
     /// Takes in one fact. What follows from it waits in [`EventCore::poll_output`] after
     /// [`EventCore::settle`].
     pub fn handle_input(&mut self, now: Mono, input: Input) {
+        if self.leaving.is_some() {
+            return self.handle_leaving(now, input);
+        }
         match input {
             Input::Create { ticket, script } => self.create(now, ticket, script),
             Input::Join { ticket, player, name } => self.join(now, ticket, player, &name),
@@ -180,6 +192,7 @@ impl EventCore {
             Input::React { ticket, claim, kind } => self.react(now, ticket, &claim, &kind),
             Input::Command { ticket, request } => self.command(now, ticket, &request),
             Input::Forget { ticket, node } => self.forget(now, ticket, node),
+            Input::Retire { ticket, copies } => self.retire(now, ticket, copies),
             Input::Project { player } => self.project(player),
             Input::Replication(input) => self.replicate(now, input),
             Input::Timeout => self.replicate(now, replication::Input::Timeout),
@@ -188,10 +201,14 @@ impl EventCore {
 
     /// Ends a turn: commits what was taken, lets the director act, and collects what replication wants.
     pub fn settle(&mut self, now: Mono) {
+        if self.leaving.is_some() {
+            return self.settle_leaving(now);
+        }
         if self.behind_since.is_some() && self.has_control_of_peers() {
             self.behind_since = None;
         }
         self.enrol(now);
+        self.is_unknown &= !self.is_enrolled_and_known();
         self.vouch_when_due(now);
         self.say_that_we_are_back(now);
         self.direct(now);
@@ -214,6 +231,9 @@ impl EventCore {
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
+        if self.leaving.is_some() {
+            return self.replica.poll_timeout();
+        }
         let all = [self.replica.poll_timeout(), self.director_due(), self.reactions.due()];
         all.into_iter().flatten().min()
     }
@@ -266,9 +286,21 @@ impl EventCore {
     /// Whether this node may show a stage that others have left: its store lacks the last moments before it
     /// was killed, or it is new and has heard of the opening before the close. It opens no round and
     /// takes no answer until it has all that its peers' control lanes hold, or has waited for them in
-    /// vain.
+    /// vain. One that had left in order waits for as long as it takes until a majority knows that it is back:
+    /// the others' results do not wait for it before.
     pub(super) fn is_behind(&self, now: Mono) -> bool {
-        self.behind_since.is_some_and(|since| now < since + BEHIND_PATIENCE)
+        self.is_unknown || self.behind_since.is_some_and(|since| now < since + BEHIND_PATIENCE)
+    }
+
+    fn is_enrolled_and_known(&mut self) -> bool {
+        self.enrolled_at.is_some() && self.replica.may_be_firm()
+    }
+
+    /// Whether a node that has just begun to carry the event knows what it is, and all that its peers' control
+    /// lanes hold.
+    #[must_use]
+    pub fn has_arrived(&self, now: Mono) -> bool {
+        self.state().script().is_some() && !self.is_behind(now)
     }
 
     /// Whether every connected peer has told its heads and its control entries have arrived.
@@ -307,7 +339,7 @@ impl EventCore {
     }
 
     /// Feeds replication and carries out what it wants.
-    fn replicate(&mut self, now: Mono, input: replication::Input) {
+    pub(super) fn replicate(&mut self, now: Mono, input: replication::Input) {
         self.commit_bulk(now);
         match &input {
             replication::Input::PeerUp { peer, node, .. } => {
@@ -322,7 +354,11 @@ impl EventCore {
             }
             _ => {}
         }
-        let counts = |core: &Self| (core.state().enrolled().count(), core.state().vouching().len());
+        let counts = |core: &Self| {
+            let state = core.state();
+            let retired = state.enrolled().filter(|(origin, ..)| state.is_retired(*origin)).count();
+            (state.enrolled().count(), state.vouching().len(), retired)
+        };
         let known = counts(self);
         self.replica.handle_input(now, input, &mut self.carried);
         if counts(self) != known {
@@ -413,8 +449,9 @@ impl EventCore {
             Some(seq) if self.is_exempt() => EnrolmentState::Exempt { seq },
             Some(seq) => EnrolmentState::Needs { seq },
         };
+        let elders = self.elders(&nodes);
         self.replica.set_enrolled(nodes, state);
-        self.replica.set_vouching(self.carried.state.vouching().clone());
+        self.replica.set_vouching(self.carried.state.vouching().clone(), elders);
     }
 
     /// Whether this node is known to the others without their saying so.

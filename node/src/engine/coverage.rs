@@ -71,8 +71,8 @@ impl EventCore {
 
     /// Whether every receipt that is firm, and every one that will be while this is said, is counted: each
     /// unsealed lane is fenced off by a majority, and by so many that those who did not cannot make a
-    /// receipt firm; and what is within the fences is here. All this is in the state, so that it
-    /// stays true whatever is heard or lost.
+    /// receipt firm; and what is within the fences is here, the last ones of nodes that left included. All
+    /// this is in the state, so that it stays true whatever is heard or lost.
     fn is_settled(&self, instance: u32, unsealed: &BTreeMap<Origin, Option<NodeId>>) -> bool {
         let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
         unsealed.iter().all(|(origin, node)| {
@@ -81,7 +81,9 @@ impl EventCore {
             let fenced =
                 others.clone().filter(|node| self.is_fenced(**node, instance, away, *origin));
             let (others, fenced) = (others.count(), fenced.count());
-            fenced * 2 > nodes.len() && others - fenced + 1 < self.copies(nodes.len())
+            fenced * 2 > nodes.len()
+                && others - fenced + 1 < self.copies(nodes.len())
+                && self.has_last_words(away, *origin)
         })
     }
 
@@ -103,6 +105,16 @@ impl EventCore {
             AckLevel::Peer => 2,
             AckLevel::Majority => nodes / 2 + 1,
         }
+    }
+
+    /// The nodes for whose word results wait.
+    #[must_use]
+    pub fn awaited_nodes(&self) -> BTreeSet<NodeId> {
+        let state = self.state();
+        let awaited = state
+            .enrolled()
+            .filter(|(origin, ..)| !state.is_retired(*origin) && !state.is_forgotten(*origin));
+        awaited.map(|(_, node, _)| node).collect()
     }
 
     /// The nodes that take part and have not left for good.

@@ -49,6 +49,13 @@ impl Director {
             peers: BTreeSet::new(),
         }
     }
+
+    /// Gives up all that waits, whose tickets are returned.
+    pub(super) fn give_up(&mut self) -> Vec<u64> {
+        let tallies = self.wanted_tallies.take().map(|(ticket, _)| ticket);
+        let ahead = std::mem::take(&mut self.ahead);
+        tallies.into_iter().chain(ahead.into_iter().map(|(_, ticket, _)| ticket)).collect()
+    }
 }
 
 impl EventCore {
@@ -254,7 +261,7 @@ impl EventCore {
 }
 
 /// A node's weight for an instance: well mixed, the same on every node (SplitMix64's finalizer).
-fn rendezvous(event: u64, instance: u32, node: NodeId) -> u64 {
+pub(super) fn rendezvous(event: u64, instance: u32, node: NodeId) -> u64 {
     let mut z = event ^ u64::from(instance).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ node.0;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -118,6 +118,13 @@ pub enum Input {
         /// Which node.
         node: NodeId,
     },
+    /// This node goes away for good.
+    Retire {
+        /// For the reply.
+        ticket: u64,
+        /// How many other nodes must hold all that is here before the reply.
+        copies: usize,
+    },
     /// A player's inbox was opened: say what is known.
     Project {
         /// Whose.
@@ -127,6 +134,25 @@ pub enum Input {
     Replication(replication::Input),
     /// The time of [`EventCore::poll_timeout`](super::EventCore::poll_timeout) has come.
     Timeout,
+}
+
+impl Input {
+    /// The number under which somebody waits for a reply.
+    #[must_use]
+    pub fn ticket(&self) -> Option<u64> {
+        match self {
+            Input::Create { ticket, .. }
+            | Input::Join { ticket, .. }
+            | Input::Resume { ticket, .. }
+            | Input::Answer { ticket, .. }
+            | Input::AnswerAll { ticket, .. }
+            | Input::React { ticket, .. }
+            | Input::Command { ticket, .. }
+            | Input::Forget { ticket, .. }
+            | Input::Retire { ticket, .. } => Some(*ticket),
+            Input::Project { .. } | Input::Replication(_) | Input::Timeout => None,
+        }
+    }
 }
 
 /// What came of a request.
@@ -171,6 +197,8 @@ pub enum Reply {
         /// Whether enough nodes know.
         firm: bool,
     },
+    /// Nobody waits for this node any more, and enough others hold all that it held.
+    Retired,
     /// No.
     Refused(Refusal),
 }

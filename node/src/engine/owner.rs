@@ -9,6 +9,7 @@ use super::bulk::{Bulk, BulkAnswer, BulkVerdict};
 use super::core::EventCore;
 use super::inboxes::Inboxes;
 use super::intake::Claim;
+use super::interest::Word;
 use super::io::{Input, Output, Reply};
 use super::publisher::{Present, Publisher, Views};
 use super::shards::{Doors, Shard, Slip};
@@ -16,15 +17,17 @@ use crate::service::Frame;
 use crate::service::view::AppliedView;
 use crate::store::{Kept, StoreHandle, StoreOp, Trouble};
 use bytes::{BufMut, Bytes, BytesMut};
+use crdt_state::catalogue::CARRIERS;
 use crdt_state::engagement::Given;
-use crdt_state::{EventId, LaneId, Mono, Origin, PlayerId};
+use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
 use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, trace, warn};
 
 /// Messages that wait for an owner. Arbitrary: some ten milliseconds of work.
@@ -107,6 +110,14 @@ impl Ports {
         None
     }
 
+    /// Tells a peer what this node carries. A full queue drops it: it is told again until it is heard.
+    pub fn tell_word(&self, to: Origin, word: &Word) {
+        let frame = frame(CARRIERS, &word.encode());
+        if let Err(error) = self.network.send(to, crdt_state::Lane::Control, frame) {
+            trace!(%error, "a peer is not told what is carried here");
+        }
+    }
+
     /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
     pub fn send(&self, event: EventId, to: Origin, lane: crdt_state::Lane, message: &Message) {
         match self.network.send(to, lane, envelope(event, message)) {
@@ -121,10 +132,13 @@ impl Ports {
 
 /// A frame of the peer plane: the event's id, then the message.
 fn envelope(event: EventId, message: &Message) -> Bytes {
-    let message = message.encode();
-    let mut frame = BytesMut::with_capacity(8 + message.len());
+    frame(event, &message.encode())
+}
+
+fn frame(event: EventId, content: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(8 + content.len());
     frame.put_u64(event.0);
-    frame.put_slice(&message);
+    frame.put_slice(content);
     frame.freeze()
 }
 
@@ -140,6 +154,9 @@ pub fn open_envelope(frame: &Bytes) -> Option<(EventId, Bytes)> {
 pub struct Owner {
     mail: mpsc::Sender<Mail>,
     doors: Doors,
+    arrived: watch::Receiver<bool>,
+    /// The nodes for whose word the event's results wait.
+    pub awaited: watch::Receiver<BTreeSet<NodeId>>,
     /// What it shows.
     pub views: Views,
 }
@@ -155,6 +172,8 @@ impl Owner {
         let (mail, received) = mpsc::channel(MAILBOX);
         let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
         let (event, trouble) = (core.event(), ports.store.trouble());
+        let (arrives, arrived) = watch::channel(core.state().script().is_some());
+        let (awaits, awaited) = watch::channel(core.awaited_nodes());
         let task = Task {
             event,
             core,
@@ -171,10 +190,23 @@ impl Owner {
             applied: None,
             promised: None,
             trouble,
+            arrives,
+            awaits,
+            peers: BTreeMap::new(),
             stopping: None,
         };
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, views }, task, shards)
+        (Owner { mail, doors, arrived, awaited, views }, task, shards)
+    }
+
+    /// Waits until a peer has brought what the event is, if it must: an owner that has just begun knows nothing.
+    /// Whether it has by then.
+    pub async fn arrival(&self, patience: Duration) -> bool {
+        if *self.arrived.borrow() {
+            return true;
+        }
+        let mut arrived = self.arrived.clone();
+        matches!(timeout(patience, arrived.wait_for(|arrived| *arrived)).await, Ok(Ok(_)))
     }
 
     /// Asks for something and waits for the reply; `None` if the owner is gone.
@@ -222,6 +254,19 @@ impl Owner {
         replied.await.ok()
     }
 
+    /// Has this node leave the event in order: returns once so many other nodes hold all that it holds.
+    ///
+    /// # Errors
+    /// When it cannot leave, or the owner is gone: then others wait for this node as for one that crashed.
+    pub async fn retire(&self, copies: usize) -> Result<(), String> {
+        match self.ask(move |ticket| Input::Retire { ticket, copies }).await {
+            Some(Reply::Retired) => Ok(()),
+            Some(Reply::Refused(refusal)) => Err(refusal.message),
+            Some(other) => unreachable!("a goodbye is not answered with {other:?}"),
+            None => Err("the event's owner is gone".to_owned()),
+        }
+    }
+
     /// Ends the owner. When this returns it has written its last entry and said its last word.
     pub async fn stop(&self) {
         let (stopped, wait) = oneshot::channel();
@@ -264,6 +309,12 @@ pub struct Task {
     promised: Option<oneshot::Receiver<()>>,
     /// How the store is.
     trouble: watch::Receiver<Trouble>,
+    /// Whether it is known here what the event is.
+    arrives: watch::Sender<bool>,
+    /// The nodes for whose word its results wait.
+    awaits: watch::Sender<BTreeSet<NodeId>>,
+    /// The peers that carry the event, as they were told.
+    peers: BTreeMap<Origin, replication::Input>,
     /// Whoever wants this task to end.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -293,6 +344,7 @@ impl Task {
             self.core.settle(self.ports.now());
             self.carry_out().await;
             self.is_torn = false;
+            self.say_how_far();
             self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
             if let Some(stopped) = self.stopping.take() {
                 // Whoever asked may have gone.
@@ -319,6 +371,19 @@ impl Task {
         }
     }
 
+    /// Says whether the event has arrived, and for whom it waits.
+    fn say_how_far(&self) {
+        if !*self.arrives.borrow() && self.core.has_arrived(self.ports.now()) {
+            self.arrives.send_replace(true);
+        }
+        let awaited = self.core.awaited_nodes();
+        self.awaits.send_if_modified(|known| {
+            let is_new = *known != awaited;
+            *known = awaited;
+            is_new
+        });
+    }
+
     /// Takes the core anew from the store. What waited for a receipt is told that nothing will come, and
     /// asks again: what it asked for is held, or was promised to nobody.
     async fn read_back(&mut self) {
@@ -329,10 +394,8 @@ impl Task {
         warn!(event = %self.event, "an event is read back from the store");
         self.core = (self.revive)(kept);
         self.core.follow(self.applied.is_some());
-        for peer in self.ports.network.peers() {
-            let up =
-                replication::Input::PeerUp { peer: peer.origin, node: peer.node, rtt: peer.rtt };
-            self.core.handle_input(self.ports.now(), Input::Replication(up));
+        for up in self.peers.values() {
+            self.core.handle_input(self.ports.now(), Input::Replication(up.clone()));
         }
         self.is_torn = false;
     }
@@ -340,7 +403,7 @@ impl Task {
     /// When the core or the publisher wants to be woken; far away if neither does.
     fn due(&self) -> Instant {
         let due = [self.core.poll_timeout(), self.publisher.due(&self.core)];
-        let far = std::time::Duration::from_secs(3_600);
+        let far = Duration::from_secs(3_600);
         let due = due.into_iter().flatten().min();
         due.map_or_else(|| Instant::now() + far, |mono| self.ports.started + mono)
     }
@@ -354,7 +417,10 @@ impl Task {
                 self.ask(now, reply, input);
             }
             Mail::Answers(slips) => self.take_answers(now, slips),
-            Mail::Tell(input) => self.core.handle_input(now, input),
+            Mail::Tell(input) => {
+                self.note_peer(&input);
+                self.core.handle_input(now, input);
+            }
             Mail::Read(read) => {
                 self.core.settle(now);
                 self.is_torn = false;
@@ -369,6 +435,19 @@ impl Task {
                 // Whoever asked may have gone.
                 let _ = reply.send(applied.subscribe());
             }
+        }
+    }
+
+    /// Remembers who carries the event, for a core that has to be made anew.
+    fn note_peer(&mut self, input: &Input) {
+        match input {
+            Input::Replication(up @ replication::Input::PeerUp { peer, .. }) => {
+                self.peers.insert(*peer, up.clone());
+            }
+            Input::Replication(replication::Input::PeerDown { peer }) => {
+                self.peers.remove(peer);
+            }
+            _ => {}
         }
     }
 

@@ -13,6 +13,7 @@ use super::core::EventCore;
 use super::io::Output;
 use crdt_state::delta::{Delta, Seal};
 use crdt_state::{Lane, LaneId, Mono, NodeId, Origin};
+use std::collections::BTreeSet;
 
 impl EventCore {
     /// Seals whatever this node can and has not.
@@ -50,7 +51,7 @@ impl EventCore {
     }
 
     /// Enrolled origins that this life's lane has not named yet.
-    fn unnamed(&self) -> impl Iterator<Item = Origin> {
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = Origin> {
         let others = self.carried.state.enrolled().map(|(origin, ..)| origin);
         others.filter(|origin| *origin != self.identity.origin && !self.named.contains(origin))
     }
@@ -85,8 +86,10 @@ impl EventCore {
         };
         let state = &self.carried.state;
         let awaited = state.enrolled().filter(|(origin, ..)| !state.is_forgotten(*origin));
-        let nodes = awaited.map(|(_, node, _)| node);
+        let staying: BTreeSet<NodeId> = self.counted_nodes().collect();
+        let nodes = awaited.map(|(_, node, _)| node).filter(|node| staying.contains(node));
         nodes.filter(|node| *node != self.identity.node).all(has_compared)
+            && self.formers.iter().all(|former| self.has_last_words(self.identity.node, *former))
     }
 
     /// Whether a peer has told what it has of the former incarnations, and all that is here, and every

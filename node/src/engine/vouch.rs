@@ -54,6 +54,7 @@ impl EventCore {
         if self.replica.may_be_firm() {
             self.forget_nothing_from_here();
             let known = self.state().fences().iter();
+            let known = known.filter(|(_, fence)| fence.instance != Fence::FOR_GOOD);
             let known = known.map(|(_, fence)| (fence.instance, fence.node, fence.origin));
             let adopted: BTreeSet<_> =
                 known.filter(|(_, node, _)| *node != self.identity.node).collect();
@@ -94,6 +95,16 @@ impl EventCore {
         if self.returned {
             self.standing.whole_from = newest + 1;
         }
+    }
+
+    /// The newest round of which this node may have forgotten something: 0 if there is none.
+    pub(super) fn forgotten_until(&self) -> u32 {
+        if !self.returned {
+            return 0;
+        }
+        let newest = || self.state().instances().last().map_or(0, |(instance, _)| instance);
+        let vouches = self.state().is_vouching(self.identity.origin);
+        if vouches { self.standing.whole_from.saturating_sub(1) } else { newest() }
     }
 
     /// A fence around one lane, unless this incarnation has put one up or cannot know where it stands.
@@ -210,8 +221,17 @@ impl EventCore {
         let others: BTreeSet<NodeId> =
             standing.filter(|node| *node != self.identity.node).collect();
         let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
-        others.len() + 1 >= self.copies(nodes.len())
+        // Whoever does not know yet that a node has left counts its fence for one of many.
+        let fencers = self.fencers(instance).filter(|node| !nodes.contains(node)).count();
+        others.len() + 1 >= self.copies(nodes.len() + fencers)
             && self.was_known_in_time(instance, nodes.len())
+    }
+
+    /// The other nodes that have fenced anything off in a round, each once.
+    fn fencers(&self, instance: u32) -> impl Iterator<Item = NodeId> {
+        let state = self.state();
+        let writers = state.fences().of(instance).filter_map(|(_, by)| state.node_of(by));
+        writers.filter(|node| *node != self.identity.node).collect::<BTreeSet<_>>().into_iter()
     }
 
     /// Whether a node has fenced off what this one took in a round, beyond a head of its bulk lane.

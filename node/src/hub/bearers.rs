@@ -61,7 +61,7 @@ impl Hub {
     /// The co-host who was invited so and has not been dismissed since.
     async fn co_host(&self, event: EventId, invitation: String) -> Result<Bearer, Unproven> {
         let dismissed = || Unproven::Vouched(IdentityError::Revoked);
-        let owner = self.owner(event).map_err(Unproven::Untold)?;
+        let owner = self.owner(event).await.map_err(Unproven::Untold)?;
         let of = invitation.clone();
         let name = owner.read(move |core, _, _| core.co_host(&of)).await;
         let name = name.ok_or_else(|| Unproven::Untold(super::stopping()))?;

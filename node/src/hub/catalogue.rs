@@ -2,6 +2,7 @@
 
 use crate::engine::{ListingCore, Output, Ports};
 use crate::identity::Bearer;
+use crate::service::view::Refusal;
 use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, Notice, Suspect};
 use crdt_state::engagement::script::Entry;
@@ -37,11 +38,22 @@ impl Listings {
         self.known.borrow().find(pin)
     }
 
-    /// Whether an event's state is gone for good.
-    #[must_use]
-    pub fn is_archived(&self, event: EventId) -> bool {
+    /// The PIN of an event for which players may come, or a clear no.
+    ///
+    /// # Errors
+    /// When the event is not known, or its state is gone for good.
+    pub fn live_pin(&self, event: EventId) -> Result<String, Refusal> {
         let known = self.known.borrow();
-        known.get(event).is_some_and(|listing| listing.class.0 == Class::Archived)
+        match known.get(event) {
+            Some(listing) if listing.class.0 == Class::Live => {
+                Ok(listing.pin.value().unwrap_or_default().to_owned())
+            }
+            Some(listing) if listing.class.0 == Class::Archived => {
+                Err(Refusal::new("event_archived", format!("the event {event} was archived")))
+            }
+            _ => Err(Refusal::new("event_unknown", format!("there is no event {event} here"))
+                .hint("`starling status` lists the events")),
+        }
     }
 
     /// Who may come into an event.

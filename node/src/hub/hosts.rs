@@ -2,8 +2,8 @@
 
 use super::bearers::refusal;
 use super::health::judge;
-use super::{Carry, Hub, links, stopping};
-use crate::engine::{Input, Owner, Reply};
+use super::{Hub, links, stopping};
+use crate::engine::{Input, Owner, Reply, stage_view};
 use crate::identity::{Bearer, IdentityError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
@@ -16,17 +16,20 @@ use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
-use crdt_state::catalogue::{CATALOGUE, Class, List};
+use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, List, Listing};
 use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
 use crdt_state::engagement::raffle::{Entrants, LISTED_MAX};
 use crdt_state::engagement::script::{Entry, Salt};
-use crdt_state::{EventId, NodeId};
-use futures_util::future::BoxFuture;
+use crdt_state::{EventId, NodeId, Stage};
+use futures_util::future::{BoxFuture, join_all};
 use gossip::network::{Member, Standing};
 use rand_chacha::rand_core::Rng;
 use std::sync::{Arc, PoisonError};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, watch};
+
+/// What is said of an event that other nodes carry.
+const ELSEWHERE: &str = "carried by other nodes only: neither stage nor players are known here";
 
 /// The version that this node runs.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -47,12 +50,13 @@ impl Hosts for Hub {
         for owner in self.owners.all() {
             all.extend(summary(&owner).await);
         }
+        all.extend(self.elsewhere_carried());
         all
     }
 
     async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
         let event = self.find(pin)?;
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let title = owner.read(|core, _, _| core.title()).await;
         let arriving = || {
             Refusal::new(
@@ -67,14 +71,14 @@ impl Hosts for Hub {
     }
 
     async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.host)
     }
 
     async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal> {
         let event = self.find(pin)?;
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         // One at a time: whoever asks for what was just made does not have it made again.
         let mut made = self.raffle.lock().await;
         let asked = owner.read(move |core, _, _| (core.revision(), core.entrants(instance))).await;
@@ -95,7 +99,7 @@ impl Hosts for Hub {
     }
 
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
-        let owner = self.owner(self.find(pin)?)?;
+        let owner = self.owner(self.find(pin)?).await?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
         Ok(owner.views.screen)
     }
@@ -104,7 +108,7 @@ impl Hosts for Hub {
         &self,
         event: EventId,
     ) -> Result<broadcast::Receiver<Arc<AppliedView>>, Refusal> {
-        self.owner(event)?.follow().await.ok_or_else(stopping)
+        self.owner(event).await?.follow().await.ok_or_else(stopping)
     }
 
     async fn friends(
@@ -126,7 +130,8 @@ impl Hosts for Hub {
             let message = format!("{many} friends, at most {FRIENDS_MAX} are listed at once");
             return Err(Refusal::new("friends_many", message).hint("ask for some of them"));
         }
-        let board = self.owner(event)?.read(move |core, _, _| core.friends_board(&asked)).await;
+        let board =
+            self.owner(event).await?.read(move |core, _, _| core.friends_board(&asked)).await;
         board.ok_or_else(stopping)
     }
 
@@ -135,7 +140,7 @@ impl Hosts for Hub {
         event: EventId,
         request: CommandRequest,
     ) -> Result<CommandReply, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let invited = (request.command == Command::Invite).then(|| request.name.clone()).flatten();
         let request = Box::new(request);
         match owner.ask(move |ticket| Input::Command { ticket, request }).await {
@@ -150,7 +155,7 @@ impl Hosts for Hub {
     }
 
     async fn export(&self, event: EventId) -> Result<Bytes, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let export = owner.read(|core, publisher, _| core.export(publisher.pin()));
         export.await.ok_or_else(stopping)
     }
@@ -160,7 +165,7 @@ impl Hosts for Hub {
     }
 
     async fn archive(&self, event: EventId) -> Result<ArchivedView, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let (stage, pin, title) = owner
             .read(|core, publisher, _| {
                 let summary = core.summary(publisher.pin());
@@ -180,6 +185,10 @@ impl Hosts for Hub {
     async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal> {
         let mut view = ForgetView { node, events: 0, origins: 0, firm: true };
         let mut refused = None;
+        // Whoever carries an event that this node does not has to hear of it too.
+        let others = self.elsewhere_carried();
+        // One that does not arrive is carried by nobody who is here.
+        join_all(others.iter().map(|other| self.owner(other.event))).await;
         for owner in self.owners.all() {
             match owner.ask(move |ticket| Input::Forget { ticket, node }).await {
                 Some(Reply::Forgot { origins, firm }) => {
@@ -208,13 +217,13 @@ impl Hosts for Hub {
         player: String,
         round: u32,
     ) -> Result<ExplainView, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let explained = owner.read(move |core, _, _| core.explain(&player, round));
         explained.await.ok_or_else(stopping)?
     }
 
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let proof = owner.read(|core, publisher, now| core.proof(now, publisher.pin()));
         let proof = proof.await.ok_or_else(stopping)?;
         Ok(Bytes::from(proof.encode()))
@@ -268,16 +277,17 @@ impl Hosts for Hub {
     }
 
     async fn state(&self, event: EventId) -> Result<StateView, Refusal> {
-        let state = self.owner(event)?.read(|core, _, _| core.state_view()).await;
+        let state = self.owner(event).await?.read(|core, _, _| core.state_view()).await;
         state.ok_or_else(stopping)
     }
 
     async fn log(&self, event: EventId) -> Result<Vec<LogLine>, Refusal> {
-        self.owner(event)?.read(|core, _, _| core.log()).await.ok_or_else(stopping)
+        self.owner(event).await?.read(|core, _, _| core.log()).await.ok_or_else(stopping)
     }
 
     async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal> {
-        let found = self.owner(event)?.read(move |core, _, _| core.players_like(&words)).await;
+        let found =
+            self.owner(event).await?.read(move |core, _, _| core.players_like(&words)).await;
         found.ok_or_else(stopping)
     }
 
@@ -331,6 +341,22 @@ impl Hub {
         Ok(Imported { event, pin, host_token: self.tokens.host(event) })
     }
 
+    /// The events for which players may come and that this node does not carry: all that the catalogue knows.
+    fn elsewhere_carried(&self) -> Vec<EventSummary> {
+        let known = Arc::clone(&self.listings.watch().borrow());
+        let live = known.iter().filter(|(_, listing)| listing.class.0 == Class::Live);
+        let others = live.filter(|(event, _)| self.owners.get(*event).is_none());
+        let view = |(event, listing): (EventId, &Listing)| EventSummary {
+            event,
+            pin: listing.pin.value().unwrap_or_default().to_owned(),
+            title: listing.title.value().unwrap_or_default().to_owned(),
+            stage: stage_view(Stage::default()),
+            players: 0,
+            warnings: vec![ELSEWHERE.to_owned()],
+        };
+        others.map(view).collect()
+    }
+
     /// The script with a salt for each question, which hides its key behind the published hash.
     fn salted(&self, mut script: Script) -> Script {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -348,19 +374,13 @@ impl Hub {
         let mut draw = || random.next_u64();
         let event = loop {
             let event = EventId(draw());
-            if event != CATALOGUE && self.owners.get(event).is_none() {
+            let is_reserved = event == CATALOGUE || event == CARRIERS;
+            if !is_reserved && self.listings.watch().borrow().get(event).is_none() {
                 break event;
             }
         };
         let pin = self.listings.free_pin(draw);
         (event, pin)
-    }
-
-    async fn carry(&self, event: EventId, pin: String) -> Result<Owner, Refusal> {
-        let (carried, owner) = oneshot::channel();
-        let wish = Carry { event, pin, carried };
-        self.carry.send(wish).await.map_err(|_| stopping())?;
-        owner.await.map_err(|_| stopping())
     }
 
     fn member(&self, member: &Member) -> MemberView {

@@ -185,7 +185,7 @@ impl Images {
 impl Hub {
     /// The picture of an event that nodes serve under a name.
     pub(super) async fn picture(&self, event: EventId, name: &str) -> Result<Image, Refusal> {
-        let (owner, wanted) = (self.owner(event)?, name.to_owned());
+        let (owner, wanted) = (self.owner(event).await?, name.to_owned());
         let address = owner.read(move |core, _, _| core.image_of(&wanted)).await.flatten();
         let address = address.ok_or_else(|| {
             Refusal::new("image_unknown", "no question that was shown has this picture")

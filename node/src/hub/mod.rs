@@ -38,6 +38,7 @@ use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -85,6 +86,10 @@ impl Owners {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(event, owner);
     }
 }
+
+/// How long whoever comes for an event that this node has just begun to carry waits for it: 3 s, what a joiner may
+/// take for a show of a million players.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The record of a raffle: of which event and run, at which revision, as JSON.
 type MadeRecord = ((EventId, u32, u64), Bytes);
@@ -204,15 +209,25 @@ impl Hub {
         let _ = self.broker.set(broker);
     }
 
-    /// The owner of an event, or a clear no.
-    fn owner(&self, event: EventId) -> Result<Owner, Refusal> {
-        self.owners.get(event).ok_or_else(|| {
-            if self.listings.is_archived(event) {
-                return Refusal::new("event_archived", format!("the event {event} was archived"));
-            }
-            Refusal::new("event_unknown", format!("there is no event {event} here"))
-                .hint("`starling status` lists the events")
-        })
+    /// The owner of an event, or a clear no. A node that does not carry the event begins to, and waits a moment
+    /// for what the event is.
+    async fn owner(&self, event: EventId) -> Result<Owner, Refusal> {
+        let owner = match self.owners.get(event) {
+            Some(owner) => owner,
+            None => self.carry(event, self.listings.live_pin(event)?).await?,
+        };
+        if owner.arrival(ARRIVAL_PATIENCE).await {
+            return Ok(owner);
+        }
+        Err(Refusal::new("overloaded", format!("the event {event} is still arriving here"))
+            .hint("try again in a moment, or use another node"))
+    }
+
+    async fn carry(&self, event: EventId, pin: String) -> Result<Owner, Refusal> {
+        let (carried, owner) = oneshot::channel();
+        let wish = Carry { event, pin, carried };
+        self.carry.send(wish).await.map_err(|_| stopping())?;
+        owner.await.map_err(|_| stopping())
     }
 
     /// Where every node is reached that takes players, this one first. If none does, all.

@@ -221,7 +221,7 @@ impl Hub {
         let Newcomer { player, name, by, .. } = newcomer;
         let called = by.as_ref().filter(|bearer| bearer.is(player)).and_then(|it| it.name.clone());
         let name = called.unwrap_or(name);
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let asked = owner.ask(move |ticket| Input::Join { ticket, player, name }).await;
         let message = self.joined(event, &owner, player, asked).await?;
         Ok(match by.filter(|bearer| bearer.is(player)) {
@@ -241,7 +241,7 @@ impl Hub {
         self.meter(claim.player)?;
         let bearer = Arc::new(player(&claim));
         let (event, player) = (claim.event, claim.player);
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let claim = engine_claim(claim);
         let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
         let message = self.joined(event, &owner, player, asked).await?;
@@ -331,7 +331,7 @@ impl Hub {
     ) -> Result<Said, Refusal> {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
-        let owner = self.owner(claim.event)?;
+        let owner = self.owner(claim.event).await?;
         let (instance, given) = (answer.instance, answer.given());
         let asked = owner.answer(engine_claim(claim), instance, given).await;
         match asked.ok_or_else(stopping)? {
@@ -359,7 +359,7 @@ impl Hub {
     async fn watch(&self, by: Option<&Bearer>, pin: &str) -> Result<Feed, Refusal> {
         let event = self.find(pin)?;
         self.check_watch(by, event)?;
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let mut changes = owner.views.live.clone();
         changes.mark_unchanged();
         let first = owner.live_frame().await.ok_or_else(stopping)?;

@@ -33,7 +33,7 @@ impl Hub {
         kind: String,
     ) -> Result<(), Refusal> {
         self.meter(claim.player)?;
-        let owner = self.owner(claim.event)?;
+        let owner = self.owner(claim.event).await?;
         let claim = engine_claim(claim);
         let asked = owner.ask(move |ticket| Input::React { ticket, claim, kind }).await;
         match asked.ok_or_else(stopping)? {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 impl Hub {
     /// One file of an event's results. It is made anew each time, beside the node's own work.
     pub(super) async fn result_file(&self, event: EventId, name: &str) -> Result<Bytes, Refusal> {
-        let owner = self.owner(event)?;
+        let owner = self.owner(event).await?;
         let _one = self.making.lock().await;
         let lines = owner.read(|core, publisher, _| core.export(publisher.pin())).await;
         let (lines, wanted) = (lines.ok_or_else(stopping)?, name.to_owned());

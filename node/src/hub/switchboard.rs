@@ -1,15 +1,20 @@
-//! The switchboard: one task that knows which peers are connected and which events are carried, so that
-//! every owner hears of every peer once and in order.
+//! The switchboard: one task that knows which peers are connected and which events are carried, here and by
+//! whom else, so that every owner hears once and in order of every peer that carries its event too.
+//!
+//! A thin shell around [`Interest`], which decides what this node carries.
 
 use super::{Carry, Facts, Listings, Owners};
-use crate::engine::{Carried, EventCore, Identity, Input, Owner, Ports, Rules, open_envelope};
+use crate::engine::{
+    Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn, Word,
+    open_envelope,
+};
 use crate::env::Env;
 use crate::store::{Kept, StoreOp};
 use crate::supervise::Supervisor;
 use bytes::Bytes;
-use crdt_state::catalogue::{CATALOGUE, Class};
-use crdt_state::{EventId, LaneId, Origin};
-use gossip::network::{NetworkEvent, PeerInfo};
+use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class};
+use crdt_state::{EventId, LaneId, NodeId, Origin};
+use gossip::network::{NetworkEvent, PeerInfo, Standing};
 use gossip::replication::{self, Config, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +45,8 @@ pub struct Switchboard {
     pub listings: Listings,
     /// Peers that are connected.
     pub peers: BTreeMap<Origin, PeerInfo>,
+    /// Which events this node carries, and which its peers.
+    pub interest: Interest,
     /// Frames that could not be read.
     pub malformed: Arc<AtomicU64>,
     /// Keeps the owners up.
@@ -50,6 +57,7 @@ impl Switchboard {
     /// Takes up the events that the store had. What was archived meanwhile goes when the catalogue is
     /// looked at first.
     pub fn restore(&mut self, kept: BTreeMap<EventId, Kept>) {
+        self.interest = Interest::new(self.facts.node, kept.keys().copied());
         for (event, kept) in kept {
             let pin = self.pin_of(event).unwrap_or_default();
             let core = self.core(event, kept);
@@ -64,26 +72,33 @@ impl Switchboard {
         network: &mut mpsc::Receiver<NetworkEvent>,
         carry: &mut mpsc::Receiver<Carry>,
     ) {
-        let mut known = self.listings.watch();
+        let (mut known, mut members) = (self.listings.watch(), self.ports.network.members());
         let mut measure = Instant::now() + RTT_EVERY;
+        self.follow_members().await;
         self.follow_catalogue().await;
         loop {
+            let due = self.interest.poll_timeout().map(|mono| self.ports.started + mono);
             tokio::select! {
                 biased;
                 Some(wish) = carry.recv() => {
-                    let owner = self.carry(wish.event, wish.pin).await;
-                    // Whoever asked may have gone.
-                    let _ = wish.carried.send(owner);
+                    self.heed(Heed::Wanted { event: wish.event }, Some(wish.pin)).await;
+                    if let Some(owner) = self.owners.get(wish.event) {
+                        // Whoever asked may have gone.
+                        let _ = wish.carried.send(owner);
+                    }
                 }
                 event = network.recv() => match event {
                     Some(event) => self.on_network(event).await,
                     None => return,
                 },
                 Ok(()) = known.changed() => self.follow_catalogue().await,
+                Ok(()) = members.changed() => self.follow_members().await,
                 () = sleep_until(measure) => {
                     measure = Instant::now() + RTT_EVERY;
                     self.measure_links().await;
+                    self.follow_awaited().await;
                 }
+                () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
             }
         }
     }
@@ -92,13 +107,16 @@ impl Switchboard {
         match event {
             NetworkEvent::PeerUp(peer) => {
                 info!(peer = %peer.name, origin = %peer.origin, addr = %peer.addr, "peer up");
-                self.tell_all(&up(&peer)).await;
+                self.listings.replicate(up(&peer)).await;
+                let heed = Heed::PeerUp { peer: peer.origin, node: peer.node };
                 self.peers.insert(peer.origin, peer);
+                self.heed(heed, None).await;
             }
             NetworkEvent::PeerDown { origin, node, reason } => {
                 warn!(%origin, %node, reason, "peer down");
+                self.listings.replicate(replication::Input::PeerDown { peer: origin }).await;
+                self.heed(Heed::PeerDown { peer: origin }, None).await;
                 self.peers.remove(&origin);
-                self.tell_all(&replication::Input::PeerDown { peer: origin }).await;
             }
             NetworkEvent::Frame { from, bytes, .. } => self.on_frame(from, &bytes).await,
         }
@@ -106,13 +124,48 @@ impl Switchboard {
 
     async fn on_frame(&mut self, from: Origin, bytes: &Bytes) {
         let Some((event, bytes)) = open_envelope(bytes) else { return self.on_malformed(from) };
+        if event == CARRIERS {
+            let Some(word) = Word::decode(&bytes) else { return self.on_malformed(from) };
+            return self.heed(Heed::Word { from, word }, None).await;
+        }
         let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
         if event == CATALOGUE {
             self.listings.replicate(replication::Input::Message { from, message }).await;
         } else if let Some(owner) = self.owners.get(event) {
             owner.tell(Input::message(from, message)).await;
         }
-        // An event that the catalogue has not brought yet: heads will be told again in a moment.
+        // An event that this node does not carry: the peer will hear so.
+    }
+
+    /// Tells the interest a fact, and does what follows. `pin` is that of an event which is not listed yet.
+    async fn heed(&mut self, heed: Heed, pin: Option<String>) {
+        self.interest.handle(self.ports.now(), heed);
+        while let Some(turn) = self.interest.poll_turn() {
+            match turn {
+                Turn::Begin { event } => {
+                    let pin = self.pin_of(event).or_else(|| pin.clone()).unwrap_or_default();
+                    info!(%event, pin, "carrying an event");
+                    let core = self.core(event, Kept::default());
+                    self.own(event, core, pin);
+                }
+                Turn::End { event } => self.drop_event(event).await,
+                Turn::Up { event, peer } => {
+                    if let Some(peer) = self.peers.get(&peer).map(up) {
+                        self.tell(event, peer).await;
+                    }
+                }
+                Turn::Down { event, peer } => {
+                    self.tell(event, replication::Input::PeerDown { peer }).await;
+                }
+                Turn::Tell { to, word } => self.ports.tell_word(to, &word),
+            }
+        }
+    }
+
+    async fn tell(&self, event: EventId, input: replication::Input) {
+        if let Some(owner) = self.owners.get(event) {
+            owner.tell(Input::Replication(input)).await;
+        }
     }
 
     /// A peer that sends what cannot be read loses its link and is told why; it may come again.
@@ -122,34 +175,57 @@ impl Switchboard {
         self.ports.network.refuse(from);
     }
 
-    async fn tell_all(&self, input: &replication::Input) {
-        self.listings.replicate(input.clone()).await;
-        for owner in self.owners.all() {
-            owner.tell(Input::Replication(input.clone())).await;
-        }
-    }
-
     async fn measure_links(&mut self) {
         for peer in self.ports.network.peers() {
             let input = replication::Input::Rtt { peer: peer.origin, rtt: peer.rtt };
-            self.tell_all(&input).await;
+            self.listings.replicate(input.clone()).await;
+            for owner in self.owners.all() {
+                owner.tell(Input::Replication(input.clone())).await;
+            }
         }
     }
 
-    /// Carries every live event of the catalogue, under its newest PIN, and drops the archived ones.
+    /// Learns for whom each event waits.
+    async fn follow_awaited(&mut self) {
+        let carried: Vec<EventId> = self.interest.carried().iter().copied().collect();
+        for event in carried {
+            let awaited = self.owners.get(event).map(|owner| owner.awaited.borrow().clone());
+            if let Some(nodes) = awaited {
+                self.heed(Heed::Awaited { event, nodes }, None).await;
+            }
+        }
+    }
+
+    /// Learns who lives, and who of them takes players.
+    async fn follow_members(&mut self) {
+        let members = self.ports.network.members().borrow().clone();
+        let living = members.iter().filter(|member| member.live && !member.left);
+        let own = (self.facts.node, self.ports.network.standing());
+        let living = living.map(|member| (member.node, member.standing));
+        let living: BTreeMap<NodeId, Standing> = living.chain([own]).collect();
+        let staying = living.iter().filter(|(_, standing)| **standing < Standing::Draining);
+        let staying = staying.map(|(node, _)| *node).collect();
+        let living = living.into_keys().collect();
+        self.heed(Heed::Seen { living, staying }, None).await;
+    }
+
+    /// Learns which events there are, shows those that are carried under their newest PINs, and drops the
+    /// archived ones.
     async fn follow_catalogue(&mut self) {
         let catalogue = Arc::clone(&self.listings.watch().borrow());
-        for (event, listing) in catalogue.iter() {
-            match listing.class.0 {
-                Class::Live => {
-                    let pin = listing.pin.value().unwrap_or_default().to_owned();
-                    let owner = self.carry(event, pin.clone()).await;
-                    if owner.views.screen.borrow().pin != pin {
-                        owner.set_pin(pin).await;
-                    }
-                }
-                Class::Archived => self.drop_event(event).await,
-                Class::Unknown => {}
+        let of = |class: Class| {
+            let those = catalogue.iter().filter(|(_, listing)| listing.class.0 == class);
+            those.map(|(event, _)| event).collect()
+        };
+        let heed = Heed::Listed { live: of(Class::Live), archived: of(Class::Archived) };
+        self.heed(heed, None).await;
+        for event in self.interest.carried() {
+            let listing = catalogue.get(*event);
+            let Some(pin) = listing.and_then(|listing| listing.pin.value()) else { continue };
+            if let Some(owner) = self.owners.get(*event)
+                && owner.views.screen.borrow().pin != pin
+            {
+                owner.set_pin(pin.to_owned()).await;
             }
         }
     }
@@ -166,19 +242,6 @@ impl Switchboard {
         let catalogue = self.listings.watch();
         let catalogue = catalogue.borrow();
         Some(catalogue.get(event)?.pin.value()?.to_owned())
-    }
-
-    async fn carry(&mut self, event: EventId, pin: String) -> Owner {
-        if let Some(owner) = self.owners.get(event) {
-            return owner;
-        }
-        info!(%event, pin, "carrying an event");
-        let core = self.core(event, Kept::default());
-        let owner = self.own(event, core, pin);
-        for peer in self.peers.values() {
-            owner.tell(Input::Replication(up(peer))).await;
-        }
-        owner
     }
 
     fn own(&self, event: EventId, core: EventCore, pin: String) -> Owner {

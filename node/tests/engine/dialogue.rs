@@ -8,7 +8,7 @@
 //! read before they are believed.
 
 use crate::world::{Weather, World};
-use crdt_state::delta::{Delta, Seal};
+use crdt_state::delta::{Delta, Fence, Seal};
 use crdt_state::{NodeId, Origin, PlayerId};
 use node::engine::{Claim, Input, Reply};
 use node::service::view::{Command, InboxMessage};
@@ -57,6 +57,7 @@ impl Desk {
             ["cut", a, b] => self.world.cut(number(a), number(b)),
             ["mend", a, b] => self.world.heal_between(number(a), number(b)),
             ["heal"] => self.world.heal(),
+            ["leave", at] => self.leave(number(at)),
             ["crash", at] => self.world.crash(number(at)),
             ["wipe", at] => self.world.wipe(number(at)),
             ["start", at] => {
@@ -91,6 +92,18 @@ impl Desk {
         if let Reply::Refused(refusal) = self.world.reply(ticket) {
             writeln!(self.said, "{at} refuses: {}", refusal.code).unwrap();
         }
+    }
+
+    /// A node leaves in order: it goes once another has all that it has.
+    fn leave(&mut self, at: usize) {
+        let ticket = self.world.ask(at, |ticket| Input::Retire { ticket, copies: 1 });
+        match self.world.reply(ticket) {
+            Reply::Refused(refusal) => {
+                writeln!(self.said, "{at} stays: {}", refusal.message).unwrap()
+            }
+            _ => self.tell(),
+        }
+        self.world.crash(at);
     }
 
     fn results(&mut self) {
@@ -153,6 +166,9 @@ impl Desk {
                 let (of, head) = (self.name(forget.origin), forget.head);
                 let word = if forget.length % 2 == 1 { "is forgotten" } else { "is back" };
                 format!("{of} {word} at {head}")
+            }
+            Delta::Fence(fence) if fence.instance == Fence::FOR_GOOD => {
+                format!("it stood behind {} up to {} at most", self.name(fence.origin), fence.head)
             }
             Delta::Fence(fence) => {
                 let of = self.name(fence.origin);

@@ -20,6 +20,8 @@ const PLAYERS: u64 = 8;
 const DISTURBED: Duration = Duration::from_secs(20);
 /// No reply takes longer: a receipt's patience, a wait for seals, and a stalled network.
 const REPLY_MAX: Duration = Duration::from_secs(3);
+/// How long a node that leaves waits for others to have all that it has.
+const LEAVING: Duration = Duration::from_secs(2);
 /// Crashes are rarer than this, so that never two holders of one answer forget it.
 const CRASH_GAP: Duration = Duration::from_secs(3);
 
@@ -51,6 +53,8 @@ struct Run {
     pending: BTreeMap<u64, Pending>,
     down: Option<(usize, Mono)>,
     crashed_at: Mono,
+    /// How often a node left in order.
+    left: u64,
 }
 
 impl Run {
@@ -79,7 +83,8 @@ impl Run {
         world.weather = weather;
         let (claims, pending) = (BTreeMap::new(), BTreeMap::new());
         let crashed_at = world.now();
-        Run { world, model: Model::default(), hosts, claims, pending, down: None, crashed_at }
+        let (model, down, left) = (Model::default(), None, 0);
+        Run { world, model, hosts, claims, pending, down, crashed_at, left }
     }
 
     fn disturb(&mut self) {
@@ -111,7 +116,8 @@ impl Run {
             70..88 => self.drive(at),
             88..91 if at != other => self.world.cut(at, other),
             91..95 => self.world.heal(),
-            95..98 => self.crash(at),
+            95 => self.leave(at),
+            96..98 => self.crash(at),
             _ => self.restart(),
         }
     }
@@ -195,6 +201,27 @@ impl Run {
         self.pending.retain(|_, pending| pending.at != at);
     }
 
+    /// A node says goodbye, waits a moment for others to have all that it has, and is gone.
+    fn leave(&mut self, at: usize) {
+        if self.down.is_some() || self.world.now() < self.crashed_at + CRASH_GAP {
+            return;
+        }
+        let ticket = self.world.ask(at, |ticket| Input::Retire { ticket, copies: 1 });
+        let until = self.world.now() + LEAVING;
+        while self.world.now() < until {
+            self.world.run_ms(10);
+            match self.world.take_reply(ticket) {
+                Some(Reply::Retired) => {
+                    self.left += 1;
+                    break;
+                }
+                Some(_) => break,
+                None => {}
+            }
+        }
+        self.crash(at);
+    }
+
     fn restart(&mut self) {
         if let Some((at, _)) = self.down.take() {
             self.world.start(at);
@@ -262,15 +289,17 @@ fn run_with(seed: u64, hosts: Option<Hosts>) -> Run {
 /// Runs seeds and asserts that they were harsh and long enough to mean something.
 fn sweep(seeds: std::ops::Range<u64>) {
     let count = seeds.end - seeds.start;
-    let (mut promises, mut finals, mut superseded) = (0, 0, 0);
+    let (mut promises, mut finals, mut superseded, mut left) = (0, 0, 0, 0);
     for run in seeds.map(run) {
         promises += run.model.promises();
         finals += run.model.finals();
         superseded += run.model.superseded;
+        left += run.left;
     }
     assert!(promises as u64 > 5 * count, "only {promises} firm receipts");
     assert!(finals as u64 > count, "only {finals} final results");
     assert!(superseded > 0, "no node ever overruled another");
+    assert!(left > count / 4, "only {left} nodes left in order");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod bounds;
+mod carriers;
 pub(crate) mod closing;
 mod digests;
 mod doubles;
@@ -39,7 +40,7 @@ type Family = (&'static str, fn(&Evidence) -> Vec<String>);
 
 /// Judges a run; nothing is good news.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let families: [Family; 15] = [
+    let families: [Family; 16] = [
         ("progress", progress),
         ("stages", stages::check),
         ("digests", digests::check),
@@ -47,6 +48,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
         ("holders", holders::check),
         ("doubles", doubles::check),
         ("agreement", agreement::check),
+        ("carriers", carriers::check),
         ("closing", closing::check),
         ("secrecy", secrecy::check),
         ("seals", seals::check),

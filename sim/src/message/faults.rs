@@ -1,8 +1,9 @@
 //! What goes wrong, as the schedule says, and how all is mended at the end.
 
+use ::node::engine::Input;
 use ::node::service::view::{PhaseView, StageView};
 
-use super::player::SILENCE_MAX;
+use super::player::{About, SILENCE_MAX};
 use super::queue::Event;
 use super::world::World;
 use crate::mix::Draw;
@@ -13,6 +14,8 @@ use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Victim};
 const SILENT_PEER_MS: u64 = 3_500;
 /// How long a peer that is back takes to be found: a redial.
 const RETURN_MS: u64 = 1_200;
+/// How long a node that leaves waits until others have all that it has: as whole nodes do.
+const LEAVING_MS: u64 = 2_000;
 /// All cuts and storms are over: the longest redial.
 const MENDED_MS: u64 = 2_000;
 
@@ -82,11 +85,8 @@ impl World {
                 return None;
             }
             Fault::Leave { node } => {
-                if self.nodes[usize::from(*node)].life.is_some() {
-                    self.crash(*node, Blow::Killed);
-                }
-                self.node(*node).is_gone = true;
-                return None;
+                self.say_goodbye(*node);
+                return Some(LEAVING_MS);
             }
         }
         Some(planned.lasts_ms)
@@ -108,8 +108,31 @@ impl World {
                 self.storms.remove(&(*one.min(other), *one.max(other)));
             }
             Fault::Disk { node, trouble } => self.node(*node).disk.trouble(*trouble, false),
-            Fault::Clock { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
+            Fault::Leave { node } => {
+                if self.nodes[usize::from(*node)].life.is_some() {
+                    self.crash(*node, Blow::Killed);
+                }
+                self.node(*node).is_gone = true;
+            }
+            Fault::Clock { .. } | Fault::Join { .. } => {}
         }
+    }
+
+    /// A node sends its players to others, and has nobody wait for it.
+    fn say_goodbye(&mut self, number: u8) {
+        self.node(number).is_leaving = true;
+        // It takes nothing more, of the show's steps neither.
+        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        for player in self.node(number).players.clone() {
+            self.disconnect(player, 1);
+        }
+        for other in self.alive() {
+            self.see(other);
+        }
+        // Nobody waits for who takes no part.
+        self.node(number).has_retired = !self.nodes[usize::from(number)].carries();
+        let ticket = self.ticket(About::Leave(number));
+        self.input(number, Input::Retire { ticket, copies: 1 });
     }
 
     fn victims(&self, victims: &[Victim]) -> Vec<u8> {
@@ -181,7 +204,7 @@ impl World {
         for input in waiting {
             self.input(number, input);
         }
-        self.input(number, ::node::engine::Input::Timeout);
+        self.input(number, Input::Timeout);
         self.stir(number, RETURN_MS);
     }
 

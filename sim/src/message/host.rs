@@ -4,12 +4,12 @@
 //! reached it. If for a while none does, the step that led there is lost; that is allowed only for
 //! a step that was told provisional.
 
-use ::node::engine::{Input, Reply};
+use ::node::engine::{Heed, Input, Reply};
 use ::node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::player::{About, joins_take_most};
 use super::queue::{Event, Tick};
-use super::world::{PIN, World};
+use super::world::{EVENT, PIN, World};
 use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
 use crate::quiz::host::{HOST, command_at, is_over};
@@ -60,7 +60,12 @@ impl World {
         let show = ::node::show::parse(&self.schedule.show());
         let script = show.expect("schedules are checked when they are read or drawn");
         let ticket = self.ticket(About::Create);
+        self.heed(home, Heed::Wanted { event: EVENT });
         self.input(home, Input::Create { ticket, script });
+        self.is_listed = true;
+        for number in self.alive() {
+            self.list(number);
+        }
         let seen = StageView { instance: 0, phase: PhaseView::Draft };
         for number in 0..self.schedule.habits.hosts.max(1) {
             self.hosts.push(Host {

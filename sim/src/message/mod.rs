@@ -14,6 +14,7 @@ mod faults;
 mod fork;
 mod growth;
 mod host;
+mod interest;
 mod net;
 mod node;
 mod player;

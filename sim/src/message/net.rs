@@ -6,9 +6,9 @@ use crdt_state::Origin;
 use gossip::replication::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
-use ::node::engine::Input;
+use ::node::engine::{Heed, Input};
 
-use super::node::{peer_down, peer_up};
+use super::node::node_id;
 use super::queue::{Event, Tick};
 use super::world::{World, ip};
 use crate::cluster::{PEER_PORT, address};
@@ -44,18 +44,18 @@ impl World {
         }
         let there = self.is_reachable(number, peer);
         let origin = self.nodes[usize::from(peer)].origin().filter(|_| there);
-        let rtt = self.rtt(number, peer);
         let Some(life) = &mut self.node(number).life else { return };
         let before = std::mem::replace(&mut life.seen[usize::from(peer)], origin);
         if before == origin {
             return;
         }
         if let Some(before) = before {
-            self.input(number, peer_down(before));
+            self.heed(number, Heed::PeerDown { peer: before });
         }
         if let Some(origin) = origin {
-            self.input(number, peer_up(origin, peer, rtt));
+            self.heed(number, Heed::PeerUp { peer: origin, node: node_id(peer) });
         }
+        self.see(number);
         self.trace.note("links", ip(number), u64::from(peer) << 1 | u64::from(origin.is_some()));
     }
 
@@ -64,7 +64,7 @@ impl World {
         *storm.unwrap_or(&self.schedule.weather)
     }
 
-    fn rtt(&self, one: u8, other: u8) -> Duration {
+    pub(super) fn rtt(&self, one: u8, other: u8) -> Duration {
         let weather = self.weather(one, other);
         Duration::from_micros(2 * weather.delay_us + weather.jitter_us)
     }
@@ -149,6 +149,14 @@ impl World {
         self.queue.push(at, Event::Deliver { to: peer, life, from: origin, sent, message });
     }
 
+    /// The dice of one more thing on its way.
+    pub(super) fn draw_way(&mut self, from: u8, peer: u8) -> (Weather, Draw) {
+        let (weather, chance) = (self.weather(from, peer), self.chance());
+        let link = self.links.entry((from, peer)).or_default();
+        link.sent += 1;
+        (weather, Draw::new(chance, &[LINK, from.into(), peer.into(), link.sent]))
+    }
+
     /// Draws a message that has come to its end.
     fn record(&self, from: u8, to: u8, (sent, arrived): (Tick, bool), message: &Message) {
         let Some(recorder) = &self.recorder else { return };
@@ -158,11 +166,21 @@ impl World {
     }
 
     /// Who a node's peer is, if that still lives.
-    fn find(&self, from: u8, origin: Origin) -> Option<u8> {
+    pub(super) fn find(&self, from: u8, origin: Origin) -> Option<u8> {
         let seen = &self.nodes[usize::from(from)].life.as_ref()?.seen;
         let peer = seen.iter().position(|seen| *seen == Some(origin))?;
         (self.nodes[peer].origin() == Some(origin)).then_some(peer as u8)
     }
+}
+
+/// How long something small is on its way, in microseconds; nothing if it never arrives.
+pub(super) fn way(weather: &Weather, draw: Draw) -> Option<u64> {
+    let delay_us = weather.delay_us + draw.up_to(0, weather.jitter_us);
+    if draw.unit(1) >= weather.loss + weather.corruption {
+        return Some(delay_us);
+    }
+    let again_us = RESEND_MS * 1_000 + 2 * weather.delay_us + weather.jitter_us;
+    (draw.unit(2) >= DROPPED).then_some(delay_us + again_us)
 }
 
 /// The names of dice.

@@ -1,8 +1,9 @@
 //! A node as this fidelity has it: its core while it lives, its disk always, and whom it sees.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ::node::engine::{Carried, EventCore, Identity, Input, Rules};
+use ::node::engine::{Carried, EventCore, Identity, Input, Interest, Rules};
 use ::node::hub::replay;
 use ::node::service::view::StageView;
 use crdt_state::{Mono, NodeId, Origin};
@@ -21,7 +22,16 @@ pub(super) struct Life {
     pub(super) origin: Origin,
     pub(super) number: u32,
     born: Tick,
-    /// The origin of each peer that the core was told of, by the peer's number.
+    /// Whether the event is this node's affair.
+    pub(super) interest: Interest,
+    /// Whether it is known here what the event is.
+    pub(super) has_arrived: bool,
+    /// The revision of the core at which its interest was told for whom it waits.
+    told_at: u64,
+    awaited: BTreeSet<NodeId>,
+    /// Who has come for the event before that, and when.
+    pub(super) door: Vec<(Tick, Input)>,
+    /// The origin of each peer that is noticed, by the peer's number.
     pub(super) seen: Vec<Option<Origin>>,
     /// What was shown last.
     pub(super) shown: Option<StageView>,
@@ -41,6 +51,18 @@ impl Life {
         Duration::from_millis(now - self.born)
     }
 
+    /// For whom the event waits, if that is news.
+    pub(super) fn newly_awaited(&mut self) -> Option<BTreeSet<NodeId>> {
+        let revision = self.core.revision();
+        if std::mem::replace(&mut self.told_at, revision) == revision {
+            return None;
+        }
+        let awaited = self.core.awaited_nodes();
+        let is_new = awaited != self.awaited;
+        self.awaited.clone_from(&awaited);
+        is_new.then_some(awaited)
+    }
+
     /// The tick of a moment on this life's own clock.
     pub(super) fn tick(&self, mono: Mono) -> Tick {
         self.born + mono.as_nanos().div_ceil(1_000_000) as u64
@@ -55,6 +77,10 @@ pub(super) struct Node {
     pub(super) lives: u32,
     /// It has left for good.
     pub(super) is_gone: bool,
+    /// It is leaving, and takes nobody.
+    pub(super) is_leaving: bool,
+    /// It had said goodbye, and somebody had all that it had, before it was gone.
+    pub(super) has_retired: bool,
     /// The players that are connected to it.
     pub(super) players: Vec<u32>,
 }
@@ -63,14 +89,23 @@ impl Node {
     /// Starts a life over what the disk holds.
     pub(super) fn boot(&mut self, seed: u64, number: u8, now: Tick, nodes: usize, config: Config) {
         self.lives += 1;
+        self.has_retired = false;
         let draw = Draw::new(seed, &[ORIGIN, number.into(), self.lives.into()]);
         let origin = Origin(draw.word(0) | 1);
         let (event, node, name) = (EVENT, node_id(number), name(number));
         let identity = Identity { event, node, name, origin, born_ms: 0 };
         let mut carried = Carried::default();
-        let logs = replay(self.disk.read(), &mut carried, Mono::ZERO);
+        let kept = self.disk.read();
+        let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
+        let interest = Interest::new(node, is_kept.then_some(EVENT));
+        let logs = replay(kept, &mut carried, Mono::ZERO);
         let core = EventCore::resume(identity, rules(), config, carried, logs);
         self.life = Some(Life {
+            has_arrived: core.state().script().is_some(),
+            interest,
+            door: Vec::new(),
+            told_at: u64::MAX,
+            awaited: BTreeSet::new(),
             core,
             origin,
             number: self.lives,
@@ -87,6 +122,16 @@ impl Node {
     /// Whether it lives and is not stopped.
     pub(super) fn is_up(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.stopped.is_none())
+    }
+
+    /// Whether it lives and takes part in the event.
+    pub(super) fn carries(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.interest.carries(EVENT))
+    }
+
+    /// Whether players may come to it.
+    pub(super) fn takes_players(&self) -> bool {
+        self.is_up() && !self.is_leaving
     }
 
     pub(super) fn origin(&self) -> Option<Origin> {

@@ -111,6 +111,8 @@ pub(super) enum About {
     Command(u8),
     /// The creation of the event.
     Create,
+    /// The goodbye of a node.
+    Leave(u8),
     /// One of a crowd that is too large to be told of what comes of it one by one.
     Crowd(u32),
 }
@@ -125,6 +127,7 @@ impl World {
             About::Command(number) => (2, number.into()),
             About::Create => (3, 0),
             About::Crowd(number) => (4, number),
+            About::Leave(number) => (5, number.into()),
         };
         self.replies << 35 | kind << 32 | u64::from(who)
     }
@@ -136,6 +139,7 @@ impl World {
             1 => About::Answer(who),
             2 => About::Command(who as u8),
             4 => About::Crowd(who),
+            5 => About::Leave(who as u8),
             _ => About::Create,
         }
     }
@@ -217,7 +221,7 @@ impl World {
             0 => 1 + u64::from(number) % u64::from(self.schedule.nodes),
             _ => 1 + dice.up_to(die::NODE, nodes - 1),
         } as u8;
-        if !self.nodes[usize::from(node)].is_up() {
+        if !self.nodes[usize::from(node)].takes_players() {
             self.player(number).moves += 1;
             let act = Act::Connect { moves: moves + 1 };
             return self.after(number, 200 + dice.up_to(die::PAUSE, 500), act);
@@ -375,7 +379,8 @@ impl World {
                     crowd.joined(node, player, row);
                 }
             }
-            (About::Create | About::Crowd(_), _) => {}
+            (About::Leave(number), Reply::Retired) => self.node(number).has_retired = true,
+            (About::Create | About::Crowd(_) | About::Leave(_), _) => {}
         }
     }
 

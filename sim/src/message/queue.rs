@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use crdt_state::Origin;
 use gossip::replication::Message;
+use node::engine::Word;
 
 /// Virtual time in milliseconds.
 pub(super) type Tick = u64;
@@ -13,6 +14,8 @@ pub(super) type Tick = u64;
 pub(super) enum Event {
     /// A message reaches a node, if it still lives this life.
     Deliver { to: u8, life: u32, from: Origin, sent: Tick, message: Box<Message> },
+    /// A node hears what another carries, if it still lives this life.
+    Hear { to: u8, life: u32, from: Origin, word: Box<Word> },
     /// A core wanted to be woken.
     Wake { node: u8 },
     /// A node looks whether another is there.

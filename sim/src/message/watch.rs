@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ::node::engine::CARRIERS;
 use ::node::service::view::{LiveView, PhaseView, StageView};
 use crdt_state::PlayerId;
 
@@ -193,27 +194,32 @@ impl World {
     }
 
     fn do_agree(&self) -> bool {
-        let alive = self.alive();
+        let carriers = self.carriers();
         let mut first = None;
-        alive.iter().all(|number| {
-            let Some(life) = &self.nodes[usize::from(*number)].life else { return false };
-            let heads = life.core.heads();
-            let same = *first.get_or_insert(heads) == heads;
-            let over = life.shown.is_some_and(is_over);
-            same && over && self.is_complete(*number) && self.ghosts(*number).is_empty()
-        })
+        let enough = carriers.len() >= self.alive().len().min(CARRIERS);
+        enough
+            && carriers.iter().all(|number| {
+                let Some(life) = &self.nodes[usize::from(*number)].life else { return false };
+                let heads = life.core.heads();
+                let same = *first.get_or_insert(heads) == heads;
+                let over = life.shown.is_some_and(is_over);
+                same && over && self.is_complete(*number) && self.ghosts(*number).is_empty()
+            })
     }
 
-    /// A result is final, or as good as it gets once a node has left for good.
+    /// A result is final, or as good as it gets once a node has left for good without a goodbye.
     fn is_complete(&self, number: u8) -> bool {
         let Some(life) = &self.nodes[usize::from(number)].life else { return false };
         let live = life.core.screen_view(life.mono(self.now), PIN);
-        let left = self.nodes.iter().any(|node| node.is_gone);
+        let left = self.nodes.iter().any(|node| node.is_gone && !node.has_retired);
         live.result.is_none_or(|result| left || result.status == "final")
     }
 
     pub(super) fn write_ends(&mut self, agreed: bool) {
-        for number in self.alive() {
+        let carriers = self.carriers();
+        let aside = self.alive().into_iter().filter(|number| !carriers.contains(number));
+        self.evidence.aside = aside.collect();
+        for number in carriers {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
             let digest = life.core.digest();
             // Of a crowd it would be gigabytes, and nobody reads them.

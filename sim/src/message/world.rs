@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::node::engine::{Input, Output};
+use ::node::engine::{Heed, Input, Output};
 use crdt_state::{EventId, Origin};
 use gossip::replication::Config;
 
 use super::disk::Write;
 use super::growth::Crowd;
 use super::host::Host;
+use super::interest::{ARRIVAL_PATIENCE, comes_for_the_event};
 use super::net::Link;
 use super::node::Node;
 use super::player::Player;
@@ -54,6 +55,8 @@ pub(super) struct World {
     pub(super) evidence: Evidence,
     pub(super) replies: u64,
     pub(super) is_over: bool,
+    /// Whether the catalogue has the event. It reaches every node at once here.
+    pub(super) is_listed: bool,
     is_watched: bool,
     is_compared: bool,
     /// Nodes that something has reached in this tick.
@@ -91,6 +94,7 @@ impl World {
             evidence: Evidence::new((*schedule).clone()),
             replies: 0,
             is_over: false,
+            is_listed: false,
             is_watched: false,
             is_compared: false,
             dirty: BTreeSet::new(),
@@ -167,6 +171,7 @@ impl World {
             Event::Deliver { to, life, from, sent, message } => {
                 self.deliver((to, life), from, sent, *message);
             }
+            Event::Hear { to, life, from, word } => self.hear((to, life), from, *word),
             Event::Wake { node } => self.wake(node),
             Event::Sense { node, peer } => self.sense(node, peer),
             Event::Player { number, act } => self.act(number, act),
@@ -188,6 +193,9 @@ impl World {
         let origin = node.origin().unwrap_or_default();
         self.trace.note("origin", ip(number), origin.0);
         self.dirty.insert(number);
+        if self.is_listed {
+            self.list(number);
+        }
     }
 
     pub(super) fn node(&mut self, number: u8) -> &mut Node {
@@ -198,6 +206,12 @@ impl World {
     pub(super) fn alive(&self) -> Vec<u8> {
         let alive = |number: &u8| self.nodes[usize::from(*number)].life.is_some();
         (1..self.nodes.len() as u8).filter(alive).collect()
+    }
+
+    /// The nodes that live and carry the event, by number.
+    pub(super) fn carriers(&self) -> Vec<u8> {
+        let carries = |number: &u8| self.nodes[usize::from(*number)].carries();
+        (1..self.nodes.len() as u8).filter(carries).collect()
     }
 
     /// Virtual time for the evidence.
@@ -215,6 +229,10 @@ impl World {
         let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
         match &mut life.stopped {
             Some(waiting) => waiting.push(input),
+            None if !life.has_arrived && comes_for_the_event(&input) => {
+                life.door.push((now, input));
+                self.heed(number, Heed::Wanted { event: EVENT });
+            }
             None => {
                 life.core.handle_input(life.mono(now), input);
                 self.dirty.insert(number);
@@ -242,7 +260,13 @@ impl World {
             return;
         }
         let mono = life.mono(now);
+        if life.interest.poll_timeout().is_some_and(|due| due <= mono) {
+            self.heed(number, Heed::Timeout);
+        }
+        self.open_door(number);
+        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
         life.core.settle(mono);
+        let awaited = life.newly_awaited();
         if turns.is_multiple_of(ASSERT_EVERY) && self.crowd.is_none() {
             life.core.check_invariants();
         }
@@ -254,14 +278,20 @@ impl World {
         }
         self.outputs = outputs;
         self.show(number);
+        if let Some(nodes) = awaited {
+            self.heed(number, Heed::Awaited { event: EVENT, nodes });
+        }
         self.schedule_wake(number);
     }
 
-    fn schedule_wake(&mut self, number: u8) {
+    pub(super) fn schedule_wake(&mut self, number: u8) {
         let now = self.now;
         let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
-        let Some(due) = life.core.poll_timeout() else { return };
-        let at = life.tick(due).max(now + 1);
+        let due = [life.core.poll_timeout(), life.interest.poll_timeout()];
+        let due = due.into_iter().flatten().min().map(|due| life.tick(due));
+        let door = life.door.first().map(|(since, _)| since + ARRIVAL_PATIENCE);
+        let Some(due) = due.into_iter().chain(door).min() else { return };
+        let at = due.max(now + 1);
         if life.wake.is_none_or(|wake| at < wake) {
             life.wake = Some(at);
             self.queue.push(at, Event::Wake { node: number });
@@ -306,7 +336,7 @@ impl World {
             let life = self.nodes[usize::from(number)].life.as_ref()?;
             Some((number, NodeState::of(&life.core, life.mono(self.now), PIN)))
         };
-        self.alive().into_iter().filter_map(state).collect()
+        self.carriers().into_iter().filter_map(state).collect()
     }
 
     /// All that was seen.

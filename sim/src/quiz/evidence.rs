@@ -46,6 +46,8 @@ pub struct Evidence {
     pub overgrown: Vec<String>,
     /// Peers that were believed there and were not, or the other way round, at the end.
     pub ghosts: Vec<String>,
+    /// Nodes that lived at the end and did not carry the event.
+    pub aside: BTreeSet<u8>,
     /// Every entry of every lane that any node wrote, if the run keeps them.
     pub entries: BTreeMap<(LaneId, u64), Bytes>,
     /// What did not come about in time.
@@ -228,6 +230,7 @@ impl Evidence {
             split: Vec::new(),
             overgrown: Vec::new(),
             ghosts: Vec::new(),
+            aside: BTreeSet::new(),
             entries: BTreeMap::new(),
             stuck: Vec::new(),
             undone: Vec::new(),

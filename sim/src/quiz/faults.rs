@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_state::EventId;
 use node::service::view::PhaseView;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::evidence::{Notebook, Outage, now};
 use super::host::Place;
@@ -19,6 +21,9 @@ use crate::schedule::{
     Blow, CutShape, DiskFate, Fault, Planned, Schedule, Trouble, Victim, Weather,
 };
 use crate::world::World;
+
+/// How long a node may take to say goodbye: twice what it gives itself for each part of it.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Faults {
     pub(crate) world: World,
@@ -53,7 +58,7 @@ impl Faults {
         match &planned.fault {
             Fault::Crash { victims, how, disk } => self.crash(victims, *how, *disk, lasts).await?,
             Fault::Join { node } => self.start(*node).await?,
-            Fault::Leave { node } => self.leave(*node),
+            Fault::Leave { node } => self.leave(*node).await,
             lasting => self.disturb(lasting, lasts).await,
         }
         self.notebook.tell(format!("over: {}", planned.fault));
@@ -166,9 +171,18 @@ impl Faults {
         Ok(())
     }
 
-    fn leave(&self, number: u8) {
-        if self.cluster.borrow().node(number).is_some() {
-            self.end(number, Blow::Killed);
+    /// The node says goodbye, as on SIGTERM, and never comes back.
+    async fn leave(&self, number: u8) {
+        let running = self.cluster.borrow().node(number);
+        if let Some(running) = running {
+            // From its last word on it shows no step of the show any more.
+            self.note_outage(number);
+            // A process that is stopped does not even say goodbye.
+            let _ = timeout(LEAVE_PATIENCE, running.node.stop()).await;
+            let here = self.cluster.borrow().node(number);
+            if here.is_some_and(|here| Arc::ptr_eq(&here, &running)) {
+                self.end(number, Blow::Killed);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crdt_state::EventId;
 use futures_util::future::join_all;
+use node::engine::CARRIERS;
 use node::service::view::{Command, CommandRequest, Imported, PhaseView, Refusal, StageView};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch as place};
@@ -135,7 +136,7 @@ async fn form(world: &World, plan: &Schedule) -> Result<Rc<RefCell<Cluster>>, Br
     }
 }
 
-/// Imports the show at a node, and waits until all carry it.
+/// Imports the show at a node, and waits until enough carry it.
 async fn import(
     world: &World,
     cluster: &RefCell<Cluster>,
@@ -145,11 +146,16 @@ async fn import(
     let home = 1 + dice.up_to(0, u64::from(plan.nodes) - 1) as u8;
     let at = cluster.borrow().node(home).ok_or(Broken::Unformed { what: "a node is gone" })?;
     let imported = at.hosts().import(&plan.show()).await.map_err(Broken::Refused)?;
-    let carried = || cluster.borrow().running().all(|(_, r)| r.owner(imported.event).is_some());
+    let carried = || carriers(&cluster.borrow(), imported.event) >= CARRIERS.min(plan.nodes.into());
     match within(FORM_MAX, carried).await {
         true => Ok((imported, home)),
-        false => Err(Broken::Unformed { what: "the show is not carried by all nodes" }),
+        false => Err(Broken::Unformed { what: "the show is carried by too few nodes" }),
     }
+}
+
+/// How many nodes carry an event.
+fn carriers(cluster: &Cluster, event: EventId) -> usize {
+    cluster.running().filter(|(_, running)| running.owner(event).is_some()).count()
 }
 
 /// What an export says of the event as a whole.
@@ -265,8 +271,12 @@ impl Quiz {
     /// What all nodes have, if it is the same, final, and the end.
     async fn ends(&self) -> Option<()> {
         let (mut first, ends) = (None, self.each_end().await);
-        // One that has just come back does not have the event yet.
-        if ends.len() < self.cluster.borrow().running().count() {
+        // One that has just begun to carry the event may say nothing yet.
+        let (carriers, running) = {
+            let cluster = self.cluster.borrow();
+            (carriers(&cluster, self.event), cluster.running().count())
+        };
+        if ends.len() < carriers || carriers < CARRIERS.min(running) {
             return None;
         }
         for (_, end, stage) in ends {
@@ -282,7 +292,11 @@ impl Quiz {
 
     async fn write_ends(&self, agreed: bool) {
         let ends = self.each_end().await;
+        let cluster = self.cluster.borrow();
+        let aside = cluster.running().filter(|(_, running)| running.owner(self.event).is_none());
+        let aside = aside.map(|(number, _)| number).collect();
         self.notebook.write(|evidence| {
+            evidence.aside = aside;
             for (number, end, stage) in ends {
                 if !agreed {
                     evidence.stuck.push(format!(
