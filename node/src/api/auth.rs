@@ -14,9 +14,6 @@ use crdt_state::engagement::script::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// What says nothing against a token: another node, or the same one later, can tell.
-const CANNOT_TELL: [&str; 3] = ["identity_unavailable", "overloaded", "event_unknown"];
-
 /// The token of a request, if it has one; not yet checked.
 pub(super) struct Caller(Option<String>);
 
@@ -116,10 +113,13 @@ impl Caller {
         way_out: &str,
     ) -> Result<Arc<Bearer>, ApiError> {
         let token = self.token(missing)?;
-        api.hosts.bearer(token).await.map_err(|refusal| match refusal.hint {
-            _ if CANNOT_TELL.contains(&&*refusal.code) => refusal.into(),
-            None => unauthorized(refusal.hint(way_out)),
-            Some(_) => unauthorized(refusal),
+        api.hosts.bearer(token).await.map_err(|refusal| {
+            let ApiError { status, refusal } = refusal.into();
+            match refusal.hint {
+                _ if cannot_tell(status) => ApiError::new(status, refusal),
+                None => unauthorized(refusal.hint(way_out)),
+                Some(_) => unauthorized(refusal),
+            }
         })
     }
 
@@ -131,6 +131,11 @@ impl Caller {
         };
         self.0.as_deref().ok_or_else(missing)
     }
+}
+
+/// Whether a refusal says nothing against a token: another node, or the same one later, can tell.
+fn cannot_tell(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_FOUND)
 }
 
 fn unknown(message: impl Into<String>) -> Refusal {

@@ -8,8 +8,9 @@
 //! extra time sends alone.
 
 use super::core::EventCore;
-use super::intake::{Answer, Claim, Waiting};
+use super::intake::{Answer, Claim};
 use super::io::{Output, Reply};
+use super::owed::Waiting;
 use super::publisher::Asked;
 use crate::service::view::InboxMessage;
 use crdt_state::{Cell, Mono, PlayerId, Row};

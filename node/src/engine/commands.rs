@@ -6,7 +6,7 @@
 //! one step. Rulings and facts are beside, in `rulings` and `facts`.
 
 use super::core::EventCore;
-use super::intake::Waiting;
+use super::owed::Waiting;
 use super::views::{stage_of, stage_view};
 use crate::service::view::{Command, CommandRequest, Refusal};
 use crdt_state::delta::{Delta, Extend};

@@ -9,14 +9,15 @@
 //!
 //! Deliberately absent: sockets, tokens, encodings, a wall clock, randomness.
 
+use super::batch::Batch;
 use super::carried::Carried;
 use super::director::Director;
 use super::explain::TurnedAway;
 use super::forget::Lateness;
 use super::hosted::HostScript;
 use super::inputs::Paces;
-use super::intake::{Batch, Held};
 use super::io::{Identity, Input, Output, Reply, Rules};
+use super::owed::Held;
 use super::ranked::Ranked;
 use super::reactions::Reactions;
 use super::retire::Leaving;

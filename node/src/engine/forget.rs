@@ -5,8 +5,8 @@
 //! announced. A node that finds itself forgotten says that it is back, and counts again.
 
 use super::core::EventCore;
-use super::intake::Waiting;
 use super::io::Output;
+use super::owed::Waiting;
 use crate::service::view::Refusal;
 use crdt_state::caps::FORGETS_MAX;
 use crdt_state::delta::{Delta, Forget};

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod arithmetic;
+mod batch;
 mod bulk;
 mod carried;
 mod commands;
@@ -24,6 +25,7 @@ mod io;
 mod listing;
 mod marks;
 mod names;
+mod owed;
 mod owner;
 mod proof;
 mod publisher;
@@ -45,10 +47,10 @@ pub use carried::Carried;
 pub use core::EventCore;
 pub use inboxes::{Inboxes, Outlet};
 pub use intake::Claim;
-pub(crate) use intake::level;
 pub use interest::{CARRIERS, Heed, Interest, Turn, Word};
 pub use io::{Identity, Input, Output, Reply, Rules};
 pub use listing::{Listed, ListingCore};
+pub(crate) use owed::level;
 pub use owner::{Owner, Ports, open_envelope};
 pub use proof::StateError;
 pub use publisher::{Asked, Present, Publisher, Views};

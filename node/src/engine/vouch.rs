@@ -17,8 +17,8 @@
 //! is kept: fences are on it before anybody hears them.
 
 use super::core::EventCore;
-use super::intake::Waiting;
 use super::io::Output;
+use super::owed::Waiting;
 use crdt_state::delta::{Delta, Fence};
 use crdt_state::event::Sheet;
 use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};

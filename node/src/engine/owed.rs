@@ -1,0 +1,333 @@
+//! What becomes of receipts: replies that wait for their level, and receipts that another node's answer may
+//! overrule.
+//!
+//! A receipt that was given keeps its word: it becomes firm, or its player is told what counts instead.
+
+use super::bulk::{BulkVerdict, reply_to_all};
+use super::carried::Joined;
+use super::core::EventCore;
+use super::io::{Output, Reply};
+use super::receipts::Receipts;
+use crate::service::view::InboxMessage;
+use crdt_state::engagement::TEAM_INSTANCE;
+use crdt_state::{Cell, PlayerId, Row, Stage};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+/// A request whose receipt is not firm yet.
+#[derive(Debug, Clone)]
+pub enum Waiting {
+    /// See [`Reply::Created`].
+    Create,
+    /// See [`Reply::Joined`].
+    Join { row: Row, name: String },
+    /// See [`Reply::Answered`].
+    Answer { player: PlayerId, instance: u32, cell: Cell, status: &'static str },
+    /// See [`Reply::AnsweredAll`].
+    Bulk { instance: u32, players: Arc<[PlayerId]>, verdicts: Arc<[BulkVerdict]> },
+    /// See [`Reply::Commanded`].
+    Command { outcome: &'static str, stage: Stage },
+    /// See [`Reply::Forgot`].
+    Forget { origins: usize },
+}
+
+impl Waiting {
+    /// The run of an answer that waits.
+    pub(super) fn instance(&self) -> Option<u32> {
+        match self {
+            // No result waits for the choice of a team.
+            Waiting::Answer { instance: TEAM_INSTANCE, .. } => None,
+            Waiting::Answer { instance, .. } | Waiting::Bulk { instance, .. } => Some(*instance),
+            _ => None,
+        }
+    }
+
+    /// The players whose answers others may have taken.
+    pub(super) fn others_answers(&self) -> impl Iterator<Item = PlayerId> {
+        let alone = match self {
+            Waiting::Answer { player, status: "duplicate", .. } => Some(*player),
+            _ => None,
+        };
+        let bulk = match self {
+            Waiting::Bulk { players, verdicts, .. } => Some(players.iter().zip(verdicts.iter())),
+            _ => None,
+        };
+        let repeated = bulk.into_iter().flatten().filter_map(|(player, verdict)| {
+            matches!(verdict, BulkVerdict::Duplicate(_)).then_some(*player)
+        });
+        alone.into_iter().chain(repeated)
+    }
+}
+
+/// What this node owes: replies that wait, and receipts that another node's answer may overrule.
+#[derive(Debug, Default)]
+pub struct Held {
+    waiting: BTreeMap<u64, (Waiting, bool)>,
+    /// How many of those that wait are receipts for a player's answer to an instance.
+    unfirm: BTreeMap<(u32, PlayerId), usize>,
+    /// The batches among those that have not been replied to.
+    unfirm_bulk: BTreeMap<u64, (u32, Arc<[PlayerId]>)>,
+    pub(super) receipts: Receipts,
+}
+
+impl Held {
+    /// The creation waits for its receipt.
+    pub fn created(&mut self, ticket: u64) {
+        self.wait(ticket, Waiting::Create);
+    }
+
+    /// A request waits for its receipt.
+    pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
+        if let Waiting::Answer { player, instance, .. } = &waiting {
+            *self.unfirm.entry((*instance, *player)).or_default() += 1;
+        }
+        if let Waiting::Bulk { players, instance, .. } = &waiting {
+            self.unfirm_bulk.insert(ticket, (*instance, Arc::clone(players)));
+        }
+        self.waiting.insert(ticket, (waiting, false));
+    }
+
+    /// Whether a receipt for this answer still waits for its level.
+    pub fn is_unfirm(&self, instance: u32, player: PlayerId) -> bool {
+        let in_bulk =
+            |(of, players): &(u32, Arc<[PlayerId]>)| *of == instance && players.contains(&player);
+        self.unfirm.contains_key(&(instance, player)) || self.unfirm_bulk.values().any(in_bulk)
+    }
+
+    /// A batch has waited for its level in vain: its answers may wait for long, so they are found one by
+    /// one from now on.
+    fn told_provisionally(&mut self, ticket: u64) {
+        if let Some((instance, players)) = self.unfirm_bulk.remove(&ticket) {
+            for player in players.iter() {
+                *self.unfirm.entry((instance, *player)).or_default() += 1;
+            }
+        }
+    }
+
+    fn settled(&mut self, ticket: u64) {
+        let was_found_whole = self.unfirm_bulk.remove(&ticket).is_some();
+        match self.waiting.remove(&ticket) {
+            Some((Waiting::Answer { player, instance, .. }, _)) => self.is_firm(instance, player),
+            Some((Waiting::Bulk { instance, players, .. }, _)) if !was_found_whole => {
+                players.iter().for_each(|player| self.is_firm(instance, *player));
+            }
+            _ => {}
+        }
+    }
+
+    fn is_firm(&mut self, instance: u32, player: PlayerId) {
+        if let Entry::Occupied(mut count) = self.unfirm.entry((instance, player)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+impl EventCore {
+    /// A receipt has reached its level, or has waited long enough.
+    pub(super) fn on_receipt(&mut self, ticket: u64, firm: bool) {
+        let Some((waiting, replied)) = self.held.waiting.get(&ticket) else { return };
+        let (waiting, replied) = (waiting.clone(), *replied);
+        match firm && self.stands(ticket, &waiting) {
+            true => self.on_firm_receipt(ticket),
+            false if !replied => self.tell_receipt(ticket, false),
+            false => {}
+        }
+    }
+
+    /// A receipt is firm.
+    pub(super) fn on_firm_receipt(&mut self, ticket: u64) {
+        self.tell_receipt(ticket, true);
+    }
+
+    fn tell_receipt(&mut self, ticket: u64, firm: bool) {
+        let Some((waiting, replied)) = self.held.waiting.get_mut(&ticket) else { return };
+        let first = !std::mem::replace(replied, true);
+        crdt_state::sometimes!(ReceiptProvisional, !firm);
+        crdt_state::sometimes!(ReceiptUpgraded, firm && !first);
+        let waiting = waiting.clone();
+        if firm {
+            self.held.settled(ticket);
+        } else {
+            self.held.told_provisionally(ticket);
+        }
+        if let Waiting::Bulk { instance, players, verdicts } = &waiting
+            && firm
+            && !first
+        {
+            self.upgrade_bulk(*instance, players, verdicts);
+        }
+        let receipt = match waiting {
+            Waiting::Answer { player, instance, cell, .. }
+                if !first && self.is_overruled(instance, player, cell) =>
+            {
+                None
+            }
+            Waiting::Answer { player, instance, cell, status } => {
+                let (status, cell) = self.as_it_stands(instance, player, (status, cell));
+                let message = self.receipt(instance, player, (status, firm), cell);
+                self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+                Some(message)
+            }
+            _ => None,
+        };
+        if first {
+            let reply = receipt.map_or_else(|| reply_to(waiting, firm), Reply::Answered);
+            self.reply(ticket, reply);
+        }
+    }
+
+    /// Whether another choice is held by now in place of the one that was taken: its player is told so at
+    /// once, and nothing more of the one that does not count.
+    pub(super) fn is_overruled(&self, instance: u32, player: PlayerId, cell: Cell) -> bool {
+        self.overruling(instance, player, cell).is_some()
+    }
+
+    /// The other choice that is held by now in place of the one that was taken.
+    fn overruling(&self, instance: u32, player: PlayerId, cell: Cell) -> Option<Cell> {
+        let held = self.carried.state.held(instance, self.carried.state.players.rows_of(player));
+        held.map(|(_, held)| held).filter(|held| held.value() != cell.value())
+    }
+
+    /// What a first receipt says: of an answer that was overruled while it waited, what counts.
+    pub(super) fn as_it_stands(
+        &self,
+        instance: u32,
+        player: PlayerId,
+        taken: (&'static str, Cell),
+    ) -> (&'static str, Cell) {
+        if crdt_state::planted!(DuplicateAsSent) && taken.0 == "duplicate" {
+            return taken;
+        }
+        let held = self.overruling(instance, player, taken.1);
+        held.map_or(taken, |held| ("superseded", held))
+    }
+
+    /// Notes what this node tells a player to be held, whoever took it: the player hears of it here when
+    /// another answer takes its place, wherever the first receipt came from.
+    pub(super) fn note_told(&mut self, instance: u32, player: PlayerId, cell: Cell) {
+        let mut rows = self.carried.state.players.rows_of(player).peekable();
+        let first = rows.peek().copied();
+        let noted = rows.find(|row| self.held.receipts.get(instance, *row).is_some());
+        if let Some(row) = noted.or(first) {
+            self.held.receipts.put(instance, row, cell);
+        }
+    }
+
+    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the
+    /// same row, or to another row of theirs that has only now come.
+    pub(super) fn check_superseded(&mut self) {
+        for (instance, row) in self.carried.take_contested() {
+            if let Some(player) = self.carried.state.players.get(row).map(|player| player.id) {
+                self.check_receipt(instance, player);
+            }
+        }
+        for (instance, player) in self.receipts_joined() {
+            self.check_receipt(instance, player);
+        }
+    }
+
+    /// The receipts of players of whom others brought a further row.
+    fn receipts_joined(&mut self) -> Vec<(u32, PlayerId)> {
+        let receipts = &self.held.receipts;
+        let of = |player: PlayerId| receipts.instances().map(move |instance| (instance, player));
+        match self.carried.take_joined() {
+            Joined::Players(players) => players.into_iter().flat_map(of).collect(),
+            Joined::Anybody => {
+                let players = &self.carried.state.players;
+                let player = |(instance, row)| Some((instance, players.get(row)?.id));
+                receipts.rows().filter_map(player).collect()
+            }
+        }
+    }
+
+    fn check_receipt(&mut self, instance: u32, player: PlayerId) {
+        let rows: Vec<Row> = self.carried.state.players.rows_of(player).collect();
+        let receipted =
+            rows.iter().find_map(|row| Some((*row, self.held.receipts.get(instance, *row)?)));
+        let Some((row, own)) = receipted else { return };
+        let Some((_, cell)) = self.carried.state.held(instance, rows) else { return };
+        if cell == own {
+            return;
+        }
+        self.held.receipts.put(instance, row, cell);
+        if cell.value() != own.value() {
+            crdt_state::sometimes!(ReceiptSuperseded);
+            let message = self.receipt(instance, player, ("superseded", true), cell);
+            self.outputs.push_back(Output::Inbox { player, message });
+        }
+    }
+
+    /// The receipt of an answer that is held.
+    pub(super) fn receipt(
+        &self,
+        instance: u32,
+        player: PlayerId,
+        (status, firm): (&str, bool),
+        cell: Cell,
+    ) -> InboxMessage {
+        let state = &self.carried.state;
+        // The answer may be to another question than the one that is shown, or that one not be known yet.
+        let held = state.held(instance, state.players.rows_of(player));
+        let number = match held.filter(|(_, held)| *held == cell) {
+            Some((number, _)) => Some(number),
+            None => state.question_of(instance).map(|(number, _)| number),
+        };
+        let question = number.and_then(|at| state.script()?.questions.get(usize::from(at)));
+        let text = number.and_then(|number| self.held_text(instance, number, player));
+        let (choices, elapsed_ms) = match question {
+            // Of a team's cell the time only says which choice it is.
+            _ if instance == TEAM_INSTANCE => (vec![cell.value() as u8], 0),
+            question => {
+                let choices = question.map(|question| question.task.choices(cell.value()));
+                (choices.unwrap_or_default(), cell.elapsed_ms())
+            }
+        };
+        InboxMessage::Receipt {
+            event: self.identity.event,
+            instance,
+            status: status.to_owned(),
+            level: level(firm),
+            choices,
+            elapsed_ms,
+            text,
+        }
+    }
+
+    /// Forgets receipts of rounds that nobody can overrule any more. Who is cut off may, however many
+    /// rounds later, and after the show's end.
+    pub(super) fn forget_receipts(&mut self) {
+        let state = &self.carried.state;
+        let (shown, heads) = (state.stage().instance, self.carried.heads());
+        let is_awaited = |instance| state.unsealed(instance, heads).next().is_some();
+        self.held.receipts.keep(|instance| {
+            instance == shown || is_awaited(instance) || state.has_orphans(instance)
+        });
+    }
+}
+
+/// A receipt's level in words.
+pub(crate) fn level(firm: bool) -> String {
+    if firm { "firm" } else { "provisional" }.to_owned()
+}
+
+fn reply_to(waiting: Waiting, firm: bool) -> Reply {
+    match waiting {
+        Waiting::Create => Reply::Created { firm },
+        Waiting::Forget { origins } => Reply::Forgot { origins, firm },
+        Waiting::Join { row, name } => Reply::Joined { row, name, firm },
+        Waiting::Answer { .. } => unreachable!("an answer is replied to with its receipt"),
+        Waiting::Bulk { verdicts, .. } => reply_to_all(&verdicts, firm),
+        Waiting::Command { outcome, stage } => {
+            Reply::Commanded(crate::service::view::CommandReply {
+                outcome: outcome.to_owned(),
+                stage: super::views::stage_view(stage),
+                level: level(firm),
+                token: None,
+            })
+        }
+    }
+}
