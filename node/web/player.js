@@ -318,7 +318,8 @@ function giveForm(form) {
   if (!given) return;
   const { instance } = state.live.stage;
   state.missing = typeof given === "string" ? { instance, words: given } : null;
-  if (state.missing) return draw();
+  draw();
+  if (state.missing) return;
   if (form.dataset.stream) return sendInput(given).then((taken) => taken && form.reset());
   if (!isFrozen()) answer(instance, given.choices ?? [], given);
 }
