@@ -161,6 +161,12 @@ impl Report {
         self.add(value.at, field, message);
     }
 
+    /// How many problems were found so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether there are no problems.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -278,6 +284,10 @@ impl<'a> Object<'a> {
             if found.is_none() {
                 let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let message = format!("{} is none of {}", quote(given), known.join(", "));
+                let message = match nearest(given, &known) {
+                    Some(nearest) => format!("{message}: did you mean {}?", quote(nearest)),
+                    None => message,
+                };
                 report.at(value, path, message);
             }
             found.map(|(_, what)| *what)
@@ -300,7 +310,8 @@ impl<'a> Object<'a> {
         };
         let (length, min, max) = (list.len(), lengths.start(), lengths.end());
         if !lengths.contains(&length) {
-            report.at(value, &path, format!("{length} {what}, expected {min} to {max}"));
+            let expected = if min == max { min.to_string() } else { format!("{min} to {max}") };
+            report.at(value, &path, format!("{length} {what}, expected {expected}"));
         }
         Some((list, path))
     }
@@ -435,16 +446,19 @@ pub fn wrong_type(value: &Value, path: &str, wanted: &str, report: &mut Report) 
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    let cut = cut(name).to_lowercase();
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&cut, known);
-    let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let hint = match nearest {
-        Some(nearest) if likeness(nearest) >= LIKENESS_MIN => {
-            format!("did you mean \"{nearest}\"?")
-        }
-        _ => format!("known are {}", known.join(", ")),
+    let hint = match nearest(name, known) {
+        Some(nearest) => format!("did you mean \"{nearest}\"?"),
+        None => format!("known are {}", known.join(", ")),
     };
     format!("unknown field {}, {hint}", quote(name))
+}
+
+/// What somebody probably meant who wrote a word that is not known.
+pub(crate) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    let cut = cut(given).to_lowercase();
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&cut, known);
+    let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    nearest.copied().filter(|nearest| likeness(nearest) >= LIKENESS_MIN)
 }
 
 /// A value in a message: quoted, escaped and cut.

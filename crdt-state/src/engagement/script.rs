@@ -310,6 +310,11 @@ impl Script {
         };
         let autopilot_ms = show.optional("autopilot_seconds", report, wait);
         let lobby_ms = show.optional("lobby_seconds", report, wait);
+        if let (Some(_), None, Some(value)) = (lobby_ms, autopilot_ms, show.field("lobby_seconds"))
+        {
+            let path = show.path_to("lobby_seconds");
+            report.at(value, &path, "it does nothing without \"autopilot_seconds\"");
+        }
         let scoring = Scoring::read(&show, &Scoring::default(), report);
         let teams = show.optional("teams", report, Teams::read).unwrap_or_default();
         let entry = show.word("entry", &Entry::WORDS, report);

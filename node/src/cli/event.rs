@@ -7,7 +7,7 @@ use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::show::{FileArgs, as_show};
 use super::{Exit, Failure};
-use crate::service::view::{ArchivedView, Imported, Problem, Refusal};
+use crate::service::view::{ArchivedView, EventSummary, Imported, Problem, Refusal};
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
 use std::fs;
@@ -18,6 +18,8 @@ use std::path::Path;
 pub(super) enum EventCommand {
     /// Create an event from a show or another file of questions
     Import(ImportArgs),
+    /// List the events that a node carries
+    List(ListArgs),
     /// Do what a host can do: make a step, rule on a round, say something of the show or a player
     Host(Box<HostArgs>),
     /// Show flags, counters, sets and registers, kind by kind, and the players of whom hosts said something
@@ -40,6 +42,15 @@ pub(super) struct ArchiveArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -54,6 +65,7 @@ pub(super) struct ImportArgs {
 pub(super) fn run(command: &EventCommand) -> Result<Exit, Failure> {
     match command {
         EventCommand::Import(args) => import(args),
+        EventCommand::List(args) => list(args),
         EventCommand::Host(args) => host::run(args),
         EventCommand::State(args) => desk::state(args),
         EventCommand::Log(args) => desk::log(args),
@@ -73,6 +85,24 @@ fn archive(args: &ArchiveArgs) -> Result<Exit, Failure> {
         ))?;
     }
     Ok(Exit::Done)
+}
+
+fn list(args: &ListArgs) -> Result<Exit, Failure> {
+    let events: Vec<EventSummary> = Client::new(&args.node).get("/api/v1/events")?;
+    if args.json {
+        say_json(&events)?;
+    } else if events.is_empty() {
+        say("no events: `starling event import FILE` creates one")?;
+    } else {
+        say(&events.iter().map(describe_event).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn describe_event(event: &EventSummary) -> String {
+    let EventSummary { event, pin, title, stage, players, .. } = event;
+    let phase = stage.phase.word();
+    format!("{event}  PIN {pin}  {phase:<8} {players:>7} players  {title}")
 }
 
 fn import(args: &ImportArgs) -> Result<Exit, Failure> {
@@ -129,4 +159,27 @@ pub(super) fn describe_imported(http: &str, imported: &Imported) -> String {
          host    {http}/host#event={event}&token={host_token}\n\
          screen  {http}/screen?pin={pin}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::view::StageView;
+
+    #[test]
+    fn an_event_is_a_line_with_its_pin_and_where_it_stands() {
+        let event = EventSummary {
+            event: EventId(9),
+            pin: "482913".into(),
+            title: "Friday quiz".into(),
+            stage: StageView::default(),
+            players: 12,
+            warnings: Vec::new(),
+        };
+        let line = describe_event(&event);
+        assert_eq!(
+            line,
+            format!("{}  PIN 482913  draft         12 players  Friday quiz", EventId(9))
+        );
+    }
 }

@@ -6,7 +6,7 @@ use super::parts::describe_problems;
 use super::progress::Progress;
 use super::{Exit, Failure};
 use crate::service::view::Problem;
-use crate::show::import::{Format, Import, Source, import};
+use crate::show::import::{Format, Import, Source, format_of, import};
 use crate::show::to_json;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -76,7 +76,7 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     } else {
         match &found {
             Ok(import) => say(&describe(&args.file.file, import))?,
-            Err(problems) => tell(&args.file.file, problems),
+            Err(problems) => tell(&args.file, problems)?,
         }
     }
     Ok(if found.is_ok() { Exit::Done } else { Exit::Invalid })
@@ -104,7 +104,7 @@ fn convert(args: &ConvertArgs) -> Result<Exit, Failure> {
     let import = match read(&args.file)? {
         Ok(import) => import,
         Err(problems) => {
-            tell(&args.file.file, &problems);
+            tell(&args.file, &problems)?;
             return Ok(Exit::Invalid);
         }
     };
@@ -129,8 +129,15 @@ fn write(output: &Path, json: &str) -> Result<(), Failure> {
     whole().map_err(Failure::of(Exit::Failed, format!("cannot write {}", output.display())))
 }
 
-fn tell(file: &Path, problems: &[Problem]) {
-    eprintln!("{}", describe_problems(problems, &file.display().to_string()));
+/// Lists the problems of a file, and how it was read if nobody has said how.
+pub(super) fn tell(args: &FileArgs, problems: &[Problem]) -> Result<(), Failure> {
+    eprintln!("{}", describe_problems(problems, &args.file.display().to_string()));
+    if args.format.is_none() {
+        let bytes = read_file(&args.file)?;
+        let source = Source { bytes: &bytes, name: &args.file, format: None, progress: None };
+        eprintln!("read as {}: `--format` says otherwise", format_of(&source).name());
+    }
+    Ok(())
 }
 
 /// Reads a file of questions in whatever format it has.

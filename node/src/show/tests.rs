@@ -161,6 +161,29 @@ fn every_wrong_field_is_named_with_what_would_be_right() {
 }
 
 #[test]
+fn a_word_that_is_nearly_one_is_answered_with_it_and_with_nothing_else() {
+    let form = problems(&with_question(r#""text": "Q", "form": "truefalse", "correct": true"#));
+    let [form] = &form[..] else { panic!("one problem: {form:?}") };
+    assert!(
+        form.ends_with(r#""truefalse" is none of choice, true_false: did you mean "true_false"?"#),
+        "{form}"
+    );
+    let alone = GOOD.replace("1", "0");
+    let show = format!(
+        "{{\"format\": \"{FORMAT}\", \"title\": \"T\", \"lobby_seconds\": 30, \"questions\": [{{{alone}}}]}}"
+    );
+    let lobby = problems(&show);
+    let [lobby] = &lobby[..] else { panic!("one problem: {lobby:?}") };
+    assert!(
+        lobby.ends_with("lobby_seconds: it does nothing without \"autopilot_seconds\""),
+        "{lobby}"
+    );
+    let order =
+        problems(&with_question(r#""text": "Q", "options": ["a", "b", "c"], "order": ["a", "b"]"#));
+    assert!(order[0].ends_with("2 places, expected 3"), "{order:?}");
+}
+
+#[test]
 fn several_correct_options_need_multiple() {
     let fields = r#""text": "Q", "options": ["a", "b"], "correct": [0, 1, 1]"#;
     let expected = [

@@ -14,10 +14,14 @@ pub(super) fn read(entry: &Object<'_>, report: &mut Report) -> Option<Quiz> {
         read_estimate(entry, report).map(Quiz::Estimate)
     } else if is_there("order") {
         read_order(entry, report)
-    } else if entry.word("form", &forms, report) {
-        read_true_false(entry, report)
     } else {
-        read_options(entry, report)
+        let before = report.len();
+        let is_true_false = entry.word("form", &forms, report);
+        // What else is missing depends on what was meant.
+        if report.len() > before {
+            return None;
+        }
+        if is_true_false { read_true_false(entry, report) } else { read_options(entry, report) }
     }
 }
 

@@ -106,17 +106,28 @@ pub fn import(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
         return Err(vec![Problem { line: 1, column: 1, field: String::new(), message }]);
     }
     // A workbook that is damaged is none, whatever else its bytes could be taken for.
-    let is_book = || source.bytes.starts_with(kahoot::MAGIC) || extension(source.name) == "xlsx";
-    if source.format == Some(Format::Kahoot) || (source.format.is_none() && is_book()) {
+    let format = format_of(source);
+    if format == Format::Kahoot {
         return kahoot::read(source);
     }
     let decoded = decode::decode(source.bytes)?;
-    let format = source.format.unwrap_or_else(|| guess(source.name, &decoded.text));
     if matches!(format, Format::Json | Format::Toml | Format::Opentdb) {
         decode::require_unicode(source.bytes, &decoded, format)?;
     }
     let script = read_text(source, &decoded.text, format)?;
     Ok(Import { script, format, encoding: decoded.encoding })
+}
+
+/// How a file is read: as is said, or as it looks.
+#[must_use]
+pub fn format_of(source: &Source<'_>) -> Format {
+    let is_book = || source.bytes.starts_with(kahoot::MAGIC) || extension(source.name) == "xlsx";
+    let by_text = || {
+        let text = decode::decode(source.bytes).map(|decoded| decoded.text).unwrap_or_default();
+        guess(source.name, &text)
+    };
+    let guessed = || if is_book() { Format::Kahoot } else { by_text() };
+    source.format.unwrap_or_else(guessed)
 }
 
 fn read_text(source: &Source<'_>, text: &str, format: Format) -> Result<Script, Vec<Problem>> {

@@ -6,7 +6,7 @@
 
 use super::Follow;
 use super::draft::{Correct, Draft, Words};
-use crdt_state::engagement::file::{Object, Report, Value, What, quote, string, wrong_type};
+use crdt_state::engagement::file::{Object, Report, Value, What, quote, string, whole, wrong_type};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,12 +28,33 @@ pub(super) fn read(root: &Value, follow: Follow<'_>, report: &mut Report) -> Vec
 
 fn read_results<'a>(root: &'a Value, report: &mut Report) -> Option<(&'a [Value], String)> {
     let reply = Object::read(root, "", &["response_code", "results"], report)?;
+    check_code(&reply, report);
     let (value, path) = reply.required("results", report)?;
     let What::List(list) = &value.what else {
         wrong_type(value, &path, "a list", report);
         return None;
     };
     Some((list, path))
+}
+
+/// A reply without questions says why.
+fn check_code(reply: &Object<'_>, report: &mut Report) {
+    let reasons = [
+        (1, "the database has not that many questions of this kind"),
+        (2, "the request was not understood"),
+        (3, "its session's token is unknown"),
+        (4, "its session has had all questions"),
+        (5, "too many requests: one in five seconds is answered"),
+    ];
+    reply.optional("response_code", report, |value, path, report| {
+        let code = whole(value, path, &(0..=u32::MAX), report)?;
+        let reason = reasons.iter().find(|(known, _)| *known == code);
+        if code > 0 {
+            let reason = reason.map_or("it failed", |(_, reason)| *reason);
+            report.at(value, path, format!("the Open Trivia Database says {code}: {reason}"));
+        }
+        Some(())
+    });
 }
 
 fn read_question(value: &Value, path: &str, report: &mut Report) -> Option<Draft<'static>> {

@@ -105,6 +105,27 @@ fn problems_of_opentdb_are_listed_at_once() {
     }
 }
 
+#[test]
+fn a_reply_of_opentdb_without_questions_says_why() {
+    let text = r#"{"response_code":5,"results":[]}"#;
+    let found = problems("trivia.json", text).join("\n");
+    assert!(
+        found.contains("response_code: the Open Trivia Database says 5: too many requests"),
+        "{found}"
+    );
+}
+
+#[test]
+fn how_a_file_is_read_can_be_told_when_it_cannot_be_read() {
+    let how = |name: &str, text: &str| {
+        let (bytes, name) = (text.as_bytes(), Path::new(name));
+        format_of(&Source { bytes, name, format: None, progress: None })
+    };
+    assert_eq!(how("h.txt", "hello world"), Format::Csv);
+    assert_eq!(how("h.txt", "What {=a ~b"), Format::Gift);
+    assert_eq!(how("h.xlsx", "no workbook"), Format::Kahoot);
+}
+
 const CSV: &str = "question,option 1,option 2,option 3,correct,seconds,points,explanation\r\n\
     \"Capital of \"\"Peru\"\", then?\",Quito,Lima,,2,12.5,500,\"By the\nsea\"\r\n\
     Which are prime?,2,4,7,\"1,3\",,,\r\n\
