@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 use async_trait::async_trait;
 use crdt_state::EventId;
 use node::config::{NodeConfig, Secret};
-use node::edge::{Accept, Stream};
+use node::edge::{Accept, Accepted};
 use node::engine::Owner;
 use node::env::{Blocking, Env, Work};
 use node::run::{Ground, Node, StartError, start};
@@ -201,8 +201,8 @@ struct Players(SimListener);
 
 #[async_trait]
 impl Accept for Players {
-    async fn accept(&mut self) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<Accepted> {
         let (stream, from) = self.0.accept().await?;
-        Ok((Box::new(stream), from))
+        Ok((Box::new(stream), from.into()))
     }
 }

@@ -362,6 +362,9 @@ pub struct Given {
     /// For how long after the opening the player's stream was not there yet, in milliseconds, as the player
     /// says. Whoever takes it bounds it.
     pub shift_ms: Option<u32>,
+    /// How long the question and the answer took on the player's line, in milliseconds, as the node has
+    /// measured it; never what a player says.
+    pub credit_ms: u32,
 }
 
 impl Given {

@@ -5,7 +5,7 @@ use super::connection::{Closed, serve};
 use super::open::{Broker, OpenLimits};
 use super::rates::jittered;
 use super::sessions::Sessions;
-use super::{Counters, Limits, Meter, Meters};
+use super::{Counters, Limits, Meter, Meters, Remote};
 use crate::identity::Bearer;
 use crate::service::Players;
 use crate::supervise::Supervisor;
@@ -113,7 +113,7 @@ impl Edge {
     }
 
     /// Serves one admitted connection to its end.
-    pub async fn serve<IO>(&self, io: IO, remote: SocketAddr, admission: Admission) -> Closed
+    pub async fn serve<IO>(&self, io: IO, remote: impl Into<Remote>, admission: Admission) -> Closed
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {

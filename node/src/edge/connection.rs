@@ -22,7 +22,6 @@ mod welcome;
 
 pub use close::Closed;
 
-use super::Edge;
 use super::acl::{Access, Denied, Subject};
 use super::feeds::{Feeds, Next, Sending};
 use super::guard::{Fault, Guard, pubrel};
@@ -32,6 +31,7 @@ use super::packet::{
     response,
 };
 use super::sessions::Order;
+use super::{Edge, Line, Remote};
 use crate::identity::Bearer;
 use crate::service::view::{ReceiptView, Refusal};
 use crate::service::{Feed, Form, Reason, Verdict};
@@ -55,11 +55,12 @@ use welcome::{Arrival, Session};
 
 /// Serves one client until its end, which it tells. Publishes that were taken are carried to their
 /// verdict even if the client has gone.
-pub async fn serve<IO>(io: IO, remote: SocketAddr, edge: &Edge) -> Closed
+pub async fn serve<IO>(io: IO, remote: impl Into<Remote>, edge: &Edge) -> Closed
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut connection = Connection::new(io, remote, edge);
+    let Remote { address: remote, line } = remote.into();
+    let mut connection = Connection::new(io, (remote, line), edge);
     let closed = poll_fn(|cx| connection.poll_serve(cx)).await;
     debug!(%remote, %closed, "a player's connection ends");
     edge.counters().closed(closed);
@@ -71,6 +72,7 @@ where
 struct Connection<'a, IO> {
     io: IO,
     remote: SocketAddr,
+    line: Line,
     edge: &'a Edge,
     guard: Guard,
     output: Output,
@@ -119,13 +121,14 @@ impl<'a, IO> Connection<'a, IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    fn new(io: IO, remote: SocketAddr, edge: &'a Edge) -> Self {
+    fn new(io: IO, (remote, line): (SocketAddr, Line), edge: &'a Edge) -> Self {
         let now = Instant::now();
         let guard = Guard::new(edge.limits().packet_bytes_max.get());
         let guard = if edge.open().is_some() { guard.with_subscription_ids() } else { guard };
         Connection {
             io,
             remote,
+            line,
             edge,
             guard,
             output: Output::default(),
@@ -337,8 +340,9 @@ where
             let done = Done::Published(acknowledge, request, not_permitted(denied));
             return Box::pin(std::future::ready(done));
         }
+        let line = self.line.round_trip();
         Box::pin(async move {
-            let verdict = players.publish(by.as_ref(), &topic, payload).await;
+            let verdict = players.publish_over(line, by.as_ref(), &topic, payload).await;
             Done::Published(acknowledge, request, verdict)
         })
     }

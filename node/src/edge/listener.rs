@@ -3,7 +3,7 @@
 //! The loop never ends by itself: a failing `accept` (no file descriptors left, a client that gave
 //! up) is counted and followed by a pause that doubles up to a second.
 
-use super::{Edge, Spawn};
+use super::{Edge, Line, Spawn};
 use async_trait::async_trait;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -20,12 +20,24 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// The far end of a connection that came over HTTP.
+/// The far end of a connection, and the line to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Remote(pub SocketAddr);
+pub struct Remote {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The line.
+    pub line: Line,
+}
+
+impl From<SocketAddr> for Remote {
+    /// A far end over a line of which nothing is known.
+    fn from(address: SocketAddr) -> Self {
+        Remote { address, line: Line::default() }
+    }
+}
 
 /// A connection and its far end.
-pub type Accepted = (Box<dyn Stream>, SocketAddr);
+pub type Accepted = (Box<dyn Stream>, Remote);
 
 /// Where connections come from.
 #[async_trait]
@@ -62,7 +74,7 @@ pub async fn accept_from(accept: &mut dyn Accept, edge: &Edge, spawn: &dyn Spawn
 }
 
 /// A connection beyond the cap is dropped at once: its client tries another node.
-fn start(stream: Box<dyn Stream>, remote: SocketAddr, edge: &Edge, spawn: &dyn Spawn) {
+fn start(stream: Box<dyn Stream>, remote: Remote, edge: &Edge, spawn: &dyn Spawn) {
     let Some(admission) = edge.admit() else { return };
     let edge = edge.clone();
     let task = async move {
@@ -99,8 +111,9 @@ impl TcpAccept {
 #[async_trait]
 impl Accept for TcpAccept {
     async fn accept(&mut self) -> io::Result<Accepted> {
-        let (stream, remote) = self.listener.accept().await?;
+        let (stream, address) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
+        let remote = Remote { address, line: Line::of(&stream) };
         Ok((Box::new(stream), remote))
     }
 }

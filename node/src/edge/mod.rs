@@ -18,6 +18,7 @@ pub mod counters;
 mod feeds;
 pub mod filter;
 pub mod guard;
+pub mod line;
 pub mod listener;
 pub mod open;
 mod output;
@@ -31,6 +32,7 @@ pub use acl::Acl;
 pub use admission::{Admission, Edge};
 pub use connection::{Closed, serve};
 pub use counters::{Counters, Reading};
+pub use line::Line;
 pub use listener::{
     Accept, Accepted, BindError, Remote, Stream, TcpAccept, accept_from, accept_players,
 };

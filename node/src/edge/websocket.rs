@@ -37,8 +37,9 @@ pub async fn mqtt_over_websocket(
         let text = "this node has as many players as it takes: use another one\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
-    let remote = extensions.get::<ConnectInfo<Remote>>().map(|ConnectInfo(Remote(remote))| *remote);
-    let remote = remote.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let remote = extensions.get::<ConnectInfo<Remote>>().map(|ConnectInfo(remote)| *remote);
+    let unknown = || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into();
+    let remote: Remote = remote.unwrap_or_else(unknown);
     upgrade.on_upgrade(move |socket| async move {
         edge.serve(WebSocketStream::new(socket), remote, admission).await;
     })

@@ -13,6 +13,8 @@ use super::io::{Output, Reply};
 use super::owed::Waiting;
 use super::publisher::Asked;
 use crate::service::view::InboxMessage;
+#[cfg(doc)]
+use crdt_state::engagement::Given;
 use crdt_state::{Cell, Mono, PlayerId, Row};
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ pub struct BulkAnswer {
     pub row: Row,
     /// What the question's kind makes of the answer; at most [`Cell::VALUE_MAX`].
     pub value: u32,
+    /// See [`Given::credit_ms`].
+    pub credit_ms: u32,
 }
 
 /// What became of one answer of a batch.
@@ -131,6 +135,7 @@ impl EventCore {
         if !is_known || is_alone || answer.value > Cell::VALUE_MAX {
             return BulkVerdict::Unknown;
         }
+        let elapsed_ms = self.credited(elapsed_ms, answer.credit_ms);
         let cell = Cell::new(elapsed_ms, self.identity.origin, answer.value);
         match self.carried.offer(bulk.instance, bulk.question, answer.row, cell) {
             Some(held) => BulkVerdict::Duplicate(held),

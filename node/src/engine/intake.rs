@@ -211,7 +211,15 @@ impl EventCore {
             return Err(Refusal::new("late", format!("your time ended {late} ms ago"))
                 .hint("the round is open for players whose stream is behind yours"));
         }
-        Ok(own_ms)
+        Ok(self.credited(own_ms, given.credit_ms))
+    }
+
+    /// The elapsed milliseconds without those that the question and the answer took on the player's line, as
+    /// this node has measured them, and no more of them than the rules allow. Whether an answer is late is
+    /// judged without it.
+    pub(super) fn credited(&self, elapsed_ms: u32, credit_ms: u32) -> u32 {
+        let most = self.rules.credit_max.as_millis() as u32;
+        elapsed_ms.saturating_sub(credit_ms.min(most))
     }
 
     /// The question to which answers can be taken now from somebody with so much extra time, and the

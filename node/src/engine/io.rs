@@ -34,6 +34,9 @@ pub struct Rules {
     /// For how long after the deadline an answer is still taken: 300 ms, about one slow round trip on
     /// a phone network, so that an answer tapped on zero counts.
     pub grace: Duration,
+    /// The most of a player's own line that is taken off an answer's time: 250 ms, about the slowest mobile
+    /// networks and the far side of the world. Beyond it a slow line is not told from a slow player.
+    pub credit_max: Duration,
     /// For how long tallies wait for the seals of reachable origins: 500 ms, from the design.
     pub seal_wait: Duration,
     /// Between the proposals of two nodes for the same step: 20 ms, above a round trip in one site.
@@ -45,6 +48,7 @@ impl Default for Rules {
         Rules {
             ack: AckLevel::Peer,
             grace: Duration::from_millis(300),
+            credit_max: Duration::from_millis(250),
             seal_wait: Duration::from_millis(500),
             stagger: Duration::from_millis(20),
         }

@@ -468,6 +468,7 @@ impl Task {
                 player: slip.claim.player,
                 row: slip.claim.row,
                 value: slip.packed.map_or(0, |packed| packed.value),
+                credit_ms: slip.given.credit_ms,
             };
             let answers = slips.iter().map(answer).collect();
             self.tickets += 1;

@@ -73,14 +73,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// All that was sent, for the kind to judge.
-    pub fn given(&self) -> Given {
+    /// All that was sent, for the kind to judge, over a line that takes so long.
+    pub fn given(&self, credit_ms: u32) -> Given {
         let mut choices = self.choices.clone();
         choices.extend(self.choice.filter(|choice| !self.choices.contains(choice)));
         let post = self.post.as_deref().map(|id| PostId::from_str_radix(id, 16).unwrap_or(0));
         let (text, number) = (self.text.clone(), self.number);
         let Answer { stake, count, shift_ms, .. } = *self;
-        Given { choices, text, number, stake, count, post, shift_ms }
+        Given { choices, text, number, stake, count, post, shift_ms, credit_ms }
     }
 }
 

@@ -11,10 +11,12 @@ use crate::token::PlayerClaim;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::catalogue::Suspect;
+use crdt_state::engagement::Given;
 use crdt_state::engagement::script::Entry;
 use crdt_state::{EventId, PlayerId, Row};
 use futures_util::future::join_all;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The outcome of one publish: who it was, if that much was clear, and what is said.
 type Outcome = (Option<PlayerId>, Result<Said, Refusal>);
@@ -49,13 +51,23 @@ impl Players for Hub {
     }
 
     async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
+        self.publish_over(Duration::ZERO, by, topic, payload).await
+    }
+
+    async fn publish_over(
+        &self,
+        line: Duration,
+        by: Option<&Arc<Bearer>>,
+        topic: &str,
+        payload: Bytes,
+    ) -> Verdict {
         if let Some(("react", slot)) = topic.split_once('/') {
             return match self.react_by_topic("mqtt", slot, &payload).await {
                 Ok(()) => counted(),
                 Err(refusal) => verdict_of(&refusal),
             };
         }
-        match self.publish_from("mqtt", by, topic, &payload).await {
+        match self.publish_from(("mqtt", line), by, topic, &payload).await {
             Ok(said) => accepted(said),
             Err(refusal) => verdict_of(&refusal),
         }
@@ -98,7 +110,7 @@ impl Hub {
             let refusal = self.react_by_topic("broker", slot, payload).await.err()?;
             return Some(refused(topic, &refusal));
         }
-        Some(match self.publish_from("broker", None, topic, payload).await {
+        Some(match self.publish_from(("broker", Duration::ZERO), None, topic, payload).await {
             Ok(Said::Message(message) | Said::Proven(message, _)) => message,
             Ok(Said::Commanded(_)) => unreachable!("a command is nobody's without a bearer"),
             Err(refusal) => refused(topic, &refusal),
@@ -107,14 +119,14 @@ impl Hub {
 
     async fn publish_from(
         &self,
-        edge: &'static str,
+        (edge, line): (&'static str, Duration),
         by: Option<&Arc<Bearer>>,
         topic: &str,
         payload: &Bytes,
     ) -> Result<Said, Refusal> {
         let (player, said) = match topic.split_once('/') {
             Some(("connect", slot)) => self.connect(by, slot, payload).await,
-            Some(("answer", slot)) => self.answer(slot, payload).await,
+            Some(("answer", slot)) => self.answer(line, slot, payload).await,
             Some(("command", event)) => (None, self.drive(by, event, payload).await),
             _ => (None, Err(topic_unknown(topic))),
         };
@@ -311,7 +323,7 @@ impl Hub {
         })
     }
 
-    async fn answer(&self, slot: &str, payload: &[u8]) -> Outcome {
+    async fn answer(&self, line: Duration, slot: &str, payload: &[u8]) -> Outcome {
         let expected = r#"{"token":"...","instance":1,"choices":[0]}"#;
         let answer: Answer = match read(payload, expected) {
             Err(refusal) => return (None, Err(refusal)),
@@ -319,7 +331,10 @@ impl Hub {
         };
         match self.claim(&answer.token) {
             Err(refusal) => (None, Err(refusal)),
-            Ok(claim) => (Some(claim.player), self.take_answer(slot, claim, &answer).await),
+            Ok(claim) => {
+                let given = answer.given(line.as_millis() as u32);
+                (Some(claim.player), self.take_answer(slot, claim, (answer.instance, given)).await)
+            }
         }
     }
 
@@ -327,12 +342,11 @@ impl Hub {
         &self,
         slot: &str,
         claim: PlayerClaim,
-        answer: &Answer,
+        (instance, given): (u32, Given),
     ) -> Result<Said, Refusal> {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
         let owner = self.owner(claim.event).await?;
-        let (instance, given) = (answer.instance, answer.given());
         let asked = owner.answer(engine_claim(claim), instance, given).await;
         match asked.ok_or_else(stopping)? {
             Reply::Answered(message) => Ok(Said::Message(message)),

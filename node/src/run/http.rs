@@ -4,7 +4,7 @@
 //! there are so many places and no more, and each request's head has to come in time. A WebSocket gives its
 //! place back when it begins; from then on it counts at the players' edge.
 
-use crate::edge::{Accept, Remote, Stream};
+use crate::edge::{Accept, Accepted};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -53,12 +52,12 @@ pub(super) async fn serve(
     let mut begun = JoinSet::new();
     while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&places).acquire_owned()).await
     {
-        let Some((stream, address)) = stop.run_until_cancelled(next(&mut *accept)).await else {
+        let Some((stream, remote)) = stop.run_until_cancelled(next(&mut *accept)).await else {
             break;
         };
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(Remote(address)));
+            request.extensions_mut().insert(ConnectInfo(remote));
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -77,7 +76,7 @@ pub(super) async fn serve(
     while begun.join_next().await.is_some() {}
 }
 
-async fn next(accept: &mut dyn Accept) -> (Box<dyn Stream>, SocketAddr) {
+async fn next(accept: &mut dyn Accept) -> Accepted {
     loop {
         match accept.accept().await {
             Ok(accepted) => return accepted,
@@ -92,8 +91,9 @@ async fn next(accept: &mut dyn Accept) -> (Box<dyn Stream>, SocketAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::TcpAccept;
+    use crate::edge::{Remote, TcpAccept};
     use axum::routing::get;
+    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -101,7 +101,7 @@ mod tests {
     async fn whoever_says_nothing_or_half_is_hung_up_on_and_others_are_served() {
         let accept = TcpAccept::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = accept.local_address().unwrap();
-        let here = |info: ConnectInfo<Remote>| async move { info.0.0.ip().to_string() };
+        let here = |info: ConnectInfo<Remote>| async move { info.0.address.ip().to_string() };
         let router = Router::new().route("/", get(here));
         let limits = HttpLimits { connections: 2, head: Duration::from_millis(300) };
         let stop = CancellationToken::new();

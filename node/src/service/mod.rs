@@ -20,6 +20,7 @@ use explain::ExplainView;
 use futures_channel::mpsc;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView,
@@ -105,6 +106,18 @@ pub trait Players: Send + Sync + 'static {
     /// Takes what a player published on a connection that has proven to be `by`. Returns when the
     /// receipt has its level or has waited long enough; never fails, a refusal is a verdict.
     async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict;
+
+    /// The same over a line that takes so long to and fro, as the node has measured it: an answer's time is
+    /// the player's, not the line's.
+    async fn publish_over(
+        &self,
+        _line: Duration,
+        by: Option<&Arc<Bearer>>,
+        topic: &str,
+        payload: Bytes,
+    ) -> Verdict {
+        self.publish(by, topic, payload).await
+    }
 
     /// The topics to which a client has a session here, by its client id: what it is subscribed to
     /// without asking. Sessions are derived from state, so that every node has them.

@@ -8,6 +8,7 @@ use node::service::view::Refusal;
 use node::service::{Feed, Frame, Players, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 type LiveSender = watch::Sender<Option<Arc<Frame>>>;
@@ -25,6 +26,8 @@ pub struct FakePlayers {
     pub session: Mutex<Vec<String>>,
     /// How many publishes wait or waited at the gate.
     pub waiting: watch::Sender<usize>,
+    /// How long the line of each publish takes.
+    pub lines: Mutex<Vec<Duration>>,
 }
 
 impl FakePlayers {
@@ -37,6 +40,7 @@ impl FakePlayers {
             gate: Semaphore::new(0),
             session: Mutex::default(),
             waiting: watch::Sender::new(0),
+            lines: Mutex::default(),
         })
     }
 
@@ -59,6 +63,17 @@ impl FakePlayers {
 
 #[async_trait]
 impl Players for FakePlayers {
+    async fn publish_over(
+        &self,
+        line: Duration,
+        by: Option<&Arc<Bearer>>,
+        topic: &str,
+        payload: Bytes,
+    ) -> Verdict {
+        self.lines.lock().unwrap().push(line);
+        self.publish(by, topic, payload).await
+    }
+
     async fn publish(&self, _by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
         if &payload[..] == b"wait" {
             self.waiting.send_modify(|waiting| *waiting += 1);

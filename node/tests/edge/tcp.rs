@@ -3,7 +3,7 @@
 use crate::client::{Client, PINGREQ};
 use crate::players::FakePlayers;
 use async_trait::async_trait;
-use node::edge::{Accept, Edge, Limits, Spawn, Stream, TcpAccept, accept_players};
+use node::edge::{Accept, Accepted, Edge, Limits, Spawn, TcpAccept, accept_players};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -55,6 +55,10 @@ async fn players_join_answer_and_watch_over_tcp() {
         assert_eq!(client.read().await.unwrap().body[..2], [0, 1]);
     }
     assert_eq!(players.topics().len(), 50);
+    // What the kernel has measured of each line, whatever a client says.
+    let lines = players.lines.lock().unwrap();
+    assert_eq!(lines.len(), 50);
+    assert!(lines.iter().all(|line| !line.is_zero()) || !cfg!(target_os = "linux"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -99,13 +103,13 @@ struct Flaky {
 
 #[async_trait]
 impl Accept for Flaky {
-    async fn accept(&mut self) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<Accepted> {
         if self.failures > 0 {
             self.failures -= 1;
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         match self.streams.pop_front() {
-            Some(stream) => Ok((Box::new(stream), SocketAddr::from(([127, 0, 0, 1], 9)))),
+            Some(stream) => Ok((Box::new(stream), SocketAddr::from(([127, 0, 0, 1], 9)).into())),
             None => std::future::pending().await,
         }
     }

@@ -6,7 +6,8 @@ use crdt_state::{Cell, PlayerId, Row};
 use node::engine::{Bulk, BulkAnswer, BulkVerdict, Claim, Input, Reply};
 
 fn bulk(instance: u32, claims: &[Claim], value: u32) -> Bulk {
-    let answer = |claim: &Claim| BulkAnswer { player: claim.player, row: claim.row, value };
+    let answer =
+        |claim: &Claim| BulkAnswer { player: claim.player, row: claim.row, value, credit_ms: 0 };
     Bulk { instance, question: 0, answers: claims.iter().map(answer).collect() }
 }
 
@@ -125,4 +126,26 @@ fn a_batch_sent_again_to_a_node_that_came_back_says_what_it_holds() {
         assert_eq!(world.core(0).state().tally(instance), [0, 4, 0, 0]);
         assert!(world.alarms.is_empty(), "{:?}", world.alarms);
     }
+}
+
+#[test]
+fn a_batch_takes_every_players_own_line_off_their_time() {
+    let mut world = World::lobby(97, 2, 5_000);
+    let claims: Vec<_> = (0..3).map(|player| world.join(0, player)).collect();
+    world.all_equal();
+    let instance = world.open(0);
+    world.run_ms(1_000);
+    let mut bulk = bulk(instance, &claims, 2);
+    for (answer, credit_ms) in bulk.answers.iter_mut().zip([0, 100, 60_000]) {
+        answer.credit_ms = credit_ms;
+    }
+    let (verdicts, _) = take(&mut world, 0, bulk);
+    let elapsed: Vec<u32> = verdicts
+        .iter()
+        .map(|verdict| match verdict {
+            BulkVerdict::Accepted(cell) => cell.elapsed_ms(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((elapsed[0] - elapsed[1], elapsed[0] - elapsed[2]), (100, 250));
 }

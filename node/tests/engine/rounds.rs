@@ -1,6 +1,8 @@
 //! Shows on cores that all reach each other.
 
+use crate::asks::receipt_in;
 use crate::world::{Weather, World};
+use crdt_state::engagement::Given;
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
 use node::service::view::{Command, CommandRequest};
@@ -204,4 +206,31 @@ fn a_large_show_arrives_in_parts_and_as_a_whole() {
     world.press(0, Command::Lobby);
     world.all_at(Stage::LOBBY);
     world.open(late);
+}
+
+/// What the question and the answer spend on a player's own line, as the node has measured it, is not the
+/// player's time; but only so much of it, and an answer is not in time because its line is slow.
+#[test]
+fn a_slow_line_is_taken_off_an_answers_time_up_to_a_bound() {
+    let mut world = World::lobby(29, 2, 2_000);
+    let claims: Vec<_> = (0..4).map(|player| world.join(0, player)).collect();
+    let instance = world.open(0);
+    world.run_ms(1_000);
+    let mut answer = |world: &mut World, at: usize, credit_ms| {
+        let (claim, given) = (claims[at].clone(), Given { credit_ms, ..Given::choices(&[1]) });
+        let ticket = world.ask(0, |ticket| Input::Answer { ticket, claim, instance, given });
+        match world.reply(ticket) {
+            Reply::Answered(message) => Ok(receipt_in(&message, instance).unwrap().elapsed_ms),
+            Reply::Refused(refusal) => Err(refusal.code),
+            other => panic!("not a reply to an answer: {other:?}"),
+        }
+    };
+    let plain = answer(&mut world, 0, 0).unwrap();
+    let credited = answer(&mut world, 1, 100).unwrap();
+    let bounded = answer(&mut world, 2, 60_000).unwrap();
+    assert!((1_000..1_100).contains(&plain), "{plain}");
+    assert!((900..1_000).contains(&credited), "{credited}");
+    assert!((750..850).contains(&bounded), "250 ms at most: {bounded}");
+    world.run_ms(1_450);
+    assert_eq!(answer(&mut world, 3, 60_000).unwrap_err(), "late");
 }

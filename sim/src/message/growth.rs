@@ -194,6 +194,7 @@ impl World {
                 player: *player,
                 row: *row,
                 value: CHOICE,
+                credit_ms: 0,
             };
             let bulk =
                 Bulk { instance: 1, question: 0, answers: some.iter().map(answer).collect() };

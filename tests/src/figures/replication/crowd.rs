@@ -77,7 +77,8 @@ impl Crowd {
                 tick.tick().await;
                 let at = number % owners.len();
                 let Some((player, row)) = seats[at].get(number / owners.len()) else { break };
-                let answers = vec![BulkAnswer { player: *player, row: *row, value: 1 }];
+                let answers =
+                    vec![BulkAnswer { player: *player, row: *row, value: 1, credit_ms: 0 }];
                 let began = Instant::now();
                 ask(&owners[at], Bulk { instance, question, answers }).await?;
                 receipts.record(began, Instant::now());
@@ -89,7 +90,7 @@ impl Crowd {
     fn batches(&self, at: usize, instance: u32, question: u16) -> Vec<Bulk> {
         let answer = |(player, row): &(PlayerId, Row)| {
             let value = 1 << (player.0 % 4);
-            BulkAnswer { player: *player, row: *row, value }
+            BulkAnswer { player: *player, row: *row, value, credit_ms: 0 }
         };
         let batch = |seats: &[(PlayerId, Row)]| {
             let answers = seats.iter().map(answer).collect();
@@ -205,6 +206,7 @@ impl Crowd {
                     player: *player,
                     row: *row,
                     value: 1,
+                    credit_ms: 0,
                 };
                 let answers = seats.iter().map(answer).collect();
                 Ok((at, Bulk { instance, question, answers }))
