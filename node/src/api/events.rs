@@ -252,7 +252,7 @@ pub(super) async fn export(
         return Ok(lines_of(event, api.hosts.export(event).await?));
     };
     let file = api.hosts.export_file(event, &name).await?;
-    Ok(attached(format!("{event}-{name}"), file))
+    Ok(attached(&format!("{event}-{name}"), file))
 }
 
 /// The same, and in one more line the state that the lines were folded from.
@@ -285,11 +285,11 @@ pub(super) async fn explain(
 }
 
 fn lines_of(event: EventId, lines: Bytes) -> Response {
-    attached(format!("{event}.jsonl"), lines)
+    attached(&format!("{event}.jsonl"), lines)
 }
 
 /// A file to keep; its name is one that we know.
-fn attached(name: String, bytes: Bytes) -> Response {
+fn attached(name: &str, bytes: Bytes) -> Response {
     let kind = match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "csv" => "text/csv; charset=utf-8",
         "json" => "application/json",

@@ -216,7 +216,7 @@ fn a_slow_line_is_taken_off_an_answers_time_up_to_a_bound() {
     let claims: Vec<_> = (0..4).map(|player| world.join(0, player)).collect();
     let instance = world.open(0);
     world.run_ms(1_000);
-    let mut answer = |world: &mut World, at: usize, credit_ms| {
+    let answer = |world: &mut World, at: usize, credit_ms| {
         let (claim, given) = (claims[at].clone(), Given { credit_ms, ..Given::choices(&[1]) });
         let ticket = world.ask(0, |ticket| Input::Answer { ticket, claim, instance, given });
         match world.reply(ticket) {
