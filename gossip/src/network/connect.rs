@@ -42,6 +42,15 @@ pub(super) async fn accept_connections(shared: Arc<Shared>) {
             incoming = shared.endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
+        if is_scarce(&handshakes, shared.config.tuning.handshakes_max)
+            && !incoming.remote_address_validated()
+            && incoming.may_retry()
+        {
+            // Whoever has made that address up is never heard of again, and has taken no place.
+            shared.counters.retries.count();
+            let _ = incoming.retry();
+            continue;
+        }
         let Ok(permit) = handshakes.clone().try_acquire_owned() else {
             shared.counters.count_end(Reason::Overloaded);
             incoming.refuse();
@@ -53,6 +62,11 @@ pub(super) async fn accept_connections(shared: Arc<Shared>) {
             drop(permit);
         });
     }
+}
+
+/// Whether places for handshakes are running out: from half of them on a caller proves its address first.
+fn is_scarce(handshakes: &Semaphore, most: usize) -> bool {
+    handshakes.available_permits() <= most / 2
 }
 
 async fn dial(shared: Arc<Shared>, address: SocketAddr) {

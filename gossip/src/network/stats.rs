@@ -74,6 +74,8 @@ counters! {
     dials_failed,
     /// Connections that came in.
     accepted,
+    /// Callers that were asked to prove their address first, because places for handshakes were scarce.
+    retries,
     /// Links made.
     links_made,
     /// Frames handed to QUIC.

@@ -6,6 +6,7 @@ use crdt_state::{Lane, Origin};
 use gossip::network::{NetworkConfig, NetworkEvent, OpenError, Reason, SendError, open_socket};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::UdpSocket;
 
 /// Starts a node on a free port, knowing `seeds`.
 async fn start(key: u8, number: u64, seeds: &[SocketAddr]) -> TestNode {
@@ -150,4 +151,35 @@ async fn an_instant_restart_replaces_the_former_life_at_once() {
     assert_ne!(reason, Reason::Silent.to_string(), "nobody waited for the idle time-out");
     one.peer_up(again.origin).await;
     assert_eq!(one.network.send(former, Lane::Bulk, Bytes::new()), Err(SendError::Unknown(former)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_from_made_up_addresses_keep_no_peer_out() {
+    // The first datagrams of real calls, said again from where nobody goes on.
+    let mut sinks = Vec::new();
+    for _ in 0..6 {
+        sinks.push(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    }
+    let seeds: Vec<_> = sinks.iter().map(|sink| sink.local_addr().unwrap()).collect();
+    let caller = start(1, 9, &seeds).await;
+    let mut initials = Vec::new();
+    for sink in &sinks {
+        let mut space = [0; 2048];
+        let count = sink.recv(&mut space).await.unwrap();
+        initials.push(space[..count].to_vec());
+    }
+    caller.crash();
+
+    let few = |config: &mut NetworkConfig| config.tuning.handshakes_max = 4;
+    let one = start_with(1, 1, &[], few).await;
+    for (sink, initial) in sinks.iter().zip(&initials) {
+        sink.send_to(initial, one.addr).await.unwrap();
+    }
+    while one.network.stats().retries < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut two = start(1, 2, &[one.addr]).await;
+    two.peer_up(one.origin).await;
+    let stats = one.network.stats();
+    assert_eq!(stats.ended_for(Reason::Overloaded), 0, "{stats:?}");
 }

@@ -119,6 +119,11 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
         sample("starling_peer_addresses", "Addresses that nodes might be at", stats.addresses),
         sample("starling_peer_connections", "QUIC connections, dials included", stats.connections),
         sample("starling_peer_dialling", "Addresses that are being dialled", stats.dialling),
+        sample(
+            "starling_peer_retries_total",
+            "Callers asked to prove their address",
+            stats.retries,
+        ),
         sample("starling_peer_dials_total", "Connections to peers tried", stats.dials),
         sample("starling_peer_dials_failed_total", "Of those, failed", stats.dials_failed),
     ];
