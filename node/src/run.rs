@@ -7,7 +7,7 @@ use crate::api::{self, metrics};
 use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
 use crate::config::{Ack, Bound, MqttProfile, NodeConfig};
-use crate::edge::{Accept, Edge, OpenLimits, accept_from};
+use crate::edge::{Accept, Edge, Elsewhere, OpenLimits, Transport, accept_from};
 use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
@@ -133,7 +133,7 @@ impl Node {
         }
         let mqtt = Router::new()
             .route("/mqtt", axum::routing::get(crate::edge::mqtt_over_websocket))
-            .with_state(self.edge.clone());
+            .with_state(self.edge.clone().over(Transport::WebSocket));
         api::router(Arc::clone(&self.hub), settings).merge(mqtt)
     }
 
@@ -402,9 +402,9 @@ fn assemble(
     let hub = Arc::new(Hub::new(parts, env));
     let edge = players_edge(config, env, &hub, &supervisor);
     sessions.fill(&edge);
-    let heir = (edge.clone(), listings);
-    supervisor.keep_with("revocations", "revocations", heir, |(edge, listings)| {
-        Box::pin(end_revoked(edge, listings))
+    let heir = (edge.clone(), listings, tokens.clone());
+    supervisor.keep_with("revocations", "revocations", heir, |(edge, listings, tokens)| {
+        Box::pin(end_revoked(edge, listings, tokens))
     });
     let heir = (edge.clone(), Arc::clone(&hub), hub.moving());
     supervisor.keep_with("drain", "drain", heir, |(edge, hub, moving)| {
@@ -463,7 +463,7 @@ fn players_edge(config: &NodeConfig, env: &Env, hub: &Arc<Hub>, supervisor: &Sup
 async fn move_players(edge: &Edge, hub: &Hub, moving: &mut watch::Receiver<bool>) {
     loop {
         let is_moving = *moving.borrow_and_update();
-        let elsewhere = if is_moving { hub.elsewhere() } else { Vec::new() };
+        let elsewhere = if is_moving { hub.elsewhere() } else { Elsewhere::default() };
         if elsewhere.is_empty() {
             edge.undrain();
         }
@@ -480,11 +480,21 @@ async fn move_players(edge: &Edge, hub: &Hub, moving: &mut watch::Receiver<bool>
     }
 }
 
-/// Ends the connections of those who are turned away, whenever the catalogue says so of somebody else.
-async fn end_revoked(edge: &Edge, listings: &Listings) {
-    let mut known = listings.watch();
+/// Ends the connections of those who are turned away, whenever the catalogue says so of somebody else, and
+/// of hosts and operators whose token rests on a cluster key that is removed.
+async fn end_revoked(edge: &Edge, listings: &Listings, tokens: &TokenKeys) {
+    let (mut known, mut ring) = (listings.watch(), tokens.watch());
     let mut before = Vec::new();
-    while known.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            changed = known.changed() => if changed.is_err() { return },
+            changed = ring.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                edge.end_revoked(|bearer| bearer.key.is_some_and(|key| !tokens.honours(key)));
+            }
+        }
         let banned: Vec<_> = known.borrow_and_update().banned().collect();
         if banned != before {
             edge.end_revoked(|bearer| listings.is_revoked(bearer));

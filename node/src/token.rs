@@ -12,7 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crdt_state::{EventId, PlayerId, Row};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Longest token that is looked at, in bytes; no name that a player may have makes a longer one.
 const TOKEN_BYTES_MAX: usize = 1_024;
@@ -78,8 +79,12 @@ const OPS: Role = Role { name: "ops", prefix: "slo_" };
 #[derive(Debug, Clone)]
 pub struct TokenKeys {
     /// The first one signs, all are accepted. Never empty. Clones share them.
-    roots: Arc<RwLock<Vec<hmac::Key>>>,
+    roots: Arc<watch::Sender<Vec<hmac::Key>>>,
 }
+
+/// Tells one cluster key from another, and gives neither away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyMark(u64);
 
 impl TokenKeys {
     /// Keys for a ring of cluster keys, the one in use first.
@@ -89,19 +94,31 @@ impl TokenKeys {
     #[must_use]
     pub fn new(cluster_keys: &[[u8; 32]]) -> Self {
         assert!(!cluster_keys.is_empty(), "a node has at least one cluster key");
-        TokenKeys { roots: Arc::new(RwLock::new(roots(cluster_keys))) }
+        TokenKeys { roots: Arc::new(watch::Sender::new(roots(cluster_keys))) }
     }
 
     /// Follows the ring: from now on its first key signs, and all of its keys are accepted. An
     /// empty ring changes nothing.
     pub fn replace(&self, cluster_keys: &[[u8; 32]]) {
         if !cluster_keys.is_empty() {
-            *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots(cluster_keys);
+            self.roots.send_replace(roots(cluster_keys));
         }
     }
 
-    fn roots(&self) -> RwLockReadGuard<'_, Vec<hmac::Key>> {
-        self.roots.read().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the key that made a token is still accepted.
+    #[must_use]
+    pub fn honours(&self, key: KeyMark) -> bool {
+        self.roots().iter().any(|root| mark(root) == key)
+    }
+
+    /// The ring, to be told of changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Vec<hmac::Key>> {
+        self.roots.subscribe()
+    }
+
+    fn roots(&self) -> watch::Ref<'_, Vec<hmac::Key>> {
+        self.roots.borrow()
     }
 
     /// A player's token.
@@ -115,7 +132,7 @@ impl TokenKeys {
     /// # Errors
     /// When it proves nothing here.
     pub fn check_player(&self, token: &str) -> Result<PlayerClaim, TokenError> {
-        self.check(&PLAYER, token, |claim: &PlayerClaim| Some(claim.event))
+        self.check(&PLAYER, token, |claim: &PlayerClaim| Some(claim.event)).map(|(claim, _)| claim)
     }
 
     /// The token of the hosts of `event`: the same on every node.
@@ -124,11 +141,11 @@ impl TokenKeys {
         self.sign(&HOST, Some(event), &event)
     }
 
-    /// The event whose host this token makes.
+    /// The event whose host this token makes, and the key that it rests on.
     ///
     /// # Errors
     /// When it proves nothing here.
-    pub fn check_host(&self, token: &str) -> Result<EventId, TokenError> {
+    pub fn check_host(&self, token: &str) -> Result<(EventId, KeyMark), TokenError> {
         self.check(&HOST, token, |event: &EventId| Some(*event))
     }
 
@@ -138,11 +155,11 @@ impl TokenKeys {
         self.sign(&CO_HOST, Some(event), &(event, member))
     }
 
-    /// The event and the invitation that a co-host's token rests on.
+    /// The event and the invitation that a co-host's token rests on, and the key.
     ///
     /// # Errors
     /// When it proves nothing here.
-    pub fn check_co_host(&self, token: &str) -> Result<(EventId, String), TokenError> {
+    pub fn check_co_host(&self, token: &str) -> Result<((EventId, String), KeyMark), TokenError> {
         self.check(&CO_HOST, token, |(event, _): &(EventId, String)| Some(*event))
     }
 
@@ -152,12 +169,12 @@ impl TokenKeys {
         self.sign(&OPS, None, &())
     }
 
-    /// Whether this token makes an operator.
+    /// The key that an operator's token rests on.
     ///
     /// # Errors
     /// When it proves nothing here.
-    pub fn check_ops(&self, token: &str) -> Result<(), TokenError> {
-        self.check(&OPS, token, |()| None)
+    pub fn check_ops(&self, token: &str) -> Result<KeyMark, TokenError> {
+        self.check(&OPS, token, |()| None).map(|((), key)| key)
     }
 
     /// The names of a player's inbox at a broker, where nothing but the name keeps strangers out: one
@@ -187,7 +204,7 @@ impl TokenKeys {
         role: &Role,
         token: &str,
         event_of: impl Fn(&C) -> Option<EventId>,
-    ) -> Result<C, TokenError>
+    ) -> Result<(C, KeyMark), TokenError>
     where
         C: for<'de> Deserialize<'de>,
     {
@@ -196,9 +213,15 @@ impl TokenKeys {
         let (signed, tag) = bytes.split_at(signed_bytes);
         let claims = claims(signed)?;
         let event = event_of(&claims);
-        let good = |root| hmac::verify(&derive(root, role, event), signed, tag).is_ok();
-        if self.roots().iter().any(good) { Ok(claims) } else { Err(TokenError::Forged) }
+        let good = |root: &&_| hmac::verify(&derive(root, role, event), signed, tag).is_ok();
+        let key = self.roots().iter().find(good).map(mark);
+        key.map(|key| (claims, key)).ok_or(TokenError::Forged)
     }
+}
+
+fn mark(root: &hmac::Key) -> KeyMark {
+    let tag = hmac::sign(root, b"starling key mark v1");
+    KeyMark(u64::from_be_bytes(tag.as_ref()[..8].try_into().expect("SHA-256 gives 32 bytes")))
 }
 
 fn roots(cluster_keys: &[[u8; 32]]) -> Vec<hmac::Key> {
@@ -243,6 +266,11 @@ mod tests {
         TokenKeys::new(&[[7; 32]])
     }
 
+    /// The key that an operator's token of these keys rests on.
+    fn ops(keys: &TokenKeys) -> KeyMark {
+        keys.check_ops(&keys.ops()).unwrap()
+    }
+
     fn ada() -> PlayerClaim {
         let row = Row { origin: Origin(9), number: 4 };
         PlayerClaim { event: EventId(1), player: PlayerId(2), row, name: "Ada".into(), issue: 0 }
@@ -251,10 +279,10 @@ mod tests {
     #[test]
     fn a_token_proves_what_was_claimed() {
         assert_eq!(keys().check_player(&keys().player(&ada())), Ok(ada()));
-        assert_eq!(keys().check_host(&keys().host(EventId(5))), Ok(EventId(5)));
-        assert_eq!(keys().check_ops(&keys().ops()), Ok(()));
+        let key = keys().check_ops(&keys().ops()).unwrap();
+        assert_eq!(keys().check_host(&keys().host(EventId(5))), Ok((EventId(5), key)));
         let co_host = keys().co_host(EventId(5), "7 Bea");
-        assert_eq!(keys().check_co_host(&co_host), Ok((EventId(5), "7 Bea".into())));
+        assert_eq!(keys().check_co_host(&co_host), Ok(((EventId(5), "7 Bea".into()), key)));
         assert!(keys().check_host(&co_host.replace("slc_", "slh_")).is_err());
     }
 
@@ -308,8 +336,12 @@ mod tests {
         keys.replace(&[[8; 32], [7; 32]]);
         assert_eq!(clone.check_player(&old), Ok(ada()));
         assert_eq!(clone.player(&ada()), TokenKeys::new(&[[8; 32]]).player(&ada()));
+        let both = [ops(&keys), ops(&TokenKeys::new(&[[7; 32]]))].map(|key| clone.honours(key));
+        assert_eq!(both, [true, true]);
         keys.replace(&[[8; 32]]);
         assert_eq!(clone.check_player(&old), Err(TokenError::Forged));
+        let both = [ops(&keys), ops(&TokenKeys::new(&[[7; 32]]))].map(|key| clone.honours(key));
+        assert_eq!(both, [true, false], "what rests on a removed key does so no longer");
         keys.replace(&[]);
         assert!(clone.check_player(&clone.player(&ada())).is_ok());
     }

@@ -31,15 +31,13 @@ use axum::routing::{get, post};
 use metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use stream::Places;
 use tokio_util::sync::CancellationToken;
 
 /// Longest show file.
 pub const SHOW_BYTES_MAX: usize = crate::show::FILE_BYTES_MAX;
 /// Longest body of any other request.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
-/// Event streams that one node serves at once; hosts and screens are few. Arbitrary.
-const STREAMS_MAX: usize = 4_096;
 
 /// What the API is told beside the node that it speaks for.
 #[derive(Clone)]
@@ -80,15 +78,14 @@ struct Api {
     hosts: Arc<dyn Hosts>,
     ops: Arc<dyn Ops>,
     settings: Arc<Settings>,
-    streams: Arc<Semaphore>,
+    streams: Places,
 }
 
 /// Every route but `/mqtt`.
 pub fn router<N: Hosts + Ops>(node: Arc<N>, settings: Settings) -> Router {
     let hosts = Arc::clone(&node) as Arc<dyn Hosts>;
     let ops = node as Arc<dyn Ops>;
-    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-    let api = Api { hosts, ops, settings: Arc::new(settings), streams };
+    let api = Api { hosts, ops, settings: Arc::new(settings), streams: Places::default() };
     Router::new()
         .merge(event_routes())
         .merge(node_routes())

@@ -120,7 +120,7 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let mut samples = describe_status(&api.hosts.status().await);
     samples.extend(api.hosts.members().await.iter().flat_map(describe_link));
-    let taken = super::STREAMS_MAX - api.streams.available_permits();
+    let taken = api.streams.taken();
     let help = "Event streams that hosts and screens have open";
     samples.push(Sample::new("starling_http_streams", help, taken as f64));
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], api.settings.metrics.encode(samples))

@@ -5,7 +5,7 @@
 //! client loses the oldest and is told so by the event `missed`.
 
 use super::{Api, ApiError};
-use crate::identity::Bearer;
+use crate::identity::{Bearer, Role};
 use crate::service::view::{HostView, Refusal};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -18,8 +18,13 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
+
+/// Streams of hosts and operators that one listener serves at once. Arbitrary: they are few.
+const DRIVERS_MAX: usize = 1_024;
+/// Streams of everybody else. Arbitrary: a screen or two for each of many shows.
+const OTHERS_MAX: usize = 3_072;
 
 /// How long a browser waits before it connects again. Short: it is told to try another node anyway.
 const RETRY: Duration = Duration::from_millis(1_000);
@@ -107,6 +112,38 @@ struct Source<F> {
     _place: OwnedSemaphorePermit,
 }
 
+/// Places for streams. Screens are anybody's, so that those who open many of them take none from hosts and
+/// operators.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    drivers: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Places {
+            drivers: Arc::new(Semaphore::new(DRIVERS_MAX)),
+            others: Arc::new(Semaphore::new(OTHERS_MAX)),
+        }
+    }
+}
+
+impl Places {
+    /// A place for whoever comes with `bearer`, given back when dropped.
+    fn take(&self, bearer: Option<&Bearer>) -> Result<OwnedSemaphorePermit, ApiError> {
+        let drives = bearer.is_some_and(|bearer| bearer.role != Role::Player);
+        let places = if drives { &self.drivers } else { &self.others };
+        Arc::clone(places).try_acquire_owned().map_err(|_| full())
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        let free = self.drivers.available_permits() + self.others.available_permits();
+        DRIVERS_MAX + OTHERS_MAX - free
+    }
+}
+
 /// Serves `feed` under the event name `name`, for as long as `bearer` has a right to it.
 pub(super) fn serve(
     api: &Api,
@@ -114,7 +151,7 @@ pub(super) fn serve(
     name: &'static str,
     feed: impl Feed,
 ) -> Result<Response, ApiError> {
-    let place = api.streams.clone().try_acquire_owned().map_err(|_| full())?;
+    let place = api.streams.take(bearer.as_deref())?;
     let stop = api.settings.stop.clone();
     let revoked = bearer.map_or_else(|| pending().boxed(), |bearer| api.hosts.revoked(bearer));
     let source = Source { feed, name, stop, revoked, begun: false, _place: place };
@@ -148,4 +185,33 @@ fn full() -> ApiError {
     let refusal = Refusal::new("overloaded", "this node serves as many streams as it can")
         .hint("connect to another node");
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Events;
+
+    #[test]
+    fn those_who_watch_take_no_place_from_those_who_drive() {
+        let of = |role| Bearer {
+            role,
+            player: None,
+            name: None,
+            events: Events::All,
+            token: None,
+            co_host: None,
+            key: None,
+        };
+        let (player, host, ops) = (of(Role::Player), of(Role::Host), of(Role::Ops));
+        let places = Places::default();
+        let mut screens: Vec<_> = (1..OTHERS_MAX).map(|_| places.take(None).unwrap()).collect();
+        screens.push(places.take(Some(&player)).unwrap());
+        assert!(places.take(None).is_err() && places.take(Some(&player)).is_err());
+        let host = places.take(Some(&host)).unwrap();
+        assert!(places.take(Some(&ops)).is_ok());
+        assert_eq!(places.taken(), OTHERS_MAX + 1);
+        drop((screens, host));
+        assert_eq!(places.taken(), 0);
+    }
 }

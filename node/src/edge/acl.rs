@@ -243,7 +243,8 @@ mod tests {
 
     fn player(number: u128) -> Bearer {
         let (role, player) = (Role::Player, Some(PlayerId(number)));
-        Bearer { role, player, name: None, events: Events::All, token: None, co_host: None }
+        let (name, token, co_host, key) = (None, None, None, None);
+        Bearer { role, player, name, events: Events::All, token, co_host, key }
     }
 
     const GUEST: Subject<'_> = Subject { client_id: "c1", bearer: None };

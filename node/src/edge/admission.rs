@@ -4,12 +4,12 @@ use super::acl::{Access, Acl, Denied, Subject};
 use super::connection::{Closed, serve};
 use super::open::{Broker, OpenLimits};
 use super::rates::jittered;
-use super::sessions::Sessions;
+use super::sessions::{Elsewhere, Sessions, Transport};
 use super::{Counters, Limits, Meter, Meters, Remote};
 use crate::identity::Bearer;
 use crate::service::Players;
 use crate::supervise::Supervisor;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,8 @@ pub struct Edge {
     open: Option<Arc<Broker>>,
     /// Makes the names that it gives its own.
     nonce: u64,
+    /// By what its clients come.
+    transport: Transport,
     /// Where panics of connections end.
     supervisor: Option<Supervisor>,
 }
@@ -50,8 +52,14 @@ impl Edge {
         });
         let (counters, sessions) = (Arc::default(), Arc::default());
         let (limits, acl) = (Arc::new(limits), Arc::default());
-        let (open, nonce, supervisor) = (None, 0, None);
-        Edge { players, limits, counters, sessions, rates, acl, open, nonce, supervisor }
+        let (open, nonce, transport, supervisor) = (None, 0, Transport::Tcp, None);
+        Edge { players, limits, counters, sessions, rates, acl, open, nonce, transport, supervisor }
+    }
+
+    /// The same for clients that come by `transport`.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        Edge { transport, ..self }
     }
 
     /// The same, where clients without a name are given one that no other edge gives: `nonce` is random.
@@ -130,9 +138,8 @@ impl Edge {
         closed
     }
 
-    /// Sends all clients to other nodes, `host:port` each, over about `within`, and every newcomer
-    /// too from now on.
-    pub async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
+    /// Sends all clients to other nodes over about `within`, and every newcomer too from now on.
+    pub async fn drain(&self, elsewhere: Elsewhere, within: Duration) {
         self.sessions.drain(elsewhere, within).await;
     }
 
@@ -148,7 +155,7 @@ impl Edge {
 
     /// Whether one more client may come from `remote`; if not, when it should try again.
     pub(super) fn meter_connect(&self, remote: SocketAddr) -> Result<(), Duration> {
-        let of_address = self.rates.address_connects.take(remote.ip());
+        let of_address = self.rates.address_connects.take(network_of(remote.ip()));
         let metered = of_address.and_then(|()| self.rates.connects.take());
         metered.map_err(|wait| jittered(wait, self.counters.connect_deferred()))
     }
@@ -177,12 +184,24 @@ impl Edge {
         format!("player-{:016x}-{}", self.nonce, self.counters.next_client_number())
     }
 
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     pub(super) fn players(&self) -> &Arc<dyn Players> {
         &self.players
     }
 
     pub(super) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+}
+
+/// Whose an address is: of IPv6 a whole /64 is one subscriber's.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 64))),
+        four => four,
     }
 }
 
@@ -195,5 +214,19 @@ pub struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.counters.connection_closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscribers_addresses_count_as_one() {
+        let of = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 }

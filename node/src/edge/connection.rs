@@ -124,7 +124,7 @@ where
     fn new(io: IO, (remote, line): (SocketAddr, Line), edge: &'a Edge) -> Self {
         let now = Instant::now();
         let guard = Guard::new(edge.limits().packet_bytes_max.get());
-        let guard = if edge.open().is_some() { guard.with_subscription_ids() } else { guard };
+        let guard = if edge.open().is_some() { guard.of_anybody() } else { guard };
         Connection {
             io,
             remote,
@@ -191,7 +191,7 @@ where
     fn poll_orders(&self, cx: &Context<'_>) -> Result<(), Closed> {
         match self.session.as_ref().and_then(|session| session.seated.poll_order(cx)) {
             None => Ok(()),
-            Some(Order::TakenOver) => Err(Closed::TakenOver),
+            Some(Order::TakenOver | Order::Ended) => Err(Closed::TakenOver),
             Some(Order::Drained) => Err(Closed::Drained),
             Some(Order::Revoked) => Err(Closed::Revoked),
         }

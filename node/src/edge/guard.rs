@@ -23,7 +23,7 @@ pub(super) use wire::pubrel;
 pub use fault::Fault;
 
 use super::filter;
-use super::packet::{Acknowledge, Inbound, Outbound, Protocol};
+use super::packet::{Acknowledge, Connect, Inbound, Outbound, Protocol};
 use crate::service::Reason;
 use bytes::{Bytes, BytesMut};
 use mqtt_protocol_core::mqtt::common::Cursor;
@@ -53,7 +53,22 @@ pub struct Guard {
     unanswered: BTreeSet<u16>,
     /// Whether subscriptions may have numbers.
     takes_subscription_ids: bool,
+    /// How long what is kept with a connection may be.
+    lengths: Lengths,
 }
+
+/// In bytes: what a client may have kept for as long as it is connected. A packet could be larger.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    client_id: usize,
+    topic: usize,
+    will: usize,
+}
+
+/// Starling's own ids have 32 bytes, its topics at most 64, and what players say fits in 1 KB.
+const OF_PLAYERS: Lengths = Lengths { client_id: 256, topic: 512, will: 4096 };
+/// Arbitrary; a will is bounded by its packet, and by what the broker keeps of all together.
+const OF_ANYBODY: Lengths = Lengths { client_id: 1024, topic: 4096, will: usize::MAX };
 
 impl Guard {
     /// The state before the first byte.
@@ -73,13 +88,14 @@ impl Guard {
             unreleased: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             takes_subscription_ids: false,
+            lengths: OF_PLAYERS,
         }
     }
 
-    /// The same, where subscriptions may have numbers.
+    /// The same as a general broker's: subscriptions may have numbers, and topics any usual length.
     #[must_use]
-    pub fn with_subscription_ids(self) -> Self {
-        Guard { takes_subscription_ids: true, ..self }
+    pub fn of_anybody(self) -> Self {
+        Guard { takes_subscription_ids: true, lengths: OF_ANYBODY, ..self }
     }
 
     /// QoS 2 publishes that the client sent on an earlier connection of its session, and has not released.
@@ -245,12 +261,16 @@ impl Guard {
                 if connect.wants_authentication {
                     return Err(Fault::AuthenticationUnsupported);
                 }
+                self.lengths.check(connect)?;
                 self.detail = connect.wants_detail;
                 if self.takes_no_alias {
                     connect.alias_maximum = 0;
                 }
             }
             Inbound::Publish(publish) => {
+                if publish.topic.len() > self.lengths.topic {
+                    return Err(Fault::TopicLong);
+                }
                 if let Acknowledge::Twice(id) = publish.acknowledge {
                     self.unreleased.insert(id);
                     self.unanswered.insert(id);
@@ -290,6 +310,19 @@ impl Guard {
             }
         }
         bytes
+    }
+}
+
+impl Lengths {
+    fn check(self, connect: &Connect) -> Result<(), Fault> {
+        if connect.client_id.len() > self.client_id {
+            return Err(Fault::ClientIdLong);
+        }
+        match &connect.will {
+            Some(will) if will.topic.len() > self.topic => Err(Fault::TopicLong),
+            Some(will) if will.payload.len() > self.will => Err(Fault::WillLarge),
+            _ => Ok(()),
+        }
     }
 }
 

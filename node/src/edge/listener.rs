@@ -3,7 +3,7 @@
 //! The loop never ends by itself: a failing `accept` (no file descriptors left, a client that gave
 //! up) is counted and followed by a pause that doubles up to a second.
 
-use super::{Edge, Line, Spawn};
+use super::{Edge, Line, Spawn, Transport};
 use async_trait::async_trait;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -47,6 +47,11 @@ pub trait Accept: Send {
     /// # Errors
     /// What kept this one from coming; later ones may come all the same.
     async fn accept(&mut self) -> io::Result<Accepted>;
+
+    /// By what they come.
+    fn transport(&self) -> Transport {
+        Transport::Tcp
+    }
 }
 
 /// Serves every connection that comes, each in a task of its own.
@@ -56,6 +61,7 @@ pub async fn accept_players(mut accept: Box<dyn Accept>, edge: Edge, spawn: Arc<
 
 /// The same from a listener that outlives this loop, should it panic.
 pub async fn accept_from(accept: &mut dyn Accept, edge: &Edge, spawn: &dyn Spawn) {
+    let edge = &edge.clone().over(accept.transport());
     let mut pause = PAUSE_MIN;
     loop {
         match accept.accept().await {

@@ -38,6 +38,7 @@ pub use listener::{
 };
 pub use open::OpenLimits;
 pub use rates::{Meter, Meters, Rate};
+pub use sessions::{Elsewhere, Transport};
 pub use tls::{Tls, TlsAccept, TlsError};
 pub use websocket::{WebSocketStream, mqtt_over_websocket};
 

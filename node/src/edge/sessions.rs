@@ -19,7 +19,46 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
     draining: AtomicBool,
-    elsewhere: RwLock<Vec<String>>,
+    elsewhere: RwLock<Elsewhere>,
+}
+
+/// By what a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket, with or without TLS.
+    WebSocket,
+}
+
+/// Where else clients may go, by what they have come: who came under TLS is not sent to a plain port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// `host:port` for MQTT over TCP.
+    pub tcp: Vec<String>,
+    /// `host:port` for MQTT under TLS.
+    pub tls: Vec<String>,
+    /// URLs for MQTT over WebSocket.
+    pub websocket: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Whether there is no other place at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tcp.is_empty() && self.tls.is_empty() && self.websocket.is_empty()
+    }
+
+    fn by(&self, transport: Transport) -> &[String] {
+        match transport {
+            Transport::Tcp => &self.tcp,
+            Transport::Tls => &self.tls,
+            Transport::WebSocket => &self.websocket,
+        }
+    }
 }
 
 type Shard = BTreeMap<Arc<str>, Arc<Seat>>;
@@ -33,6 +72,8 @@ pub(super) enum Order {
     Drained,
     /// What it has proven was taken back.
     Revoked,
+    /// As [`Order::TakenOver`], by somebody who starts afresh: its session is over.
+    Ended,
 }
 
 /// A connection's ear.
@@ -63,13 +104,13 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Takes a client id, from whoever has it.
-    pub(super) fn take(self: &Arc<Self>, client_id: &str) -> Seated {
+    /// Takes a client id, from whoever has it; `clean` says that no session of theirs is gone on with.
+    pub(super) fn take(self: &Arc<Self>, client_id: &str, clean: bool) -> Seated {
         let client_id: Arc<str> = client_id.into();
         let seat = Arc::new(Seat::default());
         let before = self.shard(&client_id).insert(Arc::clone(&client_id), Arc::clone(&seat));
         if let Some(before) = before {
-            before.tell(Order::TakenOver);
+            before.tell(if clean { Order::Ended } else { Order::TakenOver });
         }
         Seated { sessions: Arc::clone(self), client_id, seat }
     }
@@ -80,15 +121,16 @@ impl Sessions {
     }
 
     /// Where else a client may go; clients are spread over what there is.
-    pub(super) fn elsewhere(&self, client_id: &str) -> Option<String> {
+    pub(super) fn elsewhere(&self, client_id: &str, transport: Transport) -> Option<String> {
         let all = self.elsewhere.read().unwrap_or_else(PoisonError::into_inner);
+        let all = all.by(transport);
         let turn = xxh3_64(client_id.as_bytes()) as usize;
         all.get(turn.checked_rem(all.len())?).cloned()
     }
 
     /// Sends everybody elsewhere, shard by shard over about `within`, so that the others are not
     /// stormed, until [`Sessions::undrain`].
-    pub(super) async fn drain(&self, elsewhere: Vec<String>, within: Duration) {
+    pub(super) async fn drain(&self, elsewhere: Elsewhere, within: Duration) {
         *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = elsewhere;
         self.draining.store(true, Ordering::Release);
         for shard in self.shards.iter().take_while(|_| self.is_draining()) {
@@ -139,7 +181,8 @@ impl Seated {
             0 => None,
             1 => Some(Order::TakenOver),
             2 => Some(Order::Drained),
-            _ => Some(Order::Revoked),
+            3 => Some(Order::Revoked),
+            _ => Some(Order::Ended),
         }
     }
 
@@ -186,14 +229,16 @@ mod tests {
     #[test]
     fn a_newcomer_takes_over_and_stays_when_the_old_one_goes() {
         let sessions = Arc::new(Sessions::default());
-        let (old, other) = (sessions.take("ada"), sessions.take("bob"));
+        let (old, other) = (sessions.take("ada", false), sessions.take("bob", false));
         assert_eq!(order(&old), None);
-        let new = sessions.take("ada");
+        let new = sessions.take("ada", false);
         assert_eq!((order(&old), order(&other)), (Some(Order::TakenOver), None));
         drop(old);
-        let newest = sessions.take("ada");
+        let newest = sessions.take("ada", false);
         assert_eq!((order(&new), order(&newest)), (Some(Order::TakenOver), None));
-        drop((new, newest));
+        let afresh = sessions.take("ada", true);
+        assert_eq!((order(&newest), order(&afresh)), (Some(Order::Ended), None));
+        drop((new, newest, afresh));
         assert!(sessions.shard("ada").get("ada").is_none(), "nothing is left behind");
     }
 
@@ -203,9 +248,10 @@ mod tests {
         let of = |player| {
             let (role, events) = (Role::Player, Events::All);
             let player = Some(PlayerId(player));
-            Arc::new(Bearer { role, player, name: None, events, token: None, co_host: None })
+            let (name, token, co_host, key) = (None, None, None, None);
+            Arc::new(Bearer { role, player, name, events, token, co_host, key })
         };
-        let (ada, bob, eve) = (sessions.take("ada"), sessions.take("bob"), sessions.take("eve"));
+        let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| sessions.take(name, false));
         ada.bear(of(1));
         bob.bear(of(2));
         bob.bear(of(1));
@@ -217,14 +263,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn everybody_is_sent_elsewhere_and_spread() {
         let sessions = Arc::new(Sessions::default());
-        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"))).collect();
+        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"), false)).collect();
         let nodes = vec!["n2:1883".to_owned(), "n3:1883".to_owned()];
-        sessions.drain(nodes.clone(), Duration::from_secs(1)).await;
+        let secure = vec!["n2:8883".to_owned()];
+        let (tcp, tls, websocket) = (nodes.clone(), secure, Vec::new());
+        sessions.drain(Elsewhere { tcp, tls, websocket }, Duration::from_secs(1)).await;
         assert!(seated.iter().all(|seated| order(seated) == Some(Order::Drained)));
-        let to_n2 = seated
-            .iter()
-            .filter(|seated| sessions.elsewhere(seated.client_id()).as_ref() == Some(&nodes[0]));
+        let to_n2 = seated.iter().filter(|it| {
+            sessions.elsewhere(it.client_id(), Transport::Tcp).as_ref() == Some(&nodes[0])
+        });
         assert!((25..75).contains(&to_n2.count()));
+        assert_eq!(sessions.elsewhere("c1", Transport::Tls).as_deref(), Some("n2:8883"));
+        assert_eq!(sessions.elsewhere("c1", Transport::WebSocket), None);
         assert!(sessions.is_draining());
         sessions.undrain();
         assert!(!sessions.is_draining());
@@ -233,9 +283,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_has_not_been_sent_away_stays_when_the_node_changes_its_mind() {
         let sessions = Arc::new(Sessions::default());
-        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"))).collect();
+        let seated: Vec<_> = (0..100).map(|n| sessions.take(&format!("c{n}"), false)).collect();
         let draining = Arc::clone(&sessions);
-        let drain = async move { draining.drain(Vec::new(), Duration::from_secs(64)).await };
+        let drain =
+            async move { draining.drain(Elsewhere::default(), Duration::from_secs(64)).await };
         let drain = tokio::spawn(drain);
         sleep(Duration::from_secs(20)).await;
         sessions.undrain();

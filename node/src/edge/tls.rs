@@ -4,6 +4,7 @@
 //! a client that stalls in it holds up nobody who comes after. Only TLS 1.3 is spoken. What a
 //! client proves about itself is not TLS's business here: each payload does that.
 
+use super::Transport;
 use super::listener::{Accept, Accepted, Stream};
 use async_trait::async_trait;
 use rustls::ServerConfig;
@@ -130,6 +131,10 @@ impl<A: Accept> Accept for TlsAccept<A> {
     async fn accept(&mut self) -> io::Result<Accepted> {
         let (stream, remote) = self.under.accept().await?;
         Ok((Box::new(self.tls.over(stream)), remote))
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Tls
     }
 }
 

@@ -4,7 +4,7 @@ use super::Hub;
 use crate::identity::bearer::{player_of, token_of};
 use crate::identity::{Bearer, Events, IdentityError, Role, keys};
 use crate::service::view::{Refusal, RevocationView, RevokeAction, RevokeRequest, Whom};
-use crate::token::{PlayerClaim, TokenError};
+use crate::token::{KeyMark, PlayerClaim, TokenError};
 use crdt_state::EventId;
 use crdt_state::catalogue::{Ban, Revoke, Suspect};
 use crdt_state::engagement::script::Entry;
@@ -41,10 +41,14 @@ impl Hub {
     /// Who bears a token, whoever made it.
     pub(super) async fn bearer_of(&self, token: &str) -> Result<Bearer, Unproven> {
         let bearer = match token.get(..4) {
-            Some("slo_") => self.tokens.check_ops(token).map(|()| operator()),
-            Some("slh_") => self.tokens.check_host(token).map(host_of),
+            Some("slo_") => self.tokens.check_ops(token).map(operator),
+            Some("slh_") => self.tokens.check_host(token).map(|(event, key)| host_of(event, key)),
             Some("slc_") => match self.tokens.check_co_host(token) {
-                Ok((event, invitation)) => return self.co_host(event, invitation).await,
+                Ok(((event, invitation), key)) => {
+                    let name = Some(self.invited(event, invitation.clone()).await?);
+                    let co_host = Some(invitation);
+                    return Ok(Bearer { name, co_host, ..host_of(event, key) });
+                }
                 Err(error) => Err(error),
             },
             Some("slp_") => self.tokens.check_player(token).map(|claim| player(&claim)),
@@ -58,24 +62,30 @@ impl Hub {
         Ok(bearer)
     }
 
-    /// The co-host who was invited so and has not been dismissed since.
-    async fn co_host(&self, event: EventId, invitation: String) -> Result<Bearer, Unproven> {
+    /// The name of the co-host who was invited so and has not been dismissed since.
+    async fn invited(&self, event: EventId, invitation: String) -> Result<String, Unproven> {
         let dismissed = || Unproven::Vouched(IdentityError::Revoked);
         let owner = self.owner(event).await.map_err(Unproven::Untold)?;
-        let of = invitation.clone();
-        let name = owner.read(move |core, _, _| core.co_host(&of)).await;
+        let name = owner.read(move |core, _, _| core.co_host(&invitation)).await;
         let name = name.ok_or_else(|| Unproven::Untold(super::stopping()))?;
-        let name = Some(name.ok_or_else(dismissed)?);
-        Ok(Bearer { name, co_host: Some(invitation), ..host_of(event) })
+        name.ok_or_else(dismissed)
     }
 
-    /// Whether a co-host on an older connection has not been dismissed since.
+    /// Whether who drives by an older connection still may: a co-host was not dismissed since, and the
+    /// cluster key that a token rests on was not removed.
     pub(super) async fn check_invited(&self, by: &Bearer, event: EventId) -> Result<(), Refusal> {
-        match &by.co_host {
-            Some(invitation) => self.co_host(event, invitation.clone()).await?,
-            None => return Ok(()),
-        };
+        if self.is_taken_back(by) {
+            return Err(Unproven::Vouched(IdentityError::Revoked).into());
+        }
+        if let Some(invitation) = &by.co_host {
+            self.invited(event, invitation.clone()).await?;
+        }
         Ok(())
+    }
+
+    /// Whether what somebody has proven is void by now.
+    pub(super) fn is_taken_back(&self, bearer: &Bearer) -> bool {
+        self.listings.is_revoked(bearer) || bearer.key.is_some_and(|key| !self.tokens.honours(key))
     }
 
     async fn vouched(&self, token: &str) -> Result<Bearer, Unproven> {
@@ -126,11 +136,18 @@ impl Hub {
 
     /// Ends when somebody's token or somebody is taken back.
     pub(super) fn until_revoked(&self, bearer: Arc<Bearer>) -> BoxFuture<'static, ()> {
-        let listings = self.listings.clone();
-        let mut known = listings.watch();
+        let (listings, tokens) = (self.listings.clone(), self.tokens.clone());
+        let (mut known, mut ring) = (listings.watch(), tokens.watch());
+        let is_void = move |bearer: &Bearer| {
+            listings.is_revoked(bearer) || bearer.key.is_some_and(|key| !tokens.honours(key))
+        };
         let wait = async move {
-            while !listings.is_revoked(&bearer) {
-                if known.changed().await.is_err() {
+            while !is_void(&bearer) {
+                let goes_on = tokio::select! {
+                    changed = known.changed() => changed.is_ok(),
+                    changed = ring.changed() => changed.is_ok(),
+                };
+                if !goes_on {
                     return;
                 }
             }
@@ -187,7 +204,7 @@ fn view(suspect: Suspect) -> RevocationView {
     }
 }
 
-fn operator() -> Bearer {
+fn operator(key: KeyMark) -> Bearer {
     Bearer {
         role: Role::Ops,
         player: None,
@@ -195,19 +212,20 @@ fn operator() -> Bearer {
         events: Events::All,
         token: None,
         co_host: None,
+        key: Some(key),
     }
 }
 
-fn host_of(event: EventId) -> Bearer {
-    let events = Events::These(vec![event]);
-    Bearer { role: Role::Host, player: None, name: None, events, token: None, co_host: None }
+fn host_of(event: EventId, key: KeyMark) -> Bearer {
+    Bearer { role: Role::Host, events: Events::These(vec![event]), ..operator(key) }
 }
 
 /// Whom a player's own token of this cluster makes.
 pub(super) fn player(claim: &PlayerClaim) -> Bearer {
     let events = Events::These(vec![claim.event]);
     let (player, name) = (Some(claim.player), Some(claim.name.clone()));
-    Bearer { role: Role::Player, player, name, events, token: None, co_host: None }
+    // A player's stands for the event's life, whatever becomes of the key.
+    Bearer { role: Role::Player, player, name, events, token: None, co_host: None, key: None }
 }
 
 /// The no to somebody who has not proven who it is.

@@ -23,7 +23,7 @@ pub use switchboard::{Switchboard, replay};
 
 use crate::api::metrics::{Sample, Source};
 use crate::broker::BrokerState;
-use crate::edge::{Meters, Rate};
+use crate::edge::{Elsewhere, Meters, Rate};
 use crate::engine::{Outlet, Owner};
 use crate::env::{Blocking, Env};
 use crate::identity::Identities;
@@ -244,11 +244,19 @@ impl Hub {
         chosen.into_iter().map(|(_, links)| links).collect()
     }
 
-    /// Where players can go when this node stops: the MQTT addresses of the others.
-    pub fn elsewhere(&self) -> Vec<String> {
+    /// Where players can go when this node stops: the MQTT addresses of the others, for each way to come.
+    pub fn elsewhere(&self) -> Elsewhere {
         // This one is not first in the list, and not even in it, once it takes no players.
         let others = self.nodes().into_iter().filter(|links| *links != self.facts.links);
-        others.map(|links| links.mqtt).filter(|mqtt| !mqtt.is_empty()).collect()
+        let others: Vec<_> = others.collect();
+        let all = |of: fn(&NodeLinks) -> &String| {
+            others.iter().map(of).filter(|address| !address.is_empty()).cloned().collect()
+        };
+        Elsewhere {
+            tcp: all(|links| &links.mqtt),
+            tls: all(|links| &links.mqtts),
+            websocket: all(|links| &links.ws),
+        }
     }
 
     /// Whether those who are connected are to move to other nodes, now and whenever an operator says so.

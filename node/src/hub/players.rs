@@ -47,7 +47,7 @@ impl Players for Hub {
     }
 
     fn is_revoked(&self, by: &Bearer) -> bool {
-        self.listings.is_revoked(by)
+        self.is_taken_back(by)
     }
 
     async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {

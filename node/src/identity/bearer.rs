@@ -1,6 +1,7 @@
 //! What a checked token gives whoever bears it, whichever kind of token it was.
 
 use crate::service::view::HOST;
+use crate::token::KeyMark;
 use crdt_state::catalogue::Suspect;
 use crdt_state::{EventId, PlayerId, TokenId};
 use ring::digest;
@@ -53,6 +54,8 @@ pub struct Bearer {
     pub token: Option<TokenId>,
     /// The invitation that a co-host's token rests on.
     pub co_host: Option<String>,
+    /// The cluster key that a host's or an operator's own token rests on: without it they are nobody.
+    pub key: Option<KeyMark>,
 }
 
 impl Bearer {
@@ -138,7 +141,7 @@ mod tests {
         let event = EventId(1);
         let of = |role| {
             let (player, events) = (Some(player_of("", "ada")), Events::These(vec![event]));
-            Bearer { role, player, name: None, events, token: None, co_host: None }
+            Bearer { role, player, name: None, events, token: None, co_host: None, key: None }
         };
         let (player, host, ops) = (of(Role::Player), of(Role::Host), of(Role::Ops));
         assert!(player.may_play(event) && !player.is_host(event) && !player.is_ops());

@@ -81,7 +81,7 @@ impl Claims {
         }
         let token = self.jti.map(|id| token_of(&issuer, &id));
         let player = Some(player_of(&issuer, &subject));
-        Ok(Bearer { role, player, name: self.name, events, token, co_host: None })
+        Ok(Bearer { role, player, name: self.name, events, token, co_host: None, key: None })
     }
 
     fn check_time(&self, config: &IdentityConfig, now_ms: u64) -> Result<(), IdentityError> {

@@ -6,7 +6,7 @@ use crate::client::{
 use crate::players::{FakePlayers, RECEIPT};
 use futures_util::SinkExt as _;
 use node::edge::guard::Fault;
-use node::edge::{Closed, Counters, Edge, Limits, Rate, serve};
+use node::edge::{Closed, Counters, Edge, Elsewhere, Limits, Rate, Transport, serve};
 use node::service::Frame;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -153,6 +153,26 @@ async fn a_publish_of_qos_2_is_taken_once() {
             let unknown = if version == 5 && !known { &[0, 3, 0x92][..] } else { &[0, 3] };
             assert_eq!((pubcomp.first, &pubcomp.body[..]), (0x70, unknown));
         }
+        assert_eq!(players.topics(), ["answer/2a"], "taken once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_of_qos_2_that_is_repeated_early_waits_for_its_verdict() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = connected(&players, version).await;
+        client.publish(2, 3, "answer/2a", b"wait").await;
+        let mut again = publish(version, 2, 3, "answer/2a", b"wait");
+        again[0] |= 8;
+        client.send(&again).await;
+        client.send(&PINGREQ).await;
+        assert_eq!(client.read().await.unwrap().first, 0xd0, "no word of it before its verdict");
+        players.gate.add_permits(1);
+        assert_eq!(client.read().await.unwrap().first, 0x50);
+        client.send(&packet(0x62, &[0, 3])).await;
+        let pubcomp = client.read().await.unwrap();
+        assert_eq!((pubcomp.first, &pubcomp.body[..]), (0x70, &[0, 3][..]));
         assert_eq!(players.topics(), ["answer/2a"], "taken once");
     }
 }
@@ -521,7 +541,13 @@ async fn a_draining_node_sends_its_clients_elsewhere() {
     let served = served_by(&edge, 1024);
     let mut client = Client::connect(served.io, 5).await;
     let mut older = Client::connect(served_by(&edge, 1024).io, 4).await;
-    edge.drain(vec!["n2.example:1883".to_owned()], Duration::from_secs(1)).await;
+    let mut secure =
+        Client::connect(served_by(&edge.clone().over(Transport::Tls), 1024).io, 5).await;
+    let tcp = vec!["n2.example:1883".to_owned()];
+    edge.drain(Elsewhere { tcp, ..Elsewhere::default() }, Duration::from_secs(1)).await;
+    let disconnect = secure.read().await.unwrap();
+    assert_eq!(disconnect.body[0], 0x8b, "there is no other place under TLS");
+    assert!(!disconnect.body.windows(4).any(|it| it == b"1883"), "{disconnect:?}");
     let disconnect = client.read().await.unwrap();
     assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x9c));
     assert!(disconnect.body.ends_with(b"\x1c\0\x0fn2.example:1883"), "{disconnect:?}");
@@ -727,6 +753,67 @@ async fn a_will_speaks_for_whoever_goes_without_a_word() {
         let expected = if published { &["gone"][..] } else { &[] };
         assert_eq!(players.payloads(), expected, "version {version}, {words:?}");
     }
+}
+
+/// Who comes back within a will's delay takes it back, unless it starts a session of its own.
+#[tokio::test(start_paused = true)]
+async fn a_will_that_waits_speaks_at_once_when_its_session_ends() {
+    let hello = |flags: u8| {
+        let mut body = [b"\0\x04MQTT", &[5, flags, 0, 30][..], b"\x05\x11\0\0\0\x3c"].concat();
+        body.extend(string("ada"));
+        if flags & 4 != 0 {
+            // After 30 s.
+            body.extend(b"\x05\x18\0\0\0\x1e");
+            body.extend([string("answer/2a"), string("gone")].concat());
+        }
+        packet(0x10, &body)
+    };
+    for (clean, expected) in [(2, &["gone"][..]), (0, &[])] {
+        let players = FakePlayers::new();
+        let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+        let (old, new) = (served_by(&edge, 4096), served_by(&edge, 4096));
+        let mut clients = [Client::new(old.io, 5), Client::new(new.io, 5)];
+        clients[0].send(&hello(6)).await;
+        clients[0].read().await.unwrap();
+        clients[1].send(&hello(clean)).await;
+        clients[1].read().await.unwrap();
+        let [first, mut second] = clients;
+        drop(first);
+        assert_eq!(old.closed.await.unwrap(), Closed::TakenOver);
+        second.send(&DISCONNECT).await;
+        new.closed.await.unwrap();
+        assert_eq!(players.payloads(), expected, "clean start {clean}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_kept_with_a_connection_has_a_bound() {
+    let (long, will) = ("c".repeat(257), |topic: &str, payload: &str| {
+        [string("ada"), string(topic), string(payload)].concat()
+    });
+    let cases = [
+        (2, string(&long), 0x85, 2),
+        (6, will(&"t".repeat(513), "x"), 0x90, 0),
+        (6, will("t", &"x".repeat(4097)), 0x95, 0),
+    ];
+    for (flags, rest, reason, code) in cases {
+        let served = served(&FakePlayers::new(), 64 * 1024);
+        let mut client = Client::new(served.io, 4);
+        client
+            .send(&packet(0x10, &[&b"\0\x04MQTT\x04"[..], &[flags, 0, 30], &rest].concat()))
+            .await;
+        let connack = client.read().await;
+        assert_eq!(connack.map(|it| it.body[1]), (code > 0).then_some(code), "{reason:#x}");
+        drop(client);
+        let Closed::Faulty(fault) = served.closed.await.unwrap() else { panic!("it is let in") };
+        assert_eq!(fault.reason(), reason);
+    }
+    let (mut client, closed) = connected(&FakePlayers::new(), 5).await;
+    client.publish(0, 0, &"t".repeat(513), b"x").await;
+    let farewell = client.read().await.unwrap();
+    assert_eq!((farewell.first, farewell.body[0]), (0xe0, 0x90));
+    drop(client);
+    assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)));
 }
 
 /// A will belongs to a session, and who is not let in has none.

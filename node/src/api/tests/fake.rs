@@ -212,7 +212,7 @@ impl Hosts for FakeNode {
             DISMISSED_TOKEN => return Err(Refusal::new("token_revoked", "dismissed")),
             _ => return Err(Refusal::new("token_unknown", "nobody made that")),
         };
-        Ok(Arc::new(Bearer { role, player, name, events, token: token_id, co_host }))
+        Ok(Arc::new(Bearer { role, player, name, events, token: token_id, co_host, key: None }))
     }
 
     fn revoked(&self, _: Arc<Bearer>) -> BoxFuture<'static, ()> {

@@ -198,7 +198,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     fn farewell(&self, closed: Closed, reason: u8) -> Option<bytes::Bytes> {
-        let elsewhere = self.edge.sessions().elsewhere(self.client_id());
+        let elsewhere = self.edge.sessions().elsewhere(self.client_id(), self.edge.transport());
         let elsewhere = elsewhere.filter(|_| closed == Closed::Drained);
         // Where there is no other node, nothing but the end can be told.
         let reason = if reason == 0x9c && elsewhere.is_none() { 0x8b } else { reason };
@@ -224,15 +224,16 @@ where
     let _ = timeout(limits.farewell_timeout, words).await;
 }
 
-/// Waits for as long as a will is to wait; tells whether its client has stayed away. Who returns to this
-/// node takes the seat over.
+/// Waits for as long as a will is to wait; tells whether it is to be published: its client has stayed away,
+/// or has come back to this node without going on with its session. Who returns takes the seat over.
 async fn stays_away(seated: Option<Seated>, delay: Duration) -> bool {
     let Some(seated) = seated.filter(|_| !delay.is_zero()) else { return true };
     let returned = poll_fn(|cx| match seated.poll_order(cx) {
-        Some(Order::TakenOver | Order::Revoked) => Poll::Ready(()),
-        _ => Poll::Pending,
+        Some(Order::TakenOver | Order::Revoked) => Poll::Ready(false),
+        Some(Order::Ended) => Poll::Ready(true),
+        Some(Order::Drained) | None => Poll::Pending,
     });
-    timeout(delay, returned).await.is_err()
+    timeout(delay, returned).await.unwrap_or(true)
 }
 
 async fn settle(mut work: FuturesUnordered<Work>, limits: &Limits) {

@@ -97,7 +97,7 @@ where
         self.guard.resume(unreleased);
         let edge = self.edge;
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
-        self.session = Some(Session::begin(edge, &client_id));
+        self.session = Some(Session::begin(edge, &client_id, clean));
         Ok(())
     }
 

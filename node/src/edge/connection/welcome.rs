@@ -27,9 +27,9 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn begin(edge: &'a Edge, client_id: &str) -> Self {
+    pub(super) fn begin(edge: &'a Edge, client_id: &str, clean: bool) -> Self {
         let _active = ActiveSession::begin(edge.counters());
-        Session { seated: edge.sessions().take(client_id), _active }
+        Session { seated: edge.sessions().take(client_id, clean), _active }
     }
 }
 
@@ -37,6 +37,8 @@ impl<'a> Session<'a> {
 pub(super) struct Arrival {
     client_id: String,
     welcome: Welcome,
+    /// Whether it starts afresh.
+    clean: bool,
     session: Vec<(String, Feed)>,
     bearer: Option<Arc<Bearer>>,
 }
@@ -63,7 +65,7 @@ where
         if clean && password.is_none() {
             check_client_id(&client_id, None)?;
             let (session, bearer) = (Vec::new(), None);
-            return self.on_arrived(Arrival { client_id, welcome, session, bearer });
+            return self.on_arrived(Arrival { client_id, welcome, clean, session, bearer });
         }
         self.settling = true;
         let players = Arc::clone(self.edge.players());
@@ -75,7 +77,7 @@ where
     }
 
     pub(super) fn on_arrived(&mut self, arrival: Arrival) -> Result<(), Closed> {
-        let Arrival { client_id, mut welcome, mut session, bearer } = arrival;
+        let Arrival { client_id, mut welcome, clean, mut session, bearer } = arrival;
         self.settling = false;
         let subject = Subject { client_id: &client_id, bearer: bearer.as_deref() };
         session
@@ -101,7 +103,7 @@ where
         }
         let edge = self.edge;
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
-        self.session = Some(Session::begin(edge, &client_id));
+        self.session = Some(Session::begin(edge, &client_id, clean));
         bearer.map_or(Ok(()), |bearer| self.bear(&bearer))
     }
 
@@ -159,7 +161,7 @@ impl Newcomer {
                 session.push((topic, feed));
             }
         }
-        Ok(Arrival { client_id, welcome, session, bearer })
+        Ok(Arrival { client_id, welcome, clean, session, bearer })
     }
 }
 

@@ -20,6 +20,15 @@ pub enum Fault {
     /// MQTT 3.1.1, section 3.1.3.1.
     #[error("an empty client id needs a clean session")]
     ClientIdMissing,
+    /// It would be kept for as long as the connection.
+    #[error("the client id is too long")]
+    ClientIdLong,
+    /// It would be kept for as long as the connection, if an alias stands for it.
+    #[error("no topic here is so long")]
+    TopicLong,
+    /// It would be kept for as long as the connection.
+    #[error("the will is too large")]
+    WillLarge,
     /// MQTT 5.0, section 4.12.
     #[error("extended authentication is not supported")]
     AuthenticationUnsupported,
@@ -54,12 +63,15 @@ pub enum Fault {
 
 impl Fault {
     /// One of each kind.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 18] = [
         Fault::LengthMalformed,
         Fault::Oversized,
         Fault::ConnectExpected,
         Fault::VersionUnsupported,
         Fault::ClientIdMissing,
+        Fault::ClientIdLong,
+        Fault::TopicLong,
+        Fault::WillLarge,
         Fault::AuthenticationUnsupported,
         Fault::FlagsReserved,
         Fault::PacketIdZero,
@@ -81,6 +93,9 @@ impl Fault {
             Fault::ConnectExpected => "connect_expected",
             Fault::VersionUnsupported => "version_unsupported",
             Fault::ClientIdMissing => "client_id_missing",
+            Fault::ClientIdLong => "client_id_long",
+            Fault::TopicLong => "topic_long",
+            Fault::WillLarge => "will_large",
             Fault::AuthenticationUnsupported => "authentication_unsupported",
             Fault::FlagsReserved => "flags_reserved",
             Fault::PacketIdZero => "packet_id_zero",
@@ -104,11 +119,11 @@ impl Fault {
             | Fault::FilterMalformed => 0x81,
             Fault::ConnectExpected | Fault::TopicEmpty => PROTOCOL_ERROR,
             Fault::VersionUnsupported => 0x84,
-            Fault::ClientIdMissing => 0x85,
+            Fault::ClientIdMissing | Fault::ClientIdLong => 0x85,
             Fault::AuthenticationUnsupported => 0x8c,
-            Fault::TopicWildcard => 0x90,
+            Fault::TopicWildcard | Fault::TopicLong => 0x90,
             Fault::ReleasesPending => 0x93,
-            Fault::Oversized => 0x95,
+            Fault::Oversized | Fault::WillLarge => 0x95,
             Fault::SubscriptionIdUnsupported => 0xa1,
             Fault::Protocol(reason) => reason,
             Fault::Panicked => 0x80,
