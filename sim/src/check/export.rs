@@ -1,5 +1,6 @@
 //! An event's export, read as anybody would read it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crdt_state::PlayerId;
@@ -48,18 +49,17 @@ pub(super) struct AnswerLine {
     pub(super) number: Option<u32>,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+struct TallyLine {
+    instance: u32,
+    counts: Vec<u64>,
+}
+
+/// What kind of line it is. It is looked for first, since a line is then read straight into its own shape.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Line {
-    Question(QuestionLine),
-    Tally {
-        instance: u32,
-        counts: Vec<u64>,
-    },
-    Player(PlayerLine),
-    Answer(AnswerLine),
-    #[serde(other)]
-    Other,
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
 }
 
 impl Export {
@@ -78,21 +78,28 @@ impl Export {
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
         let mut export = Self::default();
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let parsed = serde_json::from_slice(line).map_err(|why| {
+            export.take(line).map_err(|why| {
                 format!("the export's line {:?}: {why}", String::from_utf8_lossy(line))
             })?;
-            match parsed {
-                Line::Question(line) => {
-                    export.questions.insert(line.instance, line);
-                }
-                Line::Tally { instance, counts } => {
-                    export.tallies.insert(instance, counts);
-                }
-                Line::Player(line) => export.players.push(line),
-                Line::Answer(line) => export.answers.push(line),
-                Line::Other => {}
-            }
         }
         Ok(export)
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<(), serde_json::Error> {
+        let Kind { kind } = serde_json::from_slice(line)?;
+        match &*kind {
+            "question" => {
+                let line: QuestionLine = serde_json::from_slice(line)?;
+                self.questions.insert(line.instance, line);
+            }
+            "tally" => {
+                let TallyLine { instance, counts } = serde_json::from_slice(line)?;
+                self.tallies.insert(instance, counts);
+            }
+            "player" => self.players.push(serde_json::from_slice(line)?),
+            "answer" => self.answers.push(serde_json::from_slice(line)?),
+            _ => {}
+        }
+        Ok(())
     }
 }

@@ -23,7 +23,8 @@ mod stages;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::quiz::evidence::{End, Evidence};
+use self::export::Export;
+use crate::quiz::evidence::Evidence;
 use crate::schedule::Question;
 
 /// A promise that was not kept.
@@ -35,44 +36,69 @@ pub struct Violation {
     pub what: String,
 }
 
-/// A family's name, and what it has to say against a run.
-type Family = (&'static str, fn(&Evidence) -> Vec<String>);
+/// A family of rules: what it has to say against a run.
+#[derive(Clone, Copy)]
+enum Family {
+    /// By what was seen alone.
+    Seen(fn(&Evidence) -> Vec<String>),
+    /// By what nodes exported in the end, too.
+    Exported(fn(&Evidence, &Exports) -> Vec<String>),
+}
+
+/// What nodes exported in the end, or why it cannot be read; equal exports are one, of the first node.
+type Exports = [(u8, Result<Export, String>)];
 
 /// Judges a run; nothing is good news.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
-    let families: [Family; 16] = [
-        ("progress", progress),
-        ("stages", stages::check),
-        ("digests", digests::check),
-        ("receipts", receipts::check),
-        ("holders", holders::check),
-        ("doubles", doubles::check),
-        ("agreement", agreement::check),
-        ("carriers", carriers::check),
-        ("closing", closing::check),
-        ("secrecy", secrecy::check),
-        ("seals", seals::check),
-        ("rulings", rulings::check),
-        ("ranks", ranks::check),
-        ("bounds", bounds::check),
-        ("membership", membership::check),
-        ("laws", laws::check),
+    use Family::{Exported, Seen};
+    let families = [
+        ("progress", Seen(progress)),
+        ("stages", Seen(stages::check)),
+        ("digests", Seen(digests::check)),
+        ("receipts", Exported(receipts::check)),
+        ("holders", Seen(holders::check)),
+        ("doubles", Exported(doubles::check)),
+        ("agreement", Seen(agreement::check)),
+        ("carriers", Seen(carriers::check)),
+        ("closing", Seen(closing::check)),
+        ("secrecy", Seen(secrecy::check)),
+        ("seals", Exported(seals::check)),
+        ("rulings", Exported(rulings::check)),
+        ("ranks", Exported(ranks::check)),
+        ("bounds", Seen(bounds::check)),
+        ("membership", Seen(membership::check)),
+        ("laws", Seen(laws::check)),
     ];
-    let judged = families.into_iter().flat_map(|(rule, check)| {
-        check(evidence).into_iter().map(move |what| Violation { rule, what })
+    let exports = exports(evidence);
+    let judged = families.into_iter().flat_map(|(rule, family)| {
+        let found = match family {
+            Seen(check) => check(evidence),
+            Exported(check) => check(evidence, &exports),
+        };
+        found.into_iter().map(move |what| Violation { rule, what })
     });
     judged.collect()
 }
 
-/// The ends that differ in what they export: equal ones are read once.
-fn distinct_ends(evidence: &Evidence) -> Vec<(u8, &End)> {
-    let mut ends: Vec<(u8, &End)> = Vec::new();
+/// Reads every export once, however many nodes wrote it and however many rules want it.
+fn exports(evidence: &Evidence) -> Vec<(u8, Result<Export, String>)> {
+    let mut distinct: Vec<(u8, &[u8])> = Vec::new();
     for (node, end) in &evidence.ends {
-        if ends.iter().all(|(_, other)| other.export != end.export) {
-            ends.push((*node, end));
+        if distinct.iter().all(|(_, other)| *other != end.export) {
+            distinct.push((*node, &end.export));
         }
     }
-    ends
+    distinct.into_iter().map(|(node, export)| (node, Export::read(export))).collect()
+}
+
+/// Those that can be read; what cannot is reported with the receipts.
+fn readable(exports: &Exports) -> impl Iterator<Item = (u8, &Export)> {
+    exports.iter().filter_map(|(node, export)| Some((*node, export.as_ref().ok()?)))
+}
+
+/// What the first node exported.
+fn first(exports: &Exports) -> Option<&Export> {
+    exports.first()?.1.as_ref().ok()
 }
 
 /// The questions that nodes have shown in a run, by their places in the plan: more than one where two

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::PlayerId;
 
+use super::Exports;
 use super::export::{AnswerLine, Export, PlayerLine};
 use crate::quiz::evidence::Evidence;
 
@@ -13,15 +14,14 @@ const POINTS: u64 = 1_000;
 /// An answer within this is an answer at once.
 const IMMEDIATE_MS: u64 = 500;
 
-pub(super) fn check(evidence: &Evidence) -> Vec<String> {
-    let Some(end) = evidence.ends.values().next() else { return Vec::new() };
-    let Ok(export) = Export::read(&end.export) else { return Vec::new() };
+pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
+    let Some(export) = super::first(exports) else { return Vec::new() };
     let mut found = Vec::new();
     let mut totals: BTreeMap<PlayerId, (u64, u64)> = BTreeMap::new();
     for answer in &export.answers {
         let is_correct =
             export.correct_of(&evidence.plan, answer).as_ref() == Some(&answer.choices);
-        let due = if is_correct { points(&export, answer) } else { 0 };
+        let due = if is_correct { points(export, answer) } else { 0 };
         if due != answer.points || is_correct != answer.correct {
             found.push(format!("{answer:?} should give {due}"));
         }
@@ -29,7 +29,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
         total.0 += due;
         total.1 += if is_correct { u64::from(answer.elapsed_ms) } else { 0 };
     }
-    found.extend(check_ranks(&export, &totals));
+    found.extend(check_ranks(export, &totals));
     found
 }
 

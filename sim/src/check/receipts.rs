@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::PlayerId;
 
+use super::Exports;
 use super::export::{AnswerLine, Export};
 use crate::quiz::evidence::{Evidence, Receipt};
 
-pub(super) fn check(evidence: &Evidence) -> Vec<String> {
+pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut lost = Vec::new();
-    for (node, end) in super::distinct_ends(evidence) {
-        match Export::read(&end.export) {
-            Ok(export) => check_node(evidence, node, &export, &mut lost),
+    for (node, export) in exports {
+        match export {
+            Ok(export) => check_node(evidence, *node, export, &mut lost),
             Err(why) => lost.push(format!("node {node}: {why}")),
         }
     }

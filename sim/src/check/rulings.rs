@@ -7,20 +7,19 @@ use crdt_state::PlayerId;
 use crdt_state::engagement::Key;
 use node::service::view::{Command, CommandRequest};
 
+use super::Exports;
 use super::export::{Export, QuestionLine};
 use crate::quiz::evidence::Evidence;
 
-pub(super) fn check(evidence: &Evidence) -> Vec<String> {
+pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     for (node, end) in &evidence.ends {
         let lost = evidence.ruled.iter().filter(|ruled| ruled.firm);
         let lost = lost.filter(|ruled| !end.trail.contains(&ruled.request.by));
         found.extend(lost.map(|ruled| format!("node {node} has no trace of {ruled:?}")));
     }
-    for (node, end) in super::distinct_ends(evidence) {
-        // What cannot be read is reported with the receipts.
-        let Ok(export) = Export::read(&end.export) else { continue };
-        let wrong = [questions(evidence, &export), awards(evidence, &export)].concat();
+    for (node, export) in super::readable(exports) {
+        let wrong = [questions(evidence, export), awards(evidence, export)].concat();
         found.extend(wrong.into_iter().map(|what| format!("node {node}: {what}")));
     }
     found

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::export::Export;
+use super::Exports;
 use crate::quiz::evidence::Evidence;
 
-pub(super) fn check(evidence: &Evidence) -> Vec<String> {
+pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     let complete = evidence.results.iter().filter(|seen| seen.status != "partial");
     for seen in complete.filter(|seen| !seen.missing.is_empty()) {
         found.push(format!("{seen:?} does not count firm receipts"));
     }
-    let Some(end) = evidence.ends.values().next() else { return found };
-    let Ok(export) = Export::read(&end.export) else { return found };
+    let Some(export) = super::first(exports) else { return found };
     let mut answered: BTreeMap<u32, u64> = BTreeMap::new();
     for answer in &export.answers {
         *answered.entry(answer.instance).or_default() += 1;
