@@ -106,15 +106,31 @@ impl Replica {
     /// # Panics
     /// If the entry was not committed yet.
     pub fn await_receipt(&mut self, now: Mono, ticket: u64, lane: Lane, seq: u64, level: AckLevel) {
+        self.await_receipts(now, [ticket], (lane, seq), level);
+    }
+
+    /// The same for all who wait for one entry, who may be a thousand: whose level is reached is looked at
+    /// once for all.
+    ///
+    /// # Panics
+    /// If the entry was not committed yet.
+    pub fn await_receipts(
+        &mut self,
+        now: Mono,
+        tickets: impl IntoIterator<Item = u64>,
+        (lane, seq): (Lane, u64),
+        level: AckLevel,
+    ) {
         let head = self.heads.get(&LaneId { origin: self.me, lane });
         assert!((1..=head).contains(&seq), "receipt for entry {seq} of {head}");
         let at = now + self.config.receipt_patience;
-        if self.receipts.wait(&self.config, Deadline { at, level, lane, seq, ticket }) {
-            self.settle_receipts();
-        } else {
-            self.stats.receipts_full += 1;
-            self.outputs.push_back(Output::Receipt { ticket, firm: false });
+        for ticket in tickets {
+            if !self.receipts.wait(&self.config, Deadline { at, level, lane, seq, ticket }) {
+                self.stats.receipts_full += 1;
+                self.outputs.push_back(Output::Receipt { ticket, firm: false });
+            }
         }
+        self.settle_receipts();
     }
 
     /// Says which nodes are enrolled and not retired, each with its origins, and what our own

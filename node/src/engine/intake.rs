@@ -351,12 +351,11 @@ impl EventCore {
             self.commit(now, Lane::Bulk, Bytes::from(encode(&deltas)));
         }
         let head = self.carried.heads().get(&LaneId::bulk(self.identity.origin));
-        for ticket in std::mem::take(&mut self.batch.tickets) {
-            match head {
-                // Nothing of ours to wait for: what is held came from others and is held by them too.
-                0 => self.on_receipt(ticket, true),
-                head => self.await_receipt(now, ticket, Lane::Bulk, head),
-            }
+        let tickets = std::mem::take(&mut self.batch.tickets);
+        match head {
+            // Nothing of ours to wait for: what is held came from others and is held by them too.
+            0 => tickets.into_iter().for_each(|ticket| self.on_receipt(ticket, true)),
+            head => self.replica.await_receipts(now, tickets, (Lane::Bulk, head), self.rules.ack),
         }
     }
 
