@@ -33,12 +33,10 @@ pub(super) fn lane_of(number: u8) -> Option<Lane> {
 /// Writes a group as one transaction, flushed to disk.
 pub(super) fn write(database: &Database, group: &[StoreOp]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    for op in group {
-        match op {
-            StoreOp::Entry { event, id, seq, entry } => {
-                let mut entries = transaction.open_table(ENTRIES)?;
-                entries.insert(key(*event, *id, *seq), &entry[..])?;
-            }
+    let is_entry = |op: &StoreOp| matches!(op, StoreOp::Entry { .. });
+    for ops in group.chunk_by(|one, next| is_entry(one) && is_entry(next)) {
+        match &ops[0] {
+            StoreOp::Entry { .. } => write_entries(&transaction, ops)?,
             StoreOp::Cut { event, heads, parts } => write_cut(&transaction, *event, heads, parts)?,
             StoreOp::Drop { event } => drop_event(&transaction, *event)?,
             StoreOp::Remember { name, value } => {
@@ -48,6 +46,17 @@ pub(super) fn write(database: &Database, group: &[StoreOp]) -> Result<(), redb::
         }
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Nearly all that is written; the table is opened once for all that follow each other.
+fn write_entries(transaction: &WriteTransaction, ops: &[StoreOp]) -> Result<(), redb::Error> {
+    let mut entries = transaction.open_table(ENTRIES)?;
+    for op in ops {
+        if let StoreOp::Entry { event, id, seq, entry } = op {
+            entries.insert(key(*event, *id, *seq), &entry[..])?;
+        }
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{error, info};
 
@@ -37,6 +37,7 @@ pub(super) struct Writer {
     blocking: Arc<dyn Blocking>,
     counters: Arc<StoreCounters>,
     trouble: watch::Sender<Trouble>,
+    urgent: Arc<Notify>,
 }
 
 /// The database, unless it has failed, and the way to open it again.
@@ -49,13 +50,13 @@ impl Writer {
     pub(super) fn new(
         base: Option<(Database, Reopen)>,
         blocking: Arc<dyn Blocking>,
-        counters: Arc<StoreCounters>,
-        trouble: watch::Sender<Trouble>,
+        (counters, trouble): (Arc<StoreCounters>, watch::Sender<Trouble>),
+        urgent: Arc<Notify>,
     ) -> Self {
         let base = base
             .map(|(database, reopen)| Base { database: Some(database), reopen: Arc::new(reopen) });
         let (owed, flushes, reads) = (Owed::default(), Vec::new(), Vec::new());
-        Writer { base, owed, flushes, reads, retry: None, blocking, counters, trouble }
+        Writer { base, owed, flushes, reads, retry: None, blocking, counters, trouble, urgent }
     }
 
     /// Runs until nobody can write any more, and tries once more then.
@@ -71,7 +72,11 @@ impl Writer {
             self.take(group.drain(..));
             let is_asked = !self.flushes.is_empty() || !self.reads.is_empty();
             if self.retry.is_none() && !is_asked && !ended {
-                sleep(COMMIT_EVERY).await;
+                tokio::select! {
+                    biased;
+                    () = self.urgent.notified() => {}
+                    () = sleep(COMMIT_EVERY) => {}
+                }
             }
             while let Ok(op) = queued.try_recv() {
                 self.take([op]);
