@@ -72,9 +72,9 @@ impl EventCore {
 
     /// Notices that the stage has moved.
     fn watch(&mut self, now: Mono) {
-        let connected: BTreeSet<Origin> = self.connected.keys().copied().collect();
-        if connected != self.director.peers {
-            self.director.peers = connected;
+        // In each turn twice: nothing is built unless it differs.
+        if !self.connected.keys().eq(&self.director.peers) {
+            self.director.peers = self.connected.keys().copied().collect();
             self.director.peers_since = now;
         }
         let stage = self.stage();
@@ -103,16 +103,21 @@ impl EventCore {
 
     /// When this node proposes to close the round.
     fn close_due(&self, instance: u32) -> Mono {
-        let Some(zero) = self.carried.zero(instance) else {
-            return self.close_due_without_zero(instance);
-        };
+        match self.first_close_due(instance) {
+            Some(first) => first + self.rules.stagger * self.rank(instance),
+            None => self.close_due_without_zero(instance),
+        }
+    }
+
+    /// When the first of all nodes does, if this one knows.
+    fn first_close_due(&self, instance: u32) -> Option<Mono> {
+        let zero = self.carried.zero(instance)?;
         let length = i64::from(self.carried.state.open_ms(instance))
             + millis(self.rules.grace)
             + i64::from(self.extra_left_ms(instance));
         // A millisecond more, so that the last answer that is in time was taken before.
         let held = self.carried.held_ms(instance);
-        let due = Duration::from_millis((zero + held + length + 1).max(0) as u64);
-        due + self.rules.stagger * self.rank(instance)
+        Some(Duration::from_millis((zero + held + length + 1).max(0) as u64))
     }
 
     /// When this node, which does not know when the round opened, proposes to close it. While a peer may
@@ -131,14 +136,20 @@ impl EventCore {
     fn rank(&self, instance: u32) -> u32 {
         let weight = |node: NodeId| rendezvous(self.identity.event.0, instance, node);
         let mine = (weight(self.identity.node), self.identity.node);
-        let others: BTreeSet<NodeId> = self.connected.values().copied().collect();
-        others.into_iter().filter(|node| (weight(*node), *node) < mine).count() as u32
+        // A node may be connected as two of its lives, and is one all the same.
+        let is_first = |(nth, node): &(usize, NodeId)| {
+            !self.connected.values().take(*nth).any(|earlier| earlier == node)
+        };
+        let others = self.connected.values().copied().enumerate().filter(is_first);
+        others.filter(|(_, node)| (weight(*node), *node) < mine).count() as u32
     }
 
     fn close_when_due(&mut self, now: Mono) {
         let stage = self.stage();
         let is_running = stage.phase == Phase::Open && !self.is_paused(stage.instance);
-        if is_running && now >= self.close_due(stage.instance) {
+        // Where this node stands among the others is looked up once it may be its turn.
+        let may_be = self.first_close_due(stage.instance).is_none_or(|first| now >= first);
+        if is_running && may_be && now >= self.close_due(stage.instance) {
             crdt_state::reachable!(RoundClosed);
             self.advance(now, Stage::new(stage.instance, Phase::Closed));
         }

@@ -183,6 +183,7 @@ impl Owner {
             turn: VecDeque::new(),
             revive,
             is_torn: false,
+            is_unsettled: false,
             taking: None,
             replies: BTreeMap::new(),
             folds: BTreeMap::new(),
@@ -297,6 +298,8 @@ pub struct Task {
     revive: Revive,
     /// Whether the core is in the middle of a change: a panic now leaves it neither here nor there.
     is_torn: bool,
+    /// Whether something was taken in that no turn has settled yet.
+    is_unsettled: bool,
     /// Whose question is being taken in.
     taking: Option<u64>,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
@@ -341,7 +344,7 @@ impl Task {
             while let Some(mail) = self.turn.pop_front() {
                 self.take(mail);
             }
-            self.core.settle(self.ports.now());
+            self.settle(self.ports.now());
             self.carry_out().await;
             self.is_torn = false;
             self.say_how_far();
@@ -408,8 +411,14 @@ impl Task {
         due.map_or_else(|| Instant::now() + far, |mono| self.ports.started + mono)
     }
 
+    fn settle(&mut self, now: Mono) {
+        self.core.settle(now);
+        self.is_unsettled = false;
+    }
+
     fn take(&mut self, mail: Mail) {
         let now = self.ports.now();
+        self.is_unsettled |= !matches!(mail, Mail::Read(_));
         match mail {
             Mail::Ask(input, reply) => self.ask(now, reply, input),
             Mail::Answer(Slip { claim, instance, given, reply, .. }) => {
@@ -422,7 +431,10 @@ impl Task {
                 self.core.handle_input(now, input);
             }
             Mail::Read(read) => {
-                self.core.settle(now);
+                // A core that nothing was told since is as the last turn has left it.
+                if self.is_unsettled {
+                    self.settle(now);
+                }
                 self.is_torn = false;
                 read(&self.core, &self.publisher, now);
                 self.is_torn = true;
