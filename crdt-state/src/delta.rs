@@ -9,7 +9,7 @@ use crate::caps;
 use crate::column::Cell;
 use crate::engagement::script::caps::ANSWER_BYTES_MAX;
 use crate::engagement::{Key, PostId, Script};
-use crate::event::Rule;
+use crate::event::{Rule, Rulings};
 use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
 use crate::named::Change;
 use crate::stage::Stage;
@@ -104,6 +104,8 @@ pub struct Enrol {
     pub node: NodeId,
     /// Its name, for people.
     pub name: String,
+    /// The newest [version](crate::version) of kinds that it reads.
+    pub reads: u16,
 }
 
 /// See [`Delta::Advance`].
@@ -299,9 +301,18 @@ impl Delta {
             Delta::Texts(_) => 66,
             Delta::Posts(_) => 67,
             Delta::Votes(_) => 68,
-            Delta::Ruling(_) => 33,
+            Delta::Ruling(_) => Rulings::KIND.into(),
             Delta::Fence(_) => 35,
             Delta::Vouch => 36,
+        }
+    }
+
+    /// The [version](crate::version) that brought this kind: it is written only once all read that.
+    #[must_use]
+    pub fn since(&self) -> u16 {
+        match self {
+            Delta::Ruling(_) => Rulings::SINCE,
+            _ => 1,
         }
     }
 
@@ -545,6 +556,19 @@ pub fn frames(entry: &[u8]) -> Result<Vec<Frame<'_>>, DecodeError> {
     Ok(frames)
 }
 
+/// The first kind of an entry that a program does not know which reads versions up to this one, and the
+/// version that brought it.
+///
+/// # Errors
+/// As [`frames`].
+pub fn newer_than(newest: u16, entry: &[u8]) -> Result<Option<(u32, u16)>, DecodeError> {
+    let newer = |frame: Frame<'_>| match frame {
+        Frame::Answers(_) => None,
+        Frame::Delta(delta) => (delta.since() > newest).then(|| (delta.kind(), delta.since())),
+    };
+    Ok(frames(entry)?.into_iter().find_map(newer))
+}
+
 /// Reads an entry whole, or not at all.
 ///
 /// # Errors
@@ -588,6 +612,15 @@ mod tests {
         assert!(!payload(caps::ROWS_MAX, 0, 0));
         assert!(!payload(0, Cell::ELAPSED_MS_MAX + 1, 0));
         assert!(!payload(0, 0, Cell::VALUE_MAX + 1));
+    }
+
+    #[test]
+    fn an_older_program_is_told_what_it_would_have_to_read() {
+        let rule = Rule::Void(true);
+        let ruling = Delta::Ruling(RulingChange { lamport: 1, instance: 1, rule });
+        let entry = encode(&[answers(), ruling]);
+        assert_eq!(newer_than(2, &entry), Ok(None));
+        assert_eq!(newer_than(1, &entry), Ok(Some((33, 2))));
     }
 
     #[test]

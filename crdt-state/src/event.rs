@@ -73,8 +73,9 @@ pub struct EventState {
     stage: Max<Stage>,
     /// What is known of every instance.
     rounds: Rounds,
-    /// The origins that take part, and the node that each is an incarnation of.
-    enrolled: BTreeMap<Origin, (NodeId, String)>,
+    /// The origins that take part, the node that each is an incarnation of, and the newest version that it
+    /// reads.
+    enrolled: BTreeMap<Origin, (NodeId, String, u16)>,
     /// The origins that may stand behind what others take.
     vouching: BTreeSet<Origin>,
     /// The origins that an operator gave up.
@@ -221,7 +222,8 @@ impl EventState {
                 }
             }
             Delta::Enrol(enrol) => {
-                self.enrolled.entry(origin).or_insert((enrol.node, enrol.name));
+                let said = (enrol.node, enrol.name, enrol.reads);
+                self.enrolled.entry(origin).or_insert(said);
             }
             Delta::Advance(advance) => {
                 self.lamport.observe(advance.lamport);
@@ -320,13 +322,41 @@ impl EventState {
 
     /// The origins that take part, with their nodes.
     pub fn enrolled(&self) -> impl Iterator<Item = (Origin, NodeId, &str)> {
-        self.enrolled.iter().map(|(origin, (node, name))| (*origin, *node, name.as_str()))
+        self.enrolled.iter().map(|(origin, (node, name, _))| (*origin, *node, name.as_str()))
+    }
+
+    /// How many origins take part.
+    #[must_use]
+    pub fn enrolled_count(&self) -> usize {
+        self.enrolled.len()
     }
 
     /// Whether an origin takes part.
     #[must_use]
     pub fn is_enrolled(&self, origin: Origin) -> bool {
         self.enrolled.contains_key(&origin)
+    }
+
+    /// The newest [version](crate::version) that all who take part read, those aside that never write again
+    /// or were given up. Of somebody who takes part by hearsay nobody knows.
+    #[must_use]
+    pub fn all_read(&self) -> u16 {
+        let counts = |origin: Origin| !self.is_retired(origin) && !self.is_forgotten(origin);
+        let enrolled = self.enrolled.iter().filter(|(origin, _)| counts(**origin));
+        let least = enrolled.map(|(_, (_, _, reads))| *reads).min();
+        let unknown = self.hearsay().any(counts).then_some(crate::Versions::THIS.oldest);
+        least.into_iter().chain(unknown).min().unwrap_or(crate::Versions::THIS.newest)
+    }
+
+    /// The names of the nodes that read less than this version, as far as [`EventState::all_read`] counts
+    /// them.
+    pub fn behind(&self, version: u16) -> BTreeSet<&str> {
+        let counts = |origin: Origin| !self.is_retired(origin) && !self.is_forgotten(origin);
+        let behind = self.enrolled.iter().filter(|(_, (_, _, reads))| *reads < version);
+        behind
+            .filter(|(origin, _)| counts(**origin))
+            .map(|(_, (_, name, _))| name.as_str())
+            .collect()
     }
 
     /// Whether an origin may stand behind what others take.
@@ -356,7 +386,7 @@ impl EventState {
     /// The node that an origin is an incarnation of, if its enrolment is known.
     #[must_use]
     pub fn node_of(&self, origin: Origin) -> Option<NodeId> {
-        self.enrolled.get(&origin).map(|(node, _)| *node)
+        self.enrolled.get(&origin).map(|(node, ..)| *node)
     }
 
     /// The answers of an instance as they are now, by question; shares memory with the state.

@@ -16,6 +16,7 @@
 //! | [`stage`] | where a show stands |
 //! | [`event`] | the product of all these |
 //! | [`delta`] | what an entry says, in versioned frames |
+//! | [`mod@version`] | which versions of all that a program speaks |
 //! | [`engagement`] | the rules of each kind of engagement |
 //! | [`marks`], [`mod@planted`] | what the simulator counts and what it must find; nothing of it ships |
 //! | [`catalogue`] | what every node knows of every event |
@@ -37,6 +38,7 @@ pub mod named;
 pub mod planted;
 pub mod players;
 pub mod stage;
+pub mod version;
 
 pub use column::Cell;
 pub use event::EventState;
@@ -44,3 +46,4 @@ pub use id::{
     Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, TokenId,
 };
 pub use stage::{Phase, Stage};
+pub use version::Versions;

@@ -196,7 +196,7 @@ fn write_history(acts: &[(u8, Act)]) -> (Lanes, Vec<Writer>) {
     writers[0].write(Lane::Control, Delta::Create(Create { lamport: 1, script: script() }));
     for (index, writer) in writers.iter_mut().enumerate() {
         let (node, name) = (NodeId(index as u64), format!("n{index}"));
-        writer.write(Lane::Control, Delta::Enrol(Enrol { node, name }));
+        writer.write(Lane::Control, Delta::Enrol(Enrol { node, name, reads: 2 }));
     }
     for (who, act) in acts {
         let who = usize::from(*who) % ORIGINS;

@@ -109,6 +109,8 @@ pub struct NodeConfig {
     pub broker: Option<BrokerConfig>,
     /// What the whole cluster agrees on.
     pub cluster: ClusterConfig,
+    /// What it speaks: what its program does, but in rehearsals of an upgrade.
+    pub versions: crdt_state::Versions,
 }
 
 /// How often things may happen at the players' edge; 0 means as often as they do.
@@ -180,6 +182,7 @@ impl NodeConfig {
             mqtt_profile: MqttProfile::Players,
             broker: None,
             cluster: ClusterConfig::default(),
+            versions: crdt_state::Versions::THIS,
         }
     }
 

@@ -262,7 +262,9 @@ pub enum StartError {
 }
 
 /// Who the node is, and which of its lives this is. Both are on disk before anything is written in this
-/// life's name.
+/// life's name, but where a disk fails that knows already who the node is: what this life writes is not
+/// kept either until the disk takes it, peers know of the lives before, and to wait would only keep a node
+/// away that could serve.
 async fn remember(
     store: &StoreHandle,
     memory: &BTreeMap<String, Vec<u8>>,
@@ -278,7 +280,15 @@ async fn remember(
         let value = value.to_be_bytes().to_vec();
         store.put(StoreOp::Remember { name, value }).await;
     }
-    store.flush().await;
+    if memory.contains_key("node") {
+        if store.flush_or_trouble().await.is_err() {
+            warn!(
+                "the node starts although its disk fails: it promises nothing until that is mended"
+            );
+        }
+    } else {
+        store.flush().await;
+    }
     (NodeId(node), generation)
 }
 
@@ -311,7 +321,7 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         remembered: memory::addresses(memory),
         kvs: kvs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         config_hash: config_hash(config),
-        tuning: Tuning::default(),
+        tuning: Tuning { versions: config.versions, ..Tuning::default() },
     }
 }
 
@@ -331,7 +341,8 @@ fn assemble(
     mut events: BTreeMap<crdt_state::EventId, store::Kept>,
     received: mpsc::Receiver<gossip::network::NetworkEvent>,
 ) -> Node {
-    let rules = Rules { ack: ack(config), grace: config.cluster.grace, ..Rules::default() };
+    let (ack, grace, versions) = (ack(config), config.cluster.grace, config.versions);
+    let rules = Rules { ack, grace, versions, ..Rules::default() };
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
     let alarms = Arc::new(Alarms::default());

@@ -163,6 +163,17 @@ impl CvRDT for Ruling {
 pub struct Rulings(Pointwise<u32, Ruling>);
 
 impl Rulings {
+    /// The kind of delta that brings one, for whoever cannot read a snapshot with some.
+    pub const KIND: u16 = 33;
+    /// The [version](crate::version) that brought them.
+    pub const SINCE: u16 = 2;
+
+    /// Whether nothing was ruled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.0.is_empty()
+    }
+
     /// What was ruled on a run.
     #[must_use]
     pub fn of(&self, instance: u32) -> Option<&Ruling> {

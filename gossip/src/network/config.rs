@@ -2,7 +2,7 @@
 
 use super::handshake::Hello;
 use super::ring::KeyRing;
-use crdt_state::{NodeId, Origin};
+use crdt_state::{NodeId, Origin, Versions};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -99,6 +99,8 @@ pub struct Tuning {
     pub events_max: usize,
     /// Handshakes in progress at once; beyond them callers are refused: 256.
     pub handshakes_max: usize,
+    /// What the program speaks. Less only in rehearsals of an upgrade.
+    pub versions: Versions,
 }
 
 impl Default for Tuning {
@@ -122,6 +124,7 @@ impl Default for Tuning {
             gossip_messages_max: 16,
             events_max: 256,
             handshakes_max: 256,
+            versions: Versions::THIS,
         }
     }
 }

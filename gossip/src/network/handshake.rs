@@ -12,25 +12,29 @@
 //! when the dialler decides, it says `Go` only for a connection that it keeps, and the acceptor
 //! links no earlier.
 //!
-//! A greeting is a length (two bytes), the wire version (two bytes), and a postcard body. The
-//! version stands outside the body so that a later version is named and not merely unreadable.
+//! A greeting is a length (two bytes), the newest and the oldest version that the node speaks (two bytes
+//! each), and a postcard body. The versions stand outside the body so that a node with which there is none
+//! in common is refused by name and not merely unreadable; with all others the newest that both know
+//! is spoken.
 
 use super::config::{ConfigError, NetworkConfig};
 use super::reason::Reason;
-use crdt_state::{NodeId, Origin};
+use crdt_state::{NodeId, Origin, Versions};
 use quinn::{Connection, RecvStream, SendStream};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The version of everything that nodes say to each other.
-pub const WIRE_VERSION: u16 = 1;
+/// The newest version of everything that nodes say to each other.
+pub const WIRE_VERSION: u16 = Versions::THIS.newest;
 
-/// The longest greeting, its version included.
+/// The longest greeting, its versions included.
 pub const HELLO_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes of the version within a greeting.
+/// Bytes of a greeting's length.
+const LENGTH_BYTES: usize = 2;
+/// Bytes of one version within a greeting.
 const VERSION_BYTES: usize = 2;
 
 /// What each node says of itself.
@@ -45,6 +49,9 @@ pub(super) struct Hello {
     /// Where the node is reached: its name in gossip, whatever address it was dialled at.
     pub(super) advertise: SocketAddr,
     pub(super) kvs: BTreeMap<String, String>,
+    /// Stand in front of all this.
+    #[serde(skip)]
+    pub(super) versions: Versions,
 }
 
 impl Hello {
@@ -59,12 +66,13 @@ impl Hello {
             name: config.name.clone(),
             advertise: config.advertise,
             kvs: config.kvs.clone(),
+            versions: config.tuning.versions,
         }
     }
 
     /// Whether this node's own greeting is within the limit.
     pub(super) fn check_size(&self) -> Result<(), ConfigError> {
-        match self.encode().len() - VERSION_BYTES {
+        match self.encode().len() - LENGTH_BYTES {
             bytes if bytes > HELLO_BYTES_MAX => {
                 Err(ConfigError::Greeting { bytes, limit: HELLO_BYTES_MAX })
             }
@@ -80,18 +88,24 @@ impl Hello {
     fn encode(&self) -> Vec<u8> {
         let body =
             postcard::to_stdvec(self).expect("a greeting has no part that cannot be encoded");
-        let bytes = (VERSION_BYTES + body.len()).min(usize::from(u16::MAX)) as u16;
-        [bytes.to_be_bytes().as_slice(), &WIRE_VERSION.to_be_bytes(), &body].concat()
+        let bytes = (2 * VERSION_BYTES + body.len()).min(usize::from(u16::MAX)) as u16;
+        let Versions { oldest, newest } = self.versions;
+        [&bytes.to_be_bytes()[..], &newest.to_be_bytes(), &oldest.to_be_bytes(), &body].concat()
     }
 
-    /// Reads what follows the length.
-    fn decode(bytes: &[u8]) -> Result<Self, Reason> {
-        let (version, body) =
+    /// Reads what follows the length, as a node that speaks `own`.
+    fn decode(bytes: &[u8], own: Versions) -> Result<Self, Reason> {
+        let (newest, rest) =
             bytes.split_first_chunk::<VERSION_BYTES>().ok_or(Reason::MalformedHello)?;
-        if u16::from_be_bytes(*version) != WIRE_VERSION {
+        // Whoever names one version only speaks that one.
+        let (oldest, body) = rest.split_first_chunk::<VERSION_BYTES>().unwrap_or((newest, rest));
+        let [oldest, newest] = [oldest, newest].map(|version| u16::from_be_bytes(*version));
+        let versions = Versions { oldest, newest };
+        if own.meet(versions).is_none() {
             return Err(Reason::WireVersion);
         }
         let hello: Hello = postcard::from_bytes(body).map_err(|_| Reason::MalformedHello)?;
+        let hello = Hello { versions, ..hello };
         let usable = hello.name.len() <= super::config::NAME_BYTES_MAX
             && !hello.advertise.ip().is_unspecified()
             && hello.advertise.port() != 0;
@@ -158,7 +172,7 @@ impl Greeting {
 
     /// Reads the other node's greeting and judges it.
     pub(super) async fn receive_hello(&mut self, own: &Hello) -> Result<Hello, Reason> {
-        let mut length = [0; 2];
+        let mut length = [0; LENGTH_BYTES];
         self.receive(&mut length).await?;
         let bytes = usize::from(u16::from_be_bytes(length));
         if bytes > HELLO_BYTES_MAX {
@@ -166,7 +180,7 @@ impl Greeting {
         }
         let mut body = vec![0; bytes];
         self.receive(&mut body).await?;
-        let theirs = Hello::decode(&body)?;
+        let theirs = Hello::decode(&body, own.versions)?;
         own.check(&theirs)?;
         Ok(theirs)
     }
@@ -230,6 +244,7 @@ mod tests {
             name: "six".into(),
             advertise: "127.0.0.1:7".parse().unwrap(),
             kvs: BTreeMap::from([("http".into(), "http://127.0.0.1:8".into())]),
+            versions: Versions::THIS,
         }
     }
 
@@ -237,12 +252,26 @@ mod tests {
     fn a_greeting_survives_its_encoding() {
         let wire = hello().encode();
         assert_eq!(usize::from(u16::from_be_bytes([wire[0], wire[1]])), wire.len() - 2);
-        assert_eq!(Hello::decode(&wire[2..]), Ok(hello()));
+        assert_eq!(Hello::decode(&wire[2..], Versions::THIS), Ok(hello()));
     }
 
     #[test]
     fn another_wire_version_is_named_whatever_follows_it() {
-        assert_eq!(Hello::decode(&[0, 2, 99, 99]), Err(Reason::WireVersion));
+        assert_eq!(Hello::decode(&[0, 2, 99, 99], Versions::THIS), Err(Reason::WireVersion));
+    }
+
+    #[test]
+    fn programs_of_two_versions_greet_each_other_if_they_have_one_in_common() {
+        let of = |oldest, newest| Hello { versions: Versions { oldest, newest }, ..hello() };
+        let greeted = |hello: &Hello, own| Hello::decode(&hello.encode()[2..], own);
+        assert_eq!(greeted(&of(1, 2), Versions::FIRST), Ok(of(1, 2)));
+        assert_eq!(greeted(&of(1, 1), Versions { oldest: 1, newest: 2 }), Ok(of(1, 1)));
+        let later = greeted(&of(2, 3), Versions::FIRST);
+        assert_eq!(
+            later,
+            Err(Reason::WireVersion),
+            "the later one does not speak the first any more"
+        );
     }
 
     #[test]
@@ -262,7 +291,10 @@ mod tests {
     #[test]
     fn an_unreachable_peer_is_malformed() {
         let nowhere = Hello { advertise: "0.0.0.0:7".parse().unwrap(), ..hello() };
-        assert_eq!(Hello::decode(&nowhere.encode()[2..]), Err(Reason::MalformedHello));
+        assert_eq!(
+            Hello::decode(&nowhere.encode()[2..], Versions::THIS),
+            Err(Reason::MalformedHello)
+        );
     }
 
     proptest! {
@@ -273,8 +305,8 @@ mod tests {
         ) {
             let wire = hello().encode();
             let kept = cut.index(wire.len() - 2);
-            prop_assert!(Hello::decode(&wire[2..2 + kept]).is_err());
-            let _ = Hello::decode(&noise);
+            prop_assert!(Hello::decode(&wire[2..2 + kept], Versions::THIS).is_err());
+            let _ = Hello::decode(&noise, Versions::THIS);
         }
     }
 }

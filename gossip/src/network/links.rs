@@ -117,6 +117,7 @@ mod tests {
             name: String::new(),
             advertise: "127.0.0.1:1".parse().unwrap(),
             kvs: BTreeMap::new(),
+            versions: crdt_state::Versions::THIS,
         }
     }
 

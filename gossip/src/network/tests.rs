@@ -134,7 +134,7 @@ async fn assert_link_ends(victim: &mut Victim, rogue: &Rogue, reason: Reason) {
 async fn another_wire_version_is_refused_by_name() {
     let victim = Victim::start().await;
     let rogue = Rogue::connect(&victim).await;
-    rogue.greet_with(&[0, 3, 0, 99, 0]).await;
+    rogue.greet_with(&[0, 4, 0, 99, 0, 98]).await;
     assert_eq!(rogue.refusal().await, Reason::WireVersion);
     assert_eq!(victim.network.stats().ended_for(Reason::WireVersion), 1);
 }

@@ -214,6 +214,7 @@ impl ServeArgs {
                 EdgeKind::Broker => Some(self.broker.config()?),
             },
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
+            versions: crdt_state::Versions::THIS,
         };
         config.validated().map_err(|error| Failure::new(Exit::Invalid, error.to_string()))
     }

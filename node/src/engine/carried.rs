@@ -6,11 +6,13 @@
 
 use super::cut::{Envelope, EventCut, age_ms, read_cut};
 use bytes::Bytes;
-use crdt_state::delta::{DecodeError, Delta, Frame, frames};
+use crdt_state::delta::{DecodeError, Delta, Frame, frames, newer_than};
 use crdt_state::engagement::counter_run;
-use crdt_state::event::{Rule, Ruling, Taken};
+use crdt_state::event::{Rule, Ruling, Rulings, Taken};
 use crdt_state::named::{Change, NumberChange};
-use crdt_state::{Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, caps};
+use crdt_state::{
+    Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Versions, caps,
+};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, Cut, Replicated};
 use std::collections::BTreeMap;
@@ -42,6 +44,8 @@ pub struct Carried {
     marked: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
+    /// The newest version that the program reads, where that is not all there is.
+    reads: Option<u16>,
 }
 
 /// Something that happened at a moment which every node's own clock has to know.
@@ -90,6 +94,22 @@ impl Default for Joined {
 }
 
 impl Carried {
+    /// Reads as a program does whose newest version this is.
+    pub fn read_up_to(&mut self, newest: u16) {
+        self.reads = (newest < Versions::THIS.newest).then_some(newest);
+    }
+
+    /// Refuses what an older program could not read.
+    fn check_version(&self, entry: &[u8]) -> Result<(), ApplyError> {
+        let Some(newest) = self.reads else { return Ok(()) };
+        match newer_than(newest, entry).map_err(|error| refused(&error))? {
+            Some((kind, version)) => {
+                Err(ApplyError::Unsupported { kind: kind.try_into().unwrap_or(u16::MAX), version })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Takes in one's own change before it is committed.
     pub fn take(&mut self, now: Mono, me: Origin, delta: Delta) {
         self.open(now, Duration::ZERO, &delta);
@@ -323,6 +343,7 @@ impl Replicated for Carried {
         now: Mono,
         entry: &[u8],
     ) -> Result<(), ApplyError> {
+        self.check_version(entry)?;
         for taken in self.state.apply(from, entry).map_err(|error| refused(&error))? {
             self.brought((from, seq), age, now, taken);
         }
@@ -357,6 +378,11 @@ impl Replicated for Carried {
         use crdts::CvRDT;
         let (envelope, state) = read_cut(claimed, parts)?;
         let (heads, ages, pauses) = envelope;
+        // An older program would not find its way in a snapshot that has what it does not know.
+        if self.reads.is_some_and(|newest| newest < Rulings::SINCE) && !state.rulings.is_empty() {
+            let (kind, version) = (Rulings::KIND, Rulings::SINCE);
+            return Err(ApplyError::Unsupported { kind, version });
+        }
         self.state.merge(state);
         self.content.merge(heads);
         self.scored_revision += 1;

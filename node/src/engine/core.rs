@@ -137,7 +137,8 @@ impl EventCore {
         core
     }
 
-    fn over(identity: Identity, rules: Rules, carried: Carried, replica: Replica) -> Self {
+    fn over(identity: Identity, rules: Rules, mut carried: Carried, replica: Replica) -> Self {
+        carried.read_up_to(rules.versions.newest);
         let formers = formers_of(&identity, &carried.state);
         let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);
         let is_behind = is_shared && !formers.is_empty();
@@ -358,7 +359,7 @@ impl EventCore {
         let counts = |core: &Self| {
             let state = core.state();
             let retired = state.enrolled().filter(|(origin, ..)| state.is_retired(*origin)).count();
-            (state.enrolled().count(), state.vouching().len(), retired)
+            (state.enrolled_count(), state.vouching().len(), retired)
         };
         let known = counts(self);
         self.replica.handle_input(now, input, &mut self.carried);
@@ -426,7 +427,8 @@ impl EventCore {
 
     fn write_enrolment(&mut self, now: Mono, mut deltas: Vec<Delta>) -> u64 {
         let (node, name) = (self.identity.node, self.identity.name.clone());
-        deltas.push(Delta::Enrol(Enrol { node, name }));
+        let reads = self.rules.versions.newest;
+        deltas.push(Delta::Enrol(Enrol { node, name, reads }));
         let seq = self.write_control(now, deltas);
         self.enrolled_at = Some(seq);
         self.tell_enrolled();

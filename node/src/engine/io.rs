@@ -5,7 +5,7 @@ use super::intake::Claim;
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::engagement::{Given, Script};
-use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row};
+use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, Versions};
 use gossip::replication::{self, AckLevel, Alarm, Message, Replicated};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Rules {
     pub seal_wait: Duration,
     /// Between the proposals of two nodes for the same step: 20 ms, above a round trip in one site.
     pub stagger: Duration,
+    /// What this node's program speaks; the one thing here in which nodes may differ for a while.
+    pub versions: Versions,
 }
 
 impl Default for Rules {
@@ -51,6 +53,7 @@ impl Default for Rules {
             credit_max: Duration::from_millis(250),
             seal_wait: Duration::from_millis(500),
             stagger: Duration::from_millis(20),
+            versions: Versions::THIS,
         }
     }
 }

@@ -39,8 +39,29 @@ impl EventCore {
                 Refusal::new("value_invalid", format!("no node could read this: {error}"));
             return self.refuse(ticket, refusal.hint("something in it is too long or too large"));
         }
+        if let Some(refusal) = self.unread(&deltas) {
+            return self.refuse(ticket, refusal);
+        }
         let seq = self.write_control(now, deltas);
         self.commanded(now, ticket, seq);
+    }
+
+    /// Why these changes cannot be written, if one is of a version that not all who take part read: whoever
+    /// met it would stop replicating.
+    fn unread(&self, deltas: &[Delta]) -> Option<Refusal> {
+        let since = deltas.iter().map(Delta::since).max().unwrap_or_default();
+        if since > self.rules.versions.newest {
+            return Some(Refusal::new("version", format!("this node reads no version {since}")));
+        }
+        if self.state().all_read() >= since {
+            return None;
+        }
+        let behind: Vec<&str> = self.state().behind(since).into_iter().collect();
+        let why = format!("not every node reads version {since} yet: {}", behind.join(", "));
+        Some(
+            Refusal::new("version", why)
+                .hint("update those nodes, or forget them if they are gone"),
+        )
     }
 
     /// The note that `by` has done something, and that the show stands at `stage` after it.

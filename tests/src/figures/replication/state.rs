@@ -124,7 +124,7 @@ pub(in crate::figures) fn program(script: &Script) -> Result<EventState, String>
     let mut state = EventState::default();
     let control = LaneId::control(origin(0));
     let mut deltas = vec![Delta::Create(Create { lamport: 1, script: script.clone() })];
-    deltas.push(Delta::Enrol(Enrol { node: NodeId(1), name: "n1".to_owned() }));
+    deltas.push(Delta::Enrol(Enrol { node: NodeId(1), name: "n1".to_owned(), reads: 2 }));
     for question in 0..script.questions.len() {
         let to = Stage::new(question as u32 + 1, crdt_state::Phase::Open);
         deltas.push(Delta::Advance(crdt_state::delta::Advance {
