@@ -232,7 +232,7 @@ impl Interest {
                 }
                 (self.living, self.staying) = (living, staying);
             }
-            Heed::Wanted { event } => self.begin(now, BTreeSet::from([event])),
+            Heed::Wanted { event } => self.begin(now, &BTreeSet::from([event])),
             Heed::Awaited { event, nodes } => {
                 if self.carried.contains(&event) {
                     self.awaited.insert(event, nodes);
@@ -311,7 +311,7 @@ impl Interest {
         // Less than was known is the word of one who has forgotten us, or an old one: it costs a repetition.
         peer.heard = word.heard.min(revision);
         let Some(events) = word.events else { return };
-        self.begin(now, awaited);
+        self.begin(now, &awaited);
         let (revision, Some(peer)) = (self.revision, self.peers.get_mut(&from)) else { return };
         peer.few = word.few;
         if word.revision > peer.said {
@@ -339,7 +339,7 @@ impl Interest {
         }
         let lacking = self.live.difference(&self.carried).copied();
         let chosen: BTreeSet<EventId> = lacking.filter(|event| self.is_chosen(*event)).collect();
-        self.begin(now, chosen);
+        self.begin(now, &chosen);
     }
 
     /// Whether a choice waits for this node's view of the members.
@@ -358,7 +358,7 @@ impl Interest {
         self.staying.contains(&self.me) && better.count() < CARRIERS
     }
 
-    fn begin(&mut self, now: Mono, events: BTreeSet<EventId>) {
+    fn begin(&mut self, now: Mono, events: &BTreeSet<EventId>) {
         let fresh: Vec<EventId> = events.difference(&self.carried).copied().collect();
         if fresh.is_empty() {
             return;

@@ -99,7 +99,7 @@ impl Desk {
         let ticket = self.world.ask(at, |ticket| Input::Retire { ticket, copies: 1 });
         match self.world.reply(ticket) {
             Reply::Refused(refusal) => {
-                writeln!(self.said, "{at} stays: {}", refusal.message).unwrap()
+                writeln!(self.said, "{at} stays: {}", refusal.message).unwrap();
             }
             _ => self.tell(),
         }
