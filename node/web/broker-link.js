@@ -1,16 +1,23 @@
 // A player's link to the cluster through an MQTT broker: the broker carries the connection, nodes decide.
 //
 // Two things differ from a link to a node. The broker's PUBACK proves nothing: what counts is published again
-// until the inbox tells what became of it, which the nodes take as the same. And the inbox has a name that only
+// until the inbox tells what became of it, which the nodes take as the same. Its refusal is none of the cluster's
+// either: it is short of room, say, and what was refused is published again later. And the inbox has a name that only
 // the cluster can tell: a new player asks for it under a random name and comes back under the inbox's own, which
 // is what a broker's access rules go by. `online` is said only after the inbox has spoken.
 
 import { parseJson, pause } from "./common.js";
 import { Link, slotOf } from "./link.js";
-import { Connection } from "./mqtt.js";
+import { Connection, Lost } from "./mqtt.js";
 
 /** Between two repetitions, at most; each is drawn from the upper half, so that a crowd does not speak in chorus. */
 const REPEAT_MS = 2000;
+/** So often the pause doubles, while the broker takes nothing or no second node has what one has taken. */
+const DOUBLINGS_MAX = 3;
+/** So often is asked whether what one node has taken is firm by now: where no other node lives it never is. */
+const FIRM_TRIES = 4;
+/** So often a broker that refuses is asked to let the player in before another one is. */
+const REFUSED_TRIES = 5;
 /** How long what is said only once waits for its verdict. */
 const VERDICT_MS = 6000;
 /** How long whoever was refused looks up at least once: what it waits for is the page's word or the connection's end. */
@@ -20,7 +27,11 @@ const RESULT_TRIES = 2;
 /** In this order a run goes through them, and never back. */
 const PHASES = ["draft", "lobby", "intro", "open", "closed", "tallies", "reveal", "board", "ended", "aborted"];
 
-const jittered = () => REPEAT_MS * (0.5 + Math.random() / 2);
+/** The pause after so many that were to be longer than the one before. */
+const jittered = (doublings = 0) => REPEAT_MS * 2 ** Math.min(doublings, DOUBLINGS_MAX) * (0.5 + Math.random() / 2);
+const isRefusal = (ack) => ack.reason >= 0x80;
+/** An answer takes the place of the one before it, and a choice of team that of another. */
+const isSameKind = (a, b) => a.instance > 0 === b.instance > 0;
 const randomId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const brokerAt = (url) => ({ name: new URL(url).host, http: "", ws: url });
 const isBefore = (a, b) => a.instance < b.instance || (a.instance === b.instance && PHASES.indexOf(a.phase) < PHASES.indexOf(b.phase));
@@ -64,8 +75,10 @@ export class BrokerLink extends Link {
   }
 
   /**
-   * Publishes an answer, and again until the inbox has its firm receipt or its refusal.
-   * @throws Lost when there is no connection or it breaks on the way.
+   * Publishes an answer, and again until the inbox has its firm receipt or its refusal; a provisional receipt is what
+   * there is once the question is over, or has been asked about often enough.
+   * @throws Lost when there is no connection or it breaks on the way; an Error when a newer one takes its place or the
+   * next question comes.
    */
   publish(message) {
     return this.untilTold(message, { isRepeated: true });
@@ -89,30 +102,65 @@ export class BrokerLink extends Link {
   async untilTold(message, { isRepeated }) {
     const { connection } = this;
     if (connection === null || !this.isIn) throw new Error("not connected");
-    const verdict = { instance: message.instance, mustBeFirm: isRepeated };
-    verdict.told = new Promise((tell) => (verdict.tell = tell));
+    const verdict = { instance: message.instance, mustBeFirm: isRepeated, provisional: null };
+    verdict.told = new Promise((tell, replace) => Object.assign(verdict, { tell, replace }));
+    verdict.told.catch(() => {});
+    if (isRepeated) this.replaceBy(verdict);
     this.verdicts.add(verdict);
     try {
-      for (;;) {
-        const ack = await connection.publish(this.topic("answer"), message);
-        if (ack.reason >= 0x80) return ack;
-        const told = await Promise.race([verdict.told, connection.lost, pause(isRepeated ? jittered() : VERDICT_MS)]);
-        if (told || !isRepeated) return told ?? null;
-      }
+      const publish = () => connection.publish(this.topic("answer"), message);
+      return await (isRepeated ? this.repeat(connection, verdict, publish) : this.sayOnce(connection, verdict, publish));
     } finally {
       this.verdicts.delete(verdict);
     }
   }
 
+  async sayOnce(connection, { told }, publish) {
+    const ack = await publish();
+    if (isRefusal(ack)) return ack;
+    return (await Promise.race([told, connection.lost, pause(VERDICT_MS)])) ?? null;
+  }
+
+  async repeat(connection, verdict, publish) {
+    let [refused, unfirm] = [0, 0];
+    for (;;) {
+      refused = isRefusal(await publish()) ? refused + 1 : 0;
+      if (verdict.provisional) unfirm += 1;
+      const told = await Promise.race([verdict.told, connection.lost, pause(jittered(refused + unfirm))]);
+      if (told) return told;
+      if (verdict.provisional && (unfirm >= FIRM_TRIES || this.isPast(verdict, "open"))) {
+        return { reason: 0, receipt: verdict.provisional };
+      }
+      if (this.isPast(verdict, "aborted")) throw new Error("the question is over");
+    }
+  }
+
+  /** Whether the show is beyond a phase of the question that a verdict is about; the choice of a team has none. */
+  isPast({ instance }, phase) {
+    return instance > 0 && isBefore({ instance, phase }, this.stage);
+  }
+
+  /** One answer is under way at a time, and one choice of a team: the newest. */
+  replaceBy(verdict) {
+    const older = [...this.verdicts].filter((other) => other.mustBeFirm && isSameKind(other, verdict));
+    for (const other of older) {
+      this.verdicts.delete(other);
+      other.replace(new Error("a newer one took its place"));
+    }
+  }
+
   /** Tells whoever waits longest for it what the inbox says of an answer. */
   judge(message) {
-    const isRefusal = message.type === "refused" && message.topic.startsWith("answer/");
-    const isMeant = ({ instance, mustBeFirm }) =>
-      isRefusal || (message.type === "receipt" && message.instance === instance && (!mustBeFirm || message.level === "firm"));
+    const isRefused = message.type === "refused" && message.topic.startsWith("answer/");
+    const isOf = ({ instance }) => message.type === "receipt" && message.instance === instance;
+    const isMeant = (verdict) => isRefused || (isOf(verdict) && (!verdict.mustBeFirm || message.level === "firm"));
     const meant = [...this.verdicts].find(isMeant);
-    if (meant === undefined) return;
+    if (meant === undefined) {
+      for (const verdict of [...this.verdicts].filter(isOf)) verdict.provisional = message;
+      return;
+    }
     this.verdicts.delete(meant);
-    meant.tell({ reason: isRefusal ? 0x83 : 0, receipt: message });
+    meant.tell({ reason: isRefused ? 0x83 : 0, receipt: message });
   }
 
   /** One connection from its opening to its end; before the first one, another that asks for the inbox. */
@@ -143,13 +191,18 @@ export class BrokerLink extends Link {
     }
   }
 
-  /** Asks until there is an answer; after a refusal, once more whenever the page says so. */
+  /**
+   * Asks until there is an answer; after a refusal, once more whenever the page says so.
+   * @throws Lost, also where the broker takes nothing: another one may.
+   */
   async ask(connection, reply, isTold) {
+    let refused = 0;
     while (!isTold()) {
       Object.assign(this, { isRefused: false, stirring: new AbortController() });
       const ack = await connection.publish(this.topic("connect"), { ...this.request(), reply });
-      if (ack.reason >= 0x80) return this.on.answered(ack);
-      if (!isTold()) await this.rest(connection, jittered());
+      refused = isRefusal(ack) ? refused + 1 : 0;
+      if (refused >= REFUSED_TRIES) throw new Lost("the broker takes nothing");
+      if (!isTold()) await this.rest(connection, jittered(refused));
       while (this.isRefused && !isTold()) {
         this.stirring = new AbortController();
         await this.rest(connection, REFUSED_MS);

@@ -2,10 +2,12 @@
 //! node once it is loaded, and a node and the broker end while a question is open.
 
 use node::service::view::{Command, StatusView};
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use tests::broker::{Broker, Kind};
 use tests::browser::{Browsers, Page, selector};
-use tests::lab::{eventually_ok, heavy};
+use tests::lab::{eventually_ok, heavy, need};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -68,6 +70,27 @@ async fn of_two_tabs_the_newer_one_plays() {
     page.reload().await;
     online_at(&page, &pages).await;
     drop(browsers);
+}
+
+/// The scripts of the pages by themselves, under Node.js: what a broker and nodes may say is played to them.
+#[test]
+fn a_page_repeats_what_may_help_and_nothing_for_ever() {
+    let Some(node) = need("node") else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = tempfile::tempdir().expect("a folder for the scripts");
+    for (folder, into) in [("web", ""), ("web/vendor", "vendor")] {
+        fs::create_dir_all(scripts.path().join(into)).expect("a folder");
+        let files = fs::read_dir(root.join("../node").join(folder)).expect("the pages' folder");
+        for file in files.map(|file| file.expect("a file").path()).filter(|file| file.is_file()) {
+            let name = file.file_name().expect("files have names");
+            fs::copy(&file, scripts.path().join(into).join(name)).expect("a copy");
+        }
+    }
+    fs::write(scripts.path().join("package.json"), r#"{"type":"module"}"#).expect("a file");
+    let mut command = std::process::Command::new(node);
+    command.arg(root.join("src/pages/broker-link.mjs")).arg(scripts.path());
+    let output = command.output().expect("Node.js runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Nodes that send pages to the broker, and where that is.
