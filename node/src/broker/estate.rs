@@ -83,23 +83,25 @@ impl Estate {
         let (mut pause, mut attempt) = (PAUSE.0, 0);
         while !self.is_back() {
             self.wait_covered().await;
-            match self.empty(attempt).await {
-                Ok(Tried::Over) => {
-                    self.state.counts.adopted.fetch_add(1, Relaxed);
-                    info!(node = %self.of, session = self.client_id, "the session of a node that is gone is over");
-                    return;
-                }
-                Ok(Tried::Nothing) => return,
-                Ok(Tried::Left) => {}
-                // Its node, or another one that thinks itself the heir: it is not fought for.
-                Err(Ended::TakenOver) => return,
-                Err(ended) => {
-                    warn!(node = %self.of, %ended, "the session of a node that is gone is not yet over");
-                }
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
+            let tried = self.empty(attempt).await;
+            self.note(&tried);
+            let Some(next) = next_pause(&tried, pause) else { return };
+            sleep(next).await;
+            pause = (next * 2).min(PAUSE.1);
             attempt += 1;
+        }
+    }
+
+    fn note(&self, tried: &Result<Tried, Ended>) {
+        match tried {
+            Ok(Tried::Over) => {
+                self.state.counts.adopted.fetch_add(1, Relaxed);
+                info!(node = %self.of, session = self.client_id, "the session of a node that is gone is over");
+            }
+            Ok(Tried::Nothing | Tried::Left) => {}
+            Err(ended) => {
+                warn!(node = %self.of, %ended, "the session of a node that is gone is not yet over");
+            }
         }
     }
 
@@ -180,5 +182,32 @@ impl Estate {
         let living = members.iter().filter(|member| member.live);
         let held = living.filter_map(|it| it.kvs.get(SLOTS_KEY)?.parse::<Slots>().ok());
         held.flat_map(|slots| slots.iter()).collect()
+    }
+}
+
+/// How long after one try the next one is due; `None` after the last one.
+fn next_pause(tried: &Result<Tried, Ended>, pause: Duration) -> Option<Duration> {
+    match tried {
+        Ok(Tried::Over | Tried::Nothing) => None,
+        // Its node, or another one that thinks itself the heir: it is not fought for. But that one may die before
+        // it is done, and would leave the session to nobody.
+        Err(Ended::TakenOver) => Some(PAUSE.1),
+        Ok(Tried::Left) | Err(_) => Some(pause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_given_up_only_once_it_is_over() {
+        for tried in [Tried::Over, Tried::Nothing] {
+            assert_eq!(next_pause(&Ok(tried), PAUSE.0), None);
+        }
+        assert_eq!(next_pause(&Ok(Tried::Left), PAUSE.0), Some(PAUSE.0));
+        assert_eq!(next_pause(&Err(Ended::Closed), PAUSE.0), Some(PAUSE.0));
+        let other_heir = next_pause(&Err(Ended::TakenOver), PAUSE.0);
+        assert_eq!(other_heir, Some(PAUSE.1), "the other one is left in peace, and looked after");
     }
 }
