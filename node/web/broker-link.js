@@ -18,6 +18,8 @@ const DOUBLINGS_MAX = 3;
 const FIRM_TRIES = 4;
 /** So often a broker that refuses is asked to let the player in before another one is. */
 const REFUSED_TRIES = 5;
+/** MQTT's reason where another connection has come under the same name. */
+const TAKEN_OVER = 0x8e;
 /** How long what is said only once waits for its verdict. */
 const VERDICT_MS = 6000;
 /** How long whoever was refused looks up at least once: what it waits for is the page's word or the connection's end. */
@@ -36,7 +38,10 @@ const randomId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte
 const brokerAt = (url) => ({ name: new URL(url).host, http: "", ws: url });
 const isBefore = (a, b) => a.instance < b.instance || (a.instance === b.instance && PHASES.indexOf(a.phase) < PHASES.indexOf(b.phase));
 
-/** One browser has one connection to an inbox: the tab that was opened last. */
+/**
+ * An inbox has one connection: that of the tab or device which came last. Others that came back for it would take it
+ * from each other for ever.
+ */
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("starling-inbox") : null;
 
 /** Connects, joins or resumes, and keeps doing so until stopped. */
@@ -188,6 +193,7 @@ export class BrokerLink extends Link {
     } finally {
       this.isIn = false;
       connection.close("left");
+      if (isAttending && connection.reason === TAKEN_OVER && !this.stopped) this.leaveToOther();
     }
   }
 

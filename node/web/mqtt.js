@@ -19,6 +19,7 @@ export class Lost extends Error {}
 /** One connection. `opened` resolves when CONNACK came; `closed` resolves, with a reason, at its end. */
 export class Connection {
   constructor({ url, clientId, password, onMessage }) {
+    this.reason = 0; // that of the DISCONNECT which ended it, if one did
     this.heardAt = performance.now();
     this.closed = new Promise((end) => (this.end = end));
     this.lost = this.closed.then((why) => {
@@ -116,7 +117,10 @@ function newClient(connection, onMessage) {
         if (packet.qos === 1) connection.client.puback(packet);
         onMessage(packet.topic, packet.utf8());
       },
-      mqtt_disconnect: (packet) => connection.close(`the node closed the connection (${packet.reason})`),
+      mqtt_disconnect(packet) {
+        connection.reason = Number(packet.reason ?? 0);
+        connection.close(`the node closed the connection (${packet.reason})`);
+      },
     },
   });
 }

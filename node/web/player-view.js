@@ -15,7 +15,7 @@ const LINK_WORDS = {
   connecting: "Connecting to",
   online: "Connected to",
   reconnecting: "Reconnecting to",
-  elsewhere: "Open in another tab; reload this one to play here",
+  elsewhere: "Open in another tab or on another device; reload this page to play here",
 };
 
 const linkBadge = () =>
