@@ -381,6 +381,9 @@ fn assemble(
         events: supervisor.branch("events", WhenExhausted::GiveUp),
     };
     switchboard.restore(events);
+    if config.broker.is_some() {
+        switchboard.interest.carry_all();
+    }
     let heir = (switchboard, received, wishes);
     supervisor.keep_with("switchboard", "switchboard", heir, |(switchboard, network, carry)| {
         Box::pin(switchboard.run(network, carry))

@@ -1,7 +1,8 @@
 //! The live states that the owner of slot 0 keeps at the broker, as retained messages.
 //!
 //! A state goes out when it changes, and each second while a round is open, so that whoever
-//! subscribes in the middle of it gets an age that is at most a second old. What waits for the
+//! subscribes in the middle of it gets an age that is at most a second old. Of an event whose state has
+//! yet to arrive at this node nothing goes out: what another node retained stays. What waits for the
 //! broker is the newest state of each show, never a queue of them.
 
 use crate::engine::Owner;
@@ -73,6 +74,7 @@ pub struct Lives {
 struct Followed {
     owner: Owner,
     live: watch::Receiver<Option<Arc<Frame>>>,
+    arrived: watch::Receiver<bool>,
 }
 
 impl Lives {
@@ -122,7 +124,8 @@ impl Lives {
             self.followed.entry(event).or_insert_with(|| {
                 let mut live = owner.views.live.clone();
                 live.mark_changed();
-                Followed { owner, live }
+                let arrived = owner.arrived.clone();
+                Followed { owner, live, arrived }
             });
         }
     }
@@ -134,6 +137,9 @@ impl Lives {
 
     async fn show(&mut self, event: EventId) {
         let Some(followed) = self.followed.get(&event) else { return };
+        if !*followed.owner.arrived.borrow() {
+            return; // its arrival counts as a change
+        }
         if let Some(frame) = followed.owner.live_frame().await {
             self.shown.insert(frame.topic.clone());
             self.shelf.put(frame.topic.clone(), frame.payload.clone());
@@ -166,10 +172,11 @@ async fn next_change(followed: &mut BTreeMap<EventId, Followed>) -> EventId {
     }
     let changes = followed.iter_mut().map(|(event, followed)| {
         Box::pin(async move {
-            match followed.live.changed().await {
-                Ok(()) => *event,
+            tokio::select! {
+                Ok(()) = followed.live.changed() => *event,
+                Ok(()) = followed.arrived.changed() => *event,
                 // An owner that is gone shows nothing more.
-                Err(_) => std::future::pending().await,
+                else => std::future::pending().await,
             }
         })
     });

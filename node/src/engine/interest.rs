@@ -7,7 +7,7 @@
 //! receipts need not know that there is such a thing as interest, and nodes may differ in whom they think best.
 //!
 //! A node begins to carry an event
-//! - while fewer than [`EVERYBODY`] nodes live: every event;
+//! - while fewer than [`EVERYBODY`] nodes live, or if it is behind a broker ([`Interest::carry_all`]): every event;
 //! - if it is one of the best [`CARRIERS`] by a rendezvous hash over the nodes that live and do not drain (Thaler
 //!   and Ravishankar, 1998), so that the copies are restored when a carrier dies;
 //! - once somebody comes to it for the event: a player, a host, a screen;
@@ -187,6 +187,8 @@ struct Peer {
 #[derive(Debug)]
 pub struct Interest {
     me: NodeId,
+    /// Whether this node carries every event.
+    all: bool,
     live: BTreeSet<EventId>,
     living: BTreeSet<NodeId>,
     staying: BTreeSet<NodeId>,
@@ -207,6 +209,7 @@ impl Interest {
     pub fn new(me: NodeId, kept: impl IntoIterator<Item = EventId>) -> Self {
         Interest {
             me,
+            all: false,
             live: BTreeSet::new(),
             living: BTreeSet::from([me]),
             staying: BTreeSet::from([me]),
@@ -217,6 +220,12 @@ impl Interest {
             peers: BTreeMap::new(),
             turns: VecDeque::new(),
         }
+    }
+
+    /// Carries every event from here on, however many nodes live: behind a broker players of every show come to
+    /// every node, each to those who hold its slot, and the one who holds slot 0 speaks for all shows.
+    pub fn carry_all(&mut self) {
+        self.all = true;
     }
 
     /// Takes in one fact; what follows waits in [`Interest::poll_turn`].
@@ -333,7 +342,7 @@ impl Interest {
 
     /// Begins what the members make this node's affair.
     fn choose(&mut self, now: Mono) {
-        let is_unsettled = now < YOUNG && now < self.seen_at + SETTLED;
+        let is_unsettled = !self.all && now < YOUNG && now < self.seen_at + SETTLED;
         if is_unsettled && !self.peers.values().any(|peer| peer.few) {
             return;
         }
@@ -350,7 +359,7 @@ impl Interest {
 
     /// Whether an event is this node's affair whoever comes for it.
     fn is_chosen(&self, event: EventId) -> bool {
-        if self.living.len() < EVERYBODY {
+        if self.all || self.living.len() < EVERYBODY {
             return true;
         }
         let weight = |node: NodeId| (rendezvous(event.0, 0, node), node);

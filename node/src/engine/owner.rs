@@ -154,7 +154,8 @@ pub fn open_envelope(frame: &Bytes) -> Option<(EventId, Bytes)> {
 pub struct Owner {
     mail: mpsc::Sender<Mail>,
     doors: Doors,
-    arrived: watch::Receiver<bool>,
+    /// Whether it is known here what the event is: an owner that has just begun knows nothing.
+    pub arrived: watch::Receiver<bool>,
     /// The nodes for whose word the event's results wait.
     pub awaited: watch::Receiver<BTreeSet<NodeId>>,
     /// What it shows.

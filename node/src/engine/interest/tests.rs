@@ -272,6 +272,23 @@ fn a_young_node_waits_until_its_view_of_the_members_has_settled() {
 }
 
 #[test]
+fn behind_a_broker_every_node_carries_every_event() {
+    let mut net = Net::new(9);
+    for interest in net.nodes.values_mut() {
+        interest.carry_all();
+    }
+    net.list(SHOW);
+    net.settle();
+    assert_eq!(net.carriers().len(), 9);
+    assert!(net.all_know());
+    let mut young = Interest::new(NodeId(3), []);
+    young.carry_all();
+    let live = BTreeSet::from([SHOW]);
+    young.handle(100 * MS, Heed::Listed { live, archived: BTreeSet::new() });
+    assert!(young.carries(SHOW), "who else lives makes no difference");
+}
+
+#[test]
 fn a_young_node_begins_at_once_where_a_peer_says_that_they_are_few() {
     let mut young = Interest::new(NodeId(3), []);
     let live = BTreeSet::from([SHOW]);
