@@ -11,8 +11,9 @@
 //! deny   all       publish    react/#
 //! ```
 
-use super::filter::{InvalidFilter, check_filter, matches};
+use super::filter::{InvalidFilter, check_filter};
 use crate::identity::{Bearer, Role};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -200,16 +201,14 @@ impl Acl {
 }
 
 impl Rule {
-    fn names(&self, subject: Subject<'_>, topic: &str) -> bool {
-        if !self.filter.contains('%') {
-            return matches(&self.filter, topic);
-        }
+    /// A wildcard of a rule fits every topic, those that begin with `$` too: a rule is no subscription.
+    fn names<'a>(&'a self, subject: Subject<'a>, topic: &str) -> bool {
         let player = subject.bearer.and_then(|bearer| bearer.player);
         // What is put in is compared level by level: an id with a wildcard or a slash stands for itself.
-        let id = |level: &str| match level {
-            "%c" => Some(subject.client_id.to_owned()),
-            "%p" => player.map(|player| player.to_string()),
-            other => Some(other.to_owned()),
+        let id = |level: &'a str| match level {
+            "%c" => Some(Cow::Borrowed(subject.client_id)),
+            "%p" => player.map(|player| Cow::Owned(player.to_string())),
+            _ => Some(Cow::Borrowed(level)),
         };
         let mut levels = topic.split('/');
         for level in self.filter.split('/') {

@@ -72,7 +72,8 @@ impl Edge {
     /// [`Edge::keep_open`] has to run beside it.
     #[must_use]
     pub fn with_open_profile(self, limits: OpenLimits) -> Self {
-        let open = Some(Arc::new(Broker::new(limits, Arc::clone(&self.counters))));
+        let (acl, counters) = (Arc::clone(&self.acl), Arc::clone(&self.counters));
+        let open = Some(Arc::new(Broker::new(limits, acl, counters)));
         Edge { open, ..self }
     }
 
@@ -85,8 +86,12 @@ impl Edge {
     }
 
     /// The same, where only those use a topic whom `acl` lets.
+    ///
+    /// # Panics
+    /// After [`Edge::with_open_profile`], whose broker judges by the rules that it was made with.
     #[must_use]
     pub fn with_acl(self, acl: Acl) -> Self {
+        assert!(self.open.is_none(), "rules are there before the broker that goes by them");
         Edge { acl: Arc::new(acl), ..self }
     }
 

@@ -522,3 +522,64 @@ async fn mutated_dialogues_end_in_order_and_leave_the_broker_as_it_was() {
     ada.publish(0, 0, "whole", b"x").await;
     assert_eq!(message(&mut ada, 5).await.payload, "x");
 }
+
+const RULES: &str = "
+allow client:scribe both      #
+deny  all           subscribe secret/#
+deny  all           publish   react/#
+deny  all           publish   $hidden/#
+";
+
+#[tokio::test(start_paused = true)]
+async fn no_filter_leads_around_the_access_rules() {
+    let edge = Edge::new(FakePlayers::new(), Limits::default()).with_acl(RULES.parse().unwrap());
+    let edge = edge.with_open_profile(OpenLimits::default());
+    let (mut scribe, _, _s) = Hello { id: "scribe", ..HELLO }.come(&edge).await;
+    let mut kept = publish(5, 1, 1, "secret/x", b"kept");
+    kept[0] |= 1;
+    scribe.send(&kept).await;
+    assert_eq!(read(&mut scribe).await.first, 0x40);
+    let (mut ada, _, _a) = HELLO.come(&edge).await;
+    for denied in ["secret/x", "secret/#", "$share/g/secret/x", "$share/g/secret/+"] {
+        assert_eq!(wish(&mut ada, denied, 1, None).await, 0x87, "{denied}");
+    }
+    for filter in ["#", "+/x", "+/#", "$share/g/#", "$share/g/+/x"] {
+        assert_eq!(wish(&mut ada, filter, 1, None).await, 1, "{filter}");
+    }
+    scribe.publish(1, 2, "secret/x", b"live").await;
+    assert_eq!(read(&mut scribe).await.first, 0x40);
+    assert!(is_silent(&mut ada).await, "neither what is retained nor what is said");
+    // A member of the group that may hear has it all.
+    assert_eq!(wish(&mut scribe, "$share/g/#", 0, None).await, 0);
+    for _ in 0..2 {
+        scribe.publish(0, 0, "secret/x", b"live").await;
+        assert_eq!(message(&mut scribe, 5).await.payload, "live");
+    }
+    scribe.publish(0, 0, "open/x", b"heard").await;
+    assert_eq!(message(&mut ada, 5).await.payload, "heard");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_says_nothing_that_its_client_may_not() {
+    let edge = Edge::new(FakePlayers::new(), Limits::default()).with_acl(RULES.parse().unwrap());
+    let edge = edge.with_open_profile(OpenLimits::default());
+    let (mut scribe, _, _s) = Hello { id: "scribe", ..HELLO }.come(&edge).await;
+    assert_eq!(wish(&mut scribe, "#", 0, None).await, 0);
+    for (version, code) in [(4, 5), (5, 0x87)] {
+        for topic in ["react/x", "$hidden/x"] {
+            let (mut ada, closed) = dial(&edge, version);
+            let will = Some((topic, &b"gone"[..], 0, &b""[..]));
+            ada.send(&Hello { version, will, ..HELLO }.bytes()).await;
+            let connack = read(&mut ada).await;
+            assert_eq!((connack.first, &connack.body[..2]), (0x20, &[0, code][..]), "{topic}");
+            drop(ada);
+            assert!(matches!(closed.await.unwrap(), Closed::WillDenied(_)));
+        }
+    }
+    assert!(is_silent(&mut scribe).await);
+    let will = Some(("other/x", &b"gone"[..], 0, &b""[..]));
+    let (ada, _, closed) = Hello { will, ..HELLO }.come(&edge).await;
+    drop(ada);
+    closed.await.unwrap();
+    assert_eq!(message(&mut scribe, 5).await.payload, "gone");
+}

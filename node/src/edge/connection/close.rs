@@ -2,6 +2,7 @@
 
 use super::{Connection, Fault, Output, Work};
 use crate::edge::Limits;
+use crate::edge::acl::Denied;
 use crate::edge::counters::ConnectResult;
 use crate::edge::sessions::{Order, Seated};
 use crate::identity::IdentityError;
@@ -59,6 +60,9 @@ pub enum Closed {
     /// The broker of the open profile has no room for its session.
     #[error("this broker keeps no more sessions; end some first")]
     BrokerFull,
+    /// It would leave a will that this node's access rules do not allow.
+    #[error("its will is not permitted: {0}")]
+    WillDenied(Denied),
     /// Too many come at once.
     #[error("too many clients connect at once; try again in {} ms", .0.as_millis())]
     Deferred(Duration),
@@ -72,7 +76,7 @@ pub enum Closed {
 
 impl Closed {
     /// The reasons in a word each, for metrics, in the order of [`Closed::index`].
-    pub(in crate::edge) const LABELS: [&'static str; 17] = [
+    pub(in crate::edge) const LABELS: [&'static str; 18] = [
         "disconnected",
         "gone",
         "transport",
@@ -90,6 +94,7 @@ impl Closed {
         "client_id_vouched",
         "revoked",
         "broker_full",
+        "will_denied",
     ];
 
     pub(in crate::edge) fn index(self) -> usize {
@@ -111,6 +116,7 @@ impl Closed {
             Closed::ClientIdVouched => 14,
             Closed::Revoked => 15,
             Closed::BrokerFull => 16,
+            Closed::WillDenied(_) => 17,
         }
     }
 
@@ -129,7 +135,7 @@ impl Closed {
             Closed::Deferred(_) => Some(0x9f),
             Closed::Unproven(error) => Some(error.connect_reason()),
             Closed::ClientIdVouched => Some(0x85),
-            Closed::Revoked => Some(0x87),
+            Closed::Revoked | Closed::WillDenied(_) => Some(0x87),
             Closed::Faulty(fault) => Some(fault.reason()),
         }
     }
@@ -148,7 +154,8 @@ impl Closed {
             Closed::Unproven(_)
             | Closed::ClientIdVouched
             | Closed::Revoked
-            | Closed::BrokerFull => ConnectResult::Refused,
+            | Closed::BrokerFull
+            | Closed::WillDenied(_) => ConnectResult::Refused,
             _ => ConnectResult::Gone,
         }
     }

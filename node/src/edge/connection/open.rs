@@ -4,10 +4,12 @@
 //! that it belongs to. What is sent comes from the broker's session and has its packet ids.
 
 use super::{Closed, Connection, FEEDS_MARK_BYTES, Session, flooded, not_permitted, pubrel};
-use crate::edge::acl::Access;
+use crate::edge::acl::{Access, Subject};
 use crate::edge::counters::ConnectResult;
 use crate::edge::guard::Fault;
-use crate::edge::open::{AliasUse, Broker, Comer, Delivery, Member, Message, Next, Subscribed};
+use crate::edge::open::{
+    AliasUse, Broker, Comer, Delivery, Member, Message, Next, Subscribed, filter_of,
+};
 use crate::edge::packet::{
     Acknowledge, Connect, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Wish,
 };
@@ -79,6 +81,9 @@ where
         // A name that was given names a session that the client can come back to.
         let client_id = client_id.trim_start_matches('\0').to_owned();
         let will = self.will.take();
+        if let Some(will) = &will {
+            self.check_will(&client_id, &will.topic)?;
+        }
         let comer = Comer {
             client_id: client_id.clone(),
             clean,
@@ -99,6 +104,13 @@ where
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
         self.session = Some(Session::begin(edge, &client_id, clean));
         Ok(())
+    }
+
+    /// A will is published without another question, and so is asked about when its client comes.
+    fn check_will(&self, client_id: &str, topic: &str) -> Result<(), Closed> {
+        self.edge.meter_publish().map_err(Closed::Deferred)?;
+        let subject = Subject { client_id, bearer: None };
+        self.edge.check_access(subject, Access::Publish, topic).map_err(Closed::WillDenied)
     }
 
     /// Sends what the broker has for the client; tells whether there was anything.
@@ -183,7 +195,9 @@ where
             let message = format!("a filter has at most {OPEN_FILTER_BYTES_MAX} bytes");
             return refused(SubackReasonCode::TopicFilterInvalid, message);
         }
-        self.check_access(None, Access::Subscribe, &wish.filter).map_err(Refused::from)?;
+        // What a filter with wildcards leads to is judged by its own topic, when it comes.
+        let filter = filter_of(&wish.filter);
+        self.check_access(None, Access::Subscribe, filter).map_err(Refused::from)?;
         let Some(open) = &self.open else {
             return refused(SubackReasonCode::UnspecifiedError, "there is no session".to_owned());
         };

@@ -6,6 +6,7 @@ use super::retained::Retained;
 use super::routes::{Options, Routes, Wanted};
 use super::session::{Delivery, Next, Pushed, Session, Will};
 use super::{Full, Ledger, OpenLimits};
+use crate::edge::acl::Acl;
 use crate::edge::packet::{Publish, Replay, Wish};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(in crate::edge) enum Subscribed {
 #[derive(Debug)]
 pub(super) struct Core {
     limits: OpenLimits,
+    /// Who may hear of what.
+    acl: Arc<Acl>,
     sessions: BTreeMap<u64, Session>,
     names: BTreeMap<Arc<str>, u64>,
     routes: Routes,
@@ -60,9 +63,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(limits: OpenLimits) -> Self {
+    pub(super) fn new(limits: OpenLimits, acl: Arc<Acl>) -> Self {
         Core {
             limits,
+            acl,
             sessions: BTreeMap::new(),
             names: BTreeMap::new(),
             routes: Routes::default(),
@@ -171,9 +175,10 @@ impl Core {
         if message.retain {
             self.retained.put(now, &message, &mut self.ledger)?;
         }
-        let (sessions, most) = (&self.sessions, self.limits.queue_max);
+        let (sessions, acl, most) = (&self.sessions, &*self.acl, self.limits.queue_max);
+        let may_hear = |key| sessions.get(&key).is_some_and(|it| it.may_hear(acl, &message.topic));
         let is_ready = |key| sessions.get(&key).is_some_and(|session| session.is_ready(most));
-        for wanted in self.routes.matches(&message.topic, message.from, is_ready) {
+        for wanted in self.routes.matches(&message.topic, message.from, may_hear, is_ready) {
             let delivery = Delivery {
                 message: Arc::clone(&message),
                 qos: wanted.qos.min(message.qos),
@@ -212,7 +217,9 @@ impl Core {
         };
         // Groups are sent nothing that was there before (MQTT 5.0, section 4.8.2).
         if replay && wanted.group.is_none() {
-            for message in self.retained.matching(now, wanted.filter) {
+            let mut heard = self.retained.matching(now, wanted.filter);
+            heard.retain(|message| session.may_hear(&self.acl, &message.topic));
+            for message in heard {
                 let qos = qos.min(message.qos);
                 let (ids, packet_id) = (id.into_iter().collect(), None);
                 let delivery =

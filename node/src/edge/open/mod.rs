@@ -22,10 +22,12 @@ mod tests;
 
 pub(super) use self::core::{Comer, Seat, Subscribed};
 pub(super) use message::{AliasUse, Message};
+pub(super) use routes::filter_of;
 pub(super) use session::{Delivery, Next};
 
 use self::core::Core;
 use super::Counters;
+use super::acl::Acl;
 use super::packet::Wish;
 use futures_util::task::AtomicWaker;
 use std::collections::BTreeMap;
@@ -108,8 +110,8 @@ struct State {
 
 impl Broker {
     /// An empty broker.
-    pub(super) fn new(limits: OpenLimits, counters: Arc<Counters>) -> Self {
-        let state = State { core: Core::new(limits), ears: BTreeMap::new() };
+    pub(super) fn new(limits: OpenLimits, acl: Arc<Acl>, counters: Arc<Counters>) -> Self {
+        let state = State { core: Core::new(limits, acl), ears: BTreeMap::new() };
         Broker { state: Mutex::new(state), base: Instant::now(), sooner: Notify::new(), counters }
     }
 

@@ -30,6 +30,11 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// The filter alone; of what is malformed, what it says.
+pub(in crate::edge) fn filter_of(text: &str) -> &str {
+    Wanted::parse(text).map_or(text, |wanted| wanted.filter)
+}
+
 /// What a session said of one filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Options {
@@ -94,12 +99,13 @@ impl Routes {
         removed.is_some()
     }
 
-    /// Who is to have a message: each session once for all its own filters, and of each group one that
-    /// `is_ready`, in turn; any, if nobody is.
+    /// Who is to have a message, of those that `may_hear` it: each session once for all its own filters, and of
+    /// each group one that `is_ready`, in turn; any, if nobody is.
     pub(super) fn matches(
         &mut self,
         topic: &str,
         from: u64,
+        may_hear: impl Fn(u64) -> bool,
         is_ready: impl Fn(u64) -> bool,
     ) -> Vec<Match> {
         let wild = self.wild.iter_mut().filter(|(filter, _)| matches(filter, topic));
@@ -108,12 +114,12 @@ impl Routes {
         let mut chosen = Vec::new();
         for wishers in self.exact.get_mut(topic).into_iter().chain(wild) {
             for (session, options) in &wishers.each {
-                if !(options.no_local && *session == from) {
+                if !(options.no_local && *session == from) && may_hear(*session) {
                     merged.entry(*session).or_insert_with(|| Match::none(*session)).add(*options);
                 }
             }
             for group in wishers.groups.values_mut() {
-                chosen.extend(group.choose(&is_ready).map(|(session, options)| {
+                chosen.extend(group.choose(&may_hear, &is_ready).map(|(session, options)| {
                     let mut choice = Match::none(session);
                     choice.add(options);
                     choice
@@ -129,9 +135,14 @@ impl Routes {
 }
 
 impl Group {
-    fn choose(&mut self, is_ready: impl Fn(u64) -> bool) -> Option<(u64, Options)> {
+    fn choose(
+        &mut self,
+        may_hear: impl Fn(u64) -> bool,
+        is_ready: impl Fn(u64) -> bool,
+    ) -> Option<(u64, Options)> {
         let later = self.members.range((Excluded(self.last), Unbounded));
-        let turn = || later.clone().chain(self.members.range(..=self.last));
+        let all = || later.clone().chain(self.members.range(..=self.last));
+        let turn = || all().filter(|(session, _)| may_hear(**session));
         let (session, options) =
             turn().find(|(session, _)| is_ready(**session)).or_else(|| turn().next())?;
         let (session, options) = (*session, *options);

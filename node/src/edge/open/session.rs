@@ -5,6 +5,7 @@
 
 use super::Ledger;
 use super::message::Message;
+use crate::edge::acl::{Access, Acl, Subject};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -125,6 +126,13 @@ impl Session {
         self.queue = kept;
         let given_up: VecDeque<Delivery> = given_up;
         given_up.iter().for_each(|delivery| ledger.give(delivery.message.cost()));
+    }
+
+    /// Whether its client may hear of a topic, whatever the filter that leads to it. Who comes to this broker has
+    /// proven nothing.
+    pub(super) fn may_hear(&self, acl: &Acl, topic: &str) -> bool {
+        let subject = Subject { client_id: &self.client_id, bearer: None };
+        acl.check(subject, Access::Subscribe, topic).is_ok()
     }
 
     /// Whether a message of a group is in good hands here.

@@ -7,11 +7,12 @@ use super::{Full, OpenLimits};
 use crate::edge::packet::{Acknowledge, Publish, Replay, Wish};
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 const FOR_EVER: u32 = u32::MAX;
 
 fn core() -> Core {
-    Core::new(OpenLimits::default())
+    Core::new(OpenLimits::default(), Arc::default())
 }
 
 fn comer(client_id: &str) -> Comer {
@@ -375,7 +376,7 @@ fn every_store_has_its_end_and_says_so() {
         retained_max: 2,
         bytes_max: 10_000,
     };
-    let mut core = Core::new(limits);
+    let mut core = Core::new(limits, Arc::default());
     let (ada, _) = come(&mut core, 0, keeper("ada", FOR_EVER));
     let (bob, _) = come(&mut core, 0, comer("bob"));
     let full = core.connect(0, comer("eve")).unwrap_err();
@@ -402,6 +403,26 @@ fn every_store_has_its_end_and_says_so() {
     assert!(core.connect(1_000, Comer { will, ..comer("eve") }).is_err());
     let (_, present) = come(&mut core, 1_000, comer("eve"));
     assert!(!present, "whoever was refused holds no place");
+}
+
+#[test]
+fn a_group_passes_over_members_that_may_not_hear() {
+    let acl = "deny client:bob subscribe a/secret".parse().unwrap();
+    let mut core = Core::new(OpenLimits::default(), Arc::new(acl));
+    let [bob, ada] = ["bob", "ada"].map(|name| {
+        let (seat, _) = come(&mut core, 0, keeper(name, FOR_EVER));
+        listen(&mut core, 0, seat, "$share/team/a/#", 1);
+        seat
+    });
+    for topic in ["a/secret", "a/secret", "a/b", "a/b"] {
+        say(&mut core, 0, ada, publish(topic, topic, 1));
+    }
+    assert_eq!(heard(&mut core, 0, bob), ["a/b at 1"]);
+    assert_eq!(heard(&mut core, 0, ada), ["a/secret at 1", "a/secret at 1", "a/b at 1"]);
+    core.disconnect(0, ada, false, Some(0));
+    say(&mut core, 0, bob, publish("a/secret", "nobody's", 1));
+    assert_eq!(heard(&mut core, 0, bob), [""; 0]);
+    core.check_invariants();
 }
 
 #[derive(Debug, Clone)]
@@ -457,7 +478,8 @@ proptest! {
     fn whatever_clients_do_all_is_accounted_for_and_given_back(
         acts in proptest::collection::vec(act(), 1..120)
     ) {
-        let mut core = Core::new(OpenLimits { queue_max: 8, retained_max: 4, ..OpenLimits::default() });
+        let limits = OpenLimits { queue_max: 8, retained_max: 4, ..OpenLimits::default() };
+        let mut core = Core::new(limits, Arc::default());
         let (mut now, mut seats) = (0, [None; 4]);
         for act in acts {
             core.advance(now);
