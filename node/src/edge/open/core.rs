@@ -110,24 +110,19 @@ impl Core {
 
     /// Lets a client in, in the place of whoever has its id; tells whether its session was there.
     pub(super) fn connect(&mut self, now: u64, comer: Comer) -> Result<(Seat, bool), Full> {
-        let held = self.names.get(&*comer.client_id).copied();
-        let present = held.is_some_and(|key| self.make_way(now, key, comer.clean));
         let will = comer.will.map(|will| {
             let delay_ms = u64::from(comer.will_delay_s) * 1000;
             Will { message: Message::new(*will, now), delay_ms, said_at: now }
         });
+        let will_cost = will.as_ref().map_or(0, |will| will.message.cost());
+        // Before anybody makes way: who is refused changes nothing.
+        self.ledger.take(will_cost)?;
+        let held = self.names.get(&*comer.client_id).copied();
+        let present = held.is_some_and(|key| self.make_way(now, key, comer.clean));
         let key = match held.filter(|_| present) {
             Some(key) => key,
-            None => self.open(&comer.client_id)?,
+            None => self.open(&comer.client_id).inspect_err(|_| self.ledger.give(will_cost))?,
         };
-        if let Some(will) = &will
-            && let Err(full) = self.ledger.take(will.message.cost())
-        {
-            if !present {
-                self.end(key);
-            }
-            return Err(full);
-        }
         let connection = self.number();
         let session = self.sessions.get_mut(&key).expect("it was found or opened");
         session.expiry_s = comer.expiry_s;
@@ -411,6 +406,12 @@ impl Core {
         for (at, key) in &self.due {
             let session = &self.sessions[key];
             assert!([session.will_at, session.ends_at].contains(&Some(*at)));
+        }
+        for (key, session) in &self.sessions {
+            let waits = |at: u64| self.due.contains(&(at, *key));
+            assert!(session.will_at.is_none_or(waits) && session.ends_at.is_none_or(waits));
+            let is_kept = session.connection.is_some() || session.expiry_s == u32::MAX;
+            assert!(is_kept || session.ends_at.is_some(), "who is away does not stay for ever");
         }
         assert!(self.sessions.values().all(Session::is_sound));
     }

@@ -425,6 +425,29 @@ fn a_group_passes_over_members_that_may_not_hear() {
     core.check_invariants();
 }
 
+#[test]
+fn who_is_refused_for_a_will_leaves_the_session_as_it_was() {
+    let limits = OpenLimits { bytes_max: 10_000, ..OpenLimits::default() };
+    let mut core = Core::new(limits, Arc::default());
+    let (eve, _) = come(&mut core, 0, comer("eve"));
+    listen(&mut core, 0, eve, "will", 1);
+    let (ada, _) = come(&mut core, 0, with_will(keeper("ada", 10), 0));
+    listen(&mut core, 0, ada, "a", 1);
+    let large = || Some(Box::new(publish("will", &"x".repeat(20_000), 0)));
+    assert!(core.connect(0, Comer { will: large(), ..keeper("ada", 10) }).is_err());
+    core.check_invariants();
+    say(&mut core, 0, eve, publish("a", "still here", 1));
+    assert_eq!(heard(&mut core, 0, ada), ["still here at 1"]);
+    assert_eq!(heard(&mut core, 0, eve), [""; 0], "its will has not spoken");
+    core.disconnect(1_000, ada, true, None);
+    assert_eq!(heard(&mut core, 1_000, eve), ["gone at 1"]);
+    assert!(core.connect(2_000, Comer { will: large(), ..keeper("ada", 10) }).is_err());
+    core.check_invariants();
+    core.disconnect(2_000, eve, false, None);
+    core.advance(11_000);
+    assert!(core.is_empty(), "it ends when it was to");
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Come { who: u8, clean: bool, expiry_s: u32, delay_s: Option<u32> },
@@ -478,7 +501,13 @@ proptest! {
     fn whatever_clients_do_all_is_accounted_for_and_given_back(
         acts in proptest::collection::vec(act(), 1..120)
     ) {
-        let limits = OpenLimits { queue_max: 8, retained_max: 4, ..OpenLimits::default() };
+        let limits = OpenLimits {
+            sessions_max: 3,
+            session_filters_max: 3,
+            queue_max: 8,
+            retained_max: 4,
+            bytes_max: 6_000,
+        };
         let mut core = Core::new(limits, Arc::default());
         let (mut now, mut seats) = (0, [None; 4]);
         for act in acts {
@@ -487,7 +516,10 @@ proptest! {
                 Act::Come { who, clean, expiry_s, delay_s } => {
                     let comer = Comer { clean, expiry_s, receive_maximum: 2, ..comer(&who.to_string()) };
                     let comer = delay_s.map_or(comer, |delay_s| with_will(keeper(&who.to_string(), expiry_s), delay_s));
-                    seats[usize::from(who)] = Some(core.connect(now, comer).unwrap().0);
+                    // Whoever is refused changes nothing for who was there.
+                    if let Ok((seat, _)) = core.connect(now, comer) {
+                        seats[usize::from(who)] = Some(seat);
+                    }
                 }
                 Act::Go { who, with_will } => {
                     if let Some(seat) = seats[usize::from(who)].take() {
