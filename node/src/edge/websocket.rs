@@ -7,7 +7,7 @@ use super::{Edge, Remote};
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
-use axum::http::{Extensions, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{Sink as _, Stream as _};
 use std::io::{self, IoSlice};
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub async fn mqtt_over_websocket(
     State(edge): State<Edge>,
     extensions: Extensions,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let upgrade = upgrade
@@ -33,6 +34,10 @@ pub async fn mqtt_over_websocket(
         let text = "this is MQTT over WebSocket: offer the subprotocol \"mqtt\"\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
+    if edge.open().is_some() && !headers.get_all(header::ORIGIN).iter().all(is_of_this_machine) {
+        let text = "this broker is for pages of this machine only\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
     let Some(admission) = edge.admit() else {
         let text = "this node has as many players as it takes: use another one\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
@@ -43,6 +48,20 @@ pub async fn mqtt_over_websocket(
     upgrade.on_upgrade(move |socket| async move {
         edge.serve(WebSocketStream::new(socket), remote, admission).await;
     })
+}
+
+/// Whether a page came from the loopback interface. A browser lets any page of the web connect to it, so that in
+/// the open profile, which asks nobody who they are, only this stands between such a page and the broker.
+fn is_of_this_machine(origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+    let Some(authority) = authority else { return false };
+    let port = |digits: &str| !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+    let host = match authority.rsplit_once(':') {
+        Some((host, digits)) if port(digits) => host,
+        _ => authority,
+    };
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host)
 }
 
 /// A WebSocket as a stream of bytes.

@@ -5,14 +5,17 @@ use crate::players::FakePlayers;
 use axum::Router;
 use axum::routing::any;
 use bytes::{Buf, BytesMut};
-use node::edge::{Edge, Limits, mqtt_over_websocket};
+use node::edge::{Edge, Limits, OpenLimits, mqtt_over_websocket};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn listen(players: &Arc<FakePlayers>, limits: Limits) -> SocketAddr {
-    let edge = Edge::new(Arc::clone(players) as _, limits);
+    listen_for(Edge::new(Arc::clone(players) as _, limits)).await
+}
+
+async fn listen_for(edge: Edge) -> SocketAddr {
     let router = Router::new().route("/mqtt", any(mqtt_over_websocket)).with_state(edge);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -161,4 +164,36 @@ async fn a_full_node_says_so_before_the_upgrade() {
     let address = listen(&FakePlayers::new(), limits).await;
     let (_, head) = upgrade(address, MQTT).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+}
+
+#[tokio::test]
+async fn no_page_of_the_web_gets_into_the_open_profile() {
+    let edge = Edge::new(FakePlayers::new(), Limits::default());
+    let players = listen_for(edge.clone()).await;
+    let open = listen_for(edge.with_open_profile(OpenLimits::default())).await;
+    let from = |origin: &str| format!("{MQTT}Origin: {origin}\r\n");
+    let foreign = [
+        "https://evil.example",
+        "http://localhost.evil.example:8080",
+        "http://127.0.0.1.evil.example",
+        "http://evil.example:80",
+        "ftp://localhost",
+        "http://[::1",
+        "null",
+    ];
+    for origin in foreign {
+        let (_, head) = upgrade(open, &from(origin)).await;
+        assert!(head.starts_with("HTTP/1.1 403"), "{origin}: {head}");
+        let (_, head) = upgrade(players, &from(origin)).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "players come from anywhere: {head}");
+    }
+    let (_, head) = upgrade(open, &(from("http://localhost") + "Origin: null\r\n")).await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    for origin in ["http://localhost:8080", "https://127.0.0.1", "http://[::1]:80", "http://[::1]"]
+    {
+        let (_, head) = upgrade(open, &from(origin)).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{origin}: {head}");
+    }
+    let (_, head) = upgrade(open, MQTT).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "what is no browser says nothing: {head}");
 }
