@@ -317,6 +317,12 @@ pub enum ConfigError {
     /// A general broker can carry no show.
     #[error("--mqtt-profile open cannot stand behind a broker: leave out --edge broker")]
     OpenBehindBroker,
+    /// A general broker would take the place of a node that players are sent to.
+    #[error(
+        "--mqtt-profile open is a broker of its own, to which no player may be sent, so it joins no cluster: \
+         leave out --join and --discover"
+    )]
+    OpenInCluster,
     /// `--join` has something other than an address in it.
     #[error("--join {peer:?}: give host:port of a peer's --peer address")]
     Join {
@@ -463,6 +469,9 @@ fn check_profile(config: &NodeConfig) -> Result<(), ConfigError> {
     if config.broker.is_some() {
         return Err(ConfigError::OpenBehindBroker);
     }
+    if !(config.join.is_empty() && config.discover.is_empty()) {
+        return Err(ConfigError::OpenInCluster);
+    }
     match config.tcp_listeners().find(|(_, addr)| !addr.ip().is_loopback()) {
         Some((flag, addr)) => Err(ConfigError::OpenProfile { flag, addr }),
         None => Ok(()),
@@ -506,6 +515,18 @@ mod tests {
         let named = NodeConfig { advertise: Some("quiz.example".into()), ..everywhere };
         assert_eq!(named.advertised(named.http), "quiz.example:8080");
         assert!(named.validated().is_ok());
+    }
+
+    #[test]
+    fn a_general_broker_joins_no_cluster() {
+        let open = NodeConfig { mqtt_profile: MqttProfile::Open, ..config() };
+        let joins = NodeConfig { join: vec!["n2:7946".to_owned()], ..open.clone() };
+        assert_eq!(joins.validated(), Err(ConfigError::OpenInCluster));
+        let discover = vec!["local:here".parse().unwrap()];
+        let looks = NodeConfig { discover: discover.clone(), ..open };
+        let error = looks.validated().unwrap_err();
+        assert!(error.to_string().contains("--join and --discover"), "{error}");
+        assert!(NodeConfig { discover, ..config() }.validated().is_ok());
     }
 
     #[test]

@@ -59,6 +59,9 @@ const MOVE_TIME: Duration = Duration::from_secs(10);
 const RETIRE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a disk that fails may hold up the end: 3 s, enough for two more attempts.
 const SAVE_PATIENCE: Duration = Duration::from_secs(3);
+/// What a node of the open profile says its cluster is, so that peers that find it leave it alone: players whom
+/// they sent there would find a broker that takes their answers and does nothing with them.
+const OPEN_CLUSTER: &str = "none: the open profile";
 /// Wishes to carry an event that wait for the switchboard; importers wait when it is full.
 const CARRY_QUEUE: usize = 64;
 
@@ -309,8 +312,12 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         ("mqtts", facts.links.mqtts.clone()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
+    // Nodes of the open profile are in no cluster: what is not a cluster's name nobody else is told.
+    let is_open = config.mqtt_profile == MqttProfile::Open;
+    let cluster = if is_open { OPEN_CLUSTER.to_owned() } else { config.cluster_name.clone() };
+    let remembered = if is_open { Vec::new() } else { memory::addresses(memory) };
     NetworkConfig {
-        cluster: config.cluster_name.clone(),
+        cluster,
         ring: memory::ring(memory, &ClusterKey::from_bytes(*config.key.bytes())),
         node: facts.node,
         origin: facts.origin,
@@ -318,7 +325,7 @@ fn network_config(config: &NodeConfig, identity: Identity<'_>) -> NetworkConfig 
         name: facts.name.clone(),
         advertise,
         seeds,
-        remembered: memory::addresses(memory),
+        remembered,
         kvs: kvs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         config_hash: config_hash(config),
         tuning: Tuning { versions: config.versions, ..Tuning::default() },

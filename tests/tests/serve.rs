@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tests::binary::starling;
 use tests::lab::{eventually, heavy};
+use tests::single::Single;
 
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -73,5 +74,29 @@ fn three_nodes_find_each_other_in_any_order_of_starting() {
                 (members.len() == 3 && members.iter().all(linked)).then_some(())
             });
         }
+    }
+}
+
+#[test]
+fn a_node_of_the_open_profile_is_in_no_cluster() {
+    let _turn = heavy();
+    let key = output(starling().arg("key"));
+    for flags in [["--join", "127.0.0.1:7946"], ["--discover", "local:nobody"]] {
+        let mut command = starling();
+        command.args(["serve", "--name", "n1", "--mqtt-profile", "open"]).args(flags);
+        let refused = command.env("STARLING_KEY", &key).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(4), "{said}");
+        assert!(said.contains("leave out --join and --discover"), "{said}");
+    }
+    let open = Single::start(&["--mqtt-profile", "open"]);
+    let joiner = open.start_beside(&[]);
+    eventually("the one that was told to join it being refused", WAIT_MAX, || {
+        let health = joiner.get("/api/v1/status").body;
+        health.contains("cannot be linked with: another cluster").then_some(())
+    });
+    for node in [&open, &joiner] {
+        let members: serde_json::Value = node.get("/api/v1/members").json();
+        assert_eq!(members.as_array().unwrap().len(), 1, "each is alone: {members}");
     }
 }
