@@ -165,7 +165,11 @@ impl Core {
     }
 
     /// Takes a message: keeps it if it is to be retained, and has it wait for everybody who wants it.
-    pub(super) fn publish(&mut self, now: u64, message: Message) -> Result<(), Full> {
+    pub(super) fn publish(&mut self, now: u64, mut message: Message) -> Result<(), Full> {
+        if message.retain {
+            let author = self.sessions.get(&message.from);
+            message.author = author.map(|session| Arc::clone(&session.client_id));
+        }
         let message = Arc::new(message);
         if message.retain {
             self.retained.put(now, &message, &mut self.ledger)?;
@@ -213,7 +217,11 @@ impl Core {
         // Groups are sent nothing that was there before (MQTT 5.0, section 4.8.2).
         if replay && wanted.group.is_none() {
             let mut heard = self.retained.matching(now, wanted.filter);
-            heard.retain(|message| session.may_hear(&self.acl, &message.topic));
+            let own = Some(&session.client_id).filter(|_| no_local);
+            heard.retain(|message| {
+                let is_own = own.is_some() && message.author.as_ref() == own;
+                !is_own && session.may_hear(&self.acl, &message.topic)
+            });
             for message in heard {
                 let qos = qos.min(message.qos);
                 let (ids, packet_id) = (id.into_iter().collect(), None);

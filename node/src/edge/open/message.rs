@@ -8,6 +8,7 @@ use mqtt_protocol_core::mqtt::packet::{
     v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::MqttError;
+use std::sync::Arc;
 
 /// A message as it was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,10 @@ pub(in crate::edge) struct Message {
     pub(super) expires_at: Option<u64>,
     /// What it says to whoever is sent it.
     pub(super) passed: Vec<Property>,
-    /// Whose it is.
+    /// Whose it is: the session that says it.
     pub(super) from: u64,
+    /// Its client's id, where it is retained: clients that come again know their own.
+    pub(super) author: Option<Arc<str>>,
 }
 
 impl Message {
@@ -29,13 +32,14 @@ impl Message {
     pub(in crate::edge) fn new(publish: Publish, now: u64) -> Self {
         let Publish { topic, payload, qos, retain, expiry_s, passed, .. } = publish;
         let expires_at = expiry_s.map(|seconds| now + u64::from(seconds) * 1000);
-        Message { topic, payload, qos, retain, expires_at, passed, from: 0 }
+        Message { topic, payload, qos, retain, expires_at, passed, from: 0, author: None }
     }
 
     /// What keeping it costs, in bytes.
     pub(super) fn cost(&self) -> usize {
         let passed: usize = self.passed.iter().map(Property::size).sum();
-        self.topic.len() + self.payload.len() + passed + OVERHEAD_BYTES
+        let author = self.author.as_ref().map_or(0, |author| author.len());
+        self.topic.len() + self.payload.len() + passed + author + OVERHEAD_BYTES
     }
 
     pub(super) fn is_expired(&self, now: u64) -> bool {

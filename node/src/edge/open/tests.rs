@@ -123,6 +123,19 @@ fn who_wants_nothing_of_its_own_hears_the_others() {
     say(&mut core, 0, ada, publish("a", "own", 1));
     say(&mut core, 0, bob, publish("a", "other", 1));
     assert_eq!(heard(&mut core, 0, ada), ["other at 1"]);
+    // Neither what is retained of it, whether it has that session still or comes afresh.
+    say(&mut core, 0, ada, retained("r/ada", "own"));
+    say(&mut core, 0, bob, retained("r/bob", "other"));
+    let no_local = Wish { no_local: true, ..wish("r/+", 1) };
+    core.subscribe(0, ada, &no_local);
+    assert_eq!(heard(&mut core, 0, ada), ["other at 1 retained"]);
+    core.disconnect(0, ada, false, None);
+    let (ada, _) = come(&mut core, 0, comer("ada"));
+    core.subscribe(0, ada, &no_local);
+    assert_eq!(heard(&mut core, 0, ada), ["other at 1 retained"]);
+    core.subscribe(0, bob, &wish("r/+", 1));
+    assert_eq!(heard(&mut core, 0, bob).len(), 2, "who does not mind hears its own");
+    core.check_invariants();
 }
 
 #[test]
