@@ -477,6 +477,26 @@ async fn what_is_full_says_so_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_finds_no_room_is_not_acknowledged_where_an_acknowledgement_cannot_say_no() {
+    let edge = broker(OpenLimits { retained_max: 1, ..OpenLimits::default() });
+    let retained = |qos: u8, id: u16, topic: &str| {
+        let mut publish = publish(4, qos, id, topic, b"x");
+        publish[0] |= 1;
+        publish
+    };
+    for qos in [1, 2] {
+        let (mut ada, _, closed) = Hello { version: 4, ..HELLO }.come(&edge).await;
+        ada.send(&retained(1, 1, "r/1")).await;
+        assert_eq!(read(&mut ada).await.first, 0x40);
+        ada.send(&retained(0, 0, "r/2")).await;
+        ada.send(&retained(qos, 2, "r/2")).await;
+        assert_eq!(ada.read().await, None, "the end of the connection, and no acknowledgement");
+        drop(ada);
+        assert_eq!(closed.await.unwrap(), Closed::BrokerFull);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_players_of_the_node_are_not_asked() {
     let players = FakePlayers::new();
     let edge = Edge::new(Arc::clone(&players) as _, Limits::default());

@@ -57,8 +57,8 @@ pub enum Closed {
     /// Its token or its player was taken back.
     #[error("{}: {}", IdentityError::Revoked.code(), IdentityError::Revoked)]
     Revoked,
-    /// The broker of the open profile has no room for its session.
-    #[error("this broker keeps no more sessions; end some first")]
+    /// The broker of the open profile has no room for its session, or for what it publishes in MQTT 3.1.1.
+    #[error("this broker keeps no more, or takes no more just now")]
     BrokerFull,
     /// It would leave a will that this node's access rules do not allow.
     #[error("its will is not permitted: {0}")]

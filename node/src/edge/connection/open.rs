@@ -155,6 +155,11 @@ where
     fn on_open_publish(&mut self, publish: Publish) -> Result<(), Closed> {
         let acknowledge = publish.acknowledge;
         let verdict = self.take_publish(publish);
+        let is_refused = verdict.reason == Reason::QuotaExceeded && acknowledge != Acknowledge::Not;
+        if is_refused && self.guard.protocol() == Some(Protocol::V3) {
+            // MQTT 3.1.1 has no other word for it: an acknowledgement would say that it is kept.
+            return Err(Closed::BrokerFull);
+        }
         match acknowledge {
             Acknowledge::Not => Ok(()),
             Acknowledge::Once(id) => self.send(&Outbound::Puback(id, &verdict)),
