@@ -185,6 +185,7 @@ impl Core {
                 ids: wanted.ids,
                 packet_id: None,
                 again: false,
+                replayed: false,
             };
             self.deliver(wanted.session, delivery);
         }
@@ -225,8 +226,15 @@ impl Core {
             for message in heard {
                 let qos = qos.min(message.qos);
                 let (ids, packet_id) = (id.into_iter().collect(), None);
-                let delivery =
-                    Delivery { message, qos, retain: true, ids, packet_id, again: false };
+                let delivery = Delivery {
+                    message,
+                    qos,
+                    retain: true,
+                    ids,
+                    packet_id,
+                    again: false,
+                    replayed: true,
+                };
                 self.deliver(seat.session, delivery);
             }
         }
@@ -296,7 +304,9 @@ impl Core {
 
     fn deliver(&mut self, key: u64, delivery: Delivery) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
-        match session.push(delivery, self.limits.queue_max, &mut self.ledger) {
+        let OpenLimits { queue_max, retained_max, .. } = self.limits;
+        let most = if delivery.replayed { retained_max } else { queue_max };
+        match session.push(delivery, most, &mut self.ledger) {
             Pushed::Waits => {
                 self.touched.insert(key);
             }

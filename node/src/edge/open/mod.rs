@@ -44,9 +44,9 @@ pub struct OpenLimits {
     pub sessions_max: usize,
     /// Filters of one session.
     pub session_filters_max: usize,
-    /// Messages that wait for one session.
+    /// Messages that wait for one session, beside those that were retained when it asked.
     pub queue_max: usize,
-    /// Topics with a retained message.
+    /// Topics with a retained message, and of those that wait for one session.
     pub retained_max: usize,
     /// Bytes of everything together: retained and queued messages, wills, filters.
     pub bytes_max: usize,

@@ -29,6 +29,8 @@ pub(in crate::edge) struct Delivery {
     pub(super) packet_id: Option<u16>,
     /// Whether it was sent before, on another connection.
     pub(super) again: bool,
+    /// Whether it was there before its client asked.
+    pub(super) replayed: bool,
 }
 
 impl Delivery {
@@ -77,6 +79,8 @@ pub(super) struct Session {
     /// QoS 2 publishes of the client that were taken and not released.
     pub(super) unreleased: BTreeSet<u16>,
     queue: VecDeque<Delivery>,
+    /// How many of the queue were there before: they have a bound of their own, and take no room from the others.
+    replays: usize,
     flights: Vec<Flight>,
     /// What was under way on an earlier connection, in order.
     again: VecDeque<u16>,
@@ -104,6 +108,7 @@ impl Session {
             filters: BTreeSet::new(),
             unreleased: BTreeSet::new(),
             queue: VecDeque::new(),
+            replays: 0,
             flights: Vec::new(),
             again: VecDeque::new(),
             last_id: 0,
@@ -125,6 +130,7 @@ impl Session {
             std::mem::take(&mut self.queue).into_iter().partition(|delivery| delivery.qos > 0);
         self.queue = kept;
         let given_up: VecDeque<Delivery> = given_up;
+        self.replays -= given_up.iter().filter(|delivery| delivery.replayed).count();
         given_up.iter().for_each(|delivery| ledger.give(delivery.message.cost()));
     }
 
@@ -137,17 +143,22 @@ impl Session {
 
     /// Whether a message of a group is in good hands here.
     pub(super) fn is_ready(&self, queue_max: usize) -> bool {
-        self.connection.is_some() && self.queue.len() < queue_max
+        self.connection.is_some() && self.queue.len() - self.replays < queue_max
     }
 
-    /// Adds a message to those that wait.
+    /// Adds a message to those that wait, of which `most` of its kind may.
     pub(super) fn push(&mut self, delivery: Delivery, most: usize, ledger: &mut Ledger) -> Pushed {
         if self.connection.is_none() && delivery.qos == 0 {
             return Pushed::Unwanted;
         }
-        if self.queue.len() >= most || ledger.take(delivery.message.cost()).is_err() {
+        let waiting = match delivery.replayed {
+            true => self.replays,
+            false => self.queue.len() - self.replays,
+        };
+        if waiting >= most || ledger.take(delivery.message.cost()).is_err() {
             return Pushed::Dropped;
         }
+        self.replays += usize::from(delivery.replayed);
         self.queue.push_back(delivery);
         Pushed::Waits
     }
@@ -168,11 +179,11 @@ impl Session {
             return None;
         }
         while self.queue.front().is_some_and(|delivery| delivery.message.is_expired(now)) {
-            let expired = self.queue.pop_front().expect("it was just seen");
+            let expired = self.pop().expect("it was just seen");
             ledger.give(expired.message.cost());
         }
         if self.queue.front()?.qos == 0 {
-            let delivery = self.queue.pop_front()?;
+            let delivery = self.pop()?;
             ledger.give(delivery.message.cost());
             return Some(Next::Publish(delivery));
         }
@@ -180,10 +191,16 @@ impl Session {
             return None;
         }
         let packet_id = Some(self.free_id());
-        let delivery = Delivery { packet_id, ..self.queue.pop_front()? };
+        let delivery = Delivery { packet_id, ..self.pop()? };
         let flight = Flight { packet_id: self.last_id, delivery: Some(delivery.clone()) };
         self.flights.push(flight);
         Some(Next::Publish(delivery))
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        self.replays -= usize::from(delivery.replayed);
+        Some(delivery)
     }
 
     /// A PUBACK.
@@ -231,6 +248,7 @@ impl Session {
             ledger.give(delivery.message.cost());
         }
         self.again.clear();
+        self.replays = 0;
     }
 
     /// Ends a message that was sent on this connection, if it is as far as `is_there` says.
@@ -278,6 +296,7 @@ impl Session {
 
     pub(super) fn is_sound(&self) -> bool {
         self.flights.len() <= WINDOW_MAX
+            && self.replays == self.queue.iter().filter(|delivery| delivery.replayed).count()
             && self.again.len() <= self.flights.len()
             && (self.connection.is_none() || self.will_at.is_none() && self.ends_at.is_none())
     }

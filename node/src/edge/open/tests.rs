@@ -161,6 +161,28 @@ fn what_is_retained_is_sent_as_the_subscription_says_and_removed_by_nothing() {
 }
 
 #[test]
+fn all_that_is_retained_comes_and_takes_no_room_from_what_is_said() {
+    let limits = OpenLimits { queue_max: 3, retained_max: 9, ..OpenLimits::default() };
+    let mut core = Core::new(limits, Arc::default());
+    let (ada, _) = come(&mut core, 0, comer("ada"));
+    let (bob, _) = come(&mut core, 0, keeper("bob", FOR_EVER));
+    (0..9).for_each(|it| say(&mut core, 0, ada, retained(&format!("r/{it}"), "old")));
+    listen(&mut core, 0, bob, "#", 1);
+    listen(&mut core, 0, bob, "r/+", 1);
+    assert_eq!(core.take_dropped(), 9, "asked for twice it comes once");
+    (0..5).for_each(|_| say(&mut core, 0, ada, publish("new", "new", 1)));
+    assert_eq!(core.take_dropped(), 2, "as many wait as may");
+    core.check_invariants();
+    let heard = heard(&mut core, 0, bob);
+    let retained = heard.iter().filter(|it| *it == "old at 1 retained").count();
+    assert_eq!((retained, heard.len()), (9, 12), "{heard:?}");
+    // What is of QoS 0 does not wait for who is away.
+    listen(&mut core, 0, bob, "r/+", 0);
+    core.disconnect(0, bob, false, None);
+    core.check_invariants();
+}
+
+#[test]
 fn what_has_expired_is_sent_to_nobody() {
     let mut core = core();
     let (ada, _) = come(&mut core, 0, keeper("ada", FOR_EVER));
