@@ -7,7 +7,7 @@
 //! stays so whatever is heard or lost afterwards: no clock and nobody's silence is trusted.
 //!
 //! A node that leaves in order has no more to say once it is gone. Its last words ([`Fence::FOR_GOOD`]) say how
-//! far it may have stood behind each lane that was not sealed for good: whoever judges a result has that much.
+//! far it may have stood behind each lane: whoever judges a result has that much.
 //!
 //! A fence is never taken down. Of two of one writer around one lane the first one, and so the smaller,
 //! holds: the later one can only repeat it.

@@ -6,9 +6,10 @@
 //! - It takes no more, from players or from peers. So it acknowledges nothing that it has not got by now, and
 //!   knows of nobody whom its last entry does not name: whoever counts its word for a receipt, or for an
 //!   enrolment, is told of below.
-//! - Its last entry, on disk before anybody hears it, seals its lanes for good and puts a last fence around every
-//!   lane that others may still write ([`Fence::FOR_GOOD`]): so far it may have stood behind what they took. Who
-//!   judges whether a result is settled has all that is within these fences, or waits for it.
+//! - Its last entry, on disk before anybody hears it, seals its lanes for good, those of its former lives too, and
+//!   puts a last fence around every lane of others ([`Fence::FOR_GOOD`]): so far it may have stood behind what they
+//!   took. Who judges whether a result is settled has all that is within these fences, or waits for it. A lane
+//!   that is sealed for good is no exception: who judges may not have heard that.
 //! - It stays until enough others hold all that it holds.
 //!
 //! A node leaves only while two others stand behind receipts, and never when it may have forgotten what it stood
@@ -62,6 +63,9 @@ impl EventCore {
         if self.may_have_forgotten() {
             return no("this node may have forgotten behind which answers it stood");
         }
+        if self.unsealed_formers().next().is_some() && !self.has_compared_formers() {
+            return no("others may hold more of a former life of this node");
+        }
         let stays = |(peer, node): (&Origin, &NodeId)| {
             *node != self.identity.node
                 && self.state().is_vouching(*peer)
@@ -87,6 +91,9 @@ impl EventCore {
         self.commit_bulk(now);
         let (me, knows) = (self.identity.origin, self.unnamed().collect());
         let mut deltas: Vec<Delta> = self.last_words().map(Delta::Fence).collect();
+        let formers = self.unsealed_formers();
+        let formers = formers.filter_map(|former| self.missing_seal(former, Seal::FOR_GOOD));
+        deltas.extend(formers.map(Delta::Seal));
         let (head, control) =
             (self.heads().get(&LaneId::bulk(me)), self.heads().get(&LaneId::control(me)));
         let seal = Seal { origin: me, instance: Seal::FOR_GOOD, head, control, knows };
@@ -100,18 +107,16 @@ impl EventCore {
         }
     }
 
-    /// How far this node may have stood behind each lane that another node may still write.
+    /// How far this node may have stood behind each lane of another node that has anything or may still. That one
+    /// is sealed for good stands in a third lane, of which who judges may not have heard.
     fn last_words(&self) -> impl Iterator<Item = Fence> {
-        let state = self.state();
-        let others = state
-            .enrolled()
-            .filter(|(origin, node, _)| *node != self.identity.node && !state.is_retired(*origin));
-        others.map(|(origin, node, _)| Fence {
-            instance: Fence::FOR_GOOD,
-            node,
-            origin,
-            head: self.heads().get(&LaneId::bulk(origin)),
-        })
+        let fence = |(origin, node): (Origin, NodeId)| {
+            let head = self.heads().get(&LaneId::bulk(origin));
+            let fence = Fence { instance: Fence::FOR_GOOD, node, origin, head };
+            (head > 0 || !self.state().is_retired(origin)).then_some(fence)
+        };
+        let others = self.state().enrolled().map(|(origin, node, _)| (origin, node));
+        others.filter(|(_, node)| *node != self.identity.node).filter_map(fence)
     }
 
     /// What a node that leaves makes of an input: it hears who comes and goes, who has what, and serves.

@@ -56,7 +56,7 @@ impl EventCore {
         others.filter(|origin| *origin != self.identity.origin && !self.named.contains(origin))
     }
 
-    fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {
+    pub(super) fn missing_seal(&self, origin: Origin, instance: u32) -> Option<Seal> {
         let known = self.carried.state.is_enrolled(origin);
         let sealed = self.carried.state.sealed(origin, instance).is_some();
         let heads = self.carried.heads();
@@ -68,7 +68,7 @@ impl EventCore {
 
     /// Former incarnations of this node that may have more to give. One that is connected is no former
     /// one: somebody runs a copy of this node, and it speaks for itself.
-    fn unsealed_formers(&self) -> impl Iterator<Item = Origin> {
+    pub(super) fn unsealed_formers(&self) -> impl Iterator<Item = Origin> {
         let formers = self.formers.iter().copied();
         formers.filter(|former| {
             !self.carried.state.is_retired(*former) && !self.connected.contains_key(former)
@@ -79,7 +79,7 @@ impl EventCore {
     /// stored here nor held by any node was never acknowledged; what only an unreachable node holds
     /// may have been, so no former incarnation is sealed while one is unreachable, unless it was given
     /// up.
-    fn has_compared_formers(&self) -> bool {
+    pub(super) fn has_compared_formers(&self) -> bool {
         let has_compared = |node: NodeId| {
             let of_node = self.connected.iter().filter(|(_, of)| **of == node);
             of_node.into_iter().any(|(peer, _)| self.has_compared_with(*peer))

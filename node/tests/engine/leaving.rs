@@ -1,7 +1,7 @@
 //! Nodes that leave in order, what the others make of it, and what happens when they come back.
 
 use crate::world::{Weather, World};
-use crdt_state::{EventState, NodeId, PlayerId};
+use crdt_state::{EventState, LaneId, NodeId, PlayerId};
 use node::engine::{Input, Reply};
 use node::service::view::Command;
 
@@ -181,4 +181,53 @@ fn nothing_is_settled_without_what_a_node_that_left_stood_behind() {
         let last: Vec<_> = world.core(at).state().fences().last_words(NodeId(0x100)).collect();
         assert_eq!(last.len(), 1, "node 3 said how far it stood behind node 0");
     }
+}
+
+/// That a lane is sealed for good may be all that a judge has not heard.
+#[test]
+fn last_words_name_the_lanes_of_those_who_left_before() {
+    let mut world = World::lobby(97, 5, 10_000);
+    let claim = world.join(2, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    assert!(world.answer(2, &claim, instance, 2).unwrap().firm);
+    let (_, left) = world.lives[2];
+    world.leave(2);
+    world.run_ms(1_000);
+    world.leave(3);
+    world.run_ms(1_000);
+    let state = world.core(0).state();
+    let head = world.core(0).heads().get(&LaneId::bulk(left));
+    assert!(head > 0 && state.is_retired(left));
+    let by = world.lives[3].1;
+    let words: Vec<_> = state.fences().last_words(NodeId(0x102)).collect();
+    assert!(words.iter().any(|(of, lanes)| *of == by && lanes.get(&left) == Some(&head)));
+}
+
+#[test]
+fn who_crashed_before_leaves_with_all_its_lives() {
+    let mut world = World::lobby(98, 4, 20_000);
+    world.crash(3);
+    world.start(3);
+    world.relink();
+    world.run_ms(2_000);
+    world.leave(3);
+    world.open(0);
+    world.finish_round(0);
+    world.all_call_it("final");
+    assert_eq!(world.counted(0), 3);
+}
+
+#[test]
+fn who_cannot_ask_all_for_more_of_a_former_life_goes_without_a_goodbye() {
+    let mut world = World::lobby(99, 4, 20_000);
+    world.crash(3);
+    world.start(3);
+    world.cut(2, 3);
+    world.relink();
+    world.run_ms(2_000);
+    assert_eq!(code(world.retire(3, 1)), "not_possible");
+    world.heal_between(2, 3);
+    world.run_ms(1_000);
+    assert_eq!(world.retire(3, 1), Reply::Retired);
 }
