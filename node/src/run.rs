@@ -168,6 +168,10 @@ impl Node {
         if let Some(behind) = self.behind.get() {
             behind.stop().await;
         }
+        // Or an event that comes after the goodbyes would wait for this node.
+        if timeout(RETIRE_PATIENCE, self.hub.begin_nothing()).await.is_err() {
+            warn!("events may be left without a goodbye: the switchboard does not answer");
+        }
         self.retire().await;
         self.network.leave().await;
         self.save().await;
@@ -392,8 +396,8 @@ fn assemble(
         switchboard.interest.carry_all();
     }
     let heir = (switchboard, received, wishes);
-    supervisor.keep_with("switchboard", "switchboard", heir, |(switchboard, network, carry)| {
-        Box::pin(switchboard.run(network, carry))
+    supervisor.keep_with("switchboard", "switchboard", heir, |(switchboard, network, wishes)| {
+        Box::pin(switchboard.run(network, wishes))
     });
     listings.set_ready();
 

@@ -14,6 +14,8 @@
 //! - from its start on, if its store has anything of the event;
 //! - if others wait for it: a carrier tells whoever has lost its store that a former life of it took part.
 //!
+//! A node that leaves the cluster begins nothing any more: nobody would hear its goodbye.
+//!
 //! It carries the event until that is archived: others may count on what it holds, and only it knows what that is.
 //!
 //! Peers tell each other what they carry in whole lists, which are numbered and repeated until they are heard. A word
@@ -129,6 +131,8 @@ pub enum Heed {
         /// What it said.
         word: Word,
     },
+    /// This node leaves the cluster: nobody is to wait for it in one event more.
+    Leaving,
     /// The time of [`Interest::poll_timeout`] has come.
     Timeout,
 }
@@ -200,6 +204,8 @@ pub struct Interest {
     /// The number of the list of these.
     revision: u64,
     peers: BTreeMap<Origin, Peer>,
+    /// Whether it leaves, and begins nothing any more.
+    leaves: bool,
     turns: VecDeque<Turn>,
 }
 
@@ -218,6 +224,7 @@ impl Interest {
             awaited: BTreeMap::new(),
             revision: 1,
             peers: BTreeMap::new(),
+            leaves: false,
             turns: VecDeque::new(),
         }
     }
@@ -250,6 +257,7 @@ impl Interest {
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),
             Heed::Word { from, word } => self.on_word(now, from, word),
+            Heed::Leaving => self.leaves = true,
             Heed::Timeout => {}
         }
         self.choose(now);
@@ -354,7 +362,7 @@ impl Interest {
     /// Whether a choice waits for this node's view of the members.
     fn waits_to_choose(&self) -> bool {
         let mut lacking = self.live.difference(&self.carried);
-        lacking.any(|event| self.is_chosen(*event))
+        !self.leaves && lacking.any(|event| self.is_chosen(*event))
     }
 
     /// Whether an event is this node's affair whoever comes for it.
@@ -368,6 +376,9 @@ impl Interest {
     }
 
     fn begin(&mut self, now: Mono, events: &BTreeSet<EventId>) {
+        if self.leaves {
+            return;
+        }
         let fresh: Vec<EventId> = events.difference(&self.carried).copied().collect();
         if fresh.is_empty() {
             return;

@@ -38,8 +38,14 @@ pub struct Leaving {
 }
 
 impl EventCore {
-    /// Has this node leave the event. Replies once `copies` other nodes hold all that it holds.
+    /// Has this node leave the event. Replies once `copies` other nodes hold all that it holds. A node that takes
+    /// no part has nothing to say, and never will: an event that arrives while it goes must not wait for it.
     pub(super) fn retire(&mut self, now: Mono, ticket: u64, copies: usize) {
+        if self.enrolled_at.is_none() {
+            self.leaving.get_or_insert_default();
+            let why = "this node takes no part in the event";
+            return self.refuse(ticket, Refusal::new("not_possible", why));
+        }
         if let Err(refusal) = self.check_retire() {
             return self.refuse(ticket, refusal);
         }
@@ -53,9 +59,6 @@ impl EventCore {
         let no = |why: &str| Err(Refusal::new("not_possible", why));
         if self.leaving.is_some() {
             return Ok(());
-        }
-        if self.enrolled_at.is_none() {
-            return no("this node takes no part in the event");
         }
         if !self.keeps_promises {
             return no("the disk does not keep a last word");

@@ -94,6 +94,14 @@ const ARRIVAL_PATIENCE: Duration = Duration::from_secs(3);
 /// The record of a raffle: of which event and run, at which revision, as JSON.
 type MadeRecord = ((EventId, u32, u64), Bytes);
 
+/// What the switchboard is asked.
+pub enum Wish {
+    /// That this node carry an event.
+    Carry(Carry),
+    /// That it begin to carry nothing any more; said when it is so.
+    Leave(oneshot::Sender<()>),
+}
+
 /// A wish that this node carry an event.
 pub struct Carry {
     event: EventId,
@@ -110,7 +118,7 @@ pub struct Hub {
     owners: Owners,
     listings: Listings,
     inboxes: Arc<crate::engine::Inboxes>,
-    carry: mpsc::Sender<Carry>,
+    carry: mpsc::Sender<Wish>,
     network: Network,
     random: Mutex<ChaCha12Rng>,
     refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
@@ -149,7 +157,7 @@ pub struct Parts {
     /// The open inboxes, shared with the owners.
     pub inboxes: Arc<crate::engine::Inboxes>,
     /// The switchboard's ear.
-    pub carry: mpsc::Sender<Carry>,
+    pub carry: mpsc::Sender<Wish>,
     /// The peers.
     pub network: Network,
     /// How many players are connected.
@@ -225,9 +233,18 @@ impl Hub {
 
     async fn carry(&self, event: EventId, pin: String) -> Result<Owner, Refusal> {
         let (carried, owner) = oneshot::channel();
-        let wish = Carry { event, pin, carried };
+        let wish = Wish::Carry(Carry { event, pin, carried });
         self.carry.send(wish).await.map_err(|_| stopping())?;
         owner.await.map_err(|_| stopping())
+    }
+
+    /// Has this node begin to carry nothing any more, whoever comes.
+    pub async fn begin_nothing(&self) {
+        let (leave, leaves) = oneshot::channel();
+        if self.carry.send(Wish::Leave(leave)).await.is_ok() {
+            // A switchboard that is gone begins nothing either.
+            let _ = leaves.await;
+        }
     }
 
     /// Where every node is reached that takes players, this one first. If none does, all.

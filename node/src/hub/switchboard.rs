@@ -3,7 +3,7 @@
 //!
 //! A thin shell around [`Interest`], which decides what this node carries.
 
-use super::{Carry, Facts, Listings, Owners};
+use super::{Facts, Listings, Owners, Wish};
 use crate::engine::{
     Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn, Word,
     open_envelope,
@@ -70,7 +70,7 @@ impl Switchboard {
     pub async fn run(
         &mut self,
         network: &mut mpsc::Receiver<NetworkEvent>,
-        carry: &mut mpsc::Receiver<Carry>,
+        wishes: &mut mpsc::Receiver<Wish>,
     ) {
         let (mut known, mut members) = (self.listings.watch(), self.ports.network.members());
         let mut measure = Instant::now() + RTT_EVERY;
@@ -80,13 +80,7 @@ impl Switchboard {
             let due = self.interest.poll_timeout().map(|mono| self.ports.started + mono);
             tokio::select! {
                 biased;
-                Some(wish) = carry.recv() => {
-                    self.heed(Heed::Wanted { event: wish.event }, Some(wish.pin)).await;
-                    if let Some(owner) = self.owners.get(wish.event) {
-                        // Whoever asked may have gone.
-                        let _ = wish.carried.send(owner);
-                    }
-                }
+                Some(wish) = wishes.recv() => self.on_wish(wish).await,
                 event = network.recv() => match event {
                     Some(event) => self.on_network(event).await,
                     None => return,
@@ -99,6 +93,23 @@ impl Switchboard {
                     self.follow_awaited().await;
                 }
                 () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
+            }
+        }
+    }
+
+    async fn on_wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Carry(wish) => {
+                self.heed(Heed::Wanted { event: wish.event }, Some(wish.pin)).await;
+                if let Some(owner) = self.owners.get(wish.event) {
+                    // Whoever asked may have gone.
+                    let _ = wish.carried.send(owner);
+                }
+            }
+            Wish::Leave(said) => {
+                self.heed(Heed::Leaving, None).await;
+                // As above.
+                let _ = said.send(());
             }
         }
     }

@@ -231,3 +231,17 @@ fn who_cannot_ask_all_for_more_of_a_former_life_goes_without_a_goodbye() {
     world.run_ms(1_000);
     assert_eq!(world.retire(3, 1), Reply::Retired);
 }
+
+#[test]
+fn who_is_told_to_leave_before_the_event_arrives_never_takes_part() {
+    let mut world = World::lobby(100, 3, 10_000);
+    let late = world.add();
+    assert_eq!(code(world.retire(late, 1)), "not_possible");
+    world.relink();
+    world.run_ms(2_000);
+    assert_eq!(world.counted(0), 3, "nobody would hear its goodbye");
+    world.crash(late);
+    world.open(0);
+    world.finish_round(0);
+    world.all_call_it("final");
+}

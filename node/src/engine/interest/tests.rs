@@ -335,6 +335,28 @@ fn a_node_that_drains_is_not_chosen_but_goes_on() {
     assert!(net.carriers().contains(&first[0]));
 }
 
+/// Not for the members' sake, not for a player's, and not because others wait for it.
+#[test]
+fn a_node_that_leaves_begins_nothing_and_goes_on_with_the_rest() {
+    let mut net = Net::new(3);
+    net.heed(1, Heed::Wanted { event: EventId(5) });
+    net.settle();
+    net.heed(3, Heed::Leaving);
+    net.said.clear();
+    net.list(SHOW);
+    net.heed(3, Heed::Wanted { event: SHOW });
+    let nodes = (1..=3).map(NodeId).collect();
+    net.heed(1, Heed::Awaited { event: SHOW, nodes });
+    for _ in 0..20 {
+        net.deliver();
+        net.now += 100 * MS;
+    }
+    assert_eq!(net.carriers(), [1, 2]);
+    assert!(net.nodes[&1].carries(EventId(5)));
+    assert!(!net.said.contains("3 begins"), "{}", net.said);
+    assert_eq!(net.nodes[&3].poll_timeout(), None, "it waits for nothing to choose");
+}
+
 #[test]
 fn a_word_survives_its_bytes_and_nonsense_is_none() {
     let word = Word {
