@@ -250,9 +250,13 @@ impl Interest {
             }
             Heed::Wanted { event } => self.begin(now, &BTreeSet::from([event])),
             Heed::Awaited { event, nodes } => {
-                if self.carried.contains(&event) {
-                    self.awaited.insert(event, nodes);
+                let known = self.awaited.get(&event);
+                if !self.carried.contains(&event) || known == Some(&nodes) {
+                    return;
                 }
+                self.awaited.insert(event, nodes);
+                // It is no reason to choose anew: this is told of every event, each second.
+                return self.tell_again(now);
             }
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),

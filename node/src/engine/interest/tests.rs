@@ -357,6 +357,20 @@ fn a_node_that_leaves_begins_nothing_and_goes_on_with_the_rest() {
     assert_eq!(net.nodes[&3].poll_timeout(), None, "it waits for nothing to choose");
 }
 
+/// It is told of every event each second.
+#[test]
+fn for_whom_an_event_waits_is_no_reason_to_choose() {
+    let mut young = Interest::new(NodeId(1), [EventId(5)]);
+    young.handle(MS, Heed::Listed { live: BTreeSet::from([SHOW]), archived: BTreeSet::new() });
+    let nodes = BTreeSet::from([NodeId(1)]);
+    for _ in 0..2 {
+        young.handle(YOUNG, Heed::Awaited { event: EventId(5), nodes: nodes.clone() });
+    }
+    assert!(!young.carries(SHOW) && young.poll_turn().is_none());
+    young.handle(YOUNG, Heed::Timeout);
+    assert!(young.carries(SHOW));
+}
+
 #[test]
 fn a_word_survives_its_bytes_and_nonsense_is_none() {
     let word = Word {
