@@ -56,6 +56,12 @@ impl Listings {
         }
     }
 
+    /// The title under which an event was listed.
+    #[must_use]
+    pub fn title(&self, event: EventId) -> Option<String> {
+        self.known.borrow().get(event)?.title.value().map(str::to_owned)
+    }
+
     /// Who may come into an event.
     #[must_use]
     pub fn entry(&self, event: EventId) -> Entry {

@@ -56,8 +56,11 @@ impl Hosts for Hub {
 
     async fn pin(&self, pin: &str) -> Result<PinView, Refusal> {
         let event = self.find(pin)?;
-        let owner = self.owner(event).await?;
-        let title = owner.read(|core, _, _| core.title()).await;
+        // Anybody may look: that is no reason to carry the event, and the catalogue has what the host called it first.
+        let title = match self.owners.get(event) {
+            Some(owner) => owner.read(|core, _, _| core.title()).await.flatten(),
+            None => None,
+        };
         let arriving = || {
             Refusal::new(
                 "pin_unknown",
@@ -65,7 +68,7 @@ impl Hosts for Hub {
             )
             .hint("try again in a moment")
         };
-        let title = title.flatten().ok_or_else(arriving)?;
+        let title = title.or_else(|| self.listings.title(event)).ok_or_else(arriving)?;
         let (pin, entry) = (pin.to_owned(), self.listings.entry(event));
         Ok(PinView { event, pin, title, entry, nodes: self.nodes() })
     }
