@@ -59,7 +59,7 @@ fn node_named(client: &Client, name: &str) -> Result<NodeId, Failure> {
 
 fn describe(view: &ForgetView) -> String {
     let ForgetView { node, events, origins, firm } = view;
-    let known = if *firm { "" } else { "; not enough nodes know it yet, they will be told" };
+    let known = if *firm { "" } else { "; not enough nodes know it yet: repeat it in a while" };
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         _ => format!("{count} {word}s"),

@@ -186,12 +186,16 @@ impl Hosts for Hub {
     }
 
     async fn forget(&self, node: NodeId) -> Result<ForgetView, Refusal> {
-        let mut view = ForgetView { node, events: 0, origins: 0, firm: true };
+        // Here and not only in the events: who carries none of them is alive all the same.
+        let mut peers = self.network.peers().into_iter();
+        if node == self.facts.node || peers.any(|peer| peer.node == node) {
+            let refusal = Refusal::new("node_alive", format!("the node {node} is here"));
+            let hint = "only a node that is gone for good can be forgotten; stop it first";
+            return Err(refusal.hint(hint));
+        }
         let mut refused = None;
-        // Whoever carries an event that this node does not has to hear of it too.
-        let others = self.elsewhere_carried();
-        // One that does not arrive is carried by nobody who is here.
-        join_all(others.iter().map(|other| self.owner(other.event))).await;
+        let firm = self.have_arrive(&self.elsewhere_carried()).await;
+        let mut view = ForgetView { node, events: 0, origins: 0, firm };
         for owner in self.owners.all() {
             match owner.ask(move |ticket| Input::Forget { ticket, node }).await {
                 Some(Reply::Forgot { origins, firm }) => {
@@ -311,6 +315,14 @@ impl Hosts for Hub {
 }
 
 impl Hub {
+    /// Has events arrive of which whoever carries them has to hear something; whether all have in time. What has
+    /// not comes later, or nobody who carries it is here.
+    async fn have_arrive(&self, events: &[EventSummary]) -> bool {
+        let arrived = join_all(events.iter().map(|event| self.owner(event.event))).await;
+        let lacks = |refusal: &Refusal| refusal.code != "event_archived";
+        !arrived.iter().filter_map(|owner| owner.as_ref().err()).any(lacks)
+    }
+
     /// Adds the token of the co-host who has just been made, or had been before.
     async fn with_token(
         &self,

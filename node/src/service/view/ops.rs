@@ -279,6 +279,6 @@ pub struct ForgetView {
     pub events: usize,
     /// How many of its incarnations nobody waits for any more.
     pub origins: usize,
-    /// Whether enough nodes know.
+    /// Whether enough nodes know, in every event that is carried anywhere. If not, it can be said again.
     pub firm: bool,
 }
