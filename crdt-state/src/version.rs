@@ -10,7 +10,7 @@
 //!
 //! | version | what it brought |
 //! |---|---|
-//! | 1 | the first |
+//! | 1 | the first, with last words ([`Fence::FOR_GOOD`](crate::delta::Fence::FOR_GOOD)) and lists of what nodes carry |
 //! | 2 | what hosts rule on runs ([`Delta::Ruling`](crate::delta::Delta::Ruling)) |
 
 /// The versions that a program speaks.
