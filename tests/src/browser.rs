@@ -186,6 +186,37 @@ impl Page {
         self.client.refresh().await.expect("the browser reloads the page");
     }
 
+    /// Makes the page so large, whatever the browser's own bars take.
+    ///
+    /// # Panics
+    /// If the browser does not.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let bars = "return [outerWidth - innerWidth, outerHeight - innerHeight]";
+        let bars = self.run(bars).await;
+        let bar = |at: usize| bars[at].as_u64().unwrap_or_default() as u32;
+        let resized = self.client.set_window_size(width + bar(0), height + bar(1)).await;
+        resized.expect("the browser takes a size");
+        let inner = format!("return innerWidth === {width} && innerHeight === {height}");
+        let deadline = Instant::now() + SEE_MAX;
+        while self.run(&inner).await != Value::Bool(true) {
+            let size = self.run("return [innerWidth, innerHeight]").await;
+            assert!(Instant::now() < deadline, "{width}x{height} are wanted, it has {size}");
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// How many pixels of the page are beyond its window: to the right, and below.
+    ///
+    /// # Panics
+    /// If the browser does not tell.
+    pub async fn beyond(&self) -> (i64, i64) {
+        let root = "const root = document.documentElement; \
+            return [root.scrollWidth - innerWidth, root.scrollHeight - innerHeight]";
+        let beyond = self.run(root).await;
+        let pixels = |at: usize| beyond[at].as_i64().unwrap_or(i64::MAX).max(0);
+        (pixels(0), pixels(1))
+    }
+
     /// The address of the page.
     ///
     /// # Panics
