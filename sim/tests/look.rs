@@ -74,8 +74,8 @@ fn recording_changes_nothing_and_sees_messages_arrive_and_get_lost() {
     }
 }
 
-/// Repair is forgotten, so that whatever a crash makes a node miss stays missing: a run is lost from
-/// the crash on, though only the end shows it.
+/// What a crashed node held is still counted on, so that receipts become firm which nobody else holds: a run is
+/// lost from the crash on, though only the end shows it.
 #[test]
 fn futures_fail_once_the_damage_is_done() {
     let mut schedule =
@@ -92,7 +92,7 @@ fn futures_fail_once_the_damage_is_done() {
     });
     let run = judge_in(Fidelity::Message, schedule.clone(), Options::default()).unwrap();
     let crash = run.outcome.value.outages[0].from;
-    plant(Some(Bug::RepairForgotten));
+    plant(Some(Bug::PeerNeverGone));
     let share = |at: Duration| futures(&schedule, at, 12, 1).probability();
     let before = share(Duration::from_secs(1));
     let after = share(crash + Duration::from_millis(2_100));

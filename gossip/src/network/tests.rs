@@ -163,7 +163,7 @@ async fn another_cluster_is_refused_although_the_certificate_is_good() {
 #[tokio::test]
 async fn an_unreadable_or_endless_greeting_is_refused() {
     let victim = Victim::start().await;
-    for greeting in [&[0, 4, 0, 1, 0xff, 0xff][..], &[0xff, 0xff]] {
+    for greeting in [&[0, 6, 0, 2, 0, 1, 0xff, 0xff][..], &[0xff, 0xff]] {
         let rogue = Rogue::connect(&victim).await;
         rogue.greet_with(greeting).await;
         assert_eq!(rogue.refusal().await, Reason::MalformedHello);

@@ -10,14 +10,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::node::engine::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, Input};
+use ::node::engine::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, Heed, Input};
 use ::node::service::view::PhaseView;
 use crdt_state::{Lane, LaneId, PlayerId, Row};
 use gossip::replication::Message;
 
 use super::player::{About, id};
 use super::queue::{Event, Tick};
-use super::world::World;
+use super::world::{EVENT, World};
 use crate::clock;
 use crate::schedule::{Habits, Knobs, Question, Schedule, Weather};
 use crate::trace::Trace;
@@ -158,6 +158,8 @@ impl World {
     pub(super) fn hand_over(&mut self) {
         let Some(mut crowd) = self.crowd.take() else { return };
         for node in self.alive() {
+            // Players come to every node, which carries the show from then on.
+            self.heed(node, Heed::Wanted { event: EVENT });
             let life = self.nodes[usize::from(node)].life.as_ref();
             let phase = life.and_then(|life| life.shown).map(|shown| shown.phase);
             match phase {
