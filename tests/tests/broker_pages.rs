@@ -72,28 +72,6 @@ async fn of_two_tabs_the_newer_one_plays() {
     drop(browsers);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_devices_of_one_player_the_newer_one_plays() {
-    let Some(browsers) = Browsers::start() else { return };
-    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
-    let _turn = heavy();
-    let (first, _others, pages) = start(&broker, 2);
-    let show = first.show(&sums(1, OPEN_MS));
-    let laptop = open(&browsers, &first, &show, "Ada").await;
-    online_at(&laptop, &pages).await;
-    let known = laptop.run("return JSON.stringify({...localStorage})").await;
-    let phone =
-        browsers.open(&format!("http://{}/?pin={}", first.bound.http, show.imported.pin)).await;
-    phone.run(&format!("Object.assign(localStorage, JSON.parse({known}))")).await;
-    phone.reload().await;
-    laptop.see("[data-testid=link][data-state=elsewhere]").await;
-    online_at(&phone, &pages).await;
-    ask(&first, &show, &[&phone]).await;
-    answer(&phone, CORRECT[0]).await;
-    laptop.see("[data-testid=link][data-state=elsewhere]").await;
-    drop(browsers);
-}
-
 /// The scripts of the pages by themselves, under Node.js: what a broker and nodes may say is played to them.
 #[test]
 fn a_page_repeats_what_may_help_and_nothing_for_ever() {
