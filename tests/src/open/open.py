@@ -100,7 +100,10 @@ def sessions_and_their_queues():
         bob.publish(f"{TAG}/queue", str(number), qos=1 + number % 2)
     ada = Client("keeper", **keeper)
     same(ada.present, True)
-    same(ada.payloads(50), [str(number) for number in range(50)])
+    got = ada.payloads(50)
+    # In order for each quality: paho hands a message of QoS 2 over when it is released.
+    for first in (0, 1):
+        same([p for p in got if int(p) % 2 == first], [str(n) for n in range(first, 50, 2)])
     ada.leave()
     same(Client("keeper").present, False)
     bob.leave()
