@@ -128,10 +128,12 @@ impl Cluster {
         Ok(self.peers.len() - 1)
     }
 
-    /// The owner of the show on a node, once it carries it.
+    /// The owner of the show on a node, once it carries it: somebody comes for it, without which the fourth node
+    /// may leave it to the others.
     pub(super) async fn carried(&self, at: usize) -> Result<Owner, String> {
         let peer = &self.peers[at];
         until("the show to be carried", || async {
+            peer.node.hosts().host_feed(self.event).await.ok()?;
             let owner = peer.node.owners.get(self.event)?;
             let known = owner.read(|core, _, _| core.state().script().is_some()).await?;
             known.then_some(owner)
