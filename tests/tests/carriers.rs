@@ -49,7 +49,10 @@ fn of_five_nodes_three_carry_a_show_and_any_other_begins_when_it_is_asked() {
     });
     assert_eq!(view.pin, *pin);
     let looked_up = carriers(&cluster);
-    assert!(!looked_up[pin].contains(&aside), "whoever tries PINs makes no node carry: {looked_up:?}");
+    assert!(
+        !looked_up[pin].contains(&aside),
+        "whoever tries PINs makes no node carry: {looked_up:?}"
+    );
     let exports = [aside, 0].map(|node| {
         eventually("an export", WAIT_MAX, || {
             let reply = cluster.get(node, &format!("/api/v1/events/{}/export", view.event));
