@@ -11,7 +11,7 @@ setTimeout(() => { console.error("not done in time"); process.exit(1); }, 100_00
 
 // A client that keeps what it hears; `heard(count)` waits for so many.
 async function come(name, { kept = false, will } = {}) {
-  const client = await mqtt.connectAsync(url, {
+  const client = mqtt.connect(url, {
     protocolVersion,
     clientId: `${tag}-${name}`,
     clean: !kept,
@@ -25,6 +25,8 @@ async function come(name, { kept = false, will } = {}) {
     messages.push({ topic, payload: payload.toString(), packet });
     wake();
   });
+  // What waited in a session comes with the CONNACK: whoever listens only then may miss some.
+  await new Promise((resolve, reject) => { client.once("connect", resolve); client.once("error", reject); });
   client.heard = async (count) => {
     while (messages.length < count) await new Promise((resolve) => { wake = resolve; });
     return messages.splice(0, count);
