@@ -53,7 +53,7 @@ pub struct Word {
     pub events: Option<Vec<EventId>>,
     /// Events in which others wait for the receiver's node.
     pub awaited: Vec<EventId>,
-    /// Whether fewer than [`EVERYBODY`] nodes live in the sender's view, the receiver counted.
+    /// Whether fewer than `EVERYBODY` nodes live in the sender's view, the receiver counted.
     pub few: bool,
 }
 

@@ -5,7 +5,7 @@
 //! the node's own connection task, guard and codec. It is local to one node, keeps everything in memory
 //! and forgets it with the process: nothing in here is replicated, and no show is played over it.
 //!
-//! [`core`] decides everything and knows neither clock nor socket; [`Broker`] is that core behind a lock,
+//! `core` decides everything and knows neither clock nor socket; [`Broker`] is that core behind a lock,
 //! with tokio's time and an ear for each connection. One lock for all is right for a broker of this size
 //! and would be wrong for an audience.
 //!
