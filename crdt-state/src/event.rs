@@ -325,12 +325,6 @@ impl EventState {
         self.enrolled.iter().map(|(origin, (node, name, _))| (*origin, *node, name.as_str()))
     }
 
-    /// How many origins take part.
-    #[must_use]
-    pub fn enrolled_count(&self) -> usize {
-        self.enrolled.len()
-    }
-
     /// Whether an origin takes part.
     #[must_use]
     pub fn is_enrolled(&self, origin: Origin) -> bool {
@@ -341,20 +335,21 @@ impl EventState {
     /// or were given up. Of somebody who takes part by hearsay nobody knows.
     #[must_use]
     pub fn all_read(&self) -> u16 {
-        let counts = |origin: Origin| !self.is_retired(origin) && !self.is_forgotten(origin);
-        let enrolled = self.enrolled.iter().filter(|(origin, _)| counts(**origin));
+        let enrolled = self.enrolled.iter().filter(|(origin, _)| self.is_awaited(**origin));
         let least = enrolled.map(|(_, (_, _, reads))| *reads).min();
-        let unknown = self.hearsay().any(counts).then_some(crate::Versions::THIS.oldest);
+        let unknown = self
+            .hearsay()
+            .any(|origin| self.is_awaited(origin))
+            .then_some(crate::Versions::THIS.oldest);
         least.into_iter().chain(unknown).min().unwrap_or(crate::Versions::THIS.newest)
     }
 
     /// The names of the nodes that read less than this version, as far as [`EventState::all_read`] counts
     /// them.
     pub fn behind(&self, version: u16) -> BTreeSet<&str> {
-        let counts = |origin: Origin| !self.is_retired(origin) && !self.is_forgotten(origin);
         let behind = self.enrolled.iter().filter(|(_, (_, _, reads))| *reads < version);
         behind
-            .filter(|(origin, _)| counts(**origin))
+            .filter(|(origin, _)| self.is_awaited(**origin))
             .map(|(_, (_, name, _))| name.as_str())
             .collect()
     }
@@ -429,6 +424,12 @@ impl EventState {
     #[must_use]
     pub fn is_retired(&self, origin: Origin) -> bool {
         self.sealed(origin, Seal::FOR_GOOD).is_some()
+    }
+
+    /// Whether `origin` may have more to give: it writes again, and nobody gave it up.
+    #[must_use]
+    pub fn is_awaited(&self, origin: Origin) -> bool {
+        !self.is_retired(origin) && !self.is_forgotten(origin)
     }
 
     /// The origins that were ever forgotten.

@@ -6,7 +6,7 @@
 
 use super::cut::{Envelope, EventCut, age_ms, read_cut};
 use bytes::Bytes;
-use crdt_state::delta::{DecodeError, Delta, Frame, frames, newer_than};
+use crdt_state::delta::{DecodeError, Delta, Frame, Seal, frames, newer_than};
 use crdt_state::engagement::counter_run;
 use crdt_state::event::{Rule, Ruling, Rulings, Taken};
 use crdt_state::named::{Change, NumberChange};
@@ -44,6 +44,8 @@ pub struct Carried {
     marked: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
+    /// Counts what can change who takes part, who stands behind receipts, and who is gone for good.
+    parties_revision: u64,
     /// The newest version that the program reads, where that is not all there is.
     reads: Option<u16>,
 }
@@ -113,7 +115,7 @@ impl Carried {
     /// Takes in one's own change before it is committed.
     pub fn take(&mut self, now: Mono, me: Origin, delta: Delta) {
         self.open(now, Duration::ZERO, &delta);
-        self.score(&delta);
+        self.note(&delta);
         self.state.take(me, delta);
         self.changed = true;
     }
@@ -240,6 +242,21 @@ impl Carried {
         self.scored_revision
     }
 
+    /// A number that grows whenever it may be others who take part, stand behind receipts, or are gone for good.
+    pub fn parties_revision(&self) -> u64 {
+        self.parties_revision
+    }
+
+    fn note(&mut self, delta: &Delta) {
+        let is_of_parties = match delta {
+            Delta::Enrol(_) | Delta::Vouch => true,
+            Delta::Seal(seal) => seal.instance == Seal::FOR_GOOD,
+            _ => false,
+        };
+        self.parties_revision += u64::from(is_of_parties);
+        self.score(delta);
+    }
+
     fn score(&mut self, delta: &Delta) {
         match delta {
             Delta::Answers(answers) => self.score_answers(answers.instance),
@@ -284,7 +301,7 @@ impl Carried {
                 self.contested.extend(contested.into_iter().map(|row| (instance, row)));
             }
             Taken::Other(delta) => {
-                self.score(&delta);
+                self.note(&delta);
                 match Moment::of(&delta) {
                     Some(moment) if age >= AGE_UNKNOWN => {
                         self.unaged.insert((from, seq), moment);
@@ -386,6 +403,7 @@ impl Replicated for Carried {
         self.state.merge(state);
         self.content.merge(heads);
         self.scored_revision += 1;
+        self.parties_revision += 1;
         self.joined = Joined::Anybody;
         self.marked = true;
         if age < AGE_UNKNOWN {

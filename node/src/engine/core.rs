@@ -356,14 +356,9 @@ impl EventCore {
             }
             _ => {}
         }
-        let counts = |core: &Self| {
-            let state = core.state();
-            let retired = state.enrolled().filter(|(origin, ..)| state.is_retired(*origin)).count();
-            (state.enrolled_count(), state.vouching().len(), retired)
-        };
-        let known = counts(self);
+        let known = self.carried.parties_revision();
         self.replica.handle_input(now, input, &mut self.carried);
-        if counts(self) != known {
+        if self.carried.parties_revision() != known {
             self.tell_enrolled();
         }
         self.note_who_knows();
@@ -442,10 +437,8 @@ impl EventCore {
         for (origin, node, _) in self.carried.state.enrolled() {
             nodes.entry(node).or_default().insert(origin);
         }
-        let counts = |origin: &Origin| {
-            !self.carried.state.is_retired(*origin) && !self.carried.state.is_forgotten(*origin)
-        };
-        nodes.retain(|_, origins| origins.iter().any(counts));
+        let is_awaited = |origin: &Origin| self.carried.state.is_awaited(*origin);
+        nodes.retain(|_, origins| origins.iter().any(is_awaited));
         self.formers = formers_of(&self.identity, &self.carried.state);
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,

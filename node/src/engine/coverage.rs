@@ -107,13 +107,18 @@ impl EventCore {
         }
     }
 
+    /// A number that grows whenever [`EventCore::awaited_nodes`] may have changed.
+    #[must_use]
+    pub fn awaited_revision(&self) -> u64 {
+        let words = self.state().forgotten().iter().map(|(_, known)| u64::from(known.length));
+        self.carried.parties_revision() + words.sum::<u64>()
+    }
+
     /// The nodes for whose word results wait.
     #[must_use]
     pub fn awaited_nodes(&self) -> BTreeSet<NodeId> {
         let state = self.state();
-        let awaited = state
-            .enrolled()
-            .filter(|(origin, ..)| !state.is_retired(*origin) && !state.is_forgotten(*origin));
+        let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
         awaited.map(|(_, node, _)| node).collect()
     }
 

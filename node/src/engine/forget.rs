@@ -72,7 +72,7 @@ impl EventCore {
         let origins = state.enrolled().filter(|(_, of, _)| *of == node);
         let awaited = origins.filter(|(origin, ..)| {
             let times = state.forgotten().get(*origin).map_or(0, |known| known.length);
-            !state.is_retired(*origin) && !state.is_forgotten(*origin) && times < FORGETS_MAX
+            state.is_awaited(*origin) && times < FORGETS_MAX
         });
         Ok(awaited.map(|(origin, ..)| Delta::Forget(self.next_word(origin, node))).collect())
     }

@@ -194,6 +194,7 @@ impl Owner {
             trouble,
             arrives,
             awaits,
+            awaits_at: None,
             peers: BTreeMap::new(),
             stopping: None,
         };
@@ -317,6 +318,8 @@ pub struct Task {
     arrives: watch::Sender<bool>,
     /// The nodes for whose word its results wait.
     awaits: watch::Sender<BTreeSet<NodeId>>,
+    /// As of which revision of the core these are told.
+    awaits_at: Option<u64>,
     /// The peers that carry the event, as they were told.
     peers: BTreeMap<Origin, replication::Input>,
     /// Whoever wants this task to end.
@@ -376,16 +379,19 @@ impl Task {
     }
 
     /// Says whether the event has arrived, and for whom it waits.
-    fn say_how_far(&self) {
+    fn say_how_far(&mut self) {
         if !*self.arrives.borrow() && self.core.has_arrived(self.ports.now()) {
             self.arrives.send_replace(true);
         }
-        let awaited = self.core.awaited_nodes();
-        self.awaits.send_if_modified(|known| {
-            let is_new = *known != awaited;
-            *known = awaited;
-            is_new
-        });
+        let revision = Some(self.core.awaited_revision());
+        if std::mem::replace(&mut self.awaits_at, revision) != revision {
+            let awaited = self.core.awaited_nodes();
+            self.awaits.send_if_modified(|known| {
+                let is_new = *known != awaited;
+                *known = awaited;
+                is_new
+            });
+        }
     }
 
     /// Takes the core anew from the store. What waited for a receipt is told that nothing will come, and
@@ -397,6 +403,7 @@ impl Task {
         let kept = kept.expect("a core that was in the middle of a change is kept in a store");
         warn!(event = %self.event, "an event is read back from the store");
         self.core = (self.revive)(kept);
+        self.awaits_at = None;
         self.core.follow(self.applied.is_some());
         for up in self.peers.values() {
             self.core.handle_input(self.ports.now(), Input::Replication(up.clone()));

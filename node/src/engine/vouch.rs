@@ -259,9 +259,7 @@ impl EventCore {
     /// Whether every node that takes part and was not given up is known to hold all this.
     fn is_everywhere(&self, heads: &Heads) -> bool {
         let state = self.state();
-        let awaited = state
-            .enrolled()
-            .filter(|(origin, ..)| !state.is_retired(*origin) && !state.is_forgotten(*origin));
+        let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
         let holds = |node: NodeId| {
             let peers = self.connected.iter().filter(|(_, of)| **of == node);
             let theirs = peers.filter_map(|(peer, _)| self.replica.peer_heads(*peer));
