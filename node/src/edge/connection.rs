@@ -342,7 +342,7 @@ where
         }
         let line = self.line.round_trip();
         Box::pin(async move {
-            let verdict = players.publish_over(line, by.as_ref(), &topic, payload).await;
+            let verdict = players.publish(line, by.as_ref(), &topic, payload).await;
             Done::Published(acknowledge, request, verdict)
         })
     }

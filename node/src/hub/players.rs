@@ -50,11 +50,7 @@ impl Players for Hub {
         self.is_taken_back(by)
     }
 
-    async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
-        self.publish_over(Duration::ZERO, by, topic, payload).await
-    }
-
-    async fn publish_over(
+    async fn publish(
         &self,
         line: Duration,
         by: Option<&Arc<Bearer>>,

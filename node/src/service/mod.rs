@@ -104,20 +104,16 @@ pub trait Players: Send + Sync + 'static {
     }
 
     /// Takes what a player published on a connection that has proven to be `by`. Returns when the
-    /// receipt has its level or has waited long enough; never fails, a refusal is a verdict.
-    async fn publish(&self, by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict;
-
-    /// The same over a line that takes so long to and fro, as the node has measured it: an answer's time is
-    /// the player's, not the line's.
-    async fn publish_over(
+    /// receipt has its level or has waited long enough; never fails, a refusal is a verdict. `line` is how
+    /// long the connection takes to and fro, as the node has measured it: an answer's time is the player's,
+    /// not the line's.
+    async fn publish(
         &self,
-        _line: Duration,
+        line: Duration,
         by: Option<&Arc<Bearer>>,
         topic: &str,
         payload: Bytes,
-    ) -> Verdict {
-        self.publish(by, topic, payload).await
-    }
+    ) -> Verdict;
 
     /// The topics to which a client has a session here, by its client id: what it is subscribed to
     /// without asking. Sessions are derived from state, so that every node has them.

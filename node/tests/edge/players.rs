@@ -63,18 +63,14 @@ impl FakePlayers {
 
 #[async_trait]
 impl Players for FakePlayers {
-    async fn publish_over(
+    async fn publish(
         &self,
         line: Duration,
-        by: Option<&Arc<Bearer>>,
+        _by: Option<&Arc<Bearer>>,
         topic: &str,
         payload: Bytes,
     ) -> Verdict {
         self.lines.lock().unwrap().push(line);
-        self.publish(by, topic, payload).await
-    }
-
-    async fn publish(&self, _by: Option<&Arc<Bearer>>, topic: &str, payload: Bytes) -> Verdict {
         if &payload[..] == b"wait" {
             self.waiting.send_modify(|waiting| *waiting += 1);
             self.gate.acquire().await.unwrap().forget();
