@@ -1,10 +1,10 @@
 //! Who bears which token, and who is turned away.
 
-use super::Hub;
+use super::{Hub, Listings};
 use crate::identity::bearer::{player_of, token_of};
 use crate::identity::{Bearer, Events, IdentityError, Role, keys};
 use crate::service::view::{Refusal, RevocationView, RevokeAction, RevokeRequest, Whom};
-use crate::token::{KeyMark, PlayerClaim, TokenError};
+use crate::token::{KeyMark, PlayerClaim, TokenError, TokenKeys};
 use crdt_state::EventId;
 use crdt_state::catalogue::{Ban, Revoke, Suspect};
 use crdt_state::engagement::script::Entry;
@@ -85,7 +85,7 @@ impl Hub {
 
     /// Whether what somebody has proven is void by now.
     pub(super) fn is_taken_back(&self, bearer: &Bearer) -> bool {
-        self.listings.is_revoked(bearer) || bearer.key.is_some_and(|key| !self.tokens.honours(key))
+        is_void(&self.listings, &self.tokens, bearer)
     }
 
     async fn vouched(&self, token: &str) -> Result<Bearer, Unproven> {
@@ -138,11 +138,8 @@ impl Hub {
     pub(super) fn until_revoked(&self, bearer: Arc<Bearer>) -> BoxFuture<'static, ()> {
         let (listings, tokens) = (self.listings.clone(), self.tokens.clone());
         let (mut known, mut ring) = (listings.watch(), tokens.watch());
-        let is_void = move |bearer: &Bearer| {
-            listings.is_revoked(bearer) || bearer.key.is_some_and(|key| !tokens.honours(key))
-        };
         let wait = async move {
-            while !is_void(&bearer) {
+            while !is_void(&listings, &tokens, &bearer) {
                 let goes_on = tokio::select! {
                     changed = known.changed() => changed.is_ok(),
                     changed = ring.changed() => changed.is_ok(),
@@ -202,6 +199,11 @@ fn view(suspect: Suspect) -> RevocationView {
         Suspect::Player(player) => RevocationView { player: Some(player), token: None },
         Suspect::Token(token) => RevocationView { player: None, token: Some(token) },
     }
+}
+
+/// Whether a bearer is banned, or bears what rests on a cluster key that was removed.
+fn is_void(listings: &Listings, tokens: &TokenKeys, bearer: &Bearer) -> bool {
+    listings.is_revoked(bearer) || bearer.key.is_some_and(|key| !tokens.honours(key))
 }
 
 fn operator(key: KeyMark) -> Bearer {
