@@ -7,6 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 pub use gossip::network::Spawn;
 
@@ -17,6 +18,19 @@ pub type Work = Box<dyn FnOnce() + Send>;
 pub trait Blocking: Send + Sync + 'static {
     /// Does the work and returns when it is done.
     fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+impl dyn Blocking {
+    /// Does work and returns its result; nothing if the work died, or a runtime that ends did not begin it.
+    pub async fn result_of<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, worked) = oneshot::channel();
+        // Whoever asked may have gone.
+        self.run(Box::new(move || drop(done.send(work())))).await;
+        worked.await.ok()
+    }
 }
 
 /// The calendar's time in milliseconds since 1970, for display and for new generations only.

@@ -21,7 +21,6 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -120,11 +119,9 @@ impl Images {
 
     async fn fetch(&self, address: &str) -> Result<Image, Refusal> {
         self.fetches.fetch_add(1, Relaxed);
-        let (done, fetched) = oneshot::channel();
         let source = address.to_owned();
-        // Whoever asked may have gone.
-        self.blocking.run(Box::new(move || drop(done.send(load(&source))))).await;
-        let outcome = fetched.await.unwrap_or_else(|_| Err("the work was given up".to_owned()));
+        let fetched = self.blocking.result_of(move || load(&source)).await;
+        let outcome = fetched.unwrap_or_else(|| Err("the work was given up".to_owned()));
         outcome.map_err(|reason| {
             self.failures.fetch_add(1, Relaxed);
             warn!(address, reason, "a picture cannot be had");

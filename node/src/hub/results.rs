@@ -5,7 +5,6 @@ use crate::export;
 use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::EventId;
-use tokio::sync::oneshot;
 
 impl Hub {
     /// One file of an event's results. It is made anew each time, beside the node's own work.
@@ -14,13 +13,11 @@ impl Hub {
         let _one = self.making.lock().await;
         let lines = owner.read(|core, publisher, _| core.export(publisher.pin())).await;
         let (lines, wanted) = (lines.ok_or_else(stopping)?, name.to_owned());
-        let (done, made) = oneshot::channel();
         let make = move || {
             let lines = std::str::from_utf8(&lines).expect("our own lines are text");
-            drop(done.send(export::file(lines, &wanted)));
+            export::file(lines, &wanted)
         };
-        self.blocking.run(Box::new(make)).await;
-        match made.await.map_err(|_| stopping())? {
+        match self.blocking.result_of(make).await.ok_or_else(stopping)? {
             Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
             Ok(None) => Err(Refusal::new("file_unknown", format!("no export has a file {name:?}"))
                 .hint("event.jsonl, event.json, event.xlsx; answers, players or questions .csv or .parquet")),

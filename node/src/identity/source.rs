@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -206,11 +206,9 @@ impl Identities {
 
     async fn load(&self) -> Result<Vec<u8>, LoadError> {
         self.loads.fetch_add(1, Relaxed);
-        let (done, loaded) = oneshot::channel();
         let source = self.config.keys.clone();
-        // Whoever asked may have gone.
-        self.blocking.run(Box::new(move || drop(done.send(source.load())))).await;
-        loaded.await.unwrap_or_else(|_| Err(io::Error::other("the work was given up").into()))
+        let loaded = self.blocking.result_of(move || source.load()).await;
+        loaded.unwrap_or_else(|| Err(io::Error::other("the work was given up").into()))
     }
 
     fn take(&self, document: Vec<u8>) -> Result<Vec<u8>, LoadError> {

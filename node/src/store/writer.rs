@@ -116,7 +116,7 @@ impl Writer {
             (written, ops)
         };
         // Without an answer the runtime is going away, and the node with it.
-        let Some((written, ops)) = self.work(work).await else { return };
+        let Some((written, ops)) = self.blocking.result_of(work).await else { return };
         let count = ops.len() as u64;
         self.owed.ops = ops;
         match written {
@@ -206,7 +206,7 @@ impl Writer {
                 Ok((database, kept))
             })
         };
-        match self.work(work).await? {
+        match self.blocking.result_of(work).await? {
             Ok((database, kept)) => {
                 if let Some(base) = &mut self.base {
                     base.database = Some(database);
@@ -218,17 +218,6 @@ impl Writer {
                 None
             }
         }
-    }
-
-    /// Does disk work where it holds up nobody.
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let (done, worked) = oneshot::channel();
-        // Nobody stops waiting below.
-        self.blocking.run(Box::new(move || drop(done.send(work())))).await;
-        worked.await.ok()
     }
 }
 
