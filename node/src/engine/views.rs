@@ -11,8 +11,8 @@ use crate::service::view::{
 };
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
-    Facts, Key, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name, key_text,
-    team_standings,
+    Facts, Key, Question, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name,
+    key_text, team_standings,
 };
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Mono, Phase, PlayerId, Stage};
@@ -141,8 +141,11 @@ impl EventCore {
     #[must_use]
     pub fn image_of(&self, name: &str) -> Option<String> {
         let state = self.state();
-        let mut shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
-        let question = shown.find(|question| image_name(question).as_deref() == Some(name))?;
+        let shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
+        let shown: Vec<&Question> = shown.collect();
+        let is_it = |question: &&Question| image_name(question).as_deref() == Some(name);
+        // The newest first: a crowd asks for it, and each name is a hash.
+        let question = shown.into_iter().rev().find(is_it)?;
         question.image.clone()
     }
 
