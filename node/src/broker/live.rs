@@ -122,7 +122,7 @@ impl Lives {
         self.followed.retain(|event, _| there.contains_key(event));
         for (event, owner) in there {
             self.followed.entry(event).or_insert_with(|| {
-                let mut live = owner.views.live.clone();
+                let mut live = owner.views.live.watch();
                 live.mark_changed();
                 let arrived = owner.arrived.clone();
                 Followed { owner, live, arrived }

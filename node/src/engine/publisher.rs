@@ -1,11 +1,13 @@
 //! What an owner shows: the live state for players, the views of hosts and screens, and results.
 //!
 //! A change of stage is shown at once; counts are coalesced, since they are absolute values and only the
-//! newest matters. Players are not sent a new state because somebody joined more than once a second, and
-//! results are looked at only when something that scores has changed: that costs a walk over all players.
+//! newest matters. Players are not sent a new state because somebody joined more than once a second, and then
+//! lane by lane. Results are looked at only when something that scores has changed: that costs a walk over
+//! all players.
 
 use super::core::EventCore;
 use super::inboxes::Inboxes;
+use super::lanes::{Lanes, LiveEnds};
 use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
 use crdt_state::engagement::Task;
@@ -30,7 +32,7 @@ pub type Present = BTreeMap<EventId, u64>;
 #[derive(Debug, Clone)]
 pub struct Views {
     /// The live state, as a frame.
-    pub live: watch::Receiver<Option<Arc<Frame>>>,
+    pub live: LiveEnds,
     /// What the host sees.
     pub host: watch::Receiver<Arc<HostView>>,
     /// What the screen sees.
@@ -54,7 +56,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Publisher {
     pin: String,
-    live: watch::Sender<Option<Arc<Frame>>>,
+    live: Lanes,
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
     asked: watch::Sender<Option<Arc<Asked>>>,
@@ -107,7 +109,7 @@ impl Publisher {
         pin: String,
         present: watch::Receiver<Arc<Present>>,
     ) -> (Self, Views) {
-        let (live, live_end) = watch::channel(None);
+        let (live, live_end) = Lanes::new();
         let view = core.screen_view(now, &pin);
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
@@ -131,16 +133,23 @@ impl Publisher {
 
     /// Shows what has changed, if it is time to.
     pub fn publish(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
-        if self.due(core).is_some_and(|due| due <= now) {
+        if self.news_due(core).is_some_and(|due| due <= now) {
             self.show(core, now);
             if self.results.due(core).is_some_and(|due| due <= now) {
                 self.results.send(core, now, inboxes);
             }
         }
+        let Publisher { live, pin, .. } = self;
+        live.take_turn(now, || live_frame(core, now, pin));
     }
 
     /// When there will be something to show; `None` while all is shown.
     pub fn due(&self, core: &EventCore) -> Option<Mono> {
+        [self.news_due(core), self.live.due()].into_iter().flatten().min()
+    }
+
+    /// When there will be something that nobody has been shown.
+    fn news_due(&self, core: &EventCore) -> Option<Mono> {
         let Some(shown) = &self.shown else { return Some(Mono::ZERO) };
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
@@ -154,7 +163,7 @@ impl Publisher {
 
     /// The live state as it is now, for somebody who has just subscribed.
     pub fn live_frame(&self, core: &EventCore, now: Mono) -> Arc<Frame> {
-        Arc::new(frame(&self.pin, &core.player_view(core.screen_view(now, &self.pin))))
+        live_frame(core, now, &self.pin)
     }
 
     /// Shows hosts and screens the present state again, so that somebody who has just come gets an age
@@ -195,15 +204,17 @@ impl Publisher {
     }
 
     /// Sends players the live state if it says something new, counts not more often than they may.
-    fn send_live(&self, live: LiveView, sent: Option<Sent>, now: Mono) -> Sent {
-        let held = sent.filter(|sent| same_but_for_counts(&sent.view, &live));
-        if let Some(held) = held {
-            let counted = counts(&held.view) != counts(&live);
-            if !counted || now < held.at + COUNT_GAP {
-                return Sent { behind: counted, ..held };
+    fn send_live(&mut self, live: LiveView, sent: Option<Sent>, now: Mono) -> Sent {
+        match sent.filter(|sent| same_but_for_counts(&sent.view, &live)) {
+            None => self.live.send(&Arc::new(frame(&self.pin, &live))),
+            Some(held) => {
+                let counted = counts(&held.view) != counts(&live);
+                if !counted || now < held.at + COUNT_GAP {
+                    return Sent { behind: counted, ..held };
+                }
+                self.live.spread(now);
             }
         }
-        self.live.send_replace(Some(Arc::new(frame(&self.pin, &live))));
         Sent { view: live, at: now, behind: false }
     }
 }
@@ -252,6 +263,10 @@ fn fingerprint(result: &InboxMessage) -> u64 {
         *players = 0;
     }
     xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
+}
+
+fn live_frame(core: &EventCore, now: Mono, pin: &str) -> Arc<Frame> {
+    Arc::new(frame(pin, &core.player_view(core.screen_view(now, pin))))
 }
 
 fn frame(pin: &str, view: &LiveView) -> Frame {

@@ -370,8 +370,7 @@ impl Hub {
         let event = self.find(pin)?;
         self.check_watch(by, event)?;
         let owner = self.owner(event).await?;
-        let mut changes = owner.views.live.clone();
-        changes.mark_unchanged();
+        let changes = owner.views.live.watch();
         let first = owner.live_frame().await.ok_or_else(stopping)?;
         Ok(Feed::Live { first: Some(first), changes })
     }

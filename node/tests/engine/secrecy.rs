@@ -50,12 +50,15 @@ struct Sent {
 struct Run {
     world: World,
     eye: Eye,
-    shown: Vec<(Publisher, Views, Inboxes)>,
+    shown: Vec<(Publisher, Views, Watched, Inboxes)>,
     queues: Vec<(String, Inbox)>,
     record: Vec<Sent>,
     /// Whether the secret is out though there is no reveal to come.
     told: bool,
 }
+
+/// What one who watches the live state is shown.
+type Watched = watch::Receiver<Option<Arc<Frame>>>;
 
 impl Run {
     /// The event is made and its lobby is open on all nodes.
@@ -70,11 +73,12 @@ impl Run {
             let (core, now) = (world.core(at), world.mono(at));
             let (_, present) = watch::channel(Arc::default());
             let (publisher, views) = Publisher::new(core, now, PIN.to_owned(), present);
-            (publisher, views, Inboxes::default())
+            let live = views.live.watch();
+            (publisher, views, live, Inboxes::default())
         };
         let shown: Vec<_> = (0..NODES).map(show).collect();
         let open = |(at, player): (usize, u128)| {
-            let queue = shown[at].2.open(PlayerId(player));
+            let queue = shown[at].3.open(PlayerId(player));
             (format!("inbox of {player} at node {at}"), queue)
         };
         let all = (0..NODES).flat_map(|at| (1..=PLAYERS).map(move |player| (at, player)));
@@ -88,14 +92,14 @@ impl Run {
     fn turn(&mut self) {
         self.world.run_ms(1);
         for (at, player, message) in self.world.inbox.split_off(0) {
-            self.shown[at].2.deliver(player, &message);
+            self.shown[at].3.deliver(player, &message);
         }
         let mut sent = Vec::new();
-        for (at, (publisher, views, inboxes)) in self.shown.iter_mut().enumerate() {
+        for (at, (publisher, views, live, inboxes)) in self.shown.iter_mut().enumerate() {
             let (core, now) = (self.world.core(at), self.world.mono(at));
             publisher.publish(core, now, inboxes);
-            if views.live.has_changed().expect("the publisher is there") {
-                let live = views.live.borrow_and_update().clone().expect("it was shown");
+            if live.has_changed().expect("the publisher is there") {
+                let live = live.borrow_and_update().clone().expect("it was shown");
                 sent.push((format!("live state of node {at}"), packet(&live)));
                 let retained = publisher.live_frame(core, now);
                 sent.push((format!("retained state of node {at}"), packet(&retained)));
