@@ -55,6 +55,26 @@ pub(super) struct Draft<'t> {
     pub multiple: bool,
 }
 
+/// Options of a file that gives them no places, each with whether it is correct, in an order that hangs on
+/// their words only: True before False, numbers by their value and before words, words as they are spelt.
+/// The place of the correct one therefore tells nothing, and whoever imports the file gets the same show.
+/// A hash would not do: what players are sent they can hash too.
+pub(super) fn in_key_blind_order<'t>(
+    mut options: Vec<(Words<'t>, bool)>,
+) -> (Vec<Words<'t>>, Vec<(usize, Correct<'t>)>) {
+    let number = |text: &str| text.parse().ok().filter(|it: &f64| it.is_finite());
+    let value = |words: &Words<'_>| number(&words.text).unwrap_or(f64::INFINITY);
+    options.sort_by(|(one, _), (other, _)| {
+        value(one).total_cmp(&value(other)).then_with(|| one.text.cmp(&other.text))
+    });
+    if options.iter().all(|(words, _)| words.text == "True" || words.text == "False") {
+        options.reverse();
+    }
+    let correct = options.iter().enumerate().filter(|(_, (_, is_correct))| *is_correct);
+    let correct = correct.map(|(index, (words, _))| (words.at, Correct::Option(index))).collect();
+    (options.into_iter().map(|(words, _)| words).collect(), correct)
+}
+
 /// The show of these questions.
 pub(super) fn show(title: &str, drafts: Vec<Draft<'_>>) -> Value {
     let questions = drafts.into_iter().map(question).collect();

@@ -2,11 +2,12 @@
 //!
 //! What a show can hold is a choice: one right answer, several with weights, or true and false. Typed and
 //! numerical answers, matching and essays are named and refused. Partial weights become correct or
-//! wrong: what gives points is correct.
+//! wrong: what gives points is correct. Moodle shuffles what it shows, so that most authors write the right
+//! answer first: the order in the file is given up for one that tells nothing.
 
 use super::super::report::{Report, quote};
 use super::Follow;
-use super::draft::{Correct, Draft, Words};
+use super::draft::{Correct, Draft, Words, in_key_blind_order};
 
 /// The questions of a file.
 pub(super) fn read<'t>(text: &str, follow: Follow<'_>, report: &mut Report) -> Vec<Draft<'t>> {
@@ -266,12 +267,10 @@ fn read_choice<'t>(
         if words.text.is_empty() {
             words.at = answer.at;
         }
-        if is_correct {
-            draft.correct.push((words.at, Correct::Option(options.len())));
-        }
-        options.push(words);
+        options.push((words, is_correct));
     }
-    draft.options = Some(options);
+    let (options, correct) = in_key_blind_order(options);
+    (draft.options, draft.correct) = (Some(options), correct);
     Some(draft)
 }
 

@@ -1,14 +1,13 @@
 //! A reply of the Open Trivia Database: `{"response_code": 0, "results": [...]}`, or the bare list.
 //!
 //! Its texts are HTML unless other encodings were asked for; entities are resolved. It lists the correct
-//! answer apart from the wrong ones, so its place among the options is drawn from a hash of the
-//! question: everybody who imports the file gets the same show.
+//! answer apart from the wrong ones, so that the options have no order: they get one that knows nothing
+//! of which is correct.
 
 use super::Follow;
-use super::draft::{Correct, Draft, Words};
+use super::draft::{Draft, Words, in_key_blind_order};
 use crdt_state::engagement::file::{Object, Report, Value, What, quote, string, whole, wrong_type};
 use std::borrow::Cow;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The questions of a reply.
 pub(super) fn read(root: &Value, follow: Follow<'_>, report: &mut Report) -> Vec<Draft<'static>> {
@@ -62,15 +61,8 @@ fn read_question(value: &Value, path: &str, report: &mut Report) -> Option<Draft
     read_type(&question, report);
     let text = text_of(&question, "question", report);
     let correct = text_of(&question, "correct_answer", report)?;
-    let mut options = read_wrong(&question, report)?;
-    let seed = text.as_ref().map_or(0, |words| xxh3_64(words.text.as_bytes()));
-    let place = match is_true_or_false(&correct, &options) {
-        true => usize::from(correct.text != "True"),
-        false => (seed % (options.len() as u64 + 1)) as usize,
-    };
-    let at = correct.at;
-    options.insert(place, correct);
-    let correct = vec![(at, Correct::Option(place))];
+    let wrong = read_wrong(&question, report)?.into_iter().map(|words| (words, false));
+    let (options, correct) = in_key_blind_order(wrong.chain([(correct, true)]).collect());
     Some(Draft { at: value.at, text, options: Some(options), correct, ..Draft::default() })
 }
 
@@ -110,12 +102,6 @@ fn text_of(question: &Object<'_>, name: &str, report: &mut Report) -> Option<Wor
 
 fn resolve(words: &str) -> Cow<'static, str> {
     html_escape::decode_html_entities(words).into_owned().into()
-}
-
-/// Such a question reads better in its usual order.
-fn is_true_or_false(correct: &Words<'_>, wrong: &[Words<'_>]) -> bool {
-    let is = |words: &Words<'_>| words.text == "True" || words.text == "False";
-    is(correct) && wrong.len() == 1 && is(&wrong[0])
 }
 
 /// The names of a question's fields; category and difficulty have no place in a show.

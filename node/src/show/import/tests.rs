@@ -90,6 +90,48 @@ fn a_reply_of_opentdb_is_a_show() {
     assert_eq!(read("trivia.json", OPENTDB).script, script, "every import is the same");
 }
 
+/// The options that players are sent, and which is correct, of the only question of a file.
+fn asked(name: &str, text: &str) -> (Vec<String>, u32) {
+    let script = read(name, text).script;
+    let (options, correct) = script.questions[0].as_choice().expect("the question is a choice");
+    (options.to_vec(), correct.trailing_zeros())
+}
+
+/// How a file of a format asks: with these options, of which this one is correct.
+type Asked<'a> = &'a dyn Fn(&[&str], usize) -> (Vec<String>, u32);
+
+/// What players see may not hang on what is correct: not even by its place.
+#[test]
+fn the_order_of_options_tells_nothing_where_the_file_gives_none() {
+    let opentdb = |options: &[&str], correct: usize| {
+        let wrong: Vec<_> = options.iter().filter(|it| **it != options[correct]).collect();
+        let question = serde_json::json!({ "question": "Which?",
+            "correct_answer": options[correct], "incorrect_answers": wrong });
+        asked("trivia.json", &serde_json::json!([question]).to_string())
+    };
+    let gift = |options: &[&str], correct: usize| {
+        let wrong = options.iter().filter(|it| **it != options[correct]);
+        let wrong: Vec<_> = wrong.map(|it| format!("~{it}")).collect();
+        asked("moodle.gift", &format!("Which? {{={} {}}}", options[correct], wrong.join(" ")))
+    };
+    let formats: [Asked<'_>; 2] = [&opentdb, &gift];
+    let cases: [&[&str]; 4] = [
+        &["Quito", "lima", "Bogotá", "7"],
+        &["10", "9.5", "-1", "1e1"],
+        &["False", "True"],
+        &["b", "a"],
+    ];
+    for (options, format) in cases.iter().flat_map(|it| formats.iter().map(move |f| (it, f))) {
+        let all: Vec<_> = (0..options.len()).map(|correct| format(options, correct)).collect();
+        assert!(all.iter().all(|(shown, _)| *shown == all[0].0), "{all:?}");
+        for (wanted, (shown, correct)) in options.iter().zip(&all) {
+            assert_eq!(shown[*correct as usize], *wanted);
+        }
+    }
+    assert_eq!(opentdb(&["10", "9.5", "-1"], 0).0, ["-1", "9.5", "10"]);
+    assert_eq!(opentdb(&["False", "True"], 0), (vec!["True".to_owned(), "False".to_owned()], 1));
+}
+
 #[test]
 fn problems_of_opentdb_are_listed_at_once() {
     let text = OPENTDB
@@ -197,7 +239,7 @@ const GIFT: &str = "// a comment\n$CATEGORY: geography\n\n\
 #[test]
 fn gift_is_a_show() {
     let script = read("moodle.gift", GIFT).script;
-    let mut peru = question("What is the capital of Peru?", &["Quito", "Lima", "Bogotá"], 0b10);
+    let mut peru = question("What is the capital of Peru?", &["Bogotá", "Lima", "Quito"], 0b10);
     peru.explanation = Some("It lies by the sea.".into());
     let expected = [
         peru,
