@@ -3,7 +3,7 @@
 use super::client::{Client, NodeArgs};
 use super::out::say;
 use super::{Exit, Failure};
-use crate::export::{File, Format, LINES, MANIFEST, Manifest, Proof, STATE, files};
+use crate::export::{self, Format, LINES, MANIFEST, Manifest, Proof};
 use clap::{Args, ValueEnum};
 use crdt_state::EventId;
 use std::fs;
@@ -64,38 +64,14 @@ fn export_folder(args: &ExportArgs, folder: &Path) -> Result<Exit, Failure> {
 /// # Errors
 /// If a file cannot be made or written.
 pub fn write_folder(proof: &Proof, formats: &[Format], folder: &Path) -> Result<Manifest, Failure> {
-    let mut all = vec![(STATE.to_owned(), proof.state.clone())];
-    for format in [&[Format::Jsonl], formats].concat() {
-        let made = files(&proof.lines, format)
-            .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-        let is_new = |(name, _): &(String, Vec<u8>)| all.iter().all(|(known, _)| known != name);
-        let made: Vec<_> = made.into_iter().filter(is_new).collect();
-        all.extend(made);
-    }
-    let manifest = manifest(proof, &all);
+    let (manifest, all) = export::folder(proof, formats)
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     fs::create_dir_all(folder)
         .map_err(Failure::of(Exit::Failed, format!("cannot make {}", folder.display())))?;
     for (name, content) in &all {
         write_file(&mut &content[..], &folder.join(name))?;
     }
-    let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest has text keys only");
-    text.push(b'\n');
-    write_file(&mut &text[..], &folder.join(MANIFEST))?;
     Ok(manifest)
-}
-
-fn manifest(proof: &Proof, all: &[(String, Vec<u8>)]) -> Manifest {
-    let first: serde_json::Value =
-        serde_json::from_str(proof.lines.lines().next().unwrap_or_default()).unwrap_or_default();
-    let field = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
-    Manifest {
-        schema: 1,
-        event: field("event"),
-        title: field("title"),
-        status: field("status"),
-        heads: proof.heads.clone(),
-        files: all.iter().map(|(name, content)| File::new(name, content)).collect(),
-    }
 }
 
 fn describe(manifest: &Manifest, folder: &Path) -> String {

@@ -15,7 +15,7 @@ mod table;
 mod tests;
 mod text;
 
-pub use manifest::{File, Head, MANIFEST, Manifest};
+pub use manifest::{File, Head, MANIFEST, Manifest, folder};
 pub use proof::{Proof, ProofError};
 pub use replay::{Difference, Replay, ReplayError, replay};
 pub use table::{LineError, Tables};
@@ -35,6 +35,20 @@ pub enum Format {
     Xlsx,
     /// Columnar tables: answers, players, questions
     Parquet,
+}
+
+impl Format {
+    /// The names of its files.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Format::Jsonl => &[LINES],
+            Format::Json => &["event.json"],
+            Format::Csv => &["answers.csv", "players.csv", "questions.csv"],
+            Format::Xlsx => &["event.xlsx"],
+            Format::Parquet => &["answers.parquet", "players.parquet", "questions.parquet"],
+        }
+    }
 }
 
 /// The name of the export in JSON lines.
@@ -67,11 +81,14 @@ pub fn file(lines: &str, name: &str) -> Result<Option<Vec<u8>>, WriteError> {
     Ok(made.find(|(made, _)| made == name).map(|(_, bytes)| bytes))
 }
 
-/// The files of one format, by name.
+/// Files and their names.
+pub type Files = Vec<(String, Vec<u8>)>;
+
+/// The files of one format.
 ///
 /// # Errors
 /// If the lines are no export, or break a limit of the format.
-pub fn files(lines: &str, format: Format) -> Result<Vec<(String, Vec<u8>)>, WriteError> {
+pub fn files(lines: &str, format: Format) -> Result<Files, WriteError> {
     if format == Format::Jsonl {
         return Ok(vec![(LINES.to_owned(), lines.as_bytes().to_vec())]);
     }

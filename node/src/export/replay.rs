@@ -1,25 +1,26 @@
 //! Folding an event again from its state, and comparing every file with what comes out, to the byte.
 //!
 //! The fold is the node's own; nothing of what the files say goes into it. So a changed byte in a result is
-//! found without trusting the hashes, and one in the state changes what is folded or cannot be read.
+//! found without trusting the hashes, and one in the state changes what is folded or cannot be read. Of the
+//! manifest only the choice of formats is believed: it is made again like every other file, and what lies
+//! in the folder beside them follows from nothing.
 
-use super::manifest::{MANIFEST, Manifest};
-use super::{Format, LINES, STATE, WriteError, files};
+use super::manifest::{MANIFEST, Manifest, folder};
+use super::{Format, Proof, STATE, WriteError};
 use crate::engine::{EventCore, StateError};
 use clap::ValueEnum;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// What came of folding again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// The folder's manifest.
+    /// The manifest as it should be.
     pub manifest: Manifest,
     /// The export as it should be.
     pub lines: String,
-    /// How many files were compared.
+    /// How many files were made again and compared: all but the state.
     pub compared: usize,
     /// Where the folder says something else.
     pub differences: Vec<Difference>,
@@ -36,6 +37,13 @@ pub struct Difference {
     pub line: Option<usize>,
     /// What is wrong.
     pub message: String,
+}
+
+impl Difference {
+    /// One of a file as a whole.
+    fn whole(file: &str, message: &str) -> Self {
+        Difference { file: file.to_owned(), byte: 0, line: None, message: message.to_owned() }
+    }
 }
 
 impl fmt::Display for Difference {
@@ -74,59 +82,59 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// If the folder lacks its manifest or its state, or they cannot be read.
-pub fn replay(folder: &Path) -> Result<Replay, ReplayError> {
-    let read = |name: &str| {
-        std::fs::read(folder.join(name))
-            .map_err(|source| ReplayError::Unreadable { name: name.to_owned(), source })
-    };
-    let manifest: Manifest = serde_json::from_slice(&read(MANIFEST)?)?;
-    let state = read(STATE)?;
+pub fn replay(path: &Path) -> Result<Replay, ReplayError> {
+    let found: Manifest = serde_json::from_slice(&read(path, MANIFEST)?)?;
+    let state = read(path, STATE)?;
     let (core, pin) = EventCore::from_state(&state)?;
     let lines = String::from_utf8(core.export(&pin).into()).expect("our own lines are text");
-    let expected = expected(&manifest, &lines)?;
-    let mut differences = Vec::from_iter(check_manifest(&manifest, &core));
-    for file in &manifest.files {
-        let found = read(&file.name)?;
-        differences.extend(compare(&file.name, &found, expected.get(&file.name)));
-        if !file.is(&found) && differences.iter().all(|known| known.file != file.name) {
-            let message = format!("its SHA-256 is not the one in {MANIFEST}");
-            differences.push(Difference { file: file.name.clone(), byte: 0, line: None, message });
+    let proof = Proof { lines, state, heads: core.export_heads() };
+    let (manifest, expected) = folder(&proof, &formats_of(&found))?;
+    let mut differences = Vec::new();
+    for (name, expected) in &expected {
+        match read(path, name) {
+            Ok(found) => differences.extend(compare(name, &found, expected)),
+            Err(ReplayError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                differences.push(Difference::whole(name, "the file is missing"));
+            }
+            Err(error) => return Err(error),
         }
     }
-    let compared = manifest.files.len();
-    Ok(Replay { manifest, lines, compared, differences })
+    let beside =
+        names_in(path)?.into_iter().filter(|name| expected.iter().all(|(it, _)| it != name));
+    let message = format!("nothing of it follows from the event; {MANIFEST} may not list it");
+    differences.extend(beside.map(|name| Difference::whole(&name, &message)));
+    let compared = expected.len() - 1;
+    Ok(Replay { manifest, lines: proof.lines, compared, differences })
 }
 
-/// Every file that the manifest names and that follows from the lines.
-fn expected(manifest: &Manifest, lines: &str) -> Result<BTreeMap<String, Vec<u8>>, WriteError> {
-    let mut expected = BTreeMap::new();
-    for format in Format::value_variants() {
-        let extension = format.to_possible_value().expect("no format is hidden");
-        let ending = format!(".{}", extension.get_name());
-        if manifest.files.iter().any(|file| file.name.ends_with(&ending)) {
-            expected.extend(files(lines, *format)?);
-        }
-    }
-    Ok(expected)
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, ReplayError> {
+    std::fs::read(folder.join(name))
+        .map_err(|source| ReplayError::Unreadable { name: name.to_owned(), source })
 }
 
-fn check_manifest(manifest: &Manifest, core: &EventCore) -> Option<Difference> {
-    let message = if manifest.heads != core.export_heads() {
-        "the version vector is not that of the state"
-    } else if manifest.event != core.event().to_string() {
-        "the event is not that of the state"
-    } else if !manifest.files.iter().any(|file| file.name == LINES) {
-        "it does not name the export in JSON lines"
-    } else {
-        return None;
+/// The formats of which a folder says to have files.
+fn formats_of(manifest: &Manifest) -> Vec<Format> {
+    let is_listed = |name: &&str| manifest.files.iter().any(|file| file.name == **name);
+    let all = Format::value_variants().iter().copied();
+    all.filter(|format| format.names().iter().any(is_listed)).collect()
+}
+
+/// What lies in a folder. Hidden files are left out: systems put their own there.
+fn names_in(folder: &Path) -> Result<Vec<String>, ReplayError> {
+    let unreadable =
+        |source| ReplayError::Unreadable { name: folder.display().to_string(), source };
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let name = |entry: io::Result<std::fs::DirEntry>| {
+        entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
     };
-    let (file, message) = (MANIFEST.to_owned(), message.to_owned());
-    Some(Difference { file, byte: 0, line: None, message })
+    let mut names = entries.map(name).collect::<io::Result<Vec<_>>>().map_err(unreadable)?;
+    names.retain(|name| !name.starts_with('.'));
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The first byte in which a file is not what it should be.
-fn compare(name: &str, found: &[u8], expected: Option<&Vec<u8>>) -> Option<Difference> {
-    let expected = expected?;
+fn compare(name: &str, found: &[u8], expected: &[u8]) -> Option<Difference> {
     if found == expected {
         return None;
     }

@@ -216,11 +216,10 @@ fn an_export_folds_again_to_the_byte() {
 
 #[test]
 fn every_changed_byte_is_found_and_named() {
+    // Of what is read and not only compared, a byte can change more than one file, or the reading.
+    let is_read = |name: &str| [STATE, MANIFEST].contains(&name);
     for entry in fs::read_dir(folder().path()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name == MANIFEST {
-            continue;
-        }
         let folder = folder();
         let path = folder.path().join(&name);
         let intact = fs::read(&path).unwrap();
@@ -229,13 +228,15 @@ fn every_changed_byte_is_found_and_named() {
             bytes[at] ^= 1;
             fs::write(&path, &bytes).unwrap();
             match replay(folder.path()) {
-                Ok(found) if name == STATE => assert!(!found.differences.is_empty(), "{name} {at}"),
+                Ok(found) if is_read(&name) => {
+                    assert!(!found.differences.is_empty(), "{name} {at}");
+                }
                 Ok(found) => {
                     assert_eq!(found.differences.len(), 1, "{name} {at}");
                     let found = &found.differences[0];
                     assert_eq!((found.file.as_str(), found.byte), (name.as_str(), at), "{found}");
                 }
-                Err(error) => assert!(name == STATE, "{name} {at}: {error}"),
+                Err(error) => assert!(is_read(&name), "{name} {at}: {error}"),
             }
         }
     }
@@ -256,6 +257,90 @@ fn a_result_changed_together_with_its_hash_is_still_found() {
     *file = File::new(LINES, changed.as_bytes());
     fs::write(folder.path().join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
     let found = differences(folder.path());
-    assert!(found.len() == 1 && found[0].starts_with(&format!("{LINES}:{line}: ")), "{found:?}");
+    assert!(found[0].starts_with(&format!("{LINES}:{line}: ")), "{found:?}");
     assert!(found[0].contains("rank\\\":9") && found[0].contains("rank\\\":1"), "{found:?}");
+    assert!(found.len() == 2 && found[1].starts_with(MANIFEST), "its hash is another: {found:?}");
+}
+
+/// Changes what the manifest of a folder says.
+fn forge(folder: &Path, change: impl FnOnce(&mut Manifest)) {
+    let path = folder.join(MANIFEST);
+    let mut manifest: Manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    let text = serde_json::to_string_pretty(&manifest).unwrap() + "\n";
+    fs::write(path, text).unwrap();
+}
+
+/// A folder with a file of its own making, listed with its right hash.
+fn list(folder: &Path, name: &str) {
+    fs::write(folder.join(name), "Cheat,99999").unwrap();
+    forge(folder, |it| it.files.push(File::new(name, b"Cheat,99999")));
+}
+
+fn drop_entry(folder: &Path, name: &str) {
+    forge(folder, |it| it.files.retain(|file| file.name != name));
+}
+
+type Forgery = (&'static str, &'static str, fn(&Path));
+
+const FORGERIES: &[Forgery] = &[
+    ("another schema", MANIFEST, |it| forge(it, |it| it.schema = 2)),
+    ("another event", MANIFEST, |it| forge(it, |it| it.event = "f".repeat(16))),
+    ("another title", MANIFEST, |it| forge(it, |it| it.title = "Another show entirely".into())),
+    ("a better status", MANIFEST, |it| forge(it, |it| it.status = "final, certified".into())),
+    ("another vector", MANIFEST, |it| forge(it, |it| it.heads[0].seq += 1)),
+    ("a head less", MANIFEST, |it| forge(it, |it| drop(it.heads.pop()))),
+    ("another hash", MANIFEST, |it| forge(it, |it| it.files[3].sha256 = "0".repeat(64))),
+    ("a doubled entry", MANIFEST, |it| forge(it, |it| it.files.push(it.files[4].clone()))),
+    ("another order", MANIFEST, |it| forge(it, |it| it.files.reverse())),
+    ("an entry of no file", MANIFEST, |it| {
+        forge(it, |it| it.files.push(File::new("winners.csv", b"")));
+    }),
+    ("the state off the list", MANIFEST, |it| drop_entry(it, STATE)),
+    ("the lines off the list", MANIFEST, |it| drop_entry(it, LINES)),
+    ("a forged table off the list", "players.csv", |it| {
+        drop_entry(it, "players.csv");
+        fs::write(it.join("players.csv"), "forged").unwrap();
+    }),
+    ("a workbook off the list", "event.xlsx", |it| drop_entry(it, "event.xlsx")),
+    ("a renamed table", "players.csv", |it| {
+        fs::rename(it.join("players.csv"), it.join("players.old")).unwrap();
+    }),
+    ("a table more, listed", "players (official).csv", |it| list(it, "players (official).csv")),
+    ("a file more, unlisted", "winners.txt", |it| {
+        fs::write(it.join("winners.txt"), "Cheat").unwrap();
+    }),
+    ("a folder more", "official", |it| fs::create_dir(it.join("official")).unwrap()),
+];
+
+#[test]
+fn every_forgery_of_a_folder_is_found_and_named() {
+    for (what, named, forge) in FORGERIES {
+        let folder = folder();
+        forge(folder.path());
+        let replayed = replay(folder.path()).expect("it can be folded");
+        let files: Vec<_> = replayed.differences.iter().map(|it| it.file.as_str()).collect();
+        assert!(files.contains(named), "{what}: {files:?}");
+        let told = (replayed.manifest.title.as_str(), replayed.manifest.status.as_str());
+        assert_eq!(told, ("Sums, \"fast\"", "final"), "{what}: told from the fold");
+    }
+}
+
+#[test]
+fn a_folder_of_some_formats_or_with_a_hidden_file_is_whole() {
+    let proof = played().proof(Duration::from_secs(60), "123456");
+    for formats in [&[Format::Csv][..], &[Format::Xlsx, Format::Parquet], &[]] {
+        let folder = tempfile::tempdir().unwrap();
+        crate::cli::write_folder(&proof, formats, folder.path()).unwrap();
+        fs::write(folder.path().join(".DS_Store"), "a system's own").unwrap();
+        assert_eq!(differences(folder.path()), Vec::<String>::new(), "{formats:?}");
+    }
+}
+
+#[test]
+fn a_format_has_the_files_that_it_names() {
+    for format in Format::value_variants() {
+        let made: Vec<_> = files(&lines(), *format).unwrap().into_iter().map(|it| it.0).collect();
+        assert_eq!(made, format.names());
+    }
 }
