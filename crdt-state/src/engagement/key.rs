@@ -41,12 +41,20 @@ pub fn key_text(key: &Key) -> String {
     }
 }
 
-/// The hash that is published when a question opens: SHA-256 over its salt in lower-case hexadecimal
-/// digits, a colon, and the key's text. Nothing for a task without a key.
+/// What hides the key of one run of a question until its reveal, in lower-case hexadecimal digits: a hash of
+/// the question's salt, which is published never, and the run. So every attempt has its own, and what is
+/// revealed of one tells nothing of the next.
 #[must_use]
-pub fn commitment(question: &Question) -> Option<String> {
+pub fn run_salt(question: &Question, instance: u32) -> String {
+    hash_hex(&format!("starling-salt:{}:{instance}", question.salt))
+}
+
+/// The hash that is published when a run of a question opens: SHA-256 over the run's salt, a colon, and the
+/// key's text. Nothing for a task without a key.
+#[must_use]
+pub fn commitment(question: &Question, instance: u32) -> Option<String> {
     let key = question.task.key()?;
-    Some(hash_hex(&format!("{}:{}", question.salt, key_text(&key))))
+    Some(hash_hex(&format!("{}:{}", run_salt(question, instance), key_text(&key))))
 }
 
 /// The name under which nodes serve a question's picture. It is made with the salt, so that nobody finds a
@@ -81,11 +89,13 @@ mod tests {
         let options = ["a", "b"].map(str::to_owned).to_vec();
         let mut question = Question::choice("?", options, 0b10);
         question.salt = Salt([7; 16]);
-        let text = format!("{}:choices:1", "07".repeat(16));
-        assert_eq!(commitment(&question), Some(hash_hex(&text)));
-        let first = commitment(&question);
+        let first = commitment(&question, 1);
+        let salt = run_salt(&question, 1);
+        assert_eq!(first, Some(hash_hex(&format!("{salt}:choices:1"))));
+        assert_eq!(salt, hash_hex(&format!("starling-salt:{}:1", "07".repeat(16))));
+        assert_ne!(commitment(&question, 2), first);
         question.salt = Salt([8; 16]);
-        assert_ne!(commitment(&question), first);
+        assert_ne!(commitment(&question, 1), first);
     }
 
     #[test]

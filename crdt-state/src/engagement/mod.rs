@@ -34,7 +34,7 @@ pub mod word_cloud;
 pub use alone::Alone;
 pub(crate) use fold::is_aside;
 pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
-pub use key::{Key, commitment, image_name, key_text};
+pub use key::{Key, commitment, image_name, key_text, run_salt};
 pub use scoreboard::Scoreboard;
 pub use scoring::Scoring;
 pub use script::{Question, Script, Teams};

@@ -116,7 +116,8 @@ pub enum TeamScore {
     Sum,
 }
 
-/// Random bytes that hide a key behind its published hash until the reveal; fixed when a show is imported.
+/// Random bytes from which comes what hides a key behind its published hash until the reveal; fixed when a
+/// show is imported, so that nodes that open one run at once publish one hash. Never published itself.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

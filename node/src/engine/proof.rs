@@ -2,13 +2,18 @@
 //!
 //! The bytes are an exact cut: the vector and the state that is exactly what the vector says. An event made
 //! of them has no peers and takes nothing; it is there to be read.
+//!
+//! They hold every secret of the show, so that nobody gets them as long as one matters: a host who had a
+//! raffle's salt would only have to enter last to choose who wins.
 
 use super::carried::Carried;
 use super::core::EventCore;
 use super::io::{Identity, Rules};
 use crate::export::{Head, Proof};
+use crate::service::view::Refusal;
 use bytes::Bytes;
-use crdt_state::{EventId, Lane, Mono, NodeId, Origin};
+use crdt_state::engagement::Task;
+use crdt_state::{EventId, Lane, Mono, NodeId, Origin, Phase};
 use gossip::replication::{AGE_UNKNOWN, Config, Replicated};
 use serde::{Deserialize, Serialize};
 
@@ -36,13 +41,36 @@ pub enum StateError {
 
 impl EventCore {
     /// The export, the state that it is folded from, and the vector of both.
-    #[must_use]
-    pub fn proof(&self, now: Mono, pin: &str) -> Proof {
+    ///
+    /// # Errors
+    /// `not_over` while the state holds what not even hosts may know yet.
+    pub fn proof(&self, now: Mono, pin: &str) -> Result<Proof, Refusal> {
+        self.check_secrets()?;
         let cut = self.carried.cut(now).whole();
         let kept = Kept { schema: SCHEMA, event: self.event(), pin: pin.to_owned(), cut };
         let state = postcard::to_stdvec(&kept).expect("our own types encode into memory");
         let lines = String::from_utf8(self.export(pin).into()).expect("our own lines are text");
-        Proof { lines, state, heads: self.export_heads() }
+        Ok(Proof { lines, state, heads: self.export_heads() })
+    }
+
+    /// Whether a secret of the state still decides something: the salts of raffles until none can be drawn
+    /// any more, those of keys from the opening to the reveal.
+    fn check_secrets(&self) -> Result<(), Refusal> {
+        let (state, stage) = (self.state(), self.stage());
+        let Some(script) = state.script().filter(|_| !stage.is_over()) else { return Ok(()) };
+        let shown = state.question_of(stage.instance).map(|(_, question)| &question.task);
+        let is_asked = stage.phase >= Phase::Open && !state.has_revealed(stage.instance);
+        let is_raffle = |task: &Task| matches!(task, Task::Raffle(_));
+        let why = if script.questions.iter().any(|question| is_raffle(&question.task)) {
+            "the state would tell whoever enters a raffle last how to win it".to_owned()
+        } else if is_asked && shown.is_some_and(|task| task.key().is_some()) {
+            format!("the state holds the key of round {}, which is not revealed", stage.instance)
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new("not_over", why).hint(
+            "ask again when the show is over; the lines without their proof are there at any time",
+        ))
     }
 
     /// The event of a state, and its PIN.

@@ -12,7 +12,7 @@ use crate::service::view::{
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
     Facts, Key, Question, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name,
-    key_text, team_standings,
+    key_text, run_salt, team_standings,
 };
 use crdt_state::named::LOBBY_LOCK;
 use crdt_state::{Mono, Phase, PlayerId, Stage};
@@ -128,7 +128,7 @@ impl EventCore {
             image_path: image_name(question).map(|name| self.image_path(&name)),
             media_ms: question.media_ms,
             window_ms: question.media_ms.map(|_| question.window_ms()),
-            commitment: if announced { None } else { commitment(question) },
+            commitment: if announced { None } else { commitment(question, instance) },
             task: script.view(number, announced)?,
         })
     }
@@ -161,7 +161,7 @@ impl EventCore {
             answer: question.in_words(&key),
             explanation: question.explanation.clone(),
             key: committed.as_ref().map(key_text),
-            salt: committed.is_some().then(|| question.salt.to_string()),
+            salt: committed.is_some().then(|| run_salt(question, instance)),
             corrected: committed.is_some_and(|committed| committed != key),
         })
     }

@@ -193,7 +193,7 @@ fn fields_of_later_versions_become_columns_and_mixed_types_texts() {
 
 /// The folder that a host gets.
 fn folder() -> tempfile::TempDir {
-    let proof = played().proof(Duration::from_secs(60), "123456");
+    let proof = played().proof(Duration::from_secs(60), "123456").expect("all is revealed");
     let proof = Proof::decode(&String::from_utf8(proof.encode()).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     crate::cli::write_folder(&proof, Format::value_variants(), folder.path()).unwrap();
@@ -328,7 +328,7 @@ fn every_forgery_of_a_folder_is_found_and_named() {
 
 #[test]
 fn a_folder_of_some_formats_or_with_a_hidden_file_is_whole() {
-    let proof = played().proof(Duration::from_secs(60), "123456");
+    let proof = played().proof(Duration::from_secs(60), "123456").expect("all is revealed");
     for formats in [&[Format::Csv][..], &[Format::Xlsx, Format::Parquet], &[]] {
         let folder = tempfile::tempdir().unwrap();
         crate::cli::write_folder(&proof, formats, folder.path()).unwrap();

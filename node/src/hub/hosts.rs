@@ -232,7 +232,7 @@ impl Hosts for Hub {
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {
         let owner = self.owner(event).await?;
         let proof = owner.read(|core, publisher, now| core.proof(now, publisher.pin()));
-        let proof = proof.await.ok_or_else(stopping)?;
+        let proof = proof.await.ok_or_else(stopping)??;
         Ok(Bytes::from(proof.encode()))
     }
 

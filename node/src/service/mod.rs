@@ -238,7 +238,7 @@ pub trait Hosts: Send + Sync + 'static {
     /// The same lines as [`Hosts::export`], and in one more line the state that they were folded from.
     ///
     /// # Errors
-    /// `event_unknown`.
+    /// `event_unknown`, `not_over` while the state holds what hosts may not know yet.
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal>;
 
     /// This node in one page.

@@ -3,10 +3,12 @@
 use crate::world::World;
 use crdt_state::engagement::Key;
 use crdt_state::engagement::raffle::Raffle;
+use crdt_state::engagement::script::Salt;
 use crdt_state::engagement::{Question, Script, Task};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
 use node::service::view::{Command, CommandRequest, InboxMessage};
+use std::time::Duration;
 
 /// Has a host rule on a run.
 fn rule(world: &mut World, at: usize, command: Command, fill: impl FnOnce(&mut CommandRequest)) {
@@ -98,13 +100,23 @@ fn an_attempt_that_was_left_before_its_reveal_is_told_to_nobody() {
     assert_eq!((told, points, revision), (again, 0, 1));
 }
 
-/// The salt of a raffle would tell the last to enter the second attempt who wins.
-#[test]
-fn a_raffle_that_is_drawn_again_keeps_its_salt() {
+/// What a show of two nodes that is at its raffle's opening publishes.
+fn raffle(seed: u64) -> World {
     let raffle = Question::new("Who wins?", Task::Raffle(Raffle { winners: 1 })).open_ms(20_000);
-    let script = Script::new("a raffle", vec![raffle]);
-    let mut world = World::lobby_of(403, 2, script, crate::world::Weather::default());
+    let mut script = Script::new("a raffle", vec![raffle]);
+    script.questions[0].salt = Salt([7; 16]);
+    let mut world = World::lobby_of(seed, 2, script, crate::world::Weather::default());
     world.join(0, 1);
+    world
+}
+
+fn commitment(world: &World) -> String {
+    world.view(0).live.question.and_then(|shown| shown.commitment).expect("it is open")
+}
+
+#[test]
+fn a_raffle_that_is_left_before_its_reveal_keeps_its_salt() {
+    let mut world = raffle(403);
     let instance = world.open(0);
     world.step(0, Command::Close);
     world.all_equal();
@@ -115,4 +127,71 @@ fn a_raffle_that_is_drawn_again_keeps_its_salt() {
     world.finish_round(0);
     assert!(world.core(0).entrants(instance + 1).is_some());
     assert!(world.core(0).entrants(instance).is_none());
+}
+
+/// Who knew the salt of the second attempt from the reveal of the first would enter last, under an id that wins.
+#[test]
+fn a_raffle_that_is_asked_again_has_another_salt() {
+    let mut world = raffle(404);
+    let (mut commitments, mut salts) = (Vec::new(), Vec::new());
+    for attempt in 1..=3 {
+        let instance = world.open(0);
+        assert_eq!(instance, attempt);
+        commitments.push(commitment(&world));
+        world.finish_round(0);
+        world.all_equal();
+        let reveal = world.view(1).live.reveal.expect("it is revealed");
+        let (salt, key) = (reveal.salt.expect("it hid a key"), reveal.key.expect("it was hidden"));
+        salts.push(format!("{salt}:{key}"));
+        let record = world.core(1).entrants(instance).expect("it is revealed").record();
+        assert_eq!(
+            (record.commitment, record.salt),
+            (commitments[attempt as usize - 1].clone(), salt)
+        );
+        if attempt < 3 {
+            world.step(0, Command::Back);
+        }
+    }
+    for (run, commitment) in commitments.iter().enumerate() {
+        for (of, hidden) in salts.iter().enumerate() {
+            assert_eq!(sha256(hidden) == *commitment, run == of, "salt {of} opens run {run}");
+        }
+    }
+}
+
+fn sha256(text: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The state tells the salts of every run, to a host too, who can enter last.
+#[test]
+fn no_state_is_given_out_before_a_raffle_is_over() {
+    let mut world = raffle(405);
+    let proof = |world: &World| world.core(0).proof(Duration::from_secs(60), "123456");
+    let refused = |world: &World| proof(world).expect_err("it holds the salt").code;
+    assert_eq!(refused(&world), "not_over", "in the lobby");
+    world.open(0);
+    assert_eq!(refused(&world), "not_over", "while it is open");
+    world.finish_round(0);
+    assert_eq!(refused(&world), "not_over", "while it can be asked again");
+    world.step(0, Command::End);
+    world.all_equal();
+    assert!(proof(&world).is_ok());
+}
+
+#[test]
+fn no_state_is_given_out_between_the_opening_of_a_key_and_its_reveal() {
+    let mut world = World::lobby(406, 2, 20_000);
+    let is_given = |world: &World| world.core(0).proof(Duration::from_secs(60), "1").is_ok();
+    assert!(is_given(&world));
+    world.open(0);
+    assert!(!is_given(&world));
+    world.step(0, Command::Close);
+    world.all_equal();
+    assert!(!is_given(&world));
+    world.step(0, Command::Tallies);
+    world.all_equal();
+    world.step(0, Command::Reveal);
+    assert!(is_given(&world));
 }

@@ -339,9 +339,12 @@ fn difference<T: PartialEq + std::fmt::Debug>(one: &[T], two: &[T]) -> Option<St
     })
 }
 
+/// The run of which the secret is tried: the second question's.
+const RUN: u32 = 2;
+
 /// Plays both and compares; `what` is for people.
 fn check(what: &str, questions: [&Question; 2], rulings: [&Ruling; 2]) {
-    let commitments = questions.map(commitment);
+    let commitments = questions.map(|question| commitment(question, RUN));
     let play = |eye| [0, 1].map(|at: usize| play(questions[at], rulings[at], eye));
     let [one, two] = play(Eye::Player);
     let cut = [before_reveal(&one, &commitments), before_reveal(&two, &commitments)];
@@ -397,7 +400,7 @@ fn what_came_true_of_a_prediction_is_secret_until_its_tallies() {
 fn a_host_who_looked_on_would_be_noticed() {
     for question in with_keys().iter().filter(|question| form(question) != "raffle") {
         let questions = [question, &other(question)];
-        let commitments = questions.map(commitment);
+        let commitments = questions.map(|question| commitment(question, RUN));
         let records = questions.map(|question| play(question, &Ruling::None, Eye::Host));
         let cut = records.each_ref().map(|record| before_reveal(record, &commitments));
         let seen = difference(&cut[0], &cut[1]).expect("a host's page shows the key");

@@ -1,15 +1,16 @@
 //! The raffle: whoever enters may win, and anybody can check the draw afterwards.
 //!
 //! An entrant's ticket is a hash of the player's id, so that a published list betrays no id. The draw's seed
-//! is a hash over the round's salt and all tickets in order: the salt's hash was published at the opening and
+//! is a hash over the run's salt and all tickets in order: the salt's hash was published at the opening and
 //! nobody knows the tickets before the close, so neither the author nor the last one to enter chooses who
-//! wins. The tickets with the smallest hashes under that seed win.
+//! wins. The tickets with the smallest hashes under that seed win. Whoever asks it again draws with another
+//! salt, of which the first draw told nothing.
 //!
 //! Whom a host has kicked keeps the ticket and is passed over in the order of the lots: a kick moves up who
 //! comes next and draws nothing anew, so that no host can kick until the wished one wins.
 
 use super::file::{Object, Report, Table};
-use super::key::hash_hex;
+use super::key::{hash_hex, run_salt};
 use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task};
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -106,7 +107,8 @@ impl Kind for Raffle {
 impl Raffle {
     /// The winners: the first in the order of the lots who count.
     fn draw(&self, facts: &Facts<'_>, entrants: &[PlayerId]) -> impl Iterator<Item = PlayerId> {
-        let (state, lots) = (facts.state, lots(&facts.question.salt.to_string(), entrants));
+        let salt = run_salt(facts.question, facts.instance);
+        let (state, lots) = (facts.state, lots(&salt, entrants));
         lots.into_iter().filter(|player| state.counts(*player)).take(self.winners as usize)
     }
 }
@@ -165,8 +167,8 @@ impl Entrants {
         let is_out = |player: &PlayerId| !facts.state.counts(*player);
         let out = players.iter().copied().filter(is_out).collect();
         Some(Entrants {
-            commitment: super::commitment(facts.question)?,
-            salt: facts.question.salt.to_string(),
+            commitment: super::commitment(facts.question, facts.instance)?,
+            salt: run_salt(facts.question, facts.instance),
             winners: raffle.winners,
             players,
             out,
