@@ -432,7 +432,7 @@ function questionPart(view, script) {
 }
 
 /** A choice is shown with its solution from the start; other kinds show themselves. */
-const isPlain = (question, script) => script.options.length > 0 && (question.kind === "elimination" || (question.kind === "quiz" && question.form !== "order"));
+const isPlain = (question, script) => script.options.length > 0 && script.correct.length > 0 && question.form !== "order";
 
 /** What a host rules on a closed round: another key, another accepted text, what came true; and on posts. */
 function rulingPart(view, script) {
@@ -493,7 +493,7 @@ function scriptCard(view) {
       { class: isCurrent ? "current" : "", testid: `question-${each.number}`, "data-key": each.number, "aria-current": isCurrent ? "step" : null },
       h("span", { class: "number" }, String(each.number)),
       h("span", { class: "text" }, each.text),
-      h("span", { class: "muted" }, each.correct.length > 0 && each.options.length > 0 && each.kind !== "raffle" ? `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}` : (each.answer || (each.kind ?? "").replace("_", " "))),
+      h("span", { class: "muted" }, each.correct.length > 0 && each.options.length > 0 ? `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}` : (each.answer || (each.kind ?? "").replace("_", " "))),
     );
   };
   return h("section", { class: "card script", "aria-label": "Questions" }, h("h2", {}, "Questions"), h("ol", { testid: "questions" }, view.questions.map(row)));

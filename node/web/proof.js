@@ -20,7 +20,8 @@ export class Seen {
     const commitment = own.commitment ?? question?.commitment;
     if (!commitment || !reveal?.salt) return null;
     const told = { question: question.text, commitment, salt: reveal.salt, key: reveal.key };
-    if (question.kind === "raffle") Object.assign(told, { pin, raffle: stage.instance, tickets: own.tickets ?? results?.tickets ?? "" }, ticket && { ticket });
+    const tickets = own.tickets ?? results?.tickets;
+    if (tickets) Object.assign(told, { pin, raffle: stage.instance, tickets }, ticket && { ticket });
     return `/verify#${new URLSearchParams(told)}`;
   }
 }

@@ -1,9 +1,40 @@
-//! Node.js with packages, each set in a folder of its own under the target folder.
+//! Node.js with packages, each set in a folder of its own under the target folder; and the scripts of the pages by
+//! themselves, under Node.js.
 
 use crate::lab::{install_once, need, run_quietly, skip, target_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The scripts of the pages in a folder of their own, as modules that Node.js reads.
+///
+/// # Panics
+/// If they cannot be copied.
+#[must_use]
+pub fn pages() -> tempfile::TempDir {
+    let scripts = tempfile::tempdir().expect("a folder for the scripts");
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/web");
+    for part in ["", "engagement", "vendor"] {
+        fs::create_dir_all(scripts.path().join(part)).expect("a folder");
+        let files = fs::read_dir(web.join(part)).expect("the pages' folder");
+        for file in files.map(|file| file.expect("a file").path()).filter(|file| file.is_file()) {
+            let name = file.file_name().expect("files have names");
+            fs::copy(&file, scripts.path().join(part).join(name)).expect("a copy");
+        }
+    }
+    fs::write(scripts.path().join("package.json"), r#"{"type":"module"}"#).expect("a file");
+    scripts
+}
+
+/// Runs a script of `tests/src/pages`, which is given the folder of the pages' own.
+///
+/// # Panics
+/// If the script fails.
+pub fn run_with_pages(node: &Path, script: &str, pages: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pages").join(script);
+    let output = Command::new(node).arg(script).arg(pages).output().expect("Node.js runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// Node.js, and the folder whose scripts find `packages`.
 #[derive(Debug)]

@@ -2,11 +2,10 @@
 //! node once it is loaded, and a node and the broker end while a question is open.
 
 use node::service::view::{Command, StatusView};
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 use tests::broker::{Broker, Kind};
 use tests::browser::{Browsers, Page, selector};
+use tests::javascript::{pages, run_with_pages};
 use tests::lab::{eventually_ok, heavy, need};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
@@ -76,21 +75,7 @@ async fn of_two_tabs_the_newer_one_plays() {
 #[test]
 fn a_page_repeats_what_may_help_and_nothing_for_ever() {
     let Some(node) = need("node") else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let scripts = tempfile::tempdir().expect("a folder for the scripts");
-    for (folder, into) in [("web", ""), ("web/vendor", "vendor")] {
-        fs::create_dir_all(scripts.path().join(into)).expect("a folder");
-        let files = fs::read_dir(root.join("../node").join(folder)).expect("the pages' folder");
-        for file in files.map(|file| file.expect("a file").path()).filter(|file| file.is_file()) {
-            let name = file.file_name().expect("files have names");
-            fs::copy(&file, scripts.path().join(into).join(name)).expect("a copy");
-        }
-    }
-    fs::write(scripts.path().join("package.json"), r#"{"type":"module"}"#).expect("a file");
-    let mut command = std::process::Command::new(node);
-    command.arg(root.join("src/pages/broker-link.mjs")).arg(scripts.path());
-    let output = command.output().expect("Node.js runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run_with_pages(&node, "broker-link.mjs", pages().path());
 }
 
 /// Nodes that send pages to the broker, and where that is.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
 use std::time::Duration;
 use tests::cluster::{Cluster, ClusterOptions};
+use tests::javascript::{pages, run_with_pages};
 use tests::lab::{eventually, heavy, need};
 use tests::paho;
 use tests::shows::sums;
@@ -18,6 +19,16 @@ fn the_smallest_show_of_the_document_is_a_show() {
     let show = blocks(&text, "json").next().expect("the document has a show");
     let script = node::show::parse(show).unwrap_or_else(|found| panic!("{found:#?}"));
     assert_eq!(script.questions[0].as_choice().map(|(_, correct)| correct), Some(0b010));
+}
+
+/// The rules of the guide's example are compiled and played where kinds are; this is its look.
+#[test]
+fn the_page_of_the_guides_own_kind_shows_its_sides() {
+    let Some(node) = need("node") else { return };
+    let (text, pages) = (read("kinds.md"), pages());
+    let coin = blocks(&text, "js").next().expect("the guide has the look of its kind");
+    fs::write(pages.path().join("engagement/coin.js"), coin).expect("it can be written");
+    run_with_pages(&node, "coin.mjs", pages.path());
 }
 
 #[test]

@@ -134,6 +134,38 @@ fn every_source_says_what_it_is_for() {
     }
 }
 
+/// A kind is added by its folder, its script and its entry in the table: nothing else may ask which one it is.
+#[test]
+fn no_source_outside_its_own_names_a_kind() {
+    let kinds = crdt_state::engagement::KINDS;
+    let named = |text: &str| {
+        let rust = ["Task::", "TaskView::", "TaskResults::"].into_iter().any(|path| {
+            kinds.iter().any(|kind| text.contains(&format!("{path}{}", variant(kind))))
+        });
+        let compared = ["===", "!=="].into_iter().any(|equals| {
+            kinds.iter().any(|kind| text.contains(&format!("kind {equals} \"{kind}\"")))
+        });
+        rust || compared
+    };
+    assert!(named("Some(Task::WordCloud(_))") && named("question.kind === \"qa\""));
+    let is_own =
+        |path: &str| path.starts_with("node/web/engagement/") || path.ends_with("/tests.rs");
+    let folders = ["node/src", "node/web", "crdt-state/src/event"];
+    let all: Vec<_> = folders.into_iter().flat_map(|it| sources(it, &["rs", "js"])).collect();
+    assert!(all.len() > 100, "the sources are found");
+    for (path, text) in all.into_iter().filter(|(path, _)| !is_own(path)) {
+        let lines = (1..).zip(text.lines()).filter(|(_, line)| named(line));
+        let found: Vec<_> = lines.collect::<Vec<_>>();
+        assert!(found.is_empty(), "{path}: {found:?}");
+    }
+}
+
+/// The name of a kind in the enum of tasks.
+fn variant(kind: &str) -> String {
+    let word = |word: &str| format!("{}{}", word[..1].to_uppercase(), &word[1..]);
+    kind.split('_').map(word).collect()
+}
+
 #[test]
 fn no_source_is_left_unfinished_and_no_test_is_switched_off() {
     let sources = everywhere(&["rs", "js", "html", "css", "toml"]);

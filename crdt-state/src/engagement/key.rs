@@ -41,6 +41,20 @@ pub fn key_text(key: &Key) -> String {
     }
 }
 
+/// A key, as a person would say it: options by their words.
+pub(super) fn in_words(key: &Key, options: &[String]) -> String {
+    let named = |indexes: &[u8]| {
+        let words = indexes.iter().filter_map(|index| options.get(usize::from(*index)));
+        words.cloned().collect::<Vec<_>>()
+    };
+    match key {
+        Key::Choices(choices) => named(choices).join(", "),
+        Key::Order(order) => named(order).join(" → "),
+        Key::Texts(texts) => texts.join(", "),
+        Key::Number(step) => step.to_string(),
+    }
+}
+
 /// What hides the key of one run of a question until its reveal, in lower-case hexadecimal digits: a hash of
 /// the question's salt, which is published never, and the run. So every attempt has its own, and what is
 /// revealed of one tells nothing of the next.

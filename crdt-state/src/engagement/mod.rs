@@ -1,17 +1,22 @@
 //! Engagement kinds: one folder each, as plug-in state machines over the shared phases.
 //!
 //! A kind is a type that implements [`Kind`]: what an author writes, which phases it goes through, what it
-//! takes from players, what they see before and after the key is known, and how answers become points.
-//! Everything else (replication, receipts, deadlines, leaderboards, pages' frames) is common to all. Adding
-//! one is a folder here, a script of the same name in `node/web/engagement`, and a line in the table
-//! [`for_each_kind`](crate::for_each_kind). `node/docs/kinds.md` shows it with an example.
+//! takes from players, what they see before and after the key is known, how answers become points and how that
+//! is explained. Everything else (replication, receipts, deadlines, leaderboards, pages' frames) is common to
+//! all. Adding one is a folder here, a script of the same name in `node/web/engagement`, and its entry in the
+//! table [`for_each_kind`](crate::for_each_kind). `node/docs/kinds.md` shows it with an example, which the tests
+//! of this module compile and play.
 //!
 //! Secrecy: [`Kind::View`] and [`Kind::Results`] are built without the key, and have no field for it.
 
 mod alone;
+#[cfg(test)]
+mod coin;
 pub mod elimination;
 pub mod file;
 mod fold;
+#[cfg(test)]
+mod guide;
 mod key;
 mod order;
 pub mod poll;
@@ -21,6 +26,7 @@ pub mod quiz;
 pub mod raffle;
 pub mod rating;
 pub mod reactions;
+mod reason;
 pub mod scoreboard;
 pub mod scoring;
 pub mod script;
@@ -35,6 +41,7 @@ pub use alone::Alone;
 pub(crate) use fold::is_aside;
 pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
 pub use key::{Key, commitment, image_name, key_text, run_salt};
+pub use reason::{Case, Reason};
 pub use scoreboard::Scoreboard;
 pub use scoring::Scoring;
 pub use script::{Question, Script, Teams};
@@ -51,10 +58,11 @@ use file::{Object, Report, Table, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The table of kinds: calls a macro with `module Variant path` of each. A new kind is a new line here.
+/// The table of kinds: calls a macro with `module Variant path` of each, and of more that are named. A new kind
+/// is a new line here.
 #[macro_export]
 macro_rules! for_each_kind {
-    ($call:ident) => {
+    ($call:ident $(, $more:ident $Variant:ident ($path:path))*) => {
         $call! {
             quiz Quiz ($crate::engagement::quiz::Quiz),
             poll Poll ($crate::engagement::poll::Poll),
@@ -67,6 +75,7 @@ macro_rules! for_each_kind {
             raffle Raffle ($crate::engagement::raffle::Raffle),
             tug Tug ($crate::engagement::tug::Tug),
             survey Survey ($crate::engagement::survey::Survey),
+            $($more $Variant ($path),)*
         }
     };
 }
@@ -87,6 +96,8 @@ pub trait Kind: Sized + 'static {
     const PHASES: &'static [Phase];
     /// Whether its results are shown while it is open. True where they are the point of it.
     const LIVE: bool = false;
+    /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
+    const REACTION: bool = false;
     /// What players see from the opening on. It has no field for the key.
     type View: Serialize;
     /// What everybody sees from the tallies on, beside the counts. It has no field for the key either.
@@ -100,6 +111,24 @@ pub trait Kind: Sized + 'static {
 
     /// What players see; `announced` while the question is read out and its options are still hidden.
     fn view(&self, announced: bool) -> Self::View;
+
+    /// What players see of it as one question of a script. The default is what they see of it alone.
+    fn view_in(&self, _script: &Script, _number: u16, announced: bool) -> Self::View {
+        self.view(announced)
+    }
+
+    /// The options that a player chooses from, where an answer is one of them or several.
+    fn offered(_view: &Self::View) -> &[String] {
+        &[]
+    }
+
+    /// Whether a player may choose several of what is offered.
+    fn takes_several(_view: &Self::View) -> bool {
+        false
+    }
+
+    /// What somebody gives who knows nothing: the crowd of a rehearsal. `draw` gives a number below another.
+    fn guess(view: &Self::View, results: Option<&Self::Results>, draw: Draw<'_>) -> Given;
 
     /// What the state holds of what a player sent.
     ///
@@ -130,6 +159,33 @@ pub trait Kind: Sized + 'static {
         Err(Invalid(format!("a {} has no key", Self::NAME)))
     }
 
+    /// A key, as a person would say it.
+    fn key_in_words(&self, key: &Key) -> String {
+        key::in_words(key, self.options())
+    }
+
+    /// What hosts may change of a closed run, beside what they may of every run. The default is another key,
+    /// where [`check_key`](Kind::check_key) takes the script's own.
+    fn amendments(&self) -> &'static [Amendment] {
+        let is_key = self.key().is_some_and(|key| self.check_key(&key).is_ok());
+        if is_key { &[Amendment::Rescore] } else { &[] }
+    }
+
+    /// How many posts a player may write, where [`Taken::Post`] is taken.
+    fn posts_max(&self) -> usize {
+        0
+    }
+
+    /// Whether hosts let posts through before anybody sees them.
+    fn is_moderated(&self) -> bool {
+        false
+    }
+
+    /// Which of the run's counters a player's taps go to, where [`Taken::Count`] is taken.
+    fn counter_of(&self, _state: &EventState, _player: PlayerId, option: u8) -> usize {
+        usize::from(option)
+    }
+
     /// How many gave each answer.
     fn counts(&self, facts: &Facts<'_>) -> Vec<u64>;
 
@@ -144,6 +200,20 @@ pub trait Kind: Sized + 'static {
 
     /// Gives every player what the round gives. The default gives nothing to anybody.
     fn score(&self, _facts: &Facts<'_>, _entries: &mut [Entry<'_>]) {}
+
+    /// How points come about, in words for players; nothing of a kind that gives none.
+    fn rule(&self, question: &Question) -> Option<String>;
+
+    /// Why a player has what the run gave, by what `score` gave; nothing where the reason is that no answer
+    /// counts. The default knows right and wrong answers only.
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        match self.rule(case.facts.question) {
+            None => {
+                Some(Reason::new(format!("a round of the kind {} gives no points", Self::NAME)))
+            }
+            Some(rule) => case.by_outcome(&rule),
+        }
+    }
 }
 
 macro_rules! kinds {
@@ -237,6 +307,24 @@ macro_rules! kinds {
                 }
             }
 
+            /// See [`Kind::view_in`].
+            #[must_use]
+            pub fn view_in(&self, script: &Script, number: u16, announced: bool) -> TaskView {
+                match self {
+                    $(Task::$variant(kind) => {
+                        TaskView::$variant(kind.view_in(script, number, announced))
+                    })*
+                }
+            }
+
+            /// See [`Kind::REACTION`].
+            #[must_use]
+            pub fn is_reaction(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::REACTION,)*
+                }
+            }
+
             /// See [`Kind::take`].
             ///
             /// # Errors
@@ -281,6 +369,46 @@ macro_rules! kinds {
                 }
             }
 
+            /// See [`Kind::key_in_words`].
+            #[must_use]
+            pub fn key_in_words(&self, key: &Key) -> String {
+                match self {
+                    $(Task::$variant(kind) => kind.key_in_words(key),)*
+                }
+            }
+
+            /// See [`Kind::amendments`].
+            #[must_use]
+            pub fn amendments(&self) -> &'static [Amendment] {
+                match self {
+                    $(Task::$variant(kind) => kind.amendments(),)*
+                }
+            }
+
+            /// See [`Kind::posts_max`].
+            #[must_use]
+            pub fn posts_max(&self) -> usize {
+                match self {
+                    $(Task::$variant(kind) => kind.posts_max(),)*
+                }
+            }
+
+            /// See [`Kind::is_moderated`].
+            #[must_use]
+            pub fn is_moderated(&self) -> bool {
+                match self {
+                    $(Task::$variant(kind) => kind.is_moderated(),)*
+                }
+            }
+
+            /// See [`Kind::counter_of`].
+            #[must_use]
+            pub fn counter_of(&self, state: &EventState, player: PlayerId, option: u8) -> usize {
+                match self {
+                    $(Task::$variant(kind) => kind.counter_of(state, player, option),)*
+                }
+            }
+
             /// See [`Kind::counts`].
             #[must_use]
             pub fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
@@ -311,11 +439,63 @@ macro_rules! kinds {
                     $(Task::$variant(kind) => kind.score(facts, entries),)*
                 }
             }
+
+            /// See [`Kind::rule`]; of a kind that gives no points that it gives none.
+            #[must_use]
+            pub fn rule(&self, question: &Question) -> String {
+                let rule = match self {
+                    $(Task::$variant(kind) => kind.rule(question),)*
+                };
+                rule.unwrap_or_else(|| format!("a round of the kind {} gives no points", self.name()))
+            }
+
+            /// See [`Kind::explain`].
+            #[must_use]
+            pub fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+                match self {
+                    $(Task::$variant(kind) => kind.explain(case),)*
+                }
+            }
+        }
+
+        impl TaskView {
+            /// See [`Kind::offered`].
+            #[must_use]
+            pub fn offered(&self) -> &[String] {
+                match self {
+                    $(TaskView::$variant(view) => <$path as Kind>::offered(view),)*
+                }
+            }
+
+            /// See [`Kind::takes_several`].
+            #[must_use]
+            pub fn takes_several(&self) -> bool {
+                match self {
+                    $(TaskView::$variant(view) => <$path as Kind>::takes_several(view),)*
+                }
+            }
+
+            /// See [`Kind::guess`]; results of another kind are as good as none.
+            pub fn guess(&self, results: Option<&TaskResults>, draw: Draw<'_>) -> Given {
+                match self {
+                    $(TaskView::$variant(view) => {
+                        let results = match results {
+                            Some(TaskResults::$variant(results)) => Some(results),
+                            _ => None,
+                        };
+                        <$path as Kind>::guess(view, results, draw)
+                    })*
+                }
+            }
         }
     };
 }
 
+#[cfg(not(test))]
 for_each_kind!(kinds);
+// The guide's example is a kind in the tests of this crate, and nowhere else.
+#[cfg(test)]
+for_each_kind!(kinds, coin Coin (coin::Coin));
 
 impl Task {
     /// The kind that an entry of a show file names; a quiz if it names none.
@@ -342,6 +522,20 @@ impl Task {
     pub fn after(&self, phase: Phase) -> Option<Phase> {
         self.phases().iter().copied().find(|next| *next > phase)
     }
+}
+
+/// Draws a number below its argument, which is above zero.
+pub type Draw<'a> = &'a mut dyn FnMut(u32) -> u32;
+
+/// What hosts may change of a closed run of some kinds only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amendment {
+    /// Another key in place of the script's.
+    Rescore,
+    /// A text that is right too.
+    Accept,
+    /// What came true.
+    Resolve,
 }
 
 /// What a player sent, whatever the kind makes of it.
@@ -372,6 +566,18 @@ impl Given {
     #[must_use]
     pub fn choices(choices: &[u8]) -> Self {
         Given { choices: choices.to_vec(), ..Given::default() }
+    }
+
+    /// One of so many options by chance, or several.
+    #[must_use]
+    pub fn guessed(options: usize, several: bool, draw: Draw<'_>) -> Self {
+        let count = options.min(usize::from(u8::MAX)) as u8;
+        if count == 0 {
+            return Given::default();
+        }
+        let first = draw(u32::from(count)) as u8;
+        let choices = (0..count).filter(|option| *option == first || (several && draw(2) == 0));
+        Given { choices: choices.collect(), ..Given::default() }
     }
 
     /// One of `options`.

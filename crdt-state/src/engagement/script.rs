@@ -204,21 +204,7 @@ impl Question {
     /// A key of this question, as a person would say it.
     #[must_use]
     pub fn in_words(&self, key: &Key) -> String {
-        let options = self.task.options();
-        let named = |indexes: &[u8]| {
-            let words = indexes.iter().filter_map(|index| options.get(usize::from(*index)));
-            words.cloned().collect::<Vec<_>>()
-        };
-        match (key, &self.task) {
-            (Key::Choices(choices), _) => named(choices).join(", "),
-            (Key::Order(order), _) => named(order).join(" → "),
-            (Key::Texts(texts), _) => texts.join(", "),
-            (Key::Number(step), Task::Quiz(Quiz::Estimate(scale))) => {
-                let number = scale.number(*step) as f64 / 1_000.0;
-                format!("{number} {}", scale.unit.as_deref().unwrap_or_default()).trim().to_owned()
-            }
-            (Key::Number(step), _) => step.to_string(),
-        }
+        self.task.key_in_words(key)
     }
 
     fn read(value: &Value, path: &str, scoring: &Scoring, report: &mut Report) -> Option<Self> {
@@ -335,8 +321,7 @@ impl Script {
     #[must_use]
     pub fn view(&self, number: u16, announced: bool) -> Option<TaskView> {
         let question = self.questions.get(usize::from(number))?;
-        let round = super::elimination::view_in(self, number, announced);
-        Some(round.map_or_else(|| question.task.view(announced), TaskView::Elimination))
+        Some(question.task.view_in(self, number, announced))
     }
 
     /// The show file that reads back to this script, except for its salts.

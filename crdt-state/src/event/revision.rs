@@ -3,7 +3,7 @@
 //! Both depend on the state alone, so that nodes that have seen the same say the same.
 
 use super::{EventState, Round};
-use crate::engagement::Task;
+use crate::engagement::Amendment;
 use crate::stage::Phase;
 
 impl EventState {
@@ -22,7 +22,8 @@ impl EventState {
     pub fn revision_of(&self, instance: u32) -> u64 {
         let Some(ruling) = self.rulings.of(instance) else { return 0 };
         let question = self.question_of(instance).map(|(_, question)| &question.task);
-        let is_late = matches!(question, Some(Task::Prediction(_))) && ruling.key().is_some();
+        let is_late = question.is_some_and(|task| task.amendments().contains(&Amendment::Resolve))
+            && ruling.key().is_some();
         ruling.marks().saturating_sub(u64::from(is_late))
     }
 

@@ -3,13 +3,12 @@
 //! All of it but the refusals is a fold over the replicated state, the same on every node. What a node turned
 //! away only that node knows: it remembers the newest of each player, so many in all.
 
-use super::arithmetic::{Sum, rule};
 use super::core::EventCore;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
-use crdt_state::engagement::{Facts, Outcome, fold};
-use crdt_state::event::Ruling;
+use crdt_state::engagement::{Case, Facts, Outcome, Reason, fold};
+use crdt_state::event::{EventState, Ruling};
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
 
@@ -84,37 +83,71 @@ impl EventCore {
             Refusal::new("player_unknown", message)
                 .hint("ids are 32 hex digits; the export lists them")
         })?;
-        let (number, question) = self.state().question_of(instance).ok_or_else(|| {
+        let state = self.state();
+        let (number, question) = state.question_of(instance).ok_or_else(|| {
             Refusal::new("round_unknown", format!("there is no round {instance}"))
                 .hint("rounds are counted from 1, a question that is asked again counts again")
         })?;
         let closed = instance <= self.newest_closed();
-        let cell = self.held_cell(player, instance);
-        let outcome = self.outcome_in(player, instance);
-        let facts = Facts::of(self.state(), instance);
+        let outcomes = if closed { outcomes_of(state, instance) } else { Vec::new() };
+        let case = Case::of(state, instance, player, &outcomes).filter(|_| closed);
+        let reason = case.as_ref().and_then(|case| self.reason(case));
+        let (facts, held) = (Facts::of(state, instance), self.held_cell(player, instance));
         let key = facts.and_then(|facts| facts.key());
-        let open_ms = facts.map_or(0, |facts| facts.open_ms());
-        let sum = cell.and_then(|cell| self.sum(player, instance, cell));
-        let shown = |text: String| closed.then_some(text);
         Ok(ExplainView {
             event: self.event(),
             player,
-            name: self.state().shown_name(player).unwrap_or_default(),
+            name: state.shown_name(player).unwrap_or_default(),
             round: instance,
             stage: stage_view(self.stage()),
             number: u32::from(number) + 1,
             question: question.text.clone(),
-            open_ms,
+            open_ms: facts.map_or(0, |facts| facts.open_ms()),
             grace_ms: self.rules.grace.as_millis() as u64,
-            receipt: cell.map(|cell| self.held_view(player, instance, cell)),
+            receipt: held.map(|cell| self.held_view(player, instance, cell)),
             refused: self.refusals(player, instance),
             correct: closed.then(|| key.as_ref().map(correct_of).unwrap_or_default()),
-            revision: self.state().revision_of(instance),
-            rule: shown(rule(question)),
-            arithmetic: sum.and_then(|sum| shown(sum.arithmetic(&outcome))),
-            points: closed.then_some(outcome.points),
-            verdict: self.verdict(&outcome, cell, closed, (player, instance)),
+            revision: state.revision_of(instance),
+            rule: case.map(|case| case.facts.question.task.rule(case.facts.question)),
+            points: case.map(|case| case.outcome.points),
+            verdict: match (case, &reason) {
+                (Some(case), Some(reason)) => told(&case, &reason.verdict),
+                _ => self.uncounted(player, instance, held),
+            },
+            arithmetic: reason.map(|reason| reason.arithmetic),
         })
+    }
+
+    /// Why a closed run gave a player what it gave; nothing where no answer counts.
+    fn reason(&self, case: &Case<'_>) -> Option<Reason> {
+        let (state, instance) = (self.state(), case.facts.instance);
+        if state.rulings.of(instance).is_some_and(Ruling::is_aside) {
+            return Some(Reason::new("a host has set the round aside"));
+        }
+        if !state.counts(case.player) {
+            return Some(Reason::new("a host has taken the player out"));
+        }
+        let is_turned_away = self.turned_away.0.contains_key(&(instance, case.player));
+        if case.cell.is_none() && case.outcome.points == 0 && is_turned_away {
+            return None;
+        }
+        case.facts.question.task.explain(case)
+    }
+
+    /// How it is with an answer that is not scored, or not yet.
+    fn uncounted(&self, player: PlayerId, instance: u32, held: Option<Cell>) -> String {
+        match (held, self.turned_away.0.get(&(instance, player))) {
+            (Some(cell), _) => {
+                let elapsed = cell.elapsed_ms();
+                format!("an answer is held, given after {elapsed} ms; the round is not closed yet")
+            }
+            (None, Some(turned)) => {
+                format!("no answer counts: it was turned away: {}", turned.message)
+            }
+            (None, None) => {
+                "no answer counts: none has reached a node that this one has heard of".into()
+            }
+        }
     }
 
     fn held_cell(&self, player: PlayerId, instance: u32) -> Option<Cell> {
@@ -145,63 +178,27 @@ impl EventCore {
         turned.map(view).into_iter().collect()
     }
 
-    /// What a run gave a player, by the same fold as the leaderboard.
-    fn outcome_in(&self, player: PlayerId, instance: u32) -> Outcome {
-        let mut found = Outcome::default();
-        fold(
-            self.state(),
-            |of| of <= instance,
-            |of, outcomes| {
-                let at = outcomes.binary_search_by_key(&player, |(id, _)| *id);
-                if let (true, Ok(at)) = (of == instance, at) {
-                    found = outcomes[at].1;
-                }
-            },
-        );
-        found
-    }
-
     fn choices_in(&self, instance: u32, cell: Cell) -> Vec<u8> {
         let question = self.state().question_of(instance);
         question.map(|(_, question)| question.task.choices(cell.value())).unwrap_or_default()
     }
+}
 
-    fn verdict(
-        &self,
-        outcome: &Outcome,
-        cell: Option<Cell>,
-        closed: bool,
-        (player, instance): (PlayerId, u32),
-    ) -> String {
-        let Some(cell) = cell else {
-            return match self.turned_away.0.get(&(instance, player)) {
-                Some(turned) => format!("no answer counts: it was turned away: {}", turned.message),
-                None => {
-                    "no answer counts: none has reached a node that this one has heard of".into()
-                }
-            };
-        };
-        let elapsed = cell.elapsed_ms();
-        if !closed {
-            return format!(
-                "an answer is held, given after {elapsed} ms; the round is not closed yet"
-            );
-        }
-        if self.state().rulings.of(instance).is_some_and(Ruling::is_aside) {
-            return "0 points: a host has set the round aside".to_owned();
-        }
-        let sum = self.sum(player, instance, cell);
-        sum.map_or_else(|| format!("{} points", outcome.points), |sum| sum.verdict(outcome))
-    }
+/// What a run gave everybody who counts, by the same fold as the leaderboard.
+fn outcomes_of(state: &EventState, instance: u32) -> Vec<(PlayerId, Outcome)> {
+    let mut found = Vec::new();
+    fold(
+        state,
+        |of| of <= instance,
+        |of, outcomes| {
+            if of == instance {
+                found = outcomes.to_vec();
+            }
+        },
+    );
+    found
+}
 
-    /// How what an answer gives comes about.
-    fn sum(&self, player: PlayerId, instance: u32, cell: Cell) -> Option<Sum<'_>> {
-        let shown = Facts::of(self.state(), instance)?;
-        let rows = || self.state().players.rows_of(player);
-        // The answer may be to what the far side of a partition was shown.
-        let number = self.state().held(instance, rows()).map_or(shown.number, |(number, _)| number);
-        let facts = shown.at(number)?;
-        let text = self.state().held_text(instance, number, rows());
-        Some(Sum::of(facts, player, cell, text))
-    }
+fn told(case: &Case<'_>, verdict: &str) -> String {
+    format!("{} points: {verdict}", case.outcome.points)
 }

@@ -5,7 +5,7 @@ use super::views::correct_of;
 use crate::service::view::{CarrierView, HostQuestion, HostView, LiveView};
 use crdt_state::NodeId;
 use crdt_state::engagement::qa::{PostView, posts};
-use crdt_state::engagement::{Facts, Question, Script, Task};
+use crdt_state::engagement::{Facts, Question, Script};
 use crdt_state::event::Fate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,11 +50,7 @@ impl EventCore {
     /// What a host has yet to let through.
     fn posts_waiting(&self) -> Vec<PostView> {
         let facts = self.shown_instance().and_then(|instance| Facts::of(self.state(), instance));
-        let moderated = |facts: &Facts<'_>| match &facts.question.task {
-            Task::Qa(qa) => qa.moderated,
-            _ => false,
-        };
-        let facts = facts.filter(moderated);
+        let facts = facts.filter(|facts| facts.question.task.is_moderated());
         facts.map(|facts| posts(&facts, |fate| fate == Fate::Waiting)).unwrap_or_default()
     }
 

@@ -61,10 +61,8 @@ impl EventCore {
         if state.sides.post(instance, id).is_some_and(|post| post.content().is_some()) {
             return Ok("duplicate");
         }
-        let most = match state.question_of(instance).map(|(_, question)| &question.task) {
-            Some(Task::Qa(qa)) => qa.posts as usize,
-            _ => 0,
-        };
+        let question = state.question_of(instance);
+        let most = question.map_or(0, |(_, question)| question.task.posts_max());
         let all = || state.sides.posts(instance).filter_map(|(_, post)| post.content());
         if all().filter(|(_, author, _)| *author == player).count() >= most {
             return Err(Refusal::new("flooded", format!("a player may post {most} times")));
@@ -116,18 +114,18 @@ impl EventCore {
         (option, by): (u8, u32),
     ) -> Result<&'static str, Refusal> {
         let question = self.carried.state.question_of(instance).map(|(_, question)| question);
+        let task = question.map(|question| &question.task);
         // A tug of war is a game and no reaction: it goes on without them.
-        if let Some(Task::Reactions(_)) = question.map(|question| &question.task) {
+        if task.is_some_and(Task::is_reaction) {
             self.check_may_react(claim.player)?;
         }
+        let option = task.map_or(usize::from(option), |task| {
+            task.counter_of(&self.carried.state, claim.player, option)
+        });
         if !self.keeps_pace(now, claim.player, instance) {
             return Err(Refusal::new("flooded", "taps come faster than they are counted")
                 .hint("gather the taps of a second in one message"));
         }
-        let option = match self.carried.state.question_of(instance).map(|(_, q)| &q.task) {
-            Some(Task::Tug(tug)) => tug.side(&self.carried.state, claim.player),
-            _ => usize::from(option),
-        };
         let (name, origin) = (counter_name(instance, option), self.identity.origin);
         let total = self.counted(&name) + u64::from(by);
         let change = NumberChange { name: name.clone(), value: total };

@@ -1,7 +1,6 @@
 //! The engine: one owner per event, as a core without IO under a thin shell.
 
 mod alarms;
-mod arithmetic;
 mod batch;
 mod bulk;
 mod carried;

@@ -8,7 +8,7 @@ use crate::service::view::{Command, CommandRequest, Refusal};
 use crdt_state::caps::{ACCEPTED_MAX, KEYS_MAX as TEXTS_MAX};
 use crdt_state::delta::{Delta, RulingChange};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
-use crdt_state::engagement::{Facts, Key, PostId, Task, quiz::Quiz};
+use crdt_state::engagement::{Amendment, Facts, Key, PostId};
 use crdt_state::event::{Rule, Ruling};
 use crdt_state::{Mono, Phase, Stage};
 
@@ -28,14 +28,12 @@ impl EventCore {
             let is_void = ruling.is_some_and(Ruling::is_void);
             all.extend([Command::Back, if is_void { Command::Restore } else { Command::Void }]);
             let question = self.carried.state.question_of(stage.instance);
-            match question.map(|(_, question)| &question.task) {
-                Some(Task::Prediction(_)) => all.push(Command::Resolve),
-                Some(Task::Quiz(Quiz::Typed { .. })) => {
-                    all.extend([Command::Rescore, Command::Accept]);
-                }
-                Some(Task::Quiz(_) | Task::Elimination(_)) => all.push(Command::Rescore),
-                _ => {}
-            }
+            let amendments = question.map_or(&[][..], |(_, question)| question.task.amendments());
+            all.extend(amendments.iter().map(|amendment| match amendment {
+                Amendment::Rescore => Command::Rescore,
+                Amendment::Accept => Command::Accept,
+                Amendment::Resolve => Command::Resolve,
+            }));
         }
         all
     }
@@ -202,8 +200,9 @@ impl EventCore {
 
 /// Another key, or what came true.
 fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, String> {
-    let is_prediction = matches!(facts.question.task, Task::Prediction(_));
-    if is_prediction != (request.command == Command::Resolve) {
+    let is_late = request.command == Command::Resolve;
+    let amendment = if is_late { Amendment::Resolve } else { Amendment::Rescore };
+    if !facts.question.task.amendments().contains(&amendment) {
         let kind = facts.question.task.name();
         return Err(format!("{} makes no sense for a {kind}", request.command.word()));
     }
@@ -237,9 +236,9 @@ fn in_order(key: Key) -> Result<Key, String> {
 
 /// A text that is right too.
 fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, String> {
-    let Task::Quiz(Quiz::Typed { .. }) = &facts.question.task else {
+    if !facts.question.task.amendments().contains(&Amendment::Accept) {
         return Err("only a typed answer can be accepted".to_owned());
-    };
+    }
     let text = request.text.as_deref().unwrap_or_default().trim().to_owned();
     if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
         return Err("name the text that is right too".to_owned());

@@ -125,25 +125,13 @@ impl QuestionView {
     /// What can be chosen, where the task is a choice.
     #[must_use]
     pub fn options(&self) -> &[String] {
-        match &self.task {
-            TaskView::Quiz(task) => &task.options,
-            TaskView::Poll(task) => &task.options,
-            TaskView::Elimination(task) => &task.options,
-            TaskView::Prediction(task) => &task.options,
-            _ => &[],
-        }
+        self.task.offered()
     }
-}
 
-impl QuestionView {
     /// Whether several options may be chosen.
     #[must_use]
     pub fn takes_several(&self) -> bool {
-        match &self.task {
-            TaskView::Quiz(task) => task.multiple,
-            TaskView::Poll(task) => task.multiple,
-            _ => false,
-        }
+        self.task.takes_several()
     }
 }
 

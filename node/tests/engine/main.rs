@@ -14,6 +14,7 @@ mod facts;
 mod forgotten;
 mod friends;
 mod hosts;
+mod kinds;
 mod leaving;
 mod model;
 mod naive;

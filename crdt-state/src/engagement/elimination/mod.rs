@@ -6,9 +6,11 @@
 
 use super::file::{Object, Report, Table};
 use super::quiz::Quiz;
+use super::reason::{Timed, rule_of_key};
 use super::script::{caps, read_correct};
 use super::{
-    Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Script, Taken, Task, bits, mask,
+    Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason, Script, Taken,
+    Task, bits, mask,
 };
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -76,6 +78,20 @@ impl Kind for Elimination {
         EliminationView { options, lives: self.lives, prize: self.prize }
     }
 
+    /// The lives are those that the elimination began with.
+    fn view_in(&self, script: &Script, number: u16, announced: bool) -> EliminationView {
+        let lives = first_of(script, number).map_or(self.lives, |first| first.lives);
+        EliminationView { lives, ..self.view(announced) }
+    }
+
+    fn offered(view: &EliminationView) -> &[String] {
+        &view.options
+    }
+
+    fn guess(view: &EliminationView, _: Option<&EliminationResults>, draw: Draw<'_>) -> Given {
+        Given::guessed(view.options.len(), false, draw)
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::value(mask(&given.some_of(self.options.len(), 1)?)))
     }
@@ -128,6 +144,43 @@ impl Kind for Elimination {
             split(self.prize, entries);
         }
     }
+
+    fn rule(&self, question: &Question) -> Option<String> {
+        let rule = rule_of_key(question);
+        let prize = match self.prize {
+            0 => String::new(),
+            prize => format!("; in the last round the survivors split {prize}"),
+        };
+        Some(format!("{rule}; a wrong answer or none costs a life, and who has none is out{prize}"))
+    }
+
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        let lives = case.outcome.lives?;
+        let share = self.share(case, lives);
+        let (points, bonus) = (case.outcome.points - share, case.outcome.bonus - share);
+        let own = self.own_part(case, points, bonus);
+        let left = if lives == 1 {
+            "one life is left".to_owned()
+        } else {
+            format!("{lives} lives are left")
+        };
+        let prize = match share {
+            0 => String::new(),
+            share => format!("; the survivors' share of the prize is {share}"),
+        };
+        let sum = match share {
+            0 => String::new(),
+            share => {
+                let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome.lives));
+                let total = case.outcome.points;
+                format!("; {} of the prize / {survivors} survivors = {share}: {total}", self.prize)
+            }
+        };
+        Some(Reason {
+            arithmetic: own.arithmetic + &sum,
+            verdict: format!("{}; {left}{prize}", own.verdict),
+        })
+    }
 }
 
 impl Elimination {
@@ -162,6 +215,37 @@ impl Elimination {
         entry.outcome.lives = Some(left);
     }
 
+    /// What a player with so many lives has of the prize.
+    fn share(&self, case: &Case<'_>, lives: u32) -> i64 {
+        let is_shared = lives > 0 && self.prize > 0 && self.is_last(&case.facts);
+        let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome.lives));
+        if is_shared { i64::from(self.prize) / survivors.max(1) } else { 0 }
+    }
+
+    /// The reason for what the answer alone gave.
+    fn own_part(&self, case: &Case<'_>, points: i64, bonus: i64) -> Reason {
+        let (Some(key), quiz) = (case.facts.key(), self.as_quiz()) else {
+            return Reason::new("there is no key");
+        };
+        let worth = |cell| quiz.worth(case.facts.question, &key, cell, None);
+        let Some(timed) = Timed::of(case, worth) else {
+            return Reason::new("no answer counts");
+        };
+        let before = case.before();
+        let at = before.binary_search_by_key(&case.player, |(id, _)| *id);
+        let lives = at.ok().and_then(|at| before[at].1.lives);
+        if lives == Some(0) {
+            let verdict = timed.reason(points, bonus).verdict;
+            return Reason {
+                arithmetic: format!("who is out of the elimination gets nothing: {points}"),
+                verdict: format!(
+                    "{verdict}, but who is out of the elimination gets nothing for it"
+                ),
+            };
+        }
+        timed.reason(points, bonus)
+    }
+
     /// Whether the script goes on with something else.
     fn is_last(&self, facts: &Facts<'_>) -> bool {
         let next = usize::from(facts.number) + 1;
@@ -183,16 +267,14 @@ fn as_round(question: &Question) -> Option<&Elimination> {
     }
 }
 
-/// What players see of a question that is a round of an elimination.
-pub(super) fn view_in(script: &Script, number: u16, announced: bool) -> Option<EliminationView> {
-    let first = first_of(script, number)?;
-    let round = as_round(&script.questions[usize::from(number)])?;
-    Some(EliminationView { lives: first.lives, ..round.view(announced) })
+/// How many still have a life.
+fn survivors(lives: impl Iterator<Item = Option<u32>>) -> i64 {
+    lives.filter(|lives| *lives > Some(0)).count() as i64
 }
 
 /// Every survivor gets an equal share, rounded down.
 fn split(prize: u32, entries: &mut [Entry<'_>]) {
-    let survivors = entries.iter().filter(|entry| entry.outcome.lives > Some(0)).count() as i64;
+    let survivors = survivors(entries.iter().map(|entry| entry.outcome.lives));
     for entry in entries.iter_mut().filter(|entry| entry.outcome.lives > Some(0)) {
         let share = i64::from(prize) / survivors;
         entry.outcome.points += share;

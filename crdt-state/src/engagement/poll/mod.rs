@@ -2,7 +2,7 @@
 
 use super::file::{Object, Report, Table};
 use super::script::caps;
-use super::{Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Taken, mask};
+use super::{Draw, Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Question, Taken, mask};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,18 @@ impl Kind for Poll {
         PollView { options, multiple: self.multiple }
     }
 
+    fn offered(view: &PollView) -> &[String] {
+        &view.options
+    }
+
+    fn takes_several(view: &PollView) -> bool {
+        view.multiple
+    }
+
+    fn guess(view: &PollView, _: Option<&Nothing>, draw: Draw<'_>) -> Given {
+        Given::guessed(view.options.len(), view.multiple, draw)
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         let most = if self.multiple { self.options.len() } else { 1 };
         Ok(Taken::value(mask(&given.some_of(self.options.len(), most)?)))
@@ -63,6 +75,10 @@ impl Kind for Poll {
 
     fn results(&self, _: &Facts<'_>) -> Nothing {
         Nothing {}
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 }
 

@@ -9,7 +9,10 @@
 //! round, and one that is made later would change what everybody has won.
 
 use super::file::{Object, Report, Table};
-use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, SoFar, Taken};
+use super::{
+    Amendment, Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Question,
+    Reason, SoFar, Taken,
+};
 use crate::Cell;
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -78,6 +81,15 @@ impl Kind for Prediction {
         PredictionView { options, stake_max: self.stake_max, credit: self.credit }
     }
 
+    fn offered(view: &PredictionView) -> &[String] {
+        &view.options
+    }
+
+    fn guess(view: &PredictionView, _: Option<&PredictionResults>, draw: Draw<'_>) -> Given {
+        let stake = Some(draw(view.credit.min(view.stake_max) + 1));
+        Given { stake, ..Given::guessed(view.options.len(), false, draw) }
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         let option = given.one_of(self.options.len())?;
         let stake = given.stake.unwrap_or(self.credit);
@@ -100,6 +112,10 @@ impl Kind for Prediction {
             }
             _ => Err(Invalid("name the option that came true, or none to cancel".to_owned())),
         }
+    }
+
+    fn amendments(&self) -> &'static [Amendment] {
+        &[Amendment::Resolve]
     }
 
     fn options(&self) -> &[String] {
@@ -141,18 +157,88 @@ impl Kind for Prediction {
         let is_right = |entry: &Entry<'_>| {
             entry.answer.is_some_and(|cell| came_true.contains(&option_of(cell.value())))
         };
-        let all: u64 = stakes.iter().sum();
-        let right: u64 =
-            entries.iter().zip(&stakes).filter(|(e, _)| is_right(e)).map(|(_, s)| s).sum();
-        if right == 0 {
+        let pool = Pool::of(entries.iter().zip(&stakes).map(|(e, stake)| (is_right(e), *stake)));
+        if pool.right == 0 {
             return;
         }
         for (entry, stake) in entries.iter_mut().zip(stakes) {
             entry.outcome.correct = is_right(entry);
-            let won = u128::from(all - right) * u128::from(stake) / u128::from(right);
-            let points = if entry.outcome.correct { won as i64 } else { -(stake as i64) };
+            let won = pool.won(stake) as i64;
+            let points = if entry.outcome.correct { won } else { -(stake as i64) };
             entry.outcome.points = points;
             entry.outcome.bonus = points.max(0);
+        }
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        let words = "who staked on what comes true keeps the stake and splits those of the others in \
+                     proportion to their own; who did not loses it; a stake is no more than the player has, or \
+                     the credit";
+        Some(words.to_owned())
+    }
+
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        let (cell, points) = (case.cell?, case.outcome.points);
+        let came_true = match case.facts.key() {
+            Some(Key::Choices(choices)) => choices,
+            _ => return Some(Reason::new("nothing is paid: no host has said yet what came true")),
+        };
+        if came_true.is_empty() {
+            return Some(Reason::new(
+                "nothing is paid: it is cancelled, and every stake comes back",
+            ));
+        }
+        let before = case.before();
+        let staked = |player, cell| self.staked(cell, || points_of(&before, player));
+        let all = case.all.iter().filter_map(|(player, outcome)| {
+            let (_, cell) = outcome.answer.filter(|(number, _)| *number == case.facts.number)?;
+            Some((came_true.contains(&option_of(cell.value())), staked(*player, cell)))
+        });
+        let (pool, stake) = (Pool::of(all), staked(case.player, cell));
+        if pool.right == 0 {
+            return Some(Reason::new(
+                "nothing is paid: nobody was right, and every stake comes back",
+            ));
+        }
+        Some(pool.reason(case.outcome.correct, stake, points))
+    }
+}
+
+/// What is staked in a run.
+struct Pool {
+    /// On what did not come true.
+    wrong: u64,
+    /// On what came true.
+    right: u64,
+}
+
+impl Pool {
+    /// Of every stake, and whether it is on what came true.
+    fn of(stakes: impl Iterator<Item = (bool, u64)>) -> Self {
+        stakes.fold(Pool { wrong: 0, right: 0 }, |pool, (is_right, stake)| match is_right {
+            true => Pool { right: pool.right + stake, ..pool },
+            false => Pool { wrong: pool.wrong + stake, ..pool },
+        })
+    }
+
+    /// What a stake on what came true wins.
+    fn won(&self, stake: u64) -> u64 {
+        let won = u128::from(self.wrong) * u128::from(stake) / u128::from(self.right.max(1));
+        won as u64
+    }
+
+    fn reason(&self, is_right: bool, stake: u64, points: i64) -> Reason {
+        let Pool { wrong, right } = self;
+        if !is_right {
+            let verdict = format!("the stake of {stake} is lost");
+            return Reason { arithmetic: format!("{verdict}: {points}"), verdict };
+        }
+        Reason {
+            arithmetic: format!(
+                "{wrong} staked by the others * {stake} of the own / {right} of all who were right, rounded \
+                 down: {points}"
+            ),
+            verdict: format!("the stake of {stake} comes back, with {points} of the others'"),
         }
     }
 }

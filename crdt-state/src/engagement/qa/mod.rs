@@ -4,7 +4,7 @@
 //! again, to whichever node, is the same post and the same vote.
 
 use super::file::{Object, Report, Table};
-use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, PostId, Taken};
+use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, PostId, Question, Taken};
 use crate::event::{Fate, Post};
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -82,11 +82,35 @@ impl Kind for Qa {
         QaView { moderated: self.moderated, posts_max: self.posts }
     }
 
+    /// A question of one's own, or support for one that is shown.
+    fn guess(_: &QaView, results: Option<&QaResults>, draw: Draw<'_>) -> Given {
+        let posts = results.map_or(&[][..], |results| &results.posts);
+        if !posts.is_empty() && draw(2) == 0 {
+            let post = &posts[draw(posts.len() as u32) as usize];
+            let post = PostId::from_str_radix(&post.id, 16).ok();
+            return Given { post, ..Given::default() };
+        }
+        let text = format!("What about number {}?", draw(1_000_000));
+        Given { text: Some(text), ..Given::default() }
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         match given.post {
             Some(post) => Ok(Taken::Vote(post)),
             None => given.typed().map(Taken::Post),
         }
+    }
+
+    fn posts_max(&self) -> usize {
+        self.posts as usize
+    }
+
+    fn is_moderated(&self) -> bool {
+        self.moderated
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 
     fn choices(&self, _: u32) -> Vec<u8> {

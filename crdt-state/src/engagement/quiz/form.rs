@@ -134,6 +134,27 @@ pub(super) fn write(quiz: &Quiz, out: &mut Table) {
     }
 }
 
+/// What somebody gives who knows nothing.
+pub(super) fn guess(view: &QuizView, draw: Draw<'_>) -> Given {
+    let mut given = Given::default();
+    match (&*view.form, &view.scale) {
+        ("typed", _) => given.text = Some(format!("word {}", draw(5) + 1)),
+        ("estimate", Some(scale)) => {
+            let steps =
+                ((scale.max - scale.min) / scale.step).clamp(0.0, f64::from(Cell::VALUE_MAX));
+            given.number = Some(scale.min + scale.step * f64::from(draw(steps as u32 + 1)));
+        }
+        ("order", _) => {
+            let mut left: Vec<u8> = (0..view.options.len() as u8).collect();
+            while !left.is_empty() {
+                given.choices.push(left.remove(draw(left.len() as u32) as usize));
+            }
+        }
+        _ => return Given::guessed(view.options.len(), view.multiple, draw),
+    }
+    given
+}
+
 /// One correct option as its number, several as a list.
 pub(in crate::engagement) fn written(mask: u32) -> What {
     match mask.count_ones() {

@@ -10,9 +10,13 @@ mod worth;
 pub use order::{ORDER_MAX, rank_of, unrank};
 
 use super::file::{Object, Report, Table, What, text};
+use super::reason::{Timed, rule_of_key};
 use super::scoring::scaled;
 use super::script::{caps, read_choice, read_correct};
-use super::{Alone, Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, bits, mask};
+use super::{
+    Alone, Amendment, Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason,
+    Taken, bits, mask,
+};
 use crate::Cell;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -170,6 +174,18 @@ impl Kind for Quiz {
         }
     }
 
+    fn offered(view: &QuizView) -> &[String] {
+        &view.options
+    }
+
+    fn takes_several(view: &QuizView) -> bool {
+        view.multiple
+    }
+
+    fn guess(view: &QuizView, _: Option<&QuizResults>, draw: Draw<'_>) -> Given {
+        form::guess(view, draw)
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         match self {
             Quiz::Choice { options, multiple, .. } => {
@@ -227,6 +243,23 @@ impl Kind for Quiz {
         };
         let wrong = || Invalid(format!("{} is no key of this question", super::key_text(key)));
         fits.then_some(()).ok_or_else(wrong)
+    }
+
+    fn key_in_words(&self, key: &Key) -> String {
+        match (self, key) {
+            (Quiz::Estimate(scale), Key::Number(step)) => {
+                let number = scale.number(*step) as f64 / 1_000.0;
+                format!("{number} {}", scale.unit.as_deref().unwrap_or_default()).trim().to_owned()
+            }
+            _ => super::key::in_words(key, self.options()),
+        }
+    }
+
+    fn amendments(&self) -> &'static [Amendment] {
+        match self {
+            Quiz::Typed { .. } => &[Amendment::Rescore, Amendment::Accept],
+            _ => &[Amendment::Rescore],
+        }
     }
 
     fn options(&self) -> &[String] {
@@ -292,6 +325,16 @@ impl Kind for Quiz {
             };
             entry.judge(facts.question, judged);
         }
+    }
+
+    fn rule(&self, question: &Question) -> Option<String> {
+        Some(rule_of_key(question))
+    }
+
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        let key = case.facts.key()?;
+        let worth = |cell| self.worth(case.facts.question, &key, cell, case.text);
+        Some(Timed::of(case, worth)?.reason(case.outcome.points, case.outcome.bonus))
     }
 }
 

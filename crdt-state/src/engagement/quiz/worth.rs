@@ -3,7 +3,7 @@
 use super::{Quiz, unrank};
 use crate::Cell;
 use crate::engagement::scoring::Partial;
-use crate::engagement::{Facts, Key, Question, Task, mask};
+use crate::engagement::{Facts, Key, Question, mask};
 
 impl Quiz {
     /// Whether an answer is correct, and what it gives.
@@ -19,7 +19,13 @@ impl Quiz {
     }
 
     /// Whether an answer is correct, and what it is worth.
-    fn worth(&self, question: &Question, key: &Key, cell: Cell, text: Option<&str>) -> (bool, u32) {
+    pub(in crate::engagement) fn worth(
+        &self,
+        question: &Question,
+        key: &Key,
+        cell: Cell,
+        text: Option<&str>,
+    ) -> (bool, u32) {
         let (scoring, full) = (&question.scoring, question.points);
         let all_or_nothing = |is_right: bool| (is_right, if is_right { full } else { 0 });
         match (self, key) {
@@ -47,22 +53,6 @@ impl Quiz {
                 (false, (u64::from(full) * right / all.max(1)) as u32)
             }
             _ => (false, 0),
-        }
-    }
-}
-
-impl Facts<'_> {
-    /// Whether an answer is correct, and what it is worth before time takes its share; nothing where the
-    /// question is of a kind that is not scored by a key and a time.
-    #[must_use]
-    pub fn worth(&self, cell: Cell, text: Option<&str>) -> Option<(bool, u32)> {
-        let key = self.key()?;
-        match &self.question.task {
-            Task::Quiz(quiz) => Some(quiz.worth(self.question, &key, cell, text)),
-            Task::Elimination(round) => {
-                Some(round.as_quiz().worth(self.question, &key, cell, None))
-            }
-            _ => None,
         }
     }
 }

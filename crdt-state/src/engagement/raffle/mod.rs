@@ -11,7 +11,9 @@
 
 use super::file::{Object, Report, Table};
 use super::key::{hash_hex, run_salt};
-use super::{Entry, Facts, Given, Invalid, Key, Kind, PATH, Taken, Task};
+use super::{
+    Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task,
+};
 use crate::id::PlayerId;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -69,6 +71,10 @@ impl Kind for Raffle {
         RaffleView { winners: self.winners }
     }
 
+    fn guess(_: &RaffleView, _: Option<&RaffleResults>, _: Draw<'_>) -> Given {
+        Given::default()
+    }
+
     fn take(&self, _: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::value(1))
     }
@@ -101,6 +107,20 @@ impl Kind for Raffle {
             entry.outcome.correct = true;
             entry.outcome.points = i64::from(facts.question.points);
         }
+    }
+
+    fn rule(&self, question: &Question) -> Option<String> {
+        let (winners, points) = (self.winners, question.points);
+        Some(format!("each of {winners} drawn from all who entered gets {points} points"))
+    }
+
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        case.cell?;
+        let points = case.outcome.points;
+        let tickets = case.all.iter().filter(|(_, outcome)| outcome.answer.is_some()).count();
+        let verdict = if case.outcome.correct { "drawn" } else { "not drawn" };
+        let arithmetic = format!("{} of {tickets} tickets, {verdict}: {points}", self.winners);
+        Some(Reason { arithmetic, verdict: verdict.to_owned() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::file::{Object, Report, Table, Value, text};
 use super::script::caps;
-use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
+use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,16 @@ impl Kind for Rating {
         RatingView { steps: self.steps, low: self.low.clone(), high: self.high.clone() }
     }
 
+    fn guess(view: &RatingView, _: Option<&RatingResults>, draw: Draw<'_>) -> Given {
+        Given::guessed(usize::from(view.steps), false, draw)
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::value(1 << given.one_of(usize::from(self.steps))?))
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 
     fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {

@@ -4,7 +4,7 @@
 //! node may count twice, which an applause can bear.
 
 use super::file::{Object, Report, Table};
-use super::{Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Taken};
+use super::{Draw, Facts, Given, Invalid, Kind, Nothing, PATH_WITHOUT_KEY, Question, Taken};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,7 @@ impl Kind for Reactions {
     const FIELDS: &'static [&'static str] = &["options"];
     const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
     const LIVE: bool = true;
+    const REACTION: bool = true;
     type View = ReactionsView;
     type Results = Nothing;
 
@@ -46,6 +47,11 @@ impl Kind for Reactions {
         ReactionsView { options: self.options.clone() }
     }
 
+    fn guess(view: &ReactionsView, _: Option<&Nothing>, draw: Draw<'_>) -> Given {
+        let given = Given::guessed(view.options.len(), false, draw);
+        Given { count: Some(1 + draw(TAPS_MAX)), ..given }
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::Count { option: given.one_of(self.options.len())?, by: taps(given)? })
     }
@@ -56,6 +62,10 @@ impl Kind for Reactions {
 
     fn options(&self) -> &[String] {
         &self.options
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 
     fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {

@@ -3,7 +3,7 @@
 //! All choices of a player are one number in mixed radix, so that a survey is one answer like any other.
 
 use super::file::{Object, Report, Table, Value, What};
-use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
+use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
 use crate::Cell;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -92,6 +92,18 @@ impl Kind for Survey {
         SurveyView { items, comment: self.comment }
     }
 
+    /// One choice for each question, or none.
+    fn guess(view: &SurveyView, _: Option<&SurveyResults>, draw: Draw<'_>) -> Given {
+        let mut choice = |item: &Item| {
+            let (options, drawn) = (item.options.len() as u32, draw(item.options.len() as u32 + 1));
+            if drawn < options { drawn as u8 } else { SKIPPED }
+        };
+        let choices = view.items.iter().map(&mut choice).collect();
+        let has_comment = view.comment && draw(4) == 0;
+        let text = has_comment.then(|| format!("comment {}", draw(10) + 1));
+        Given { choices, text, ..Given::default() }
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         if given.choices.len() != self.items.len() {
             let (found, wanted) = (given.choices.len(), self.items.len());
@@ -111,6 +123,10 @@ impl Kind for Survey {
         }
         choices.reverse();
         choices
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 
     fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {

@@ -4,9 +4,9 @@
 //! counted like reactions; what counts is the mean per player of a side, so that a small one has a chance.
 
 use super::file::{Object, Report, Table};
-use super::reactions::taps;
+use super::reactions::{TAPS_MAX, taps};
 use super::teams::{Sides, side_of, team_of};
-use super::{Entry, Facts, Given, Invalid, Kind, Taken};
+use super::{Case, Draw, Entry, Facts, Given, Invalid, Kind, Question, Reason, Taken};
 use crate::event::EventState;
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -57,10 +57,18 @@ impl Kind for Tug {
         TugView { sides: self.sides.clone() }
     }
 
+    fn guess(_: &TugView, _: Option<&TugResults>, draw: Draw<'_>) -> Given {
+        Given { count: Some(1 + draw(TAPS_MAX)), ..Given::default() }
+    }
+
     /// The side is the player's own, whatever was sent: whoever takes the taps puts it in.
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         let option = given.choices.first().copied().unwrap_or(0);
         Ok(Taken::Count { option: option.min(self.sides.len() as u8 - 1), by: taps(given)? })
+    }
+
+    fn counter_of(&self, state: &EventState, player: PlayerId, _: u8) -> usize {
+        self.side(state, player)
     }
 
     fn choices(&self, _: u32) -> Vec<u8> {
@@ -97,6 +105,33 @@ impl Kind for Tug {
                 entry.outcome.correct = true;
             }
         }
+    }
+
+    fn rule(&self, question: &Question) -> Option<String> {
+        let points = question.points;
+        Some(format!(
+            "everybody on the side that pulls more for each of its players gets {points} points, also who \
+             has not tapped; where none does, nobody gets any"
+        ))
+    }
+
+    /// Taps are no answer, and a side wins or loses with all who are on it.
+    fn explain(&self, case: &Case<'_>) -> Option<Reason> {
+        let (facts, points) = (&case.facts, case.outcome.points);
+        let (taps, TugResults { players, pull }) = (self.counts(facts), self.results(facts));
+        let side = |at: usize| {
+            let (name, players) = (&self.sides[at], players[at].max(1));
+            format!("{name}: {} taps * 100 / {players} players = {}", taps[at], pull[at])
+        };
+        let sides: Vec<String> = (0..self.sides.len()).map(side).collect();
+        let own = &self.sides[self.side(facts.state, case.player)];
+        let is_won = case.all.iter().any(|(_, outcome)| outcome.correct);
+        let verdict = match (case.outcome.correct, is_won) {
+            (true, _) => format!("on the side {own}, which won"),
+            (false, true) => format!("on the side {own}, which did not win"),
+            (false, false) => "no side won".to_owned(),
+        };
+        Some(Reason { arithmetic: format!("{}; {verdict}: {points}", sides.join(", ")), verdict })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::file::{Object, Report, Table};
 use super::script::caps::ANSWER_BYTES_MAX;
-use super::{Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Taken};
+use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,12 @@ impl Kind for WordCloud {
         WordCloudView { words: self.words }
     }
 
+    fn guess(view: &WordCloudView, _: Option<&WordCloudResults>, draw: Draw<'_>) -> Given {
+        let words: Vec<String> =
+            (0..view.words.max(1)).map(|_| format!("word {}", draw(20) + 1)).collect();
+        Given { text: Some(words.join(", ")), ..Given::default() }
+    }
+
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         let text = given.typed()?;
         let words = split(&text);
@@ -79,6 +85,10 @@ impl Kind for WordCloud {
 
     fn choices(&self, _: u32) -> Vec<u8> {
         Vec::new()
+    }
+
+    fn rule(&self, _: &Question) -> Option<String> {
+        None
     }
 
     fn counts(&self, _: &Facts<'_>) -> Vec<u64> {

@@ -1,0 +1,169 @@
+//! Every kind of the sample show, played to its end by a crowd that guesses: a guess is taken, and what is
+//! said of the points of every player in every round is what the board and the export say of them.
+
+use crate::world::{Weather, World};
+use crdt_state::engagement::{Given, Key, Script, Task, fold};
+use crdt_state::{Phase, PlayerId};
+use node::engine::{Claim, Input, Reply};
+use node::service::view::{Command, Refusal};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const PLAYERS: u128 = 7;
+/// Who joins and never does anything.
+const SILENT: u128 = 6;
+
+/// The sample show, with lives enough that even who is silent survives its elimination.
+fn script() -> Script {
+    let text = include_str!("../../shows/kinds.json");
+    let mut script = node::show::parse(text).expect("the sample is a show");
+    for question in &mut script.questions {
+        if let Task::Elimination(round) = &mut question.task {
+            round.lives = 3;
+        }
+    }
+    script
+}
+
+impl World {
+    fn give(
+        &mut self,
+        at: usize,
+        claim: &Claim,
+        instance: u32,
+        given: Given,
+    ) -> Result<(), Refusal> {
+        let claim = claim.clone();
+        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
+        match self.reply(ticket) {
+            Reply::Answered(_) => Ok(()),
+            Reply::Refused(refusal) => Err(refusal),
+            other => panic!("not a reply to an answer: {other:?}"),
+        }
+    }
+
+    /// What a player gives who knows no more than the page.
+    fn guess(&mut self, at: usize) -> Given {
+        let live = self.view(at).live;
+        let question = live.question.expect("a question is shown");
+        let mut draw = |below: u32| self.roll(u64::from(below)) as u32;
+        question.task.guess(live.results.as_ref(), &mut draw)
+    }
+
+    /// Goes on until the next question can be opened, or the show is over.
+    fn conclude(&mut self) {
+        use Command::{Close, Leaderboard, Reveal, Tallies};
+        for command in [Close, Tallies, Reveal, Leaderboard] {
+            if self.view(0).next.contains(&command) {
+                self.step(0, command);
+            }
+        }
+    }
+}
+
+/// The whole show; who gives something else than an answer gives it twice.
+fn play(world: &mut World, script: &Script) {
+    let claims: Vec<_> =
+        (0..PLAYERS).map(|player| world.join(player as usize % 2, player)).collect();
+    world.all_equal();
+    for question in &script.questions {
+        let instance = world.open(0);
+        for claim in claims.iter().filter(|claim| claim.player.0 != SILENT) {
+            let at = claim.player.0 as usize % 2;
+            let given = world.guess(at);
+            let kind = question.task.name();
+            world.give(at, claim, instance, given).unwrap_or_else(|no| panic!("{kind}: {no:?}"));
+            world.run_ms(150);
+        }
+        world.all_equal();
+        world.conclude();
+    }
+    let bet = |question: &_| matches!(question, Task::Prediction(_));
+    let at =
+        script.questions.iter().position(|question| bet(&question.task)).expect("there is one");
+    let resolve = world.say(1, Command::Resolve, |request| {
+        request.instance = Some(at as u32 + 1);
+        request.key = Some(Key::Choices(vec![0]));
+    });
+    assert_eq!(resolve.expect("a host says what came true").outcome, "applied");
+    world.step(0, Command::End);
+    world.all_equal();
+}
+
+/// What each player had after each run: the board is a sum, and a run's share of it a difference.
+fn boards(world: &World) -> Vec<BTreeMap<PlayerId, i64>> {
+    let state = world.core(0).state();
+    let until = |last| fold(state, |instance| instance <= last, |_, _| {});
+    let points = |last| until(last).into_iter().map(|(id, so_far)| (id, so_far.points)).collect();
+    (0..=state.stage().instance).map(points).collect()
+}
+
+#[test]
+fn what_is_said_of_points_is_what_the_board_says_for_every_kind_player_and_round() {
+    let script = script();
+    let mut world = World::lobby_of(900, 2, script.clone(), Weather::default());
+    play(&mut world, &script);
+    let (boards, export) = (boards(&world), exported(&world));
+    let (mut won_silently, mut told) = (0, BTreeMap::new());
+    for (at, question) in script.questions.iter().enumerate() {
+        let round = at as u32 + 1;
+        for player in (0..PLAYERS).map(PlayerId) {
+            let view = world.core(1).explain(&player.to_string(), round).expect("it is known");
+            let wanted = boards[at + 1][&player] - boards[at][&player];
+            let what = format!("{} of {}: {view:#?}", question.task.name(), player.0);
+            assert_eq!(view.points, Some(wanted), "{what}");
+            let line = export.get(&(u64::from(round), player.to_string()));
+            assert_eq!(line.copied().unwrap_or(wanted), wanted, "{what}");
+            if view.receipt.is_some() || wanted != 0 {
+                let sum = view.arithmetic.as_ref().unwrap_or_else(|| panic!("no sum: {what}"));
+                assert!(wanted == 0 || sum.contains(&wanted.to_string()), "{what}");
+                assert!(view.verdict.starts_with(&format!("{wanted} points: ")), "{what}");
+            }
+            won_silently += u32::from(view.receipt.is_none() && wanted > 0);
+            *told.entry(question.task.name()).or_insert(0) += i64::from(wanted != 0);
+        }
+    }
+    assert!(won_silently >= 2, "a side wins with all its players, and a survivor who is silent");
+    for kind in ["quiz", "prediction", "elimination", "tug"] {
+        assert!(told[kind] > 0, "nobody has points of a {kind}: {told:?}");
+    }
+    let total = &boards[script.questions.len()];
+    for standing in world.core(0).scoreboard().top(world.core(0).state(), usize::MAX) {
+        assert_eq!(standing.points as i64, total[&standing.player].max(0), "the board is the sum");
+    }
+}
+
+/// What the export says that answers gave, by run and player.
+fn exported(world: &World) -> BTreeMap<(u64, String), i64> {
+    let text = String::from_utf8(world.core(0).export("123456").to_vec()).expect("it is text");
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
+    let answers = lines.filter(|line| line["type"] == "answer").map(|line| {
+        let player = line["player"].as_str().expect("it has one").to_owned();
+        ((line["instance"].as_u64().expect("it has one"), player), line["points"].as_i64().unwrap())
+    });
+    answers.collect()
+}
+
+#[test]
+fn a_round_that_gives_nothing_says_so_and_one_set_aside_says_that() {
+    let script = script();
+    let mut world = World::lobby_of(901, 2, script, Weather::default());
+    let claim = world.join(0, 1);
+    let instance = world.open(0);
+    world.give(0, &claim, instance, Given::choices(&[1])).expect("a poll takes it");
+    world.conclude();
+    world.all_equal();
+    let verdict = |world: &World, round| world.core(1).explain("player 1", round).unwrap().verdict;
+    assert_eq!(verdict(&world, 1), "0 points: a round of the kind poll gives no points");
+    let instance = world.open(0);
+    world.give(0, &claim, instance, Given::choices(&[0])).expect("true or false");
+    world.step(0, Command::Close);
+    assert_eq!(world.core(0).state().stage().phase, Phase::Closed);
+    world.press(0, Command::Void);
+    world.all_equal();
+    assert_eq!(verdict(&world, 2), "0 points: a host has set the round aside");
+    world.say(0, Command::Kick, |request| request.player = Some(PlayerId(1))).unwrap();
+    world.press(0, Command::Restore);
+    world.all_equal();
+    assert_eq!(verdict(&world, 2), "0 points: a host has taken the player out");
+}
