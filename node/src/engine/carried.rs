@@ -159,6 +159,19 @@ impl Carried {
         self.course(instance).map_or(0, |course| course.held_ms)
     }
 
+    /// For how long a run (0 for the lobby) has stood still since a moment, in pauses that are over. Of a pause
+    /// whose beginning this node does not know it counts what it saw.
+    pub fn held_since(&self, instance: u32, since: Mono) -> Duration {
+        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
+        let at = |epoch: u32| self.pauses.get(&(instance, epoch)).copied();
+        let held = |epoch: u32| {
+            let paused = at(epoch).unwrap_or(Zero::MIN).max(millis(since));
+            at(epoch + 1).map_or(0, |resumed| (resumed - paused).max(0))
+        };
+        let held: i64 = (1..epochs).step_by(2).map(held).sum();
+        Duration::from_millis(held.max(0) as u64)
+    }
+
     /// What every answer asks: one walk over the pauses of a run, and nothing of it where there are none.
     fn course(&self, instance: u32) -> Option<Course> {
         let zero = self.zeros.get(&instance).copied()?;

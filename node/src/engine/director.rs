@@ -21,9 +21,10 @@ const ZERO_PATIENCE: Duration = Duration::from_secs(1);
 /// What the director remembers.
 #[derive(Debug)]
 pub struct Director {
-    /// The stage that was seen last, and since when.
+    /// The stage that was seen last, and since when. Nothing before the first look: a node that comes back knows
+    /// no better than that the stage began when it came.
     seen: Stage,
-    since: Mono,
+    since: Option<Mono>,
     /// A host's wish for tallies that waits for seals.
     pub(super) wanted_tallies: Option<(u64, u32)>,
     /// The host who makes the step that is under way; nobody if it is the director itself.
@@ -41,13 +42,17 @@ impl Director {
     pub fn new(stage: Stage) -> Self {
         Director {
             seen: stage,
-            since: Mono::ZERO,
+            since: None,
             wanted_tallies: None,
             by: None,
             ahead: Vec::new(),
             peers_since: Mono::ZERO,
             peers: BTreeSet::new(),
         }
+    }
+
+    fn since(&self) -> Mono {
+        self.since.unwrap_or_default()
     }
 
     /// Gives up all that waits, whose tickets are returned.
@@ -79,10 +84,11 @@ impl EventCore {
         }
         let stage = self.stage();
         if stage == self.director.seen {
+            self.director.since.get_or_insert(now);
             return;
         }
         self.director.seen = stage;
-        self.director.since = now;
+        self.director.since = Some(now);
         if stage >= Stage::new(stage.instance, Phase::Tallies) && self.newest_closed() > 0 {
             self.watch_lateness(self.newest_closed());
         }
@@ -124,7 +130,7 @@ impl EventCore {
     /// know, the close is the peer's: a node that comes back must not cut short a round that the others
     /// play. It waits a whole round then, which cannot be too early.
     fn close_due_without_zero(&self, instance: u32) -> Mono {
-        let since = self.director.since;
+        let since = self.director.since();
         if self.is_alone() || self.replica.is_age_lost() {
             return since.max(self.director.peers_since) + ZERO_PATIENCE;
         }
@@ -205,7 +211,7 @@ impl EventCore {
 
     /// When tallies may be shown at the latest.
     fn tallies_due(&self) -> Option<Mono> {
-        self.director.wanted_tallies.map(|_| self.director.since + self.rules.seal_wait)
+        self.director.wanted_tallies.map(|_| self.director.since() + self.rules.seal_wait)
     }
 
     pub(super) fn tallies_when_due(&mut self, now: Mono) {
@@ -222,7 +228,8 @@ impl EventCore {
         }
     }
 
-    /// What autopilot does next, and when; nothing while a host drives or has paused.
+    /// What autopilot does next, and when; nothing while a host drives or has paused. Time that stood still is
+    /// waited for again.
     fn autopilot_step(&self) -> Option<(Mono, Stage)> {
         let script = self.carried.state.script()?;
         let pace = Duration::from_millis(u64::from(script.autopilot_ms?));
@@ -237,7 +244,9 @@ impl EventCore {
             Phase::Open | Phase::Ended | Phase::Aborted => return None,
             phase => (pace, self.following(stage.instance, phase)),
         };
-        let due = self.director.since + wait + self.rules.stagger * self.rank(stage.instance);
+        let since = self.director.since();
+        let held = self.carried.held_since(stage.instance, since);
+        let due = since + wait + held + self.rules.stagger * self.rank(stage.instance);
         Some((due, to))
     }
 

@@ -16,12 +16,12 @@ impl EventCore {
     /// The commands on the current run that make sense now, beside its steps.
     pub(super) fn possible_rulings(&self) -> Vec<Command> {
         let (stage, mut all) = (self.stage(), Vec::new());
-        if stage.is_over() || stage.instance == 0 {
+        if !self.has_time(stage) {
             return all;
         }
         let ruling = self.carried.state.rulings.of(stage.instance);
         all.push(if self.is_paused(stage.instance) { Command::Resume } else { Command::Pause });
-        if stage.phase < Phase::Reveal {
+        if stage.instance > 0 && stage.phase < Phase::Reveal {
             all.push(Command::Skip);
         }
         if stage.phase > Phase::Open {
@@ -88,10 +88,17 @@ impl EventCore {
             .collect()
     }
 
+    /// Whether time passes that can be made to stand still: that of a run, or of a lobby that ends by itself.
+    fn has_time(&self, stage: Stage) -> bool {
+        let script = self.carried.state.script();
+        let ends_itself = script.is_some_and(|it| it.autopilot_ms.is_some() && it.lobby_ms.is_some());
+        !stage.is_over() && (stage.instance > 0 || (stage == Stage::LOBBY && ends_itself))
+    }
+
     pub(super) fn pause(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
         let (expected, stage) = (super::views::stage_of(request.expected), self.stage());
         let instance = stage.instance;
-        if stage.is_over() || instance == 0 {
+        if !self.has_time(stage) {
             return self.not_possible(ticket, request.command, expected);
         }
         if expected.instance != instance {
@@ -188,6 +195,7 @@ impl EventCore {
     pub(super) fn round_in_words(&self, instance: u32) -> String {
         match self.carried.state.question_of(instance) {
             Some((number, _)) => format!("round {instance}, question {}", number + 1),
+            None if instance == 0 => "the lobby".to_owned(),
             None => format!("round {instance}"),
         }
     }

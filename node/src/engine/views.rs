@@ -68,7 +68,7 @@ impl EventCore {
             reveal: past(reveal_from()).and_then(|i| self.reveal_view(i)),
             board: with_board.then(|| self.board()),
             teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),
-            paused: instance.is_some_and(|i| self.is_paused(i)),
+            paused: !stage.is_over() && self.is_paused(stage.instance),
             voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
             result: self.result_instance().map(|i| self.result_view(now, i)),
             team_names: self.choosable_teams(),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod asks;
+mod autopilot;
 mod bulk;
 mod crashes;
 mod cuts;
