@@ -96,6 +96,8 @@ pub trait Kind: Sized + 'static {
     const PHASES: &'static [Phase];
     /// Whether its results are shown while it is open. True where they are the point of it.
     const LIVE: bool = false;
+    /// Whether what a player gives is one answer, of which an export has a line; else it is posts, votes or taps.
+    const ONE_ANSWER: bool = true;
     /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
     const REACTION: bool = false;
     /// What players see from the opening on. It has no field for the key.
@@ -472,6 +474,14 @@ macro_rules! kinds {
             pub fn takes_several(&self) -> bool {
                 match self {
                     $(TaskView::$variant(view) => <$path as Kind>::takes_several(view),)*
+                }
+            }
+
+            /// See [`Kind::ONE_ANSWER`].
+            #[must_use]
+            pub fn is_one_answer(&self) -> bool {
+                match self {
+                    $(TaskView::$variant(_) => <$path as Kind>::ONE_ANSWER,)*
                 }
             }
 

@@ -64,6 +64,7 @@ impl Kind for Qa {
     const FIELDS: &'static [&'static str] = &["moderated", "posts"];
     const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
     const LIVE: bool = true;
+    const ONE_ANSWER: bool = false;
     type View = QaView;
     type Results = QaResults;
 

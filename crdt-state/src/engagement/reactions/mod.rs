@@ -31,6 +31,7 @@ impl Kind for Reactions {
     const FIELDS: &'static [&'static str] = &["options"];
     const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
     const LIVE: bool = true;
+    const ONE_ANSWER: bool = false;
     const REACTION: bool = true;
     type View = ReactionsView;
     type Results = Nothing;

@@ -42,6 +42,7 @@ impl Kind for Tug {
     const PHASES: &'static [Phase] =
         &[Phase::Intro, Phase::Open, Phase::Closed, Phase::Tallies, Phase::Board];
     const LIVE: bool = true;
+    const ONE_ANSWER: bool = false;
     type View = TugView;
     type Results = TugResults;
 

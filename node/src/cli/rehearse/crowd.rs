@@ -4,16 +4,17 @@
 //! was is never repeated, so that a node that loses it cannot be saved by its player.
 
 use super::mqtt::{Connection, KEEP_ALIVE_S, Packet};
-use crate::service::view::{InboxMessage, LiveView, NodeLinks, PhaseView, QuestionView};
+use crate::service::view::{InboxMessage, LiveView, NodeLinks, PhaseView};
 use crate::service::{inbox_topic, live_topic};
+use crdt_state::engagement::Given;
 use crdt_state::{EventId, PlayerId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{Instant as Moment, sleep_until};
 
@@ -28,12 +29,31 @@ pub(super) struct Game {
     pub seed: u64,
     /// How many have joined.
     pub joined: AtomicUsize,
+    /// How many were told what became of what they gave, by run.
+    pub told: Mutex<BTreeMap<u32, usize>>,
 }
 
-/// An answer as its player saw it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Given {
-    pub choices: Vec<u8>,
+impl Game {
+    /// How many were told what became of what they gave to a run.
+    pub(super) fn told(&self, instance: u32) -> usize {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(&instance).copied().unwrap_or(0)
+    }
+
+    fn tell(&self, instance: u32) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told.entry(instance).or_insert(0) += 1;
+    }
+}
+
+/// What a player gave, as the player saw it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Sent {
+    pub given: Given,
+    /// Whether it is the one answer of the player; else posts, votes or taps.
+    pub is_answer: bool,
+    /// What the receipt in the inbox says is held: choices, and what was typed.
+    pub receipt: Option<(Vec<u8>, Option<String>)>,
     /// From sending to the acknowledgement.
     pub acknowledged: Option<Duration>,
     /// From sending to the firm receipt.
@@ -47,11 +67,9 @@ pub(super) struct Given {
 pub(super) struct Record {
     pub player: Option<PlayerId>,
     /// By instance.
-    pub answers: BTreeMap<u32, Given>,
+    pub answers: BTreeMap<u32, Sent>,
     /// Connections that were lost.
     pub losses: u32,
-    /// Runs of questions of a kind that the crowd does not know how to answer.
-    pub passed: BTreeSet<u32>,
     /// Refusals of anything but answers.
     pub refused: Vec<String>,
     /// Joins that were tried again, because the node had not heard of the lobby yet or was busy.
@@ -68,7 +86,7 @@ struct Player {
     token: Option<String>,
     record: Record,
     /// The answer that is due, and when.
-    due: Option<(Moment, u32, Vec<u8>)>,
+    due: Option<(Moment, u32, Sent)>,
     /// The answer that is not acknowledged: its packet, run and moment.
     sent: Option<(u16, u32, Instant)>,
     sent_at: BTreeMap<u32, Instant>,
@@ -161,21 +179,19 @@ impl Player {
     /// Sends what was not acknowledged once more.
     async fn resend(&mut self, connection: &mut Connection) -> io::Result<()> {
         let Some((_, instance, at)) = self.sent.take() else { return Ok(()) };
-        let choices = self.record.answers[&instance].choices.clone();
-        let id = self.publish_answer(connection, instance, &choices).await?;
+        let given = self.record.answers[&instance].given.clone();
+        let id = self.publish_answer(connection, instance, &given).await?;
         self.sent = Some((id, instance, at));
         Ok(())
     }
 
     async fn answer(&mut self, connection: &mut Connection) -> io::Result<()> {
-        let Some((_, instance, choices)) = self.due.take() else { return Ok(()) };
-        let at = Instant::now();
-        self.record
-            .answers
-            .insert(instance, Given { choices: choices.clone(), ..Given::default() });
+        let Some((_, instance, sent)) = self.due.take() else { return Ok(()) };
+        let (at, given) = (Instant::now(), sent.given.clone());
+        self.record.answers.insert(instance, sent);
         self.sent_at.insert(instance, at);
         self.sent = Some((0, instance, at));
-        let id = self.publish_answer(connection, instance, &choices).await?;
+        let id = self.publish_answer(connection, instance, &given).await?;
         self.sent = Some((id, instance, at));
         Ok(())
     }
@@ -184,9 +200,9 @@ impl Player {
         &self,
         connection: &mut Connection,
         instance: u32,
-        choices: &[u8],
+        given: &Given,
     ) -> io::Result<u16> {
-        let payload = json!({ "token": self.token, "instance": instance, "choices": choices });
+        let payload = payload(self.token.as_deref(), instance, given);
         connection.publish(&self.topic("answer"), &payload.to_string()).await
     }
 
@@ -194,8 +210,9 @@ impl Player {
         match packet {
             Packet::Acknowledged(id) => {
                 if let Some((_, instance, at)) = self.sent.take_if(|(sent, ..)| *sent == id) {
-                    let given = self.record.answers.entry(instance).or_default();
-                    given.acknowledged = Some(at.elapsed());
+                    let sent = self.record.answers.entry(instance).or_default();
+                    sent.acknowledged = Some(at.elapsed());
+                    self.game.tell(instance);
                 }
             }
             Packet::Message { topic, payload } if topic.starts_with("inbox/") => {
@@ -220,12 +237,13 @@ impl Player {
                 let is_first = self.token.replace(token).is_none();
                 self.game.joined.fetch_add(usize::from(is_first), Relaxed);
             }
-            InboxMessage::Receipt { event, instance, level, .. }
-                if event == this && level == "firm" =>
+            InboxMessage::Receipt { event, instance, level, choices, text, .. }
+                if event == this =>
             {
                 let at = self.sent_at.get(&instance).map(Instant::elapsed);
-                if let Some(given) = self.record.answers.get_mut(&instance) {
-                    given.firm = given.firm.or(at);
+                if let Some(sent) = self.record.answers.get_mut(&instance) {
+                    sent.firm = sent.firm.or(at.filter(|_| level == "firm"));
+                    sent.receipt = Some((choices, text));
                 }
             }
             InboxMessage::Refused { topic, code, .. } => self.refused(&topic, code),
@@ -240,8 +258,8 @@ impl Player {
             return;
         }
         let newest = self.record.answers.values_mut().next_back();
-        match newest.filter(|given| topic.starts_with("answer/") && given.firm.is_none()) {
-            Some(given) => given.refused = Some(code),
+        match newest.filter(|sent| topic.starts_with("answer/") && sent.firm.is_none()) {
+            Some(sent) => sent.refused = Some(code),
             None => self.record.refused.push(code),
         }
     }
@@ -254,26 +272,18 @@ impl Player {
         if live.stage.phase != PhaseView::Open || self.token.is_none() || !is_new {
             return;
         }
-        let Some(choices) = live.question.as_ref().and_then(|it| self.choose(it)) else {
-            self.record.passed.insert(instance);
-            return;
-        };
+        let Some(sent) = self.guess(live) else { return };
         let think = self.game.think.min(Duration::from_millis(live.remaining_ms.unwrap_or(0)) / 2);
         let wait = think.mul_f64(self.random.next_u32() as f64 / f64::from(u32::MAX));
-        self.due = Some((Moment::now() + wait, instance, choices));
+        self.due = Some((Moment::now() + wait, instance, sent));
     }
 
-    /// One option by chance, or several where that is asked.
-    fn choose(&mut self, question: &QuestionView) -> Option<Vec<u8>> {
-        let count = u32::try_from(question.options().len()).ok().filter(|count| *count > 0)?;
-        let first = (self.random.next_u32() % count) as u8;
-        if !question.takes_several() {
-            return Some(vec![first]);
-        }
-        let mask = self.random.next_u32();
-        Some(
-            (0..count as u8).filter(|option| *option == first || mask >> option & 1 == 1).collect(),
-        )
+    /// What somebody gives who knows nothing but what is shown.
+    fn guess(&mut self, live: &LiveView) -> Option<Sent> {
+        let task = &live.question.as_ref()?.task;
+        let mut draw = |below: u32| self.random.next_u32() % below.max(1);
+        let given = task.guess(live.results.as_ref(), &mut draw);
+        Some(Sent { given, is_answer: task.is_one_answer(), ..Sent::default() })
     }
 
     fn topic(&self, word: &str) -> String {
@@ -284,6 +294,15 @@ impl Player {
     fn name(&self) -> String {
         format!("Crowd {}", self.number + 1)
     }
+}
+
+/// What is published to `answer/<slot>`.
+fn payload(token: Option<&str>, instance: u32, given: &Given) -> Value {
+    let Given { choices, text, number, stake, count, post, .. } = given;
+    json!({
+        "token": token, "instance": instance, "choices": choices, "text": text, "number": number,
+        "stake": stake, "count": count, "post": post.map(|post| format!("{post:016x}")),
+    })
 }
 
 #[cfg(test)]
@@ -298,6 +317,7 @@ mod tests {
             think: Duration::ZERO,
             seed,
             joined: AtomicUsize::new(0),
+            told: Mutex::default(),
         };
         Player::new(Arc::new(game), number)
     }

@@ -25,7 +25,7 @@ use crowd::{Game, Record};
 use report::Report;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -94,6 +94,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<Exit, Failure> {
         think: Duration::from_millis(args.think_ms),
         seed: args.seed,
         joined: AtomicUsize::new(0),
+        told: Mutex::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -182,7 +183,7 @@ impl Stage {
             let question = self.view.live.question.as_ref().map_or(0, |it| it.number);
             progress.set(u64::from(question), self.view.questions.len() as u64);
             let all = game.joined.load(Relaxed) >= args.players as usize;
-            if let Some(command) = self.next(all || Instant::now() > joined_by) {
+            if let Some(command) = self.next(game, all || Instant::now() > joined_by) {
                 self.command(command)?;
             } else {
                 std::thread::sleep(LOOK);
@@ -193,9 +194,10 @@ impl Stage {
     }
 
     /// What a host would do now, if anything.
-    fn next(&self, gathered: bool) -> Option<Command> {
+    fn next(&self, game: &Game, gathered: bool) -> Option<Command> {
         let live = &self.view.live;
-        let all_answered = live.answered.is_some_and(|count| count >= live.players);
+        let (told, joined) = (game.told(live.stage.instance), game.joined.load(Relaxed));
+        let all_answered = joined > 0 && told >= joined;
         next_step(live.stage.phase, gathered, all_answered)
             .iter()
             .find(|command| self.view.next.contains(command))

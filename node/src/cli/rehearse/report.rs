@@ -1,6 +1,6 @@
 //! What the crowd saw, against what the nodes export.
 
-use super::crowd::Record;
+use super::crowd::{Record, Sent};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,12 +23,12 @@ pub(super) struct Report {
     pub refused: BTreeMap<String, usize>,
     /// Joins that were tried again until they were taken: the lobby was not known everywhere yet.
     pub joined_again: u32,
-    /// Acknowledged and not in the result, or with another choice.
+    /// Acknowledged, to somebody who was connected all the time, without a receipt in the inbox.
+    pub unreceipted: usize,
+    /// Acknowledged and not in the result, or otherwise than the receipt says.
     pub lost: usize,
     /// Counted more than once.
     pub doubled: usize,
-    /// Questions whose kind the crowd does not know.
-    pub passed: usize,
     /// From sending to the acknowledgement, and to the firm receipt.
     pub acknowledged_ms: Latency,
     pub firm_ms: Latency,
@@ -75,14 +75,16 @@ impl Report {
         for record in records {
             self.ended += usize::from(record.ended);
             self.connections_lost += record.losses;
-            self.passed += record.passed.len();
             self.joined_again += record.joined_again;
             for code in &record.refused {
                 *self.refused.entry(code.clone()).or_default() += 1;
             }
             for given in record.answers.values() {
                 self.sent += 1;
-                acknowledged.extend(given.acknowledged.filter(|_| given.refused.is_none()));
+                let taken = given.acknowledged.filter(|_| given.refused.is_none());
+                let is_told = given.receipt.is_some() || record.losses > 0;
+                self.unreceipted += usize::from(taken.is_some() && !is_told);
+                acknowledged.extend(taken);
                 firm.extend(given.firm);
                 if let Some(code) = &given.refused {
                     *self.refused.entry(code.clone()).or_default() += 1;
@@ -94,24 +96,26 @@ impl Report {
     }
 
     fn judge(&mut self, records: &[Record], lines: &[Value]) {
-        let mut held: BTreeMap<(u64, String), Vec<Value>> = BTreeMap::new();
+        let mut held: BTreeMap<(u64, String), Vec<&Value>> = BTreeMap::new();
         for line in lines.iter().filter(|line| line["type"] == "answer") {
             let player = line["player"].as_str().unwrap_or_default().to_owned();
             let key = (line["instance"].as_u64().unwrap_or_default(), player);
-            held.entry(key).or_default().push(line["choices"].clone());
+            held.entry(key).or_default().push(line);
         }
         self.doubled = held.values().map(|all| all.len() - 1).sum();
+        let mut taps: BTreeMap<u64, u64> = BTreeMap::new();
         for record in records {
             let player = record.player.map(|id| id.to_string()).unwrap_or_default();
-            for (instance, given) in &record.answers {
-                if given.acknowledged.is_none() || given.refused.is_some() {
-                    continue;
-                }
-                let wanted = serde_json::json!(given.choices);
-                let found = held.get(&(u64::from(*instance), player.clone()));
-                self.lost += usize::from(found.is_none_or(|all| all[0] != wanted));
+            let taken = |sent: &&Sent| sent.acknowledged.is_some() && sent.refused.is_none();
+            for (instance, sent) in record.answers.iter().filter(|(_, sent)| taken(sent)) {
+                let instance = u64::from(*instance);
+                *taps.entry(instance).or_default() += u64::from(sent.given.count.unwrap_or(0));
+                let found = held.get(&(instance, player.clone()));
+                let is_held = found.is_some_and(|all| sent.is_in(all[0]));
+                self.lost += usize::from(sent.is_answer && !is_held);
             }
         }
+        self.lost += taps.into_iter().map(|(instance, sent)| missing(lines, instance, sent)).sum::<usize>();
     }
 
     fn rank(&mut self, lines: &[Value]) {
@@ -128,10 +132,12 @@ impl Report {
         self.status = status.unwrap_or_default().to_owned();
     }
 
-    /// Whether nothing was lost or counted twice, and everybody was there to the end.
+    /// Whether nothing was lost or counted twice, nothing was refused that came in time, and everybody was there
+    /// to the end.
     pub(super) fn is_good(&self) -> bool {
         let all = self.joined == self.players && self.ended == self.players;
-        all && self.lost == 0 && self.doubled == 0
+        let in_time = self.refused.keys().all(|code| matches!(&**code, "late" | "paused"));
+        all && in_time && self.lost == 0 && self.doubled == 0 && self.unreceipted == 0
     }
 
     /// The report for people.
@@ -149,8 +155,8 @@ impl Report {
         if self.joined_again > 0 {
             let _ = writeln!(text, "{} joins were tried again and taken", self.joined_again);
         }
-        if self.passed > 0 {
-            let _ = writeln!(text, "{} times a player met a kind it cannot answer", self.passed);
+        if self.unreceipted > 0 {
+            let _ = writeln!(text, "{} have no receipt in the inbox", self.unreceipted);
         }
         for (what, Latency { p50, p99, max }) in
             [("acknowledged", self.acknowledged_ms), ("firm", self.firm_ms)]
@@ -163,6 +169,27 @@ impl Report {
         }
         text
     }
+}
+
+impl Sent {
+    /// Whether a line of the export holds it, as the receipt says and as it was given.
+    fn is_in(&self, line: &Value) -> bool {
+        let held: Vec<u8> = serde_json::from_value(line["choices"].clone()).unwrap_or_default();
+        // Some kinds take an answer without choices and hold one.
+        let is_given = self.given.choices.is_empty() || self.given.choices == held;
+        let is_receipted = self.receipt.as_ref().is_none_or(|(choices, text)| {
+            *choices == held && text.as_deref() == line["text"].as_str()
+        });
+        is_given && is_receipted
+    }
+}
+
+/// How many taps of those acknowledged are not counted.
+fn missing(lines: &[Value], instance: u64, sent: u64) -> usize {
+    let is_tally = |line: &&Value| line["type"] == "tally" && line["instance"] == instance;
+    let counts = lines.iter().find(is_tally).and_then(|line| line["counts"].as_array());
+    let counted: u64 = counts.into_iter().flatten().filter_map(Value::as_u64).sum();
+    if sent > 0 { sent.saturating_sub(counted) as usize } else { 0 }
 }
 
 /// Lines of the board that are printed.

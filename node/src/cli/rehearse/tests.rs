@@ -1,10 +1,11 @@
 //! The judge of a rehearsal.
 
-use super::crowd::{Given, Record};
+use super::crowd::{Record, Sent};
 use super::next_step;
 use super::report::Report;
 use crate::service::view::{Command, PhaseView};
 use crdt_state::PlayerId;
+use crdt_state::engagement::Given;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ const EXPORT: &str = r#"{"type":"event","status":"final"}
 "#;
 
 fn record(id: u128, choices: &[u8]) -> Record {
-    let given = Given {
-        choices: choices.to_vec(),
+    let sent = Sent {
+        given: Given::choices(choices),
+        is_answer: true,
+        receipt: Some((choices.to_vec(), None)),
         acknowledged: Some(Duration::from_micros(1_500)),
-        ..Given::default()
+        ..Sent::default()
     };
-    let answers = BTreeMap::from([(1, given)]);
+    let answers = BTreeMap::from([(1, sent)]);
     Record { player: Some(PlayerId(id)), answers, ended: true, ..Record::default() }
 }
 
@@ -42,6 +45,37 @@ fn an_acknowledged_answer_that_is_missing_or_another_is_lost() {
     late.answers.get_mut(&1).unwrap().refused = Some("late".into());
     let report = Report::new(&[record(1, &[1]), late], 2, EXPORT);
     assert_eq!((report.lost, report.acknowledged, report.refused["late"]), (0, 1, 1));
+}
+
+#[test]
+fn what_is_refused_in_time_or_has_no_receipt_is_no_success() {
+    for (code, is_good) in [("late", true), ("paused", true), ("choice_invalid", false)] {
+        let mut other = record(2, &[0]);
+        other.answers.get_mut(&1).unwrap().refused = Some(code.into());
+        let report = Report::new(&[record(1, &[1]), other], 2, EXPORT);
+        assert_eq!(report.is_good(), is_good, "{code}: {report:?}");
+    }
+    let mut silent = record(2, &[0]);
+    silent.answers.get_mut(&1).unwrap().receipt = None;
+    let report = Report::new(&[record(1, &[1]), silent.clone()], 2, EXPORT);
+    assert_eq!((report.unreceipted, report.is_good()), (1, false));
+    silent.losses = 1;
+    let report = Report::new(&[record(1, &[1]), silent], 2, EXPORT);
+    assert!(report.is_good(), "what was told while it was away is not told again: {report:?}");
+    let mut another = record(2, &[0]);
+    another.answers.get_mut(&1).unwrap().receipt = Some((vec![1], None));
+    assert_eq!(Report::new(&[record(1, &[1]), another], 2, EXPORT).lost, 1);
+}
+
+#[test]
+fn taps_that_are_not_in_the_tally_are_lost() {
+    let mut tapper = record(1, &[]);
+    let sent = tapper.answers.get_mut(&1).unwrap();
+    (sent.is_answer, sent.given.count) = (false, Some(5));
+    for (counts, lost) in [("[3,2]", 0), ("[9,0]", 0), ("[3,1]", 1), ("[]", 5)] {
+        let tally = format!("{{\"type\":\"tally\",\"instance\":1,\"counts\":{counts}}}");
+        assert_eq!(Report::new(std::slice::from_ref(&tapper), 1, &tally).lost, lost, "{counts}");
+    }
 }
 
 #[test]
