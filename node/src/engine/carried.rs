@@ -137,6 +137,19 @@ impl Carried {
         self.content.apply(dot);
     }
 
+    /// The same state and its clocks as they are now, whatever comes after. Blocks are shared until one of the two
+    /// writes to them.
+    pub fn frozen(&self) -> Self {
+        Carried {
+            state: self.state.clone(),
+            content: self.content.clone(),
+            zeros: self.zeros.clone(),
+            pauses: self.pauses.clone(),
+            reads: self.reads,
+            ..Carried::default()
+        }
+    }
+
     /// What has been applied.
     pub fn heads(&self) -> &Heads {
         &self.content

@@ -19,7 +19,7 @@ const TURNED_AWAY_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct TurnedAway(BTreeMap<(u32, PlayerId), Turned>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Turned {
     code: String,
     message: String,
@@ -28,6 +28,12 @@ struct Turned {
 }
 
 impl TurnedAway {
+    /// What was turned away of one run.
+    pub(super) fn of_run(&self, run: u32) -> Self {
+        let all = self.0.range((run, PlayerId(0))..=(run, PlayerId(u128::MAX)));
+        TurnedAway(all.map(|(of, turned)| (*of, turned.clone())).collect())
+    }
+
     /// Remembers a refusal; of several of one player to one run the newest, and how many there were.
     fn note(
         &mut self,

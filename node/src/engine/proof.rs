@@ -14,7 +14,7 @@ use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::engagement::Task;
 use crdt_state::{EventId, Lane, Mono, NodeId, Origin, Phase};
-use gossip::replication::{AGE_UNKNOWN, Config, Replicated};
+use gossip::replication::{AGE_UNKNOWN, Config, Replica, Replicated};
 use serde::{Deserialize, Serialize};
 
 /// The version of the bytes' shape.
@@ -40,6 +40,18 @@ pub enum StateError {
 }
 
 impl EventCore {
+    /// The event as it is now, to be read beside its owner: it has no peers and takes nothing. To freeze costs what a
+    /// cut costs, not what is read of it; of what was turned away it knows that of one run.
+    #[must_use]
+    pub fn frozen(&self, run: Option<u32>) -> Self {
+        let (identity, rules) = (self.identity.clone(), self.rules.clone());
+        let (carried, heads) = (self.carried.frozen(), self.heads().clone());
+        let replica = Replica::revive(identity.origin, Config::default(), heads, Vec::new());
+        let mut frozen = EventCore::over(identity, rules, carried, replica);
+        frozen.turned_away = run.map(|run| self.turned_away.of_run(run)).unwrap_or_default();
+        frozen
+    }
+
     /// The export, the state that it is folded from, and the vector of both.
     ///
     /// # Errors

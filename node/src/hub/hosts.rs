@@ -2,8 +2,9 @@
 
 use super::bearers::refusal;
 use super::health::judge;
+use super::results::Frozen;
 use super::{Hub, links, stopping};
-use crate::engine::{Input, Owner, Reply, stage_view};
+use crate::engine::{EventCore, Input, Owner, Reply, stage_view};
 use crate::identity::{Bearer, IdentityError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
@@ -158,9 +159,7 @@ impl Hosts for Hub {
     }
 
     async fn export(&self, event: EventId) -> Result<Bytes, Refusal> {
-        let owner = self.owner(event).await?;
-        let export = owner.read(|core, publisher, _| core.export(publisher.pin()));
-        export.await.ok_or_else(stopping)
+        self.read_frozen(event, None, |core, frozen| core.export(&frozen.pin)).await
     }
 
     async fn export_file(&self, event: EventId, name: &str) -> Result<Bytes, Refusal> {
@@ -224,15 +223,12 @@ impl Hosts for Hub {
         player: String,
         round: u32,
     ) -> Result<ExplainView, Refusal> {
-        let owner = self.owner(event).await?;
-        let explained = owner.read(move |core, _, _| core.explain(&player, round));
-        explained.await.ok_or_else(stopping)?
+        self.read_frozen(event, Some(round), move |core, _| core.explain(&player, round)).await?
     }
 
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {
-        let owner = self.owner(event).await?;
-        let proof = owner.read(|core, publisher, now| core.proof(now, publisher.pin()));
-        let proof = proof.await.ok_or_else(stopping)??;
+        let prove = |core: &EventCore, frozen: &Frozen| core.proof(frozen.now, &frozen.pin);
+        let proof = self.read_frozen(event, None, prove).await??;
         Ok(Bytes::from(proof.encode()))
     }
 
@@ -284,8 +280,7 @@ impl Hosts for Hub {
     }
 
     async fn state(&self, event: EventId) -> Result<StateView, Refusal> {
-        let state = self.owner(event).await?.read(|core, _, _| core.state_view()).await;
-        state.ok_or_else(stopping)
+        self.read_frozen(event, None, |core, _| core.state_view()).await
     }
 
     async fn log(&self, event: EventId) -> Result<Vec<LogLine>, Refusal> {

@@ -1,11 +1,12 @@
 //! What a node makes of a snapshot: the cut as it was frozen, or nothing of it at all.
 
+use crate::world::World;
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, Texts, encode};
 use crdt_state::{EventState, Heads, LaneId, Mono, Origin, PlayerId, Row};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
-use node::engine::Carried;
+use node::engine::{Carried, EventCore};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -53,6 +54,36 @@ fn a_cut_is_read_as_it_was_frozen() {
     let read = restore(Some(&heads), &cut.whole()).unwrap();
     assert_eq!((read.digest(), read.heads()), (digest, &heads));
     assert_ne!(carried.digest(), digest);
+}
+
+/// What is read beside an event's owner is of one moment, with all that it says then and nothing that comes later.
+#[test]
+fn a_frozen_event_is_read_as_it_was_and_as_its_owner_would_have_read_it() {
+    let mut world = World::lobby(960, 2, 60_000);
+    let claims: Vec<_> = (1..=3).map(|player| world.join(0, player)).collect();
+    let instance = world.open(0);
+    world.answer(0, &claims[0], instance, 0).unwrap();
+    assert_eq!(world.answer(0, &claims[0], 2, 0).unwrap_err().code, "instance_unknown");
+    world.finish_round(0);
+    assert_eq!(world.answer(0, &claims[1], instance, 0).unwrap_err().code, "late");
+    let (core, now) = (world.core(0), world.mono(0));
+    let frozen = core.frozen(Some(instance));
+    let told = |core: &EventCore| {
+        let explained = [1, 2, 3].map(|n| core.explain(&PlayerId(n).to_string(), instance).unwrap());
+        (core.export("123456"), core.proof(now, "123456").unwrap().encode(), explained)
+    };
+    let before = told(core);
+    assert_eq!(told(&frozen), before);
+    assert_eq!(before.2[1].refused.len(), 1, "what was turned away is known too");
+    let state = |core: &EventCore| serde_json::to_value(core.state_view()).unwrap();
+    assert_eq!(state(&frozen), state(core));
+    let second = world.open(0);
+    for claim in &claims {
+        world.answer(0, claim, second, 1).unwrap();
+    }
+    world.finish_round(0);
+    assert_eq!(told(&frozen), before, "what came later is not in it");
+    assert_ne!(told(world.core(0)), before);
 }
 
 #[test]
