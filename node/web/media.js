@@ -24,6 +24,26 @@ export const nativeHlsClock = (video, startMs) => () => {
   return Number.isFinite(began) ? began + video.currentTime * 1000 - startMs : null;
 };
 
+/** Whether an address is one of HLS. */
+const isHls = (src) => /\.m3u8($|[?#])/i.test(src);
+
+/**
+ * Plays a stream and gives its clock. A browser that knows HLS plays it itself; in others hls.js does, where the page
+ * has loaded it as `Hls`. `startMs` is the moment at which a live stream with program dates began, in milliseconds
+ * since 1970; null for what is played from its beginning.
+ */
+export function playStream(video, src, startMs = null, Hls = globalThis.Hls) {
+  const knowsHls = Boolean(video.canPlayType("application/vnd.apple.mpegurl"));
+  if (isHls(src) && !knowsHls && Hls?.isSupported()) {
+    const hls = new Hls();
+    hls.loadSource(src);
+    hls.attachMedia(video);
+    return startMs === null ? videoClock(video) : hlsClock(hls, startMs);
+  }
+  video.src = src;
+  return startMs === null ? videoClock(video) : nativeHlsClock(video, startMs);
+}
+
 /** When this page has shown a question that is tied to the stream. */
 export class Opening {
   shown = { instance: 0, shift: 0 };

@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tests::browser::{Browsers, Page, selector};
-use tests::lab::{self, eventually};
+use tests::javascript::{pages, run_with_pages};
+use tests::lab::{self, eventually, need};
 use tests::single::Single;
 
 /// The question comes with this second of the stream.
@@ -128,4 +129,11 @@ fn silence() -> Vec<u8> {
 
 fn block_on<T>(play: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime can be made").block_on(play)
+}
+
+/// The clocks of streams by themselves, under Node.js, with a browser and an hls.js that are played to them.
+#[test]
+fn a_page_knows_where_its_stream_is_with_hls_js_and_without() {
+    let Some(node) = need("node") else { return };
+    run_with_pages(&node, "media.mjs", pages().path());
 }

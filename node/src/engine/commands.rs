@@ -78,6 +78,8 @@ impl EventCore {
             self.told_already(now, ticket, to);
         } else if stage != expected {
             self.stage_moved(ticket, expected);
+        } else if let Some(left_ms) = self.window_left_ms(now, to) {
+            self.window_open(ticket, left_ms);
         } else {
             self.director.by = Some(request.by.clone());
             match to.phase {
@@ -85,6 +87,29 @@ impl EventCore {
                 _ => self.step(now, ticket, to),
             }
         }
+    }
+
+    /// For how long a host's close has yet to wait: where a stream's time opens a question, each player has the same
+    /// time from when their own stream gets there, and what one has in hand is not a host's to cut. Nothing once
+    /// all have answered, or where the time of the round is not known here.
+    fn window_left_ms(&self, now: Mono, to: Stage) -> Option<u64> {
+        let state = &self.carried.state;
+        let question = state.question_of(to.instance).filter(|_| to.phase == Phase::Closed);
+        question.filter(|(_, question)| question.window_ms() > 0)?;
+        if state.answered(to.instance) >= state.head_count() {
+            return None;
+        }
+        let elapsed_ms = self.carried.elapsed_ms(now, to.instance)?;
+        let left_ms = u64::from(state.open_ms(to.instance)).saturating_sub(elapsed_ms);
+        (left_ms > 0).then_some(left_ms)
+    }
+
+    fn window_open(&mut self, ticket: u64, left_ms: u64) {
+        let message = format!("players whose stream is behind have {left_ms} ms left to answer");
+        let hint = "the round closes by itself once their time is over; `skip` leaves it at once, for nothing";
+        let stage = Some(stage_view(self.stage()));
+        let refusal = Refusal::new("window_open", message).hint(hint);
+        self.refuse(ticket, Refusal { stage, ..refusal });
     }
 
     /// Where a command leads from a stage; nothing where it makes no sense.

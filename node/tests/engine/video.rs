@@ -63,6 +63,22 @@ fn a_players_time_counts_from_when_the_stream_got_there_and_no_further_back_than
 }
 
 #[test]
+fn a_host_cuts_nobody_short_whose_stream_is_behind() {
+    let (mut world, instance, claims) = World::beside_a_stream(403);
+    world.run_ms(u64::from(OPEN_MS));
+    let refused = world.say(1, Command::Close, |_| {}).expect_err("some have just seen it");
+    assert_eq!(refused.code, "window_open");
+    assert!(refused.message.contains(" ms left to answer"), "{}", refused.message);
+    assert_eq!(world.core(1).state().stage(), Stage::new(instance, Phase::Open));
+    for (at, claim) in claims.iter().enumerate() {
+        assert!(world.say(0, Command::Close, |_| {}).is_err(), "{at} of 4 have answered");
+        world.answer_late(at % 2, claim, WINDOW_MS).unwrap();
+    }
+    world.all_equal();
+    world.step(0, Command::Close);
+}
+
+#[test]
 fn the_round_closes_by_itself_after_the_last_window_and_points_know_no_window() {
     let (mut world, instance, claims) = World::beside_a_stream(402);
     world.run_ms(u64::from(WINDOW_MS));
