@@ -48,6 +48,13 @@ export async function lookForFriends(session, base, live, redraw) {
   redraw();
 }
 
+/** How complete the board is, unless it is final. */
+function coverageLine(coverage) {
+  if (!coverage || coverage.status === "final") return null;
+  const without = coverage.missing?.length > 0 ? `, without ${coverage.missing.join(", ")}` : "";
+  return h("p", { class: "muted", testid: "friends-coverage", "data-status": coverage.status }, `This board is ${coverage.status}${without}.`);
+}
+
 /** The board of friends, and the way to name one. */
 export function friendsPart(session) {
   load(session.pin);
@@ -67,6 +74,7 @@ export function friendsPart(session) {
     { class: "friends", testid: "friends", "data-key": "friends" },
     h("h2", {}, "Friends"),
     names.length > 0 && view && h("ol", { class: "board" }, view.lines.map(row)),
+    names.length > 0 && coverageLine(view?.coverage),
     error && h("p", { class: "notice bad", testid: "friends-error" }, error),
     names.length > 0 && h("div", { class: "buttons" }, names.map(chip)),
     h("form", { class: "say", "data-form": "friend", "data-key": "befriend" }, h("input", { name: "friend", testid: "friend-name", maxlength: 40, autocomplete: "off", placeholder: "A friend's name", "aria-label": "A friend's name" }), h("button", { testid: "befriend" }, "Add")),

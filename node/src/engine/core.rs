@@ -88,6 +88,8 @@ pub struct EventCore {
     pub(super) host_script: RefCell<HostScript>,
     /// Whether an instance had answers without rows at a revision.
     pub(super) orphans: Cell<Option<((u32, u64), bool)>>,
+    /// The status of an instance at a revision.
+    pub(super) statuses: Cell<Option<((u32, u64), &'static str)>>,
 }
 
 impl EventCore {
@@ -175,6 +177,7 @@ impl EventCore {
             ranked: RefCell::default(),
             host_script: RefCell::default(),
             orphans: Cell::default(),
+            statuses: Cell::default(),
         }
     }
 

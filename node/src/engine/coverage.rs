@@ -9,7 +9,7 @@
 //! can never both say `final`, since each waits for the other.
 
 use super::core::EventCore;
-use crate::service::view::{ForgottenNode, MissingNode, ResultView};
+use crate::service::view::{CoverageView, ForgottenNode, MissingNode, ResultView};
 use crdt_state::{LaneId, Mono, NodeId, Origin};
 use gossip::replication::AckLevel;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,30 @@ impl EventCore {
             revision: self.state().revision_of(instance),
             board_revision: self.state().board_revision(),
         }
+    }
+
+    /// How complete an instance's result is, in words that are the same on all nodes that have seen the same.
+    pub(super) fn coverage(&self, instance: u32) -> CoverageView {
+        let (status, missing) = (self.status_of(instance).to_owned(), self.missing(instance));
+        CoverageView { status, missing }
+    }
+
+    /// The names of the nodes whose seal of an instance is missing and still waited for, each once.
+    pub(super) fn missing(&self, instance: u32) -> Vec<String> {
+        let awaited = self.unsealed(instance).into_keys();
+        let awaited = awaited.filter(|origin| !self.state().is_forgotten(*origin));
+        let names: BTreeSet<String> = awaited.map(|origin| self.node_name(origin)).collect();
+        names.into_iter().collect()
+    }
+
+    /// The status of an instance's result for a message that every player gets: looked up once while nothing
+    /// changes.
+    pub(super) fn told_status(&self, instance: u32) -> &'static str {
+        let at = (instance, self.revision());
+        let known = self.statuses.get().filter(|(known, _)| *known == at);
+        let (_, status) = known.unwrap_or_else(|| (at, self.status_of(instance)));
+        self.statuses.set(Some((at, status)));
+        status
     }
 
     /// The status of an instance's result, in this node's view.

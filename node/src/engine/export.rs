@@ -1,6 +1,7 @@
 //! An event as JSON lines, written so that nodes with equal heads write equal bytes.
 //!
-//! Nothing in it depends on the node that writes: no names of nodes, no reachability, no time of day.
+//! Nothing in it depends on the node that writes: no reachability, no time of day; nodes are named only that all wait
+//! for.
 //! Lines, in this order: one `event`, then per instance a `question`, its `tally`, and at last every
 //! `player` and every `answer`, each sorted by its own key.
 
@@ -26,6 +27,8 @@ enum Line<'a> {
         title: &'a str,
         stage: crate::service::view::StageView,
         status: &'static str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
         revision: u64,
     },
     Question {
@@ -40,6 +43,8 @@ enum Line<'a> {
         points: u32,
         voided: bool,
         status: &'static str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
         revision: u64,
     },
     Tally {
@@ -104,6 +109,7 @@ impl EventCore {
             title: self.state().script().map_or("", |script| &script.title),
             stage: stage_view(self.state().stage()),
             status: self.exported_status(closed),
+            missing: if closed > 0 { self.missing(closed) } else { Vec::new() },
             revision: self.state().board_revision(),
         };
         put(out, &line);
@@ -129,6 +135,7 @@ impl EventCore {
             points: question.points,
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             status: self.exported_status(instance),
+            missing: self.missing(instance),
             revision,
         };
         put(out, &line);

@@ -50,6 +50,7 @@ impl EventCore {
             unknown,
             players: board.len() as u64,
             revision: state.board_revision(),
+            coverage: Some(self.newest_closed()).filter(|of| *of > 0).map(|of| self.coverage(of)),
         }
     }
 

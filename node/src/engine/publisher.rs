@@ -256,11 +256,12 @@ impl Results {
     }
 }
 
-/// Of what a result tells its player: that somebody else has come is no news.
+/// Of what a result tells its player: that somebody else has come is no news, and how complete it is by now says the
+/// live state to all at once.
 fn fingerprint(result: &InboxMessage) -> u64 {
     let mut news = result.clone();
-    if let InboxMessage::Result { players, .. } = &mut news {
-        *players = 0;
+    if let InboxMessage::Result { players, status, .. } = &mut news {
+        (*players, *status) = (0, String::new());
     }
     xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
 }

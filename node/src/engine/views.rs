@@ -223,6 +223,7 @@ impl EventCore {
             rank: standing.rank,
             players: board.len() as u64,
             revision: state.revision_of(instance),
+            status: self.told_status(instance).to_owned(),
         })
     }
 

@@ -20,7 +20,8 @@ pub struct Manifest {
     pub event: String,
     /// Its title.
     pub title: String,
-    /// How complete the results are: `final`, `settled`, `partial` or `open`.
+    /// How complete the results are: `final`, `forgotten`, `partial` or `open`. Never `settled`, which hangs on how many
+    /// nodes are to hold an answer, and no file says that.
     pub status: String,
     /// The version vector: the newest entry of every lane that is counted.
     pub heads: Vec<Head>,

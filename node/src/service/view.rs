@@ -15,7 +15,7 @@ pub use super::controls::{
 use crdt_state::engagement::script::Entry;
 use crdt_state::engagement::{TaskResults, TaskView};
 use crdt_state::{EventId, Origin};
-pub use friends::{FRIENDS_MAX, FriendLine, FriendsRequest, FriendsView};
+pub use friends::{CoverageView, FRIENDS_MAX, FriendLine, FriendsRequest, FriendsView};
 pub use host::{
     CarrierView, Command, CommandReply, CommandRequest, HOST, HostQuestion, HostView, Imported,
 };

@@ -4,7 +4,9 @@ use crate::asks;
 use crate::world::{Weather, World};
 use crdt_state::PlayerId;
 use node::engine::Input;
-use node::service::view::{Command, CommandRequest, FriendsRequest, FriendsView};
+use node::service::view::{
+    Command, CommandRequest, CoverageView, FriendsRequest, FriendsView, InboxMessage,
+};
 
 fn named(names: &[&str]) -> FriendsRequest {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -37,12 +39,47 @@ fn friends_are_ranked_among_themselves_and_the_same_on_every_node() {
     assert!(points > 0);
     assert_eq!(view.unknown, ["nobody"]);
     assert_eq!(view.players, 4);
+    let all_sealed = CoverageView { status: "final".into(), missing: Vec::new() };
+    assert_eq!(view.coverage, Some(all_sealed));
     let bytes = |at| serde_json::to_vec(&world.core(at).friends_board(&wanted)).unwrap();
     assert!((1..3).all(|at| bytes(at) == bytes(0)));
     let by_id = FriendsRequest { players: vec![PlayerId(0), PlayerId(99)], ..Default::default() };
     let view = world.core(2).friends_board(&by_id);
     assert_eq!((view.lines[0].rank, view.lines[0].place), (1, 1));
     assert_eq!(view.unknown, [PlayerId(99).to_string()]);
+}
+
+#[test]
+fn a_board_a_result_and_an_export_say_who_is_missing() {
+    let mut world = World::lobby(504, 3, 2_000);
+    let ada = world.join(0, 1);
+    let instance = world.open(0);
+    world.answer(0, &ada, instance, 0).unwrap();
+    world.crash(2);
+    world.finish_round(0);
+    world.run_ms(500);
+    let core = world.core(1);
+    let coverage = core.friends_board(&named(&["player 1"])).coverage.expect("a round is closed");
+    assert_ne!(coverage.status, "final");
+    assert_eq!(coverage.missing, ["node-2"]);
+    let Some(InboxMessage::Result { status, .. }) = core.result_of(PlayerId(1)) else {
+        panic!("the round is revealed");
+    };
+    assert_eq!(status, coverage.status);
+    let export = String::from_utf8(core.export("123456").to_vec()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for kind in ["event", "question"] {
+        let line = lines.iter().find(|line| line["type"] == kind).unwrap();
+        assert_eq!(line["status"], "partial");
+        assert_eq!(line["missing"], serde_json::json!(["node-2"]));
+    }
+    world.start(2);
+    world.relink();
+    world.all_call_it("final");
+    let board = world.core(1).friends_board(&named(&["player 1"]));
+    assert_eq!(board.coverage.map(|it| it.missing), Some(Vec::new()));
+    assert!(!world.core(0).export("123456").windows(7).any(|part| part == b"missing"));
 }
 
 #[test]

@@ -30,6 +30,19 @@ pub struct FriendsView {
     pub players: u64,
     /// How often hosts have changed what the leaderboard says.
     pub revision: u64,
+    /// How complete the answers are that it counts; nothing before the first round is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageView>,
+}
+
+/// How complete a result is, without what hangs on the node that says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CoverageView {
+    /// `final`, `settled`, `partial` or `forgotten`, as in the live state's `result`.
+    pub status: String,
+    /// The names of the nodes whose seal is missing and still waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// One of the few.

@@ -140,6 +140,10 @@ pub enum InboxMessage {
         /// How often hosts have ruled anew on what the round gives.
         #[serde(skip_serializing_if = "is_first", default)]
         revision: u64,
+        /// How complete it was when it was told: `final`, `settled`, `partial` or `forgotten`. The live state says
+        /// how complete it is by now.
+        #[serde(default)]
+        status: String,
     },
     /// What a host said of the player has changed.
     Marked {
