@@ -3,7 +3,7 @@
 import { asSentence, count, countdown, h, plural, seconds } from "./common.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
-import { picture } from "./engagement/picture.js";
+import { announcePicture, picture } from "./engagement/picture.js";
 import { friendsPart } from "./player-friends.js";
 import { deadline, opening, own, revised, seen, state } from "./player-state.js";
 
@@ -154,7 +154,8 @@ function teamPart({ team_names: names = [] }) {
   );
 }
 
-const introView = (live) => [questionHead(live.question), h("h1", { class: "question", testid: "question" }, live.question.text)];
+const headView = (live) => [questionHead(live.question), h("h1", { class: "question", testid: "question" }, live.question.text)];
+const introView = (live) => (announcePicture(live.question, state.node?.http ?? ""), headView(live));
 
 /** What the page does when a kind has been loaded; player.js says. */
 let redraw = () => {};
@@ -170,7 +171,7 @@ function openView(live) {
   if (shift === null) return h("section", { class: "card calm", testid: "waiting-stream", "data-key": "waiting" }, h("h1", {}, "Watch!"), h("p", { class: "muted" }, "The next question comes with the picture."));
   const closes = deadline.at - (question.window_ms ?? 0) + shift + state.marks.extra_ms;
   return [
-    h("div", { class: "question-line" }, h("div", {}, introView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(closes, question.open_ms + state.marks.extra_ms)),
+    h("div", { class: "question-line" }, h("div", {}, headView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(closes, question.open_ms + state.marks.extra_ms)),
     state.marks.extra_ms > 0 && h("p", { class: "notice", testid: "extra-time", "data-value": state.marks.extra_ms }, `You have ${seconds(state.marks.extra_ms)} more than the others.`),
     picture(question, state.node?.http ?? ""),
     kind()?.input(question, mine),
@@ -183,7 +184,7 @@ function openView(live) {
 function closedView(live) {
   const { stage } = live;
   return [
-    introView(live),
+    headView(live),
     kind()?.shown(live, own(stage.instance)),
     receiptView(stage.instance) ?? (!kind()?.counted && h("p", { class: "notice", testid: "receipt", "data-status": "none" }, "You gave no answer.")),
   ];

@@ -4,7 +4,7 @@ import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patc
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
 import { kindOf } from "./engagement/kinds.js";
-import { picture } from "./engagement/picture.js";
+import { announcePicture, picture } from "./engagement/picture.js";
 import { Revised } from "./engagement/revised.js";
 import { Seen } from "./proof.js";
 
@@ -155,11 +155,14 @@ function lobbyView(view) {
 const playersPart = (view) =>
   h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), view.players === 1 ? " player" : " players");
 
-const introView = (view) => [
-  questionHead(view.question),
-  h("h1", { class: "question huge", testid: "question" }, view.question.text),
-  h("p", { class: "lead muted" }, "Get ready …"),
-];
+function introView(view) {
+  announcePicture(view.question, nodes.current.http);
+  return [
+    questionHead(view.question),
+    h("h1", { class: "question huge", testid: "question" }, view.question.text),
+    h("p", { class: "lead muted" }, "Get ready …"),
+  ];
+}
 
 function questionView(view) {
   const { question, reveal, answered, stage } = view;

@@ -155,6 +155,13 @@ fn what_is_not_filled_in_is_not_sent() {
     drop(browsers);
 }
 
+/// The script of pictures by itself, under Node.js, at a node that cannot have the picture.
+#[test]
+fn a_picture_that_a_node_has_not_is_asked_for_again_and_nowhere_else() {
+    let Some(node) = need("node") else { return };
+    run_with_pages(&node, "picture.mjs", pages().path());
+}
+
 #[test]
 fn a_picture_comes_from_the_node_which_fetches_it_once() {
     let Some(browsers) = Browsers::start() else { return };
@@ -172,6 +179,10 @@ fn a_picture_comes_from_the_node_which_fetches_it_once() {
         for page in &players {
             page.see(&selector("joined")).await;
         }
+        node.step(&show, Command::Next);
+        eventually("the picture being fetched while it is announced", WAIT_MAX, || {
+            (asked.load(Relaxed) == 1).then_some(())
+        });
         node.step(&show, Command::Open);
         let screen =
             browsers.open(&format!("{}/screen?pin={}", base(&node), show.imported.pin)).await;

@@ -27,6 +27,7 @@ use crate::service::view::{HOST, InboxMessage, Refusal};
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
 use crdt_state::engagement::Script;
+use crdt_state::engagement::script::Salt;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Stage};
 use gossip::replication::{self, Config, EnrolmentState, Replica};
 use std::cell::{Cell, RefCell};
@@ -88,6 +89,8 @@ pub struct EventCore {
     pub(super) host_script: RefCell<HostScript>,
     /// Whether an instance had answers without rows at a revision.
     pub(super) orphans: Cell<Option<((u32, u64), bool)>>,
+    /// The names of pictures, by question.
+    pub(super) image_names: RefCell<BTreeMap<(u16, Salt), String>>,
     /// The status of an instance at a revision.
     pub(super) statuses: Cell<Option<((u32, u64), &'static str)>>,
 }
@@ -177,6 +180,7 @@ impl EventCore {
             ranked: RefCell::default(),
             host_script: RefCell::default(),
             orphans: Cell::default(),
+            image_names: RefCell::default(),
             statuses: Cell::default(),
         }
     }

@@ -125,12 +125,20 @@ impl EventCore {
             points: question.points,
             open_ms,
             image: question.image.clone(),
-            image_path: image_name(question).map(|name| self.image_path(&name)),
+            image_path: self.image_name(number, question).map(|name| self.image_path(&name)),
             media_ms: question.media_ms,
             window_ms: question.media_ms.map(|_| question.window_ms()),
             commitment: if announced { None } else { commitment(question, instance) },
             task: script.view(number, announced)?,
         })
+    }
+
+    /// The name under which nodes serve a question's picture. Hashed once: a whole crowd asks by it.
+    fn image_name(&self, number: u16, question: &Question) -> Option<String> {
+        question.image.as_ref()?;
+        let mut names = self.image_names.borrow_mut();
+        let name = names.entry((number, question.salt));
+        Some(name.or_insert_with(|| image_name(question).unwrap_or_default()).clone())
     }
 
     fn image_path(&self, name: &str) -> String {
@@ -141,11 +149,13 @@ impl EventCore {
     #[must_use]
     pub fn image_of(&self, name: &str) -> Option<String> {
         let state = self.state();
-        let shown = state.instances().filter_map(|(run, _)| Some(state.question_of(run)?.1));
-        let shown: Vec<&Question> = shown.collect();
-        let is_it = |question: &&Question| image_name(question).as_deref() == Some(name);
-        // The newest first: a crowd asks for it, and each name is a hash.
-        let question = shown.into_iter().rev().find(is_it)?;
+        let shown = state.instances().filter_map(|(run, _)| state.question_of(run));
+        let shown: Vec<(u16, &Question)> = shown.collect();
+        let is_it = |(number, question): &(u16, &Question)| {
+            self.image_name(*number, question).as_deref() == Some(name)
+        };
+        // The newest first: it is what a crowd asks for.
+        let (_, question) = shown.into_iter().rev().find(is_it)?;
         question.image.clone()
     }
 
