@@ -68,10 +68,12 @@ fn elsewhere(
 
 fn describe(view: &ExplainView) -> String {
     let ExplainView { name, player, round, number, question, open_ms, grace_ms, .. } = view;
+    let credit_ms = view.credit_max_ms;
     let mut text = format!(
         "{name} ({player}), round {round}: question {number}, {question:?}\n\
          {}\n\
-         open      {open_ms} ms, then {grace_ms} ms of grace\n",
+         open      {open_ms} ms, then {grace_ms} ms of grace; up to {credit_ms} ms that the player's line took are \
+         not counted\n",
         view.verdict
     );
     match &view.receipt {

@@ -110,6 +110,7 @@ impl EventCore {
             question: question.text.clone(),
             open_ms: facts.map_or(0, |facts| facts.open_ms()),
             grace_ms: self.rules.grace.as_millis() as u64,
+            credit_max_ms: self.rules.credit_max.as_millis() as u64,
             receipt: held.map(|cell| self.held_view(player, instance, cell)),
             refused: self.refusals(player, instance),
             correct: closed.then(|| key.as_ref().map(correct_of).unwrap_or_default()),

@@ -25,6 +25,10 @@ pub struct ExplainView {
     pub open_ms: u32,
     /// For how long after that an answer is still taken, in milliseconds.
     pub grace_ms: u64,
+    /// How much of what the question and the answer took on the player's line, as the node that took it measured it, is
+    /// not in the answer's time, in milliseconds at most. How much it was of one answer nobody keeps.
+    #[serde(default)]
+    pub credit_max_ms: u64,
     /// The answer that counts; nothing if none is held.
     pub receipt: Option<HeldView>,
     /// What was turned away, as far as the node that tells knows.

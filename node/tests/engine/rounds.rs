@@ -231,6 +231,8 @@ fn a_slow_line_is_taken_off_an_answers_time_up_to_a_bound() {
     assert!((1_000..1_100).contains(&plain), "{plain}");
     assert!((900..1_000).contains(&credited), "{credited}");
     assert!((750..850).contains(&bounded), "250 ms at most: {bounded}");
+    let explained = world.core(1).explain("player 2", instance).unwrap();
+    assert_eq!((explained.credit_max_ms, explained.receipt.unwrap().elapsed_ms), (250, bounded));
     world.run_ms(1_450);
     assert_eq!(answer(&mut world, 3, 60_000).unwrap_err(), "late");
 }
