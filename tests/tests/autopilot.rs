@@ -52,9 +52,8 @@ async fn a_show_plays_to_its_end_without_a_host_and_without_one_of_its_nodes() {
         }
     }
     for node in 1..NODES {
-        cluster.wait_host(node, "the end", WAIT_MAX, |view| {
-            view.live.stage.phase == PhaseView::Ended
-        });
+        cluster
+            .wait_host(node, "the end", WAIT_MAX, |view| view.live.stage.phase == PhaseView::Ended);
     }
     for player in players {
         let told = player.wait("the last result", WAIT_MAX, |it| it.result(QUESTIONS).is_some());

@@ -8,11 +8,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 use tests::browser::{Browsers, Page, selector};
-use tests::lab;
+use tests::javascript::{pages, run_with_pages};
+use tests::lab::{self, eventually, need};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Long enough for a slow machine: a host closes.
 const OPEN_MS: u32 = 300_000;
 

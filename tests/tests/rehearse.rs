@@ -44,9 +44,12 @@ fn check_rounds(cluster: &Cluster, rounds: u64) {
     let lines: Vec<Value> =
         export.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
     for round in 1..=rounds {
-        let of = |kind: &'static str| lines.iter().filter(move |l| l["type"] == kind && l["instance"] == round);
+        let of = |kind: &'static str| {
+            lines.iter().filter(move |l| l["type"] == kind && l["instance"] == round)
+        };
         let answers = of("answer").count();
-        let counts = of("tally").flat_map(|line| line["counts"].as_array().cloned().unwrap_or_default());
+        let counts =
+            of("tally").flat_map(|line| line["counts"].as_array().cloned().unwrap_or_default());
         let counted: u64 = counts.filter_map(|count| count.as_u64()).sum();
         let kind = of("question").next().expect("every round was closed")["kind"].clone();
         assert!(answers == 25 || counted > 0 || kind == "qa", "round {round}, a {kind}: {answers}");

@@ -47,7 +47,9 @@ impl From<Refusal> for ApiError {
             "token_unknown" | "token_revoked" => StatusCode::UNAUTHORIZED,
             "kicked" | "muted" => StatusCode::FORBIDDEN,
             "stage_moved" | "not_possible" | "ended" | "not_open" | "not_over" | "node_alive"
-            | "window_open" | "reactions_off" | "limit_reached" | "name_taken" => StatusCode::CONFLICT,
+            | "window_open" | "reactions_off" | "limit_reached" | "name_taken" => {
+                StatusCode::CONFLICT
+            }
             "raffle_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "flooded" => StatusCode::TOO_MANY_REQUESTS,
             "overloaded" | "not_ready" | "identity_unavailable" => StatusCode::SERVICE_UNAVAILABLE,

@@ -143,7 +143,12 @@ impl EventCore {
     }
 
     /// An event over its parts, as a node that has just come to it.
-    pub(super) fn over(identity: Identity, rules: Rules, mut carried: Carried, replica: Replica) -> Self {
+    pub(super) fn over(
+        identity: Identity,
+        rules: Rules,
+        mut carried: Carried,
+        replica: Replica,
+    ) -> Self {
         carried.read_up_to(rules.versions.newest);
         let formers = formers_of(&identity, &carried.state);
         let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);

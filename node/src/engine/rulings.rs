@@ -91,7 +91,8 @@ impl EventCore {
     /// Whether time passes that can be made to stand still: that of a run, or of a lobby that ends by itself.
     fn has_time(&self, stage: Stage) -> bool {
         let script = self.carried.state.script();
-        let ends_itself = script.is_some_and(|it| it.autopilot_ms.is_some() && it.lobby_ms.is_some());
+        let ends_itself =
+            script.is_some_and(|it| it.autopilot_ms.is_some() && it.lobby_ms.is_some());
         !stage.is_over() && (stage.instance > 0 || (stage == Stage::LOBBY && ends_itself))
     }
 

@@ -69,7 +69,8 @@ fn a_frozen_event_is_read_as_it_was_and_as_its_owner_would_have_read_it() {
     let (core, now) = (world.core(0), world.mono(0));
     let frozen = core.frozen(Some(instance));
     let told = |core: &EventCore| {
-        let explained = [1, 2, 3].map(|n| core.explain(&PlayerId(n).to_string(), instance).unwrap());
+        let explained =
+            [1, 2, 3].map(|n| core.explain(&PlayerId(n).to_string(), instance).unwrap());
         (core.export("123456"), core.proof(now, "123456").unwrap().encode(), explained)
     };
     let before = told(core);

@@ -265,7 +265,13 @@ impl Hosts for FakeNode {
         if by.is_some_and(|token| token != "slp_ada") {
             return Err(Refusal::new("token_unknown", "no player"));
         }
-        Ok(FriendsView { lines: Vec::new(), unknown: asked.names, players: 1, revision: 0 })
+        Ok(FriendsView {
+            lines: Vec::new(),
+            unknown: asked.names,
+            players: 1,
+            revision: 0,
+            coverage: None,
+        })
     }
 
     async fn log(&self, _: EventId) -> Result<Vec<LogLine>, Refusal> {

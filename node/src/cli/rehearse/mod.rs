@@ -25,8 +25,8 @@ use crowd::{Game, Record};
 use report::Report;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -212,7 +212,10 @@ impl Stage {
         match self.client.post::<CommandReply>(&path, &body) {
             Ok(_) => Ok(()),
             Err(ClientError::Refused { refusal, .. })
-                if matches!(refusal.code.as_str(), "stage_moved" | "not_possible") =>
+                if matches!(
+                    refusal.code.as_str(),
+                    "stage_moved" | "not_possible" | "window_open"
+                ) =>
             {
                 Ok(())
             }

@@ -115,7 +115,8 @@ impl Report {
                 self.lost += usize::from(sent.is_answer && !is_held);
             }
         }
-        self.lost += taps.into_iter().map(|(instance, sent)| missing(lines, instance, sent)).sum::<usize>();
+        self.lost +=
+            taps.into_iter().map(|(instance, sent)| missing(lines, instance, sent)).sum::<usize>();
     }
 
     fn rank(&mut self, lines: &[Value]) {
