@@ -69,15 +69,18 @@ impl EventCore {
         self.watch(now);
         self.command_when_reached(now);
         self.close_when_due(now);
+        self.watch(now);
         self.seal_when_due(now);
         self.tallies_when_due(now);
+        // A phase that has just begun lasts as long as any.
+        self.watch(now);
         self.autopilot_when_due(now);
         self.watch(now);
     }
 
     /// Notices that the stage has moved.
     fn watch(&mut self, now: Mono) {
-        // In each turn twice: nothing is built unless it differs.
+        // In each turn several times: nothing is built unless it differs.
         if !self.connected.keys().eq(&self.director.peers) {
             self.director.peers = self.connected.keys().copied().collect();
             self.director.peers_since = now;

@@ -95,7 +95,7 @@ fn boards(world: &World) -> Vec<BTreeMap<PlayerId, i64>> {
     let state = world.core(0).state();
     let until = |last| fold(state, |instance| instance <= last, |_, _| {});
     let points = |last| until(last).into_iter().map(|(id, so_far)| (id, so_far.points)).collect();
-    (0..=state.stage().instance).map(points).collect()
+    (0..=state.instances().count() as u32).map(points).collect()
 }
 
 #[test]
