@@ -98,6 +98,8 @@ pub trait Kind: Sized + 'static {
     const LIVE: bool = false;
     /// Whether what a player gives is one answer, of which an export has a line; else it is posts, votes or taps.
     const ONE_ANSWER: bool = true;
+    /// Whether its salt decides what comes of it, so that nobody may know the salt while anybody can still act.
+    const DRAWN: bool = false;
     /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
     const REACTION: bool = false;
     /// What players see from the opening on. It has no field for the key.
@@ -316,6 +318,14 @@ macro_rules! kinds {
                     $(Task::$variant(kind) => {
                         TaskView::$variant(kind.view_in(script, number, announced))
                     })*
+                }
+            }
+
+            /// See [`Kind::DRAWN`].
+            #[must_use]
+            pub fn is_drawn(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::DRAWN,)*
                 }
             }
 

@@ -12,7 +12,6 @@ use super::io::{Identity, Rules};
 use crate::export::{Head, Proof};
 use crate::service::view::Refusal;
 use bytes::Bytes;
-use crdt_state::engagement::Task;
 use crdt_state::{EventId, Lane, Mono, NodeId, Origin, Phase};
 use gossip::replication::{AGE_UNKNOWN, Config, Replica, Replicated};
 use serde::{Deserialize, Serialize};
@@ -72,8 +71,7 @@ impl EventCore {
         let Some(script) = state.script().filter(|_| !stage.is_over()) else { return Ok(()) };
         let shown = state.question_of(stage.instance).map(|(_, question)| &question.task);
         let is_asked = stage.phase >= Phase::Open && !state.has_revealed(stage.instance);
-        let is_raffle = |task: &Task| matches!(task, Task::Raffle(_));
-        let why = if script.questions.iter().any(|question| is_raffle(&question.task)) {
+        let why = if script.questions.iter().any(|question| question.task.is_drawn()) {
             "the state would tell whoever enters a raffle last how to win it".to_owned()
         } else if is_asked && shown.is_some_and(|task| task.key().is_some()) {
             format!("the state holds the key of round {}, which is not revealed", stage.instance)

@@ -56,6 +56,7 @@ impl Kind for Raffle {
     const NAME: &'static str = "raffle";
     const FIELDS: &'static [&'static str] = &["winners"];
     const PHASES: &'static [Phase] = PATH;
+    const DRAWN: bool = true;
     type View = RaffleView;
     type Results = RaffleResults;
 
