@@ -92,7 +92,11 @@ where
             will,
             will_delay_s,
         };
-        let (member, present) = broker.connect(comer).map_err(|_| Closed::BrokerFull)?;
+        let edge = self.edge;
+        let begin = || Session::begin(edge, &client_id, clean);
+        let (member, present, session) =
+            broker.connect(comer, begin).map_err(|_| Closed::BrokerFull)?;
+        self.session = Some(session);
         welcome.session_present = present;
         welcome.is_general = true;
         let unreleased = member.unreleased();
@@ -100,9 +104,7 @@ where
         self.open = Some(Box::new(Open { member, expires, expiry_s: None, aliases }));
         self.send(&Outbound::Connack(welcome))?;
         self.guard.resume(unreleased);
-        let edge = self.edge;
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
-        self.session = Some(Session::begin(edge, &client_id, clean));
         Ok(())
     }
 
@@ -154,7 +156,7 @@ where
 
     fn on_open_publish(&mut self, publish: Publish) -> Result<(), Closed> {
         let acknowledge = publish.acknowledge;
-        let verdict = self.take_publish(publish);
+        let verdict = self.take_publish(publish)?;
         let is_refused = verdict.reason == Reason::QuotaExceeded && acknowledge != Acknowledge::Not;
         if is_refused && self.guard.protocol() == Some(Protocol::V3) {
             // MQTT 3.1.1 has no other word for it: an acknowledgement would say that it is kept.
@@ -163,26 +165,25 @@ where
         match acknowledge {
             Acknowledge::Not => Ok(()),
             Acknowledge::Once(id) => self.send(&Outbound::Puback(id, &verdict)),
-            Acknowledge::Twice(id) => {
-                let taken = verdict.reason == Reason::Success;
-                if let Some(open) = self.open.as_ref().filter(|_| taken) {
-                    open.member.taken(id);
-                }
-                self.send(&Outbound::Pubrec(id, &verdict))
-            }
+            Acknowledge::Twice(id) => self.send(&Outbound::Pubrec(id, &verdict)),
         }
     }
 
-    fn take_publish(&self, publish: Publish) -> Verdict {
+    fn take_publish(&self, publish: Publish) -> Result<Verdict, Closed> {
         if let Err(wait) = self.edge.meter_publish() {
-            return flooded(wait);
+            return Ok(flooded(wait));
         }
         if let Err(denied) = self.check_access(None, Access::Publish, &publish.topic) {
-            return not_permitted(denied);
+            return Ok(not_permitted(denied));
         }
-        let Some(open) = &self.open else { return full("there is no session") };
-        let taken = open.member.publish(|now| Message::new(publish, now));
-        taken.map_or_else(|error| full(error.to_string()), |()| success())
+        let Some(open) = &self.open else { return Ok(full("there is no session")) };
+        let twice = match publish.acknowledge {
+            Acknowledge::Twice(id) => Some(id),
+            Acknowledge::Not | Acknowledge::Once(_) => None,
+        };
+        let taken = open.member.publish(twice, |now| Message::new(publish, now));
+        let taken = taken.ok_or(Closed::TakenOver)?;
+        Ok(taken.map_or_else(|error| full(error.to_string()), |()| success()))
     }
 
     fn on_open_subscribe(&mut self, packet_id: u16, wishes: &[Wish]) -> Result<(), Closed> {
@@ -190,24 +191,29 @@ where
         if wishes.iter().any(own_of_many) {
             return Err(Closed::Faulty(Fault::Protocol(0x82)));
         }
-        let granted: Vec<_> = wishes.iter().map(|wish| self.take_wish(wish)).collect();
+        let granted = wishes.iter().map(|wish| self.take_wish(wish));
+        let granted = granted.collect::<Result<Vec<_>, Closed>>()?;
         self.send(&Outbound::Suback(packet_id, &granted))
     }
 
-    fn take_wish(&self, wish: &Wish) -> Result<u8, Refused> {
-        let refused = |reason, message: String| Err(Refused { reason, message });
+    /// What becomes of a wish, unless the connection's seat is another's.
+    fn take_wish(&self, wish: &Wish) -> Result<Result<u8, Refused>, Closed> {
+        let refused = |reason, message: String| Ok(Err(Refused { reason, message }));
         if wish.filter.len() > OPEN_FILTER_BYTES_MAX {
             let message = format!("a filter has at most {OPEN_FILTER_BYTES_MAX} bytes");
             return refused(SubackReasonCode::TopicFilterInvalid, message);
         }
         // What a filter with wildcards leads to is judged by its own topic, when it comes.
         let filter = filter_of(&wish.filter);
-        self.check_access(None, Access::Subscribe, filter).map_err(Refused::from)?;
+        if let Err(denied) = self.check_access(None, Access::Subscribe, filter) {
+            return Ok(Err(Refused::from(denied)));
+        }
         let Some(open) = &self.open else {
             return refused(SubackReasonCode::UnspecifiedError, "there is no session".to_owned());
         };
         match open.member.subscribe(wish) {
-            Subscribed::Granted(qos) => Ok(qos),
+            Subscribed::Granted(qos) => Ok(Ok(qos)),
+            Subscribed::Unseated => Err(Closed::TakenOver),
             Subscribed::Malformed => {
                 let message = "a shared filter is $share/NAME/FILTER".to_owned();
                 refused(SubackReasonCode::TopicFilterInvalid, message)

@@ -41,6 +41,8 @@ pub(in crate::edge) enum Subscribed {
     Malformed,
     /// There is no room for it.
     Full(Full),
+    /// Another connection has the seat.
+    Unseated,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(super) struct Core {
     ledger: Ledger,
     /// When something happens by itself, and to which session.
     due: BTreeSet<(u64, u64)>,
+    /// When what had expired was looked for last.
+    swept_at: Option<u64>,
     /// Sessions and connections are numbered, from 1.
     last: u64,
     touched: BTreeSet<u64>,
@@ -73,6 +77,7 @@ impl Core {
             retained: Retained::new(limits.retained_max),
             ledger: Ledger { held: 0, most: limits.bytes_max },
             due: BTreeSet::new(),
+            swept_at: None,
             last: 0,
             touched: BTreeSet::new(),
             ended: Vec::new(),
@@ -115,6 +120,7 @@ impl Core {
             Will { message: Message::new(*will, now), delay_ms, said_at: now }
         });
         let will_cost = will.as_ref().map_or(0, |will| will.message.cost());
+        self.make_room(now, will_cost + session_cost(&comer.client_id));
         // Before anybody makes way: who is refused changes nothing.
         self.ledger.take(will_cost)?;
         let held = self.names.get(&*comer.client_id).copied();
@@ -164,6 +170,21 @@ impl Core {
         }
     }
 
+    /// Takes a client's message, and remembers one of QoS 2 by its packet id; `None` if its seat is another's.
+    pub(super) fn publish_by(
+        &mut self,
+        now: u64,
+        seat: Seat,
+        twice: Option<u16>,
+        message: Message,
+    ) -> Option<Result<(), Full>> {
+        seated(&mut self.sessions, seat)?;
+        let taken = self.publish(now, Message { from: seat.session, ..message });
+        let session = seated(&mut self.sessions, seat)?;
+        session.unreleased.extend(twice.filter(|_| taken.is_ok()));
+        Some(taken)
+    }
+
     /// Takes a message: keeps it if it is to be retained, and has it wait for everybody who wants it.
     pub(super) fn publish(&mut self, now: u64, mut message: Message) -> Result<(), Full> {
         if message.retain {
@@ -171,6 +192,7 @@ impl Core {
             message.author = author.map(|session| Arc::clone(&session.client_id));
         }
         let message = Arc::new(message);
+        self.make_room(now, message.cost());
         if message.retain {
             self.retained.put(now, &message, &mut self.ledger)?;
         }
@@ -187,7 +209,7 @@ impl Core {
                 again: false,
                 replayed: false,
             };
-            self.deliver(wanted.session, delivery);
+            self.deliver(now, wanted.session, delivery);
         }
         Ok(())
     }
@@ -195,9 +217,8 @@ impl Core {
     /// Subscribes a session to a filter and has what is retained behind it wait.
     pub(super) fn subscribe(&mut self, now: u64, seat: Seat, wish: &Wish) -> Subscribed {
         let Ok(wanted) = Wanted::parse(&wish.filter) else { return Subscribed::Malformed };
-        let Some(session) = seated(&mut self.sessions, seat) else {
-            return Subscribed::Full(Full("another connection has this client id now"));
-        };
+        self.make_room(now, filter_cost(&wish.filter));
+        let Some(session) = seated(&mut self.sessions, seat) else { return Subscribed::Unseated };
         if !session.filters.contains(&wish.filter) {
             if session.filters.len() >= self.limits.session_filters_max {
                 return Subscribed::Full(Full("this session has as many filters as it may"));
@@ -235,7 +256,7 @@ impl Core {
                     again: false,
                     replayed: true,
                 };
-                self.deliver(seat.session, delivery);
+                self.deliver(now, seat.session, delivery);
             }
         }
         Subscribed::Granted(qos)
@@ -288,13 +309,6 @@ impl Core {
         session.map_or_else(Vec::new, |session| session.unreleased.iter().copied().collect())
     }
 
-    /// A QoS 2 publish was taken.
-    pub(super) fn taken(&mut self, seat: Seat, packet_id: u16) {
-        if let Some(session) = seated(&mut self.sessions, seat) {
-            session.unreleased.insert(packet_id);
-        }
-    }
-
     /// It was released.
     pub(super) fn released(&mut self, seat: Seat, packet_id: u16) {
         if let Some(session) = seated(&mut self.sessions, seat) {
@@ -302,10 +316,16 @@ impl Core {
         }
     }
 
-    fn deliver(&mut self, key: u64, delivery: Delivery) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
+    fn deliver(&mut self, now: u64, key: u64, delivery: Delivery) {
         let OpenLimits { queue_max, retained_max, .. } = self.limits;
         let most = if delivery.replayed { retained_max } else { queue_max };
+        let cost = delivery.message.cost();
+        let session = self.sessions.get(&key);
+        if session.is_some_and(|it| it.waiting(delivery.replayed) >= most) {
+            self.sweep(now);
+        }
+        self.make_room(now, cost);
+        let Some(session) = self.sessions.get_mut(&key) else { return };
         match session.push(delivery, most, &mut self.ledger) {
             Pushed::Waits => {
                 self.touched.insert(key);
@@ -341,6 +361,7 @@ impl Core {
         if self.sessions.len() >= self.limits.sessions_max {
             return Err(Full("it has as many sessions as it takes"));
         }
+        self.ledger.take(session_cost(client_id))?;
         let key = self.number();
         let client_id: Arc<str> = client_id.into();
         self.names.insert(Arc::clone(&client_id), key);
@@ -353,6 +374,7 @@ impl Core {
         self.drop_will(key);
         let Some(mut session) = self.sessions.remove(&key) else { return };
         session.clear(&mut self.ledger);
+        self.ledger.give(session_cost(&session.client_id));
         for at in [session.will_at, session.ends_at].into_iter().flatten() {
             self.due.remove(&(at, key));
         }
@@ -403,6 +425,24 @@ impl Core {
         Some(will)
     }
 
+    /// Lets go of what has expired, if there is no room for so many bytes.
+    fn make_room(&mut self, now: u64, bytes: usize) {
+        if self.ledger.lacks(bytes) {
+            self.sweep(now);
+        }
+    }
+
+    /// Lets go of what has expired. A walk over everything, and so not more often than clients notice.
+    fn sweep(&mut self, now: u64) {
+        if self.swept_at.is_none_or(|at| now >= at + SWEEP_GAP_MS) {
+            self.swept_at = Some(now);
+            self.retained.forget_expired(now, &mut self.ledger);
+            for session in self.sessions.values_mut() {
+                session.forget_expired(now, &mut self.ledger);
+            }
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
@@ -417,7 +457,8 @@ impl Core {
         let filters = self.sessions.values().flat_map(|session| &session.filters);
         let filters: usize = filters.map(|filter| filter_cost(filter)).sum();
         let sessions: usize = self.sessions.values().map(Session::cost).sum();
-        assert_eq!(self.ledger.held, filters + sessions + self.retained.cost());
+        let names: usize = self.names.keys().map(|name| session_cost(name)).sum();
+        assert_eq!(self.ledger.held, filters + sessions + names + self.retained.cost());
         assert_eq!(self.names.len(), self.sessions.len());
         let held: usize = self.sessions.values().map(|session| session.filters.len()).sum();
         assert_eq!(self.routes.len(), held);
@@ -450,5 +491,14 @@ fn filter_cost(filter: &str) -> usize {
     2 * filter.len() + FILTER_OVERHEAD_BYTES
 }
 
+/// Its name stands in two maps.
+fn session_cost(client_id: &str) -> usize {
+    2 * client_id.len() + SESSION_OVERHEAD_BYTES
+}
+
+/// What a session costs beside its name and what it holds. A guess on the safe side.
+const SESSION_OVERHEAD_BYTES: usize = 512;
+/// Between two walks in search of what has expired.
+const SWEEP_GAP_MS: u64 = 1_000;
 /// What a filter costs beside its text. A guess on the safe side.
 const FILTER_OVERHEAD_BYTES: usize = 256;

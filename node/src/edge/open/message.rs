@@ -37,7 +37,8 @@ impl Message {
 
     /// What keeping it costs, in bytes.
     pub(super) fn cost(&self) -> usize {
-        let passed: usize = self.passed.iter().map(Property::size).sum();
+        let passed = self.passed.iter().map(|it| it.size() + PROPERTY_OVERHEAD_BYTES);
+        let passed: usize = passed.sum();
         let author = self.author.as_ref().map_or(0, |author| author.len());
         self.topic.len() + self.payload.len() + passed + author + OVERHEAD_BYTES
     }
@@ -109,5 +110,7 @@ impl Delivery {
     }
 }
 
+/// What a property costs beside its bytes: its place in a list, and two allocations.
+const PROPERTY_OVERHEAD_BYTES: usize = size_of::<Property>() + 32;
 /// What a message costs beside its bytes. A guess on the safe side.
 const OVERHEAD_BYTES: usize = 256;

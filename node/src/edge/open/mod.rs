@@ -48,7 +48,7 @@ pub struct OpenLimits {
     pub queue_max: usize,
     /// Topics with a retained message, and of those that wait for one session.
     pub retained_max: usize,
-    /// Bytes of everything together: retained and queued messages, wills, filters.
+    /// Bytes of everything together: sessions, filters, wills, retained and queued messages.
     pub bytes_max: usize,
 }
 
@@ -79,11 +79,22 @@ struct Ledger {
 
 impl Ledger {
     fn take(&mut self, bytes: usize) -> Result<(), Full> {
-        if self.held + bytes > self.most {
+        if self.lacks(bytes) {
             return Err(Full("its memory is all in use"));
         }
         self.held += bytes;
         Ok(())
+    }
+
+    /// Takes in place of what is given back, if there is room then.
+    fn exchange(&mut self, given: usize, taken: usize) -> Result<(), Full> {
+        self.give(given);
+        self.take(taken).inspect_err(|_| self.held += given)
+    }
+
+    /// Whether there is no room for so many more.
+    fn lacks(&self, bytes: usize) -> bool {
+        self.held + bytes > self.most
     }
 
     fn give(&mut self, bytes: usize) {
@@ -130,20 +141,31 @@ impl Broker {
         }
     }
 
-    /// Lets a client in.
-    pub(super) fn connect(self: &Arc<Self>, comer: Comer) -> Result<(Member, bool), Full> {
-        let (seat, present) = self.with(|core, now| core.connect(now, comer))?;
-        let ear = Arc::new(AtomicWaker::new());
-        self.lock().ears.insert(seat.session, Arc::clone(&ear));
-        Ok((Member { broker: Arc::clone(self), seat, ear }, present))
+    /// Lets a client in; tells whether its session was there. `begin` is called when nobody else can come
+    /// between: of two who come by one name at once everybody names the same one the last.
+    pub(super) fn connect<T>(
+        self: &Arc<Self>,
+        comer: Comer,
+        begin: impl FnOnce() -> T,
+    ) -> Result<(Member, bool, T), Full> {
+        self.with_state(|state, now| {
+            let (seat, present) = state.core.connect(now, comer)?;
+            let ear = Arc::new(AtomicWaker::new());
+            state.ears.insert(seat.session, Arc::clone(&ear));
+            Ok((Member { broker: Arc::clone(self), seat, ear }, present, begin()))
+        })
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Core, u64) -> R) -> R {
+        self.with_state(|state, now| act(&mut state.core, now))
+    }
+
+    fn with_state<R>(&self, act: impl FnOnce(&mut State, u64) -> R) -> R {
         let mut state = self.lock();
         let now = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = state.core.next_due();
         state.core.advance(now);
-        let outcome = act(&mut state.core, now);
+        let outcome = act(&mut state, now);
         let State { core, ears } = &mut *state;
         for session in core.take_touched() {
             if let Some(ear) = ears.get(&session) {
@@ -181,15 +203,14 @@ impl Member {
         self.broker.with(|core, _| core.unreleased(self.seat))
     }
 
-    /// Takes a publish.
-    pub(super) fn publish(&self, message: impl FnOnce(u64) -> Message) -> Result<(), Full> {
-        let from = self.seat.session;
-        self.broker.with(|core, now| core.publish(now, Message { from, ..message(now) }))
-    }
-
-    /// Remembers that a QoS 2 publish was taken, until it is released.
-    pub(super) fn taken(&self, packet_id: u16) {
-        self.broker.with(|core, _| core.taken(self.seat, packet_id));
+    /// Takes a publish, and remembers one of QoS 2 by its packet id until it is released; `None` if another
+    /// connection has the seat: that one is sent it again.
+    pub(super) fn publish(
+        &self,
+        twice: Option<u16>,
+        message: impl FnOnce(u64) -> Message,
+    ) -> Option<Result<(), Full>> {
+        self.broker.with(|core, now| core.publish_by(now, self.seat, twice, message(now)))
     }
 
     /// Forgets it.

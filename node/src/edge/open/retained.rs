@@ -25,19 +25,17 @@ impl Retained {
         message: &Arc<Message>,
         ledger: &mut Ledger,
     ) -> Result<(), Full> {
-        if !message.payload.is_empty() && !self.topics.contains_key(&message.topic) {
+        let former = self.topics.get(&message.topic).map_or(0, |former| former.cost());
+        if message.payload.is_empty() {
+            self.topics.remove(&message.topic);
+            ledger.give(former);
+            return Ok(());
+        }
+        if former == 0 {
             self.make_room(now, ledger)?;
         }
-        if !message.payload.is_empty() {
-            ledger.take(message.cost())?;
-        }
-        let former = match message.payload.is_empty() {
-            true => self.topics.remove(&message.topic),
-            false => self.topics.insert(message.topic.clone(), Arc::clone(message)),
-        };
-        if let Some(former) = former {
-            ledger.give(former.cost());
-        }
+        ledger.exchange(former, message.cost())?;
+        self.topics.insert(message.topic.clone(), Arc::clone(message));
         Ok(())
     }
 
@@ -51,15 +49,20 @@ impl Retained {
         matching.filter(living).cloned().collect()
     }
 
+    /// Lets go of what has expired.
+    pub(super) fn forget_expired(&mut self, now: u64, ledger: &mut Ledger) {
+        self.topics.retain(|_, message| {
+            let living = !message.is_expired(now);
+            if !living {
+                ledger.give(message.cost());
+            }
+            living
+        });
+    }
+
     fn make_room(&mut self, now: u64, ledger: &mut Ledger) -> Result<(), Full> {
         if self.topics.len() >= self.most {
-            self.topics.retain(|_, message| {
-                let living = !message.is_expired(now);
-                if !living {
-                    ledger.give(message.cost());
-                }
-                living
-            });
+            self.forget_expired(now, ledger);
         }
         if self.topics.len() >= self.most {
             return Err(Full("it has as many retained messages as it takes"));

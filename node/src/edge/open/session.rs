@@ -143,7 +143,25 @@ impl Session {
 
     /// Whether a message of a group is in good hands here.
     pub(super) fn is_ready(&self, queue_max: usize) -> bool {
-        self.connection.is_some() && self.queue.len() - self.replays < queue_max
+        self.connection.is_some() && self.waiting(false) < queue_max
+    }
+
+    /// How many wait, of those that were there before or of the others.
+    pub(super) fn waiting(&self, replayed: bool) -> usize {
+        if replayed { self.replays } else { self.queue.len() - self.replays }
+    }
+
+    /// Lets go of what has expired before it was sent.
+    pub(super) fn forget_expired(&mut self, now: u64, ledger: &mut Ledger) {
+        let Session { queue, replays, .. } = self;
+        queue.retain(|delivery| {
+            let living = !delivery.message.is_expired(now);
+            if !living {
+                ledger.give(delivery.message.cost());
+                *replays -= usize::from(delivery.replayed);
+            }
+            living
+        });
     }
 
     /// Adds a message to those that wait, of which `most` of its kind may.
@@ -151,11 +169,8 @@ impl Session {
         if self.connection.is_none() && delivery.qos == 0 {
             return Pushed::Unwanted;
         }
-        let waiting = match delivery.replayed {
-            true => self.replays,
-            false => self.queue.len() - self.replays,
-        };
-        if waiting >= most || ledger.take(delivery.message.cost()).is_err() {
+        if self.waiting(delivery.replayed) >= most || ledger.take(delivery.message.cost()).is_err()
+        {
             return Pushed::Dropped;
         }
         self.replays += usize::from(delivery.replayed);

@@ -3,11 +3,12 @@
 use super::core::{Comer, Core, Seat, Subscribed};
 use super::message::Message;
 use super::session::Next;
-use super::{Full, OpenLimits};
+use super::{Broker, Full, OpenLimits};
 use crate::edge::packet::{Acknowledge, Publish, Replay, Wish};
 use bytes::Bytes;
+use mqtt_protocol_core::mqtt::packet::{Property, UserProperty};
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const FOR_EVER: u32 = u32::MAX;
 
@@ -438,6 +439,97 @@ fn every_store_has_its_end_and_says_so() {
     assert!(core.connect(1_000, Comer { will, ..comer("eve") }).is_err());
     let (_, present) = come(&mut core, 1_000, comer("eve"));
     assert!(!present, "whoever was refused holds no place");
+}
+
+#[test]
+fn what_has_expired_makes_room() {
+    let limits = OpenLimits { queue_max: 2, bytes_max: 10_000, ..OpenLimits::default() };
+    let mut core = Core::new(limits, Arc::default());
+    let (eve, _) = come(&mut core, 0, comer("eve"));
+    let large = "x".repeat(2_500);
+    for topic in ["r/1", "r/2", "r/3"] {
+        say(&mut core, 0, eve, Publish { expiry_s: Some(1), ..retained(topic, &large) });
+    }
+    let another = |now| Message::new(retained("r/4", &large), now);
+    assert!(core.publish(900, another(900)).is_err());
+    // Not looked for again at once: each time is a walk over everything.
+    assert!(core.publish(1_000, another(1_000)).is_err());
+    assert_eq!(core.publish(1_900, another(1_900)), Ok(()));
+    core.check_invariants();
+    let (ada, _) = come(&mut core, 1_900, keeper("ada", FOR_EVER));
+    listen(&mut core, 1_900, ada, "a", 1);
+    core.disconnect(1_900, ada, false, None);
+    let brief = |payload| Publish { expiry_s: Some(1), ..publish("a", payload, 1) };
+    (0..2).for_each(|_| say(&mut core, 1_900, eve, brief("old")));
+    say(&mut core, 2_900, eve, publish("a", "new", 1));
+    assert_eq!(core.take_dropped(), 0);
+    let (ada, _) = come(&mut core, 2_900, keeper("ada", FOR_EVER));
+    assert_eq!(heard(&mut core, 2_900, ada), ["new at 1"]);
+    core.check_invariants();
+}
+
+#[test]
+fn a_retained_message_gives_its_room_to_its_successor() {
+    let limits = OpenLimits { bytes_max: 6_000, ..OpenLimits::default() };
+    let mut core = Core::new(limits, Arc::default());
+    let (eve, _) = come(&mut core, 0, comer("eve"));
+    say(&mut core, 0, eve, retained("r", &"x".repeat(4_500)));
+    say(&mut core, 0, eve, retained("r", &"y".repeat(4_000)));
+    let larger = Message::new(retained("r", &"z".repeat(9_000)), 0);
+    assert!(core.publish(0, larger).is_err());
+    core.check_invariants();
+    listen(&mut core, 0, eve, "other", 1);
+}
+
+#[test]
+fn empty_properties_and_long_names_are_paid_for() {
+    let pair = UserProperty::new("", "").unwrap();
+    let mut many = publish("a", "", 0);
+    many.passed = vec![Property::from(pair); 1_000];
+    assert!(Message::new(many, 0).cost() >= 1_000 * size_of::<Property>());
+    let limits = OpenLimits { bytes_max: 500_000, ..OpenLimits::default() };
+    let mut core = Core::new(limits, Arc::default());
+    let long = |index: usize| keeper(&format!("{index}{}", "n".repeat(60_000)), FOR_EVER);
+    let taken = (0..10).take_while(|index| core.connect(0, long(*index)).is_ok()).count();
+    assert_eq!(taken, 4);
+    core.check_invariants();
+}
+
+#[test]
+fn whoever_has_lost_its_seat_says_nothing_more() {
+    let mut core = core();
+    let (ada, _) = come(&mut core, 0, keeper("ada", 10));
+    listen(&mut core, 0, ada, "a", 2);
+    let (again, _) = come(&mut core, 0, keeper("ada", 10));
+    let message = || Message::new(publish("a", "x", 2), 0);
+    assert_eq!(core.publish_by(0, ada, Some(1), message()), None);
+    assert_eq!(core.subscribe(0, ada, &wish("b", 1)), Subscribed::Unseated);
+    assert_eq!(core.publish_by(0, again, Some(1), message()), Some(Ok(())));
+    assert_eq!(core.unreleased(again), [1]);
+    assert_eq!(heard(&mut core, 0, again), ["x at 2"]);
+}
+
+#[test]
+fn of_many_who_come_by_one_name_at_once_the_last_to_begin_has_the_seat() {
+    let broker = Broker::new(OpenLimits::default(), Arc::default(), Arc::default());
+    let (broker, begun) = (Arc::new(broker), Mutex::new(0));
+    let begin = || {
+        let mut begun = begun.lock().unwrap();
+        *begun += 1;
+        *begun
+    };
+    let come = || {
+        let come = || broker.connect(keeper("ada", 10), begin).unwrap();
+        (0..200).map(|_| come()).collect::<Vec<_>>()
+    };
+    let members: Vec<_> = std::thread::scope(|scope| {
+        let threads = [(); 4].map(|()| scope.spawn(come));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    for (member, _, number) in members {
+        let message = |now| Message::new(publish("a", "x", 0), now);
+        assert_eq!(member.publish(None, message).is_some(), number == 800, "{number}");
+    }
 }
 
 #[test]
