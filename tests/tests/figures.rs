@@ -4,6 +4,15 @@ use std::process::Command;
 use tests::figures::{FIGURES, Scale, find};
 use tests::lab::heavy;
 
+/// What the program measures in a process of its own, as figures that start others need it.
+fn measured(arguments: &[&str]) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_figures")).args(arguments).output();
+    let output = output.expect("it was just built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
+}
+
 #[test]
 fn the_main_job_loses_and_doubles_nothing_and_measures_everything() {
     let _turn = heavy();
@@ -22,13 +31,7 @@ fn the_main_job_loses_and_doubles_nothing_and_measures_everything() {
 #[test]
 fn the_edge_measures_everything_beside_the_bare_server() {
     let _turn = heavy();
-    let figure = find("edge").expect("there is one");
-    let program = env!("CARGO_BIN_EXE_figures");
-    let output = Command::new(program).args([figure.name, "--players", "200"]).output();
-    let output = output.expect("it was just built");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let numbers = measured(&["edge", "--players", "200"]);
     let names = [
         "fanout_ms",
         "ack_local_per_s",
@@ -52,16 +55,14 @@ fn the_edge_measures_everything_beside_the_bare_server() {
 #[test]
 fn replication_measures_the_state_and_three_whole_nodes() {
     let _turn = heavy();
-    let figure = find("replication").expect("there is one");
-    let report = (figure.run)(&Scale { players: 9_000, questions: 2, minutes: 0 });
-    let numbers = report.unwrap_or_else(|error| panic!("{error}")).numbers;
-    for (name, value) in &numbers {
-        assert!(value.as_f64().is_some_and(|value| value >= 0.0), "{name}: {numbers:?}");
+    let numbers = measured(&["replication", "--players", "9000", "--questions", "2"]);
+    for (name, value) in numbers.as_object().expect("an object") {
+        assert!(value.as_f64().is_some_and(|value| value >= 0.0), "{name}: {numbers}");
     }
     for name in ["apply_per_s_core", "converged_per_s_3_nodes", "visible_100k_ms_p99", "death_s"] {
-        assert!(numbers[name].as_f64() > Some(0.0), "{name}: {numbers:?}");
+        assert!(numbers[name].as_f64() > Some(0.0), "{name}: {numbers}");
     }
-    assert_eq!(numbers.len(), 18, "{numbers:?}");
+    assert_eq!(numbers.as_object().map(serde_json::Map::len), Some(18), "{numbers}");
 }
 
 #[test]
@@ -85,13 +86,7 @@ fn the_simulator_measures_itself() {
 #[test]
 fn the_soak_loses_no_connection_and_no_answer() {
     let _turn = heavy();
-    let program = env!("CARGO_BIN_EXE_figures");
-    let arguments = ["soak", "--players", "120", "--minutes", "0"];
-    let output = Command::new(program).args(arguments).output();
-    let output = output.expect("it was just built");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let numbers = measured(&["soak", "--players", "120", "--minutes", "0"]);
     for nothing in ["connections_lost", "unanswered", "refused", "answers_lost"] {
         assert_eq!(numbers[nothing], 0, "{nothing}: {numbers}");
     }
@@ -103,12 +98,7 @@ fn the_soak_loses_no_connection_and_no_answer() {
 #[test]
 fn a_show_is_measured_beside_bare_servers() {
     let _turn = heavy();
-    let program = env!("CARGO_BIN_EXE_figures");
-    let arguments = ["engagements", "--players", "90", "--questions", "2"];
-    let output = Command::new(program).args(arguments).output().expect("it was just built");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let numbers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let numbers = measured(&["engagements", "--players", "90", "--questions", "2"]);
     let names = ["fold_ms_1m", "rank_ms_1m", "phase_ms_p99", "bare_fanout_ms_p99", "import_50k_s"];
     for name in names {
         assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers}");

@@ -6,6 +6,7 @@ use clap::Parser;
 use serde_json::Value;
 use std::process::ExitCode;
 use tests::figures::edge::bare;
+use tests::figures::replication::visitors;
 use tests::figures::soak::worker;
 use tests::figures::{PLAYERS_DEFAULT, Scale, describe, find, write_readme};
 
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
     }
     if name == worker::NAME {
         return worker::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if name == visitors::NAME {
+        return visitors::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let Some(figure) = find(&name) else {
         eprintln!("there is no figure {name:?}; there are:\n{}", describe());

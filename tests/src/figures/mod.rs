@@ -10,7 +10,7 @@ pub mod edge;
 mod engagements;
 mod main_job;
 mod readme;
-mod replication;
+pub mod replication;
 mod simulator;
 pub mod soak;
 mod timings;

@@ -18,13 +18,14 @@ mod nodes;
 mod socket;
 pub(super) mod state;
 mod table;
+pub mod visitors;
 
 use super::readme::machine;
 use super::timings::{Timings, hundredths};
 use super::{Figure, Report, Scale};
 use crate::lab::say;
 use crate::shows::sums;
-use crowd::{Burst, Crowd, Watch};
+use crowd::{Burst, Crowd, Watch, paced_apart};
 use node::config::Ack;
 use nodes::{Cluster, Setup, until};
 use serde_json::{Map, Value, json};
@@ -192,17 +193,20 @@ impl Measured {
         Ok(())
     }
 
-    /// The same answers on nodes that have no peers.
+    /// The same answers at the same time on as many nodes that have no peers.
     async fn alone(&mut self) -> Result<(), String> {
         say("nodes alone");
         let setup = Setup { nodes: 1, loss_permille: 0, ack: Ack::Local };
         let Size { players, fast, seconds, .. } = self.size;
+        let mut apart = Vec::new();
         for _ in 0..NODES {
             let cluster = Cluster::start(setup, &sums(1, OPEN_MS)).await?;
             let crowd = Crowd::join(&cluster, players / NODES + 1).await?;
-            let share = crowd.paced(&cluster, fast / NODES, seconds, Watch::Nobody).await?.share;
-            self.alone_share += share;
+            apart.push((cluster, crowd));
         }
+        self.alone_share = paced_apart(&apart, fast, seconds).await?;
+        let (linked, alone) = (self.linked_share, self.alone_share);
+        say(&format!("of a core: {linked:.3} as peers, {alone:.3} alone"));
         Ok(())
     }
 

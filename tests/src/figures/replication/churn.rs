@@ -1,11 +1,12 @@
 //! A node's memory after many incarnations of others came and went.
 //!
-//! Two networks stay. Others start, are seen by both, and leave or are killed by turns, until a thousand
+//! Two networks stay, and are looked at. Others start, in a process of their own, are seen by both, and leave or are killed by turns, until a thousand
 //! have been there; then the grace of the dead passes. It is shortened here from five minutes to seconds,
 //! or as many as are dead at once would be refused, as they should be.
 
 use super::cpu;
 use super::nodes::until;
+use super::visitors::Visitors;
 use crate::lab::say;
 use crdt_state::{NodeId, Origin};
 use gossip::network::{
@@ -17,15 +18,14 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Networks that stay.
 const STAYING: u64 = 2;
 
 /// The node id of the first that does not.
-const FIRST: u64 = 100;
+pub(super) const FIRST: u64 = 100;
 
 /// Incarnations that come and go before the first look: what is made once is made then.
 const WARM: u64 = 100;
@@ -41,11 +41,13 @@ pub(super) async fn measure(incarnations: u64) -> Result<f64, String> {
         let (network, events, addr) = start(number, seeds).await?;
         staying.push(Staying { network, addr, events: tokio::spawn(forget(events)) });
     }
+    let mut visitors = Visitors::start()?;
     let warm = WARM.min(incarnations);
-    pass_by(&staying, 0..warm).await?;
+    pass_by(&mut visitors, &staying, 0..warm).await?;
     let before = cpu::resident();
-    pass_by(&staying, warm..warm + incarnations).await?;
+    pass_by(&mut visitors, &staying, warm..warm + incarnations).await?;
     let after = cpu::resident();
+    say(&format!("of {before} bytes {after} have become"));
     for Staying { network, events, .. } in staying {
         network.leave().await;
         events.abort();
@@ -66,12 +68,15 @@ async fn forget(mut events: mpsc::Receiver<NetworkEvent>) {
 }
 
 /// Some come and go, a few at a time; returns when nobody holds anything of them, by links or by gossip.
-async fn pass_by(staying: &[Staying], numbers: Range<u64>) -> Result<(), String> {
+async fn pass_by(
+    visitors: &mut Visitors,
+    staying: &[Staying],
+    numbers: Range<u64>,
+) -> Result<(), String> {
     let numbers: Vec<u64> = numbers.collect();
     for numbers in numbers.chunks(AT_ONCE) {
         say(&format!("incarnations {}", numbers[0]));
-        let visits = numbers.iter().map(|number| Visit::start(*number, staying[0].addr));
-        let visits: Vec<Visit> = visits.collect();
+        visitors.come(numbers, staying[0].addr)?;
         until("incarnations to be seen", || async {
             let sees = |staying: &Staying, number: &u64| {
                 let origin = origin(*number);
@@ -81,13 +86,7 @@ async fn pass_by(staying: &[Staying], numbers: Range<u64>) -> Result<(), String>
             seen.then_some(())
         })
         .await?;
-        let threads: Vec<_> = visits.into_iter().map(Visit::end).collect();
-        for thread in threads {
-            let joined = spawn_blocking(move || thread.join()).await;
-            joined
-                .map_err(|e| e.to_string())?
-                .map_err(|_| "an incarnation panics".to_owned())??;
-        }
+        visitors.go()?;
     }
     until("the dead to be forgotten", || async {
         let alone = |staying: &Staying| {
@@ -99,44 +98,11 @@ async fn pass_by(staying: &[Staying], numbers: Range<u64>) -> Result<(), String>
     .await
 }
 
-type Thread = std::thread::JoinHandle<Result<(), String>>;
-
-/// An incarnation on a thread of its own, which ends with all that it spawned.
-struct Visit {
-    end: oneshot::Sender<()>,
-    thread: Thread,
-}
-
-impl Visit {
-    fn start(number: u64, seed: SocketAddr) -> Self {
-        let (end, ended) = oneshot::channel();
-        let visit = async move {
-            let (network, _events, _) = start(FIRST + number, vec![seed]).await?;
-            // Whoever drops the other end has given up.
-            let _ = ended.await;
-            if number.is_multiple_of(2) {
-                network.leave().await;
-            }
-            Ok(())
-        };
-        let thread = std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            runtime.map_err(|error| error.to_string())?.block_on(visit)
-        });
-        Visit { end, thread }
-    }
-
-    fn end(self) -> Thread {
-        drop(self.end);
-        self.thread
-    }
-}
-
 fn origin(number: u64) -> Origin {
     Origin(FIRST + number)
 }
 
-async fn start(
+pub(super) async fn start(
     number: u64,
     seeds: Vec<SocketAddr>,
 ) -> Result<(Network, mpsc::Receiver<NetworkEvent>, SocketAddr), String> {

@@ -150,23 +150,8 @@ impl Crowd {
                 followers.spawn(follow_until_quiet(follow, Arc::clone(&sent)));
             }
         }
-        let plan = self.plan(instance, question, per_second, seconds)?;
-        let (mut tick, mut asking) = (interval(Duration::from_millis(1)), JoinSet::new());
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let (began, cpu) = (Instant::now(), super::cpu::process());
-        for batches in plan {
-            tick.tick().await;
-            for (at, bulk) in batches {
-                let owner = owners[at].clone();
-                sent.note(&bulk);
-                asking.spawn(async move {
-                    let began = Instant::now();
-                    let firm = ask(&owner, bulk).await?.firm;
-                    Ok::<_, String>((began, Instant::now(), firm))
-                });
-            }
-        }
-        let share = (super::cpu::process() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+        let plan = self.plan(&owners, instance, question, per_second, seconds)?;
+        let (share, mut asking) = drive(plan, &sent).await;
         let mut paced = Paced { visible: Timings::new(), receipt: Timings::new(), share };
         while let Some(asked) = asking.join_next().await {
             let (began, ended, firm) = asked.map_err(|error| error.to_string())??;
@@ -187,14 +172,15 @@ impl Crowd {
         Ok(paced)
     }
 
-    /// What is handed over in each millisecond, and where.
+    /// What is handed over in each millisecond, and to whom.
     fn plan(
         &self,
+        owners: &[Owner],
         instance: u32,
         question: u16,
         per_second: usize,
         seconds: usize,
-    ) -> Result<Vec<Vec<(usize, Bulk)>>, String> {
+    ) -> Result<Plan, String> {
         let nodes = self.seats.len();
         let mut left: Vec<&[(PlayerId, Row)]> = self.seats.iter().map(Vec::as_slice).collect();
         let due = |ms: usize, at: usize| (ms * per_second / 1_000 + nodes - 1 - at) / nodes;
@@ -209,7 +195,7 @@ impl Crowd {
                     credit_ms: 0,
                 };
                 let answers = seats.iter().map(answer).collect();
-                Ok((at, Bulk { instance, question, answers }))
+                Ok((owners[at].clone(), Bulk { instance, question, answers }))
             };
             let batches: Result<Vec<_>, String> = left.iter_mut().enumerate().map(batch).collect();
             batches
@@ -217,6 +203,55 @@ impl Crowd {
         };
         (0..seconds * 1_000).map(&mut tick).collect()
     }
+}
+
+/// What is handed over in each millisecond, and to whom.
+type Plan = Vec<Vec<(Owner, Bulk)>>;
+
+/// What becomes of batches: when each was handed over and answered, and whether it was firm.
+type Asking = JoinSet<Result<(Instant, Instant, bool), String>>;
+
+/// Hands a plan's batches over in time; tells what share of a core this process took meanwhile.
+async fn drive(plan: Plan, sent: &Sent) -> (f64, Asking) {
+    let (mut tick, mut asking) = (interval(Duration::from_millis(1)), Asking::new());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (began, cpu) = (Instant::now(), super::cpu::process());
+    for batches in plan {
+        tick.tick().await;
+        for (owner, bulk) in batches {
+            sent.note(&bulk);
+            asking.spawn(async move {
+                let began = Instant::now();
+                let firm = ask(&owner, bulk).await?.firm;
+                Ok((began, Instant::now(), firm))
+            });
+        }
+    }
+    let spent = super::cpu::process() - cpu;
+    (spent.as_secs_f64() / began.elapsed().as_secs_f64(), asking)
+}
+
+/// As [`Crowd::paced`], with so many answers a second over clusters that know nothing of each other; the
+/// share of a core.
+pub(super) async fn paced_apart(
+    apart: &[(Cluster, Crowd)],
+    per_second: usize,
+    seconds: usize,
+) -> Result<f64, String> {
+    let mut plan: Plan = vec![Vec::new(); seconds * 1_000];
+    for (cluster, crowd) in apart {
+        let instance = cluster.open().await?;
+        let question = question_of(cluster, instance).await?;
+        let (owners, share) = (cluster.owners(), per_second / apart.len());
+        let own = crowd.plan(&owners, instance, question, share, seconds)?;
+        plan.iter_mut().zip(own).for_each(|(all, own)| all.extend(own));
+    }
+    let sent = Sent::new(apart.iter().map(|(_, crowd)| crowd.len()).sum());
+    let (share, mut asking) = drive(plan, &sent).await;
+    while let Some(asked) = asking.join_next().await {
+        asked.map_err(|error| error.to_string())??;
+    }
+    Ok(share)
 }
 
 async fn question_of(cluster: &Cluster, instance: u32) -> Result<u16, String> {
