@@ -27,8 +27,9 @@ const STAYING: u64 = 2;
 /// The node id of the first that does not.
 pub(super) const FIRST: u64 = 100;
 
-/// Incarnations that come and go before the first look: what is made once is made then.
-const WARM: u64 = 100;
+/// Incarnations that come and go before the first look: what is made once is made then, and as many are dead
+/// at once as ever will be.
+const WARM: u64 = 300;
 
 /// So many are there at once.
 const AT_ONCE: usize = 25;
