@@ -43,6 +43,7 @@ mod gate;
 pub mod hooks;
 pub mod kept;
 mod kernel;
+mod limits;
 pub mod link;
 pub mod machine;
 pub mod maelstrom;

@@ -31,6 +31,10 @@ impl Stash {
         Stash { lanes: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn put(&mut self, id: LaneId, seq: u64, kept: Kept) -> Stashed {
         if let Some(held) = self.lanes.get(&id).and_then(|lane| lane.get(&seq)) {
             return if held.bytes == kept.bytes { Stashed::Kept } else { Stashed::Conflict };

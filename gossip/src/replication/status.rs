@@ -130,6 +130,12 @@ impl Replica {
         self.tails.bytes()
     }
 
+    /// The bytes of entries that came before their turn.
+    #[must_use]
+    pub fn stash_bytes(&self) -> usize {
+        self.stash.bytes()
+    }
+
     /// The receipts that wait for their level or their upgrade.
     #[must_use]
     pub fn receipts_waiting(&self) -> usize {

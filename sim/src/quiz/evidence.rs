@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crdt_state::{LaneId, PlayerId};
+use crdt_state::{Heads, LaneId, PlayerId};
 use node::service::view::{CommandRequest, StageView};
+use node::store::Kept;
 
 use crate::clock;
 use crate::schedule::Schedule;
@@ -48,7 +49,7 @@ pub struct Evidence {
     pub ghosts: Vec<String>,
     /// Nodes that lived at the end and did not carry the event.
     pub aside: BTreeSet<u8>,
-    /// Every entry of every lane that any node wrote, if the run keeps them.
+    /// Every entry of every lane that the nodes have in the end, if one of them keeps all one by one.
     pub entries: BTreeMap<(LaneId, u64), Bytes>,
     /// What did not come about in time.
     pub stuck: Vec<String>,
@@ -254,6 +255,19 @@ impl Evidence {
             .iter()
             .any(|outage| outage.from <= at && outage.to.is_none_or(|to| to >= since))
     }
+}
+
+/// All entries of a node, by what its store keeps; nothing if a snapshot stands for some.
+pub(crate) fn all_entries(kept: Kept, heads: &Heads) -> Option<BTreeMap<(LaneId, u64), Bytes>> {
+    let Kept { cut, logs } = kept;
+    let last = |id: &LaneId| logs.get(id).map_or(0, |(_, log)| log.len() as u64);
+    let is_whole = cut.is_none() && heads.dots.iter().all(|(id, head)| last(id) == *head);
+    is_whole.then(|| {
+        let entries = logs.into_iter().flat_map(|(id, (first, log))| {
+            (first..).zip(log).map(move |(seq, entry)| ((id, seq), entry))
+        });
+        entries.collect()
+    })
 }
 
 /// Virtual time since the run began.

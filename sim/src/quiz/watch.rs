@@ -3,28 +3,34 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_state::{EventId, PlayerId};
+use gossip::network::Network;
 use node::engine::Owner;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::evidence::{Notebook, Sighting, Unheld, now};
 use crate::cluster::{Cluster, Running};
+use crate::limits;
 use crate::machine::Life;
 use crate::recording::Sample;
+use crate::schedule::Knobs;
 use crate::spawn::Spawn;
 
 /// How often a node's digest goes into the trace.
 const DIGEST_EVERY: Duration = Duration::from_millis(500);
+/// Claims that are looked at together at most.
+const CLAIMS: usize = 1_024;
 /// How often a node is asked whether it carries the event by now.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Begins to watch a node, for as long as its life lasts.
 pub(crate) fn watch_node(running: &Running, number: u8, event: EventId, notebook: &Notebook) {
     let (life, owners) = (running.life.clone(), running.node.owners.clone());
-    let notebook = notebook.clone();
+    let (network, notebook) = (running.node.network.clone(), notebook.clone());
     let watching = async move {
         let owner = loop {
             if let Some(owner) = owners.get(event) {
@@ -32,20 +38,27 @@ pub(crate) fn watch_node(running: &Running, number: u8, event: EventId, notebook
             }
             sleep(GLANCE).await;
         };
-        watch_owner(&life, number, owner, &notebook).await;
+        watch_owner(&life, number, (owner, network), &notebook).await;
     };
     running.life.spawner().spawn("watch", Box::pin(watching));
 }
 
-async fn watch_owner(life: &Life, number: u8, owner: Owner, notebook: &Notebook) {
+async fn watch_owner(
+    life: &Life,
+    number: u8,
+    (owner, network): (Owner, Network),
+    notebook: &Notebook,
+) {
     let mut views = owner.views.host.clone();
     let mut shown = None;
     let mut digest_due = Instant::now();
     loop {
-        let live = views.borrow_and_update().live.clone();
-        if shown.replace(live.stage) != Some(live.stage) {
-            let (stage, age_ms) = (live.stage, live.age_ms);
+        let (stage, age_ms, question) = {
+            let live = &views.borrow_and_update().live;
             let question = live.question.as_ref().map(|question| question.number);
+            (live.stage, live.age_ms, question)
+        };
+        if shown.replace(stage) != Some(stage) {
             let (at, life_number) = (now(), life.number());
             let sighting =
                 Sighting { at, node: number, life: life_number, stage, question, age_ms };
@@ -54,16 +67,29 @@ async fn watch_owner(life: &Life, number: u8, owner: Owner, notebook: &Notebook)
         }
         if Instant::now() >= digest_due {
             digest_due = Instant::now() + DIGEST_EVERY;
-            let read = owner.read(move |core, _, _| Sample::of(core, number)).await;
-            let Some(sample) = read else { return };
+            let read = owner.read(move |core, _, _| {
+                let beyond = limits::of_replica(core.replica(), Knobs::default());
+                (Sample::of(core, number), beyond)
+            });
+            let Some((sample, beyond)) = read.await else { return };
             life.note("digest", sample.digest);
             life.sample(sample);
+            note_limits(number, beyond, &network, notebook);
         }
         tokio::select! { biased;
             changed = views.changed() => if changed.is_err() { return },
             () = sleep_until(digest_due) => {}
         }
     }
+}
+
+fn note_limits(number: u8, mut beyond: Vec<String>, network: &Network, notebook: &Notebook) {
+    notebook.write(|evidence| {
+        beyond.extend(limits::of_network(&network.stats(), &evidence.plan));
+        let at = now();
+        let grown = beyond.into_iter().map(|what| format!("node {number} holds {what} at {at:?}"));
+        evidence.overgrown.extend(grown);
+    });
 }
 
 /// The digest of a node's state; nothing if its owner is gone.
@@ -79,29 +105,42 @@ pub(crate) async fn witness(
     notebook: Notebook,
     mut firm: mpsc::Receiver<Unheld>,
 ) {
-    while let Some(claim) = firm.recv().await {
-        let others: Vec<Owner> = {
+    let mut claims = Vec::new();
+    while firm.recv_many(&mut claims, CLAIMS).await > 0 {
+        let asked = claims.len() as u64;
+        let owners: Vec<(u8, Owner)> = {
             let cluster = cluster.borrow();
-            let others = cluster.running().filter(|(number, _)| *number != claim.receipt.node);
-            others.filter_map(|(_, running)| running.owner(event)).collect()
+            let owner =
+                |(number, running): (u8, &Arc<Running>)| Some((number, running.owner(event)?));
+            cluster.running().filter_map(owner).collect()
         };
-        let mut held = false;
-        for owner in others {
-            held |= holds(&owner, claim.player, claim.receipt.instance).await;
+        // Whoever is asked about all that came at once answers for as many as possible.
+        for (number, owner) in owners {
+            let (mut rest, own): (Vec<_>, Vec<_>) =
+                claims.drain(..).partition(|claim: &Unheld| claim.receipt.node != number);
+            if !rest.is_empty() {
+                rest = not_held(&owner, rest).await;
+            }
+            claims.extend(own.into_iter().chain(rest));
         }
         notebook.write(|evidence| {
-            evidence.asked += 1;
-            if !held {
-                evidence.unheld.push(claim);
-            }
+            evidence.asked += asked;
+            evidence.unheld.append(&mut claims);
         });
     }
 }
 
-async fn holds(owner: &Owner, player: PlayerId, instance: u32) -> bool {
-    let held = owner.read(move |core, _, _| {
+/// What a node does not hold of what is claimed; all of it if the node is gone.
+async fn not_held(owner: &Owner, claims: Vec<Unheld>) -> Vec<Unheld> {
+    let asked: Vec<(PlayerId, u32)> =
+        claims.iter().map(|claim| (claim.player, claim.receipt.instance)).collect();
+    let read = owner.read(move |core, _, _| {
         let state = core.state();
-        state.held(instance, state.players.rows_of(player)).is_some()
+        let held = |(player, instance): &(PlayerId, u32)| {
+            state.held(*instance, state.players.rows_of(*player)).is_some()
+        };
+        asked.iter().map(held).collect::<Vec<bool>>()
     });
-    held.await.unwrap_or(false)
+    let held = read.await.unwrap_or_default().into_iter().chain(std::iter::repeat(false));
+    claims.into_iter().zip(held).filter(|(_, held)| !held).map(|(claim, _)| claim).collect()
 }
