@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
-use crdt_state::EventId;
+use crdt_state::{EventId, Versions};
 use node::config::{NodeConfig, Secret};
 use node::edge::{Accept, Accepted};
 use node::engine::Owner;
@@ -126,14 +126,20 @@ impl Cluster {
     }
 }
 
-/// Starts the node `number`, which looks for the peers at `seeds` first.
+/// Starts the node `number` with a program, which looks for the peers at `seeds` first.
 ///
 /// # Errors
 /// If its ground or its store cannot be used, or it does not start.
-pub async fn boot(world: &World, number: u8, seeds: &[u8]) -> Result<Running, BootError> {
+pub async fn boot(
+    world: &World,
+    number: u8,
+    seeds: &[u8],
+    program: Versions,
+) -> Result<Running, BootError> {
     let life = world.node(number).boot();
     let ground = ground(&life, number, seeds)?;
     let config = NodeConfig::loopback(&name(number), Secret::new(KEY));
+    let config = NodeConfig { versions: program, ..config };
     let node = start(&config, &env(world.seed(), &life), ground).await;
     let node = node.map_err(|why| BootError::Start { number, why })?;
     life.note("origin", node.facts.origin.0);

@@ -87,6 +87,10 @@ impl Disk {
         self.lock().trouble = trouble;
     }
 
+    pub(crate) fn trouble(&self) -> DiskTrouble {
+        self.lock().trouble
+    }
+
     /// The process is gone: its handles are dead, the kernel keeps what was written.
     pub(crate) fn lose_process(&self) {
         self.lock().crashes += 1;

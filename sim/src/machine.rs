@@ -114,6 +114,11 @@ impl Machine {
         self.disk(file).set_trouble(trouble);
     }
 
+    /// How one of the machine's files misbehaves now.
+    pub fn disk_trouble(&self, file: &str) -> DiskTrouble {
+        self.disk(file).trouble()
+    }
+
     /// Replaces all disks of a stopped machine by empty ones.
     pub fn erase_disks(&self) {
         self.lock().disks.values().for_each(Disk::erase);

@@ -54,10 +54,10 @@ impl Cluster<'_> {
                 self.storms.insert((*one.min(other), *one.max(other)), *weather);
             }
             Fault::Disk { node, trouble } => {
-                self.nodes[usize::from(*node)].disk.trouble(*trouble, true);
+                self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, true);
             }
-            // No replica reads a wall clock.
-            Fault::Clock { .. } => {}
+            // No replica reads a wall clock, and its content has one version only.
+            Fault::Clock { .. } | Fault::Upgrade { .. } => {}
             Fault::Join { node } => {
                 self.boot(*node);
                 self.stir(*node, RETURN_MS);
@@ -89,9 +89,12 @@ impl Cluster<'_> {
                 self.storms.remove(&(*one.min(other), *one.max(other)));
             }
             Fault::Disk { node, trouble } => {
-                self.nodes[usize::from(*node)].disk.trouble(*trouble, false);
+                self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, false);
             }
-            Fault::Clock { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
+            Fault::Clock { .. }
+            | Fault::Join { .. }
+            | Fault::Leave { .. }
+            | Fault::Upgrade { .. } => {}
         }
     }
 

@@ -1,4 +1,8 @@
 //! A node's store: what was committed long enough ago survives, the rest is lost.
+//!
+//! A disk that takes nothing is owed what it lacks, as the product's store owes it: it is tried again after a
+//! pause, and then gets all of it in order. Until then nothing is brought to disk, and whoever asked for
+//! that is told so; what is owed dies with the process.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +22,8 @@ const COMMIT: Tick = 50;
 const COMMIT_SLOWLY: Tick = 2_000;
 /// How old a stale copy is.
 const STALE: Tick = 4_000;
+/// Before a disk that took nothing is tried again, at first and at most: the store's pauses.
+const PAUSES: (Tick, Tick) = (1_000, 10_000);
 
 /// One write, as the core asked for it.
 #[derive(Clone)]
@@ -32,42 +38,94 @@ pub(crate) enum Write {
 #[derive(Default)]
 pub(crate) struct Disk {
     writes: Vec<(Tick, Write)>,
+    /// What it did not take, in order.
+    owed: Vec<Write>,
+    /// While anything is owed: when it is tried again, and the pause after that.
+    retry: Option<(Tick, Tick)>,
     is_slow: bool,
     is_full: bool,
 }
 
 impl Disk {
     /// A trouble begins, or is over.
-    pub(crate) fn trouble(&mut self, trouble: Trouble, begins: bool) {
+    pub(crate) fn trouble(&mut self, now: Tick, trouble: Trouble, begins: bool) {
+        self.try_again(now);
         match trouble {
             Trouble::Full | Trouble::Failing => self.is_full = begins,
             Trouble::Slow => self.is_slow = begins,
         }
-    }
-
-    pub(crate) fn write(&mut self, now: Tick, write: Write) {
-        if !self.is_full {
-            let commit = if self.is_slow { COMMIT_SLOWLY } else { COMMIT };
-            self.writes.push((now + commit, write));
+        if self.is_full {
+            // What is not there yet will not be.
+            let there = self.writes.partition_point(|(at, _)| *at <= now);
+            let late = self.writes.split_off(there);
+            late.into_iter().for_each(|(_, write)| self.owe(now, write));
         }
     }
 
-    /// All that was written is brought to disk before anything else is said.
-    pub(crate) fn flush(&mut self, now: Tick) {
+    pub(crate) fn write(&mut self, now: Tick, write: Write) {
+        self.try_again(now);
+        if self.is_full || self.retry.is_some() {
+            return self.owe(now, write);
+        }
+        let commit = if self.is_slow { COMMIT_SLOWLY } else { COMMIT };
+        // One after the other: a disk that is fast again does not overtake itself.
+        let last = self.writes.last().map_or(0, |(at, _)| *at);
+        self.writes.push(((now + commit).max(last), write));
+    }
+
+    /// All that was written is brought to disk before anything else is said; tells whether it is there.
+    pub(crate) fn flush(&mut self, now: Tick) -> bool {
+        if self.is_failing(now) {
+            return false;
+        }
         for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at > now) {
             *at = now;
+        }
+        true
+    }
+
+    /// Whether something is owed to it.
+    pub(crate) fn is_failing(&mut self, now: Tick) -> bool {
+        self.try_again(now);
+        self.retry.is_some()
+    }
+
+    /// When it is tried again.
+    pub(crate) fn retry_at(&self) -> Option<Tick> {
+        self.retry.map(|(at, _)| at)
+    }
+
+    fn owe(&mut self, now: Tick, write: Write) {
+        self.owed.push(write);
+        self.retry.get_or_insert((now + PAUSES.0, PAUSES.0 * 2));
+    }
+
+    /// Does what fell due since it was last asked: in between it did not change.
+    fn try_again(&mut self, now: Tick) {
+        while let Some((at, pause)) = self.retry.filter(|(at, _)| *at <= now) {
+            self.retry = self.is_full.then(|| (at + pause, (pause * 2).min(PAUSES.1)));
+            if self.retry.is_none() {
+                self.writes.extend(std::mem::take(&mut self.owed).into_iter().map(|w| (at, w)));
+            }
         }
     }
 
     /// The process was killed: what was not handed to the disk yet is lost.
     pub(crate) fn lose_process(&mut self, now: Tick) {
+        self.forget_owed(now);
         self.writes.retain(|(at, _)| *at <= now);
     }
 
     /// The power is gone: a tail of what was under way is lost, the store's transactions are whole.
     pub(crate) fn lose_power(&mut self, now: Tick, draw: Draw) {
+        self.forget_owed(now);
         let torn = draw.up_to(0, COMMIT);
         self.writes.retain(|(at, _)| *at + torn <= now);
+    }
+
+    fn forget_owed(&mut self, now: Tick) {
+        self.try_again(now);
+        (self.owed, self.retry) = (Vec::new(), None);
     }
 
     /// The disk was replaced by an empty one.
@@ -100,5 +158,45 @@ impl Disk {
         }
         logs.retain(|_, (_, log)| !log.is_empty());
         Kept { cut: cut.map(|(_, heads, parts)| (heads, parts)), logs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crdt_state::Origin;
+
+    fn entry(seq: u64) -> Write {
+        Write::Entry(LaneId::bulk(Origin(1)), seq, Bytes::from_static(b"an entry"))
+    }
+
+    fn held(disk: &Disk) -> usize {
+        disk.read().logs.values().map(|(_, log)| log.len()).sum()
+    }
+
+    #[test]
+    fn a_full_disk_is_owed_what_it_lacks_and_gets_it_in_order() {
+        let mut disk = Disk::default();
+        disk.write(0, entry(1));
+        disk.write(90, entry(2));
+        disk.trouble(100, Trouble::Full, true);
+        disk.write(200, entry(3));
+        assert!(!disk.flush(300), "nothing is told to be there that is not");
+        assert_eq!(held(&disk), 1);
+        disk.trouble(2_000, Trouble::Full, false);
+        assert!(disk.is_failing(3_099), "it is tried again after pauses that grow");
+        assert!(disk.flush(3_100));
+        assert_eq!(held(&disk), 3);
+    }
+
+    #[test]
+    fn what_is_owed_dies_with_the_process() {
+        let mut disk = Disk::default();
+        disk.trouble(0, Trouble::Full, true);
+        disk.write(10, entry(1));
+        disk.lose_process(500);
+        disk.trouble(600, Trouble::Full, false);
+        assert!(!disk.is_failing(5_000));
+        assert_eq!(held(&disk), 0);
     }
 }

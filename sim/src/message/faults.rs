@@ -3,12 +3,13 @@
 use ::node::engine::Input;
 use ::node::service::view::{PhaseView, StageView};
 
+use super::node::Node;
 use super::player::{About, SILENCE_MAX};
 use super::queue::Event;
 use super::world::World;
 use crate::mix::Draw;
 use crate::quiz::evidence::Outage;
-use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Victim};
+use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Trouble, Victim};
 
 /// How long a peer that says nothing is believed there: the idle time-out of a connection.
 const SILENT_PEER_MS: u64 = 3_500;
@@ -16,6 +17,8 @@ const SILENT_PEER_MS: u64 = 3_500;
 const RETURN_MS: u64 = 1_200;
 /// How long a node that leaves waits until others have all that it has: as whole nodes do.
 const LEAVING_MS: u64 = 2_000;
+/// How long a node takes to come up with another program.
+const UPGRADE_MS: u64 = 400;
 /// All cuts and storms are over: the longest redial.
 const MENDED_MS: u64 = 2_000;
 
@@ -43,6 +46,7 @@ impl World {
             Fault::Cut { shape: CutShape::Flapping { node, period_ms } } => {
                 self.flap(*node, *period_ms, planned.lasts_ms, step)
             }
+            Fault::Upgrade { every_ms, .. } => self.upgrade(*every_ms, step),
             _ if step == 0 => self.begin_fault(index, planned),
             _ => {
                 self.end_fault(index, planned);
@@ -78,7 +82,8 @@ impl World {
             }
             // No core reads a wall clock: a fault of wire fidelity, kept for its time.
             Fault::Clock { .. } => {}
-            Fault::Disk { node, trouble } => self.node(*node).disk.trouble(*trouble, true),
+            Fault::Upgrade { .. } => unreachable!("an upgrade has steps of its own"),
+            Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, true),
             Fault::Join { node } => {
                 self.boot(*node);
                 self.stir(*node, RETURN_MS);
@@ -107,14 +112,42 @@ impl World {
             Fault::Storm { one, other, .. } => {
                 self.storms.remove(&(*one.min(other), *one.max(other)));
             }
-            Fault::Disk { node, trouble } => self.node(*node).disk.trouble(*trouble, false),
+            Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, false),
             Fault::Leave { node } => {
                 if self.nodes[usize::from(*node)].life.is_some() {
                     self.crash(*node, Blow::Killed);
                 }
                 self.node(*node).is_gone = true;
             }
-            Fault::Clock { .. } | Fault::Join { .. } => {}
+            Fault::Clock { .. } | Fault::Join { .. } | Fault::Upgrade { .. } => {}
+        }
+    }
+
+    /// Stops a node at each even step, and starts it with the newer program at the odd one after it. Whoever
+    /// is down for another reason comes back with it anyway.
+    fn upgrade(&mut self, every_ms: u64, step: u32) -> Option<u64> {
+        let number = (step / 2 + 1) as u8;
+        if step.is_multiple_of(2) {
+            let newer = self.schedule.programs().1;
+            let down = |node: &Node| node.life.is_none();
+            self.nodes.iter_mut().filter(|node| down(node)).for_each(|node| node.program = newer);
+            self.node(number).program = newer;
+            self.shut_down(number);
+            return Some(UPGRADE_MS);
+        }
+        // Who has not joined yet does so with the newer one.
+        if self.nodes[usize::from(number)].lives > 0 {
+            self.come_back(number);
+        }
+        (usize::from(number) + 1 < self.nodes.len()).then_some(every_ms)
+    }
+
+    /// The process ends as it is asked to, with all that it took on disk.
+    fn shut_down(&mut self, number: u8) {
+        let now = self.now;
+        if self.nodes[usize::from(number)].life.is_some() {
+            self.node(number).disk.flush(now);
+            self.crash(number, Blow::Killed);
         }
     }
 
@@ -172,6 +205,12 @@ impl World {
             DiskFate::Lost => self.node(number).disk.erase(),
             DiskFate::Stale => self.node(number).disk.rewind(now),
         }
+    }
+
+    fn spoil_disk(&mut self, number: u8, trouble: Trouble, begins: bool) {
+        let now = self.now;
+        self.node(number).disk.trouble(now, trouble, begins);
+        self.touch(number);
     }
 
     fn come_back(&mut self, number: u8) {

@@ -34,7 +34,12 @@ impl World {
     pub(super) fn is_reachable(&self, one: u8, other: u8) -> bool {
         let up = |number: u8| self.nodes[usize::from(number)].is_up();
         let cut = |from, to| self.cuts.is_cut(from, to);
-        up(one) && up(other) && !cut(one, other) && !cut(other, one)
+        let program = |number: u8| self.nodes[usize::from(number)].program;
+        program(one).meet(program(other)).is_some()
+            && up(one)
+            && up(other)
+            && !cut(one, other)
+            && !cut(other, one)
     }
 
     /// A node notices what has become of another.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::node::engine::{Carried, EventCore, Identity, Input, Interest, Rules};
 use ::node::hub::replay;
 use ::node::service::view::StageView;
-use crdt_state::{Mono, NodeId, Origin};
+use crdt_state::{Mono, NodeId, Origin, Versions};
 use gossip::replication::{self, Config};
 
 use super::disk::Disk;
@@ -39,6 +39,8 @@ pub(super) struct Life {
     pub(super) open: Option<(u32, Tick)>,
     /// The tick of the wake-up that is scheduled, if it is still to come.
     pub(super) wake: Option<Tick>,
+    /// Something that nobody may hear before it is on disk is not there yet.
+    pub(super) is_unkept: bool,
     /// What waits while the process is stopped.
     pub(super) stopped: Option<Vec<Input>>,
     /// The newest instance of which a result was noted, and its status.
@@ -81,6 +83,8 @@ pub(super) struct Node {
     pub(super) is_leaving: bool,
     /// It had said goodbye, and somebody had all that it had, before it was gone.
     pub(super) has_retired: bool,
+    /// What the program speaks that is started on it.
+    pub(super) program: Versions,
     /// The players that are connected to it.
     pub(super) players: Vec<u32>,
 }
@@ -99,7 +103,7 @@ impl Node {
         let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
         let interest = Interest::new(node, is_kept.then_some(EVENT));
         let logs = replay(kept, &mut carried, Mono::ZERO);
-        let core = EventCore::resume(identity, rules(), config, carried, logs);
+        let core = EventCore::resume(identity, rules(self.program), config, carried, logs);
         self.life = Some(Life {
             has_arrived: core.state().script().is_some(),
             interest,
@@ -114,6 +118,7 @@ impl Node {
             shown: None,
             open: None,
             wake: None,
+            is_unkept: false,
             stopped: None,
             result: None,
         });
@@ -140,8 +145,8 @@ impl Node {
 }
 
 /// The rules that whole nodes have.
-fn rules() -> Rules {
-    Rules { grace: GRACE, ..Rules::default() }
+fn rules(versions: Versions) -> Rules {
+    Rules { grace: GRACE, versions, ..Rules::default() }
 }
 
 /// The name of origins' dice.

@@ -468,8 +468,12 @@ impl World {
         if receipts.iter().rev().take(2).any(said) {
             return;
         }
+        let is_first = !receipts.iter().any(|held| held.firm && held.instance == instance);
         receipts.push(receipt.clone());
         if receipt.firm {
+            if is_first {
+                self.promised.entry(instance).or_default().push(number);
+            }
             self.witness(node, number, receipt);
         }
     }

@@ -10,11 +10,12 @@ use crdt_state::PlayerId;
 
 use super::queue::{Event, Tick};
 use super::world::{PIN, World, ip};
-use crate::quiz::evidence::{End, PlayerEvidence, Receipt, ResultSeen, Sighting};
+use crate::limits;
+use crate::quiz::evidence::{End, PlayerEvidence, ResultSeen, Sighting, all_entries};
 use crate::quiz::host::is_over;
 use crate::quiz::leaks;
 use crate::recording::Sample;
-use crate::schedule::secret;
+use crate::schedule::secrets_in;
 
 /// How often everything is looked at.
 const WATCH_EVERY: Tick = 250;
@@ -109,16 +110,9 @@ impl World {
 
     fn watch_bounds(&mut self, number: u8) {
         let Some(life) = &self.nodes[usize::from(number)].life else { return };
-        let replica = life.core.replica();
-        let bounds = [
-            ("bytes of tails", replica.tail_bytes(), 64 << 20),
-            ("receipts that wait", replica.receipts_waiting(), 1_000_000),
-        ];
-        for (what, size, most) in bounds {
-            if size > most {
-                let grown = format!("node {number} holds {size} {what} at {:?}", self.at());
-                self.evidence.overgrown.push(grown);
-            }
+        for what in limits::of_replica(life.core.replica(), self.schedule.knobs) {
+            let grown = format!("node {number} holds {what} at {:?}", self.at());
+            self.evidence.overgrown.push(grown);
         }
     }
 
@@ -169,14 +163,13 @@ impl World {
     fn uncounted(&self, number: u8, instance: u32) -> Vec<PlayerId> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
         let state = life.core.state();
-        let is_told = |seen: &PlayerEvidence| {
-            let told = |receipt: &Receipt| receipt.firm && receipt.instance == instance;
-            seen.receipts.iter().any(told)
-        };
-        let told = self.players.iter().zip(&self.seen).filter(|(_, seen)| is_told(seen));
-        let missing = told
-            .filter(|(player, _)| state.held(instance, state.players.rows_of(player.id)).is_none());
-        missing.map(|(player, _)| player.id).collect()
+        let promised = self.promised.get(&instance).into_iter().flatten();
+        let players = promised.map(|number| self.players[*number as usize - 1].id);
+        let is_held =
+            |player: PlayerId| state.held(instance, state.players.rows_of(player)).is_some();
+        let mut missing: Vec<PlayerId> = players.filter(|player| !is_held(*player)).collect();
+        missing.sort_by_key(|player| player.0 as u32);
+        missing
     }
 
     /// Whether all nodes are at the end and hold the same; after long enough it is written down in
@@ -243,6 +236,13 @@ impl World {
                 export = same.export.clone();
             }
             self.evidence.ends.insert(number, End { digest, export, trail });
+            if agreed && self.evidence.entries.is_empty() && self.keeps_entries() {
+                let node = &self.nodes[usize::from(number)];
+                let heads = node.life.as_ref().map(|life| life.core.heads());
+                self.evidence.entries = heads
+                    .and_then(|heads| all_entries(node.disk.read(), heads))
+                    .unwrap_or_default();
+            }
             let ghosts = self.ghosts(number);
             self.evidence.ghosts.extend(ghosts);
         }
@@ -266,9 +266,7 @@ impl World {
 /// Whatever holds the word that gives an answer away.
 fn note_secrets(seen: &mut PlayerEvidence, live: &LiveView, at: Duration) {
     let text = serde_json::to_string(live).unwrap_or_default();
-    for instance in 1..=9 {
-        if text.contains(&secret(instance)) {
-            seen.secrets.entry(instance).or_insert(at);
-        }
+    for instance in secrets_in(&text) {
+        seen.secrets.entry(instance).or_insert(at);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::node::engine::{Heed, Input, Output};
-use crdt_state::{EventId, Origin};
-use gossip::replication::Config;
+use crdt_state::{EventId, LaneId, Origin};
+use gossip::replication::{Config, Message};
 
 use super::disk::Write;
 use super::growth::Crowd;
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,
     pub(super) seen: Vec<PlayerEvidence>,
+    /// The players who were told firmly that an answer of theirs counts, by instance.
+    pub(super) promised: BTreeMap<u32, Vec<u32>>,
     /// In place of players, where only what a cluster takes is measured.
     pub(super) crowd: Option<Crowd>,
     pub(super) hosts: Vec<Host>,
@@ -80,15 +82,17 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(schedule: Arc<Schedule>, trace: Trace) -> Self {
         let count = usize::from(schedule.nodes_ever());
+        let program = schedule.programs().0;
         let mut world = World {
             now: 0,
             queue: Queue::default(),
-            nodes: (0..=count).map(|_| Node::default()).collect(),
+            nodes: (0..=count).map(|_| Node { program, ..Node::default() }).collect(),
             cuts: Cuts::default(),
             storms: BTreeMap::new(),
             links: BTreeMap::new(),
             players: Vec::new(),
             seen: vec![PlayerEvidence::default(); schedule.players as usize],
+            promised: BTreeMap::new(),
             crowd: None,
             hosts: Vec::new(),
             evidence: Evidence::new((*schedule).clone()),
@@ -255,7 +259,9 @@ impl World {
     fn settle(&mut self, number: u8) {
         self.turns += 1;
         let (now, turns) = (self.now, self.turns);
-        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
+        let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
+            return;
+        };
         if life.stopped.is_some() {
             return;
         }
@@ -264,7 +270,10 @@ impl World {
             self.heed(number, Heed::Timeout);
         }
         self.open_door(number);
-        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
+        let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
+            return;
+        };
+        life.core.keep_promises(!disk.is_failing(now));
         life.core.settle(mono);
         let awaited = life.newly_awaited();
         if turns.is_multiple_of(ASSERT_EVERY) && self.crowd.is_none() {
@@ -286,11 +295,15 @@ impl World {
 
     pub(super) fn schedule_wake(&mut self, number: u8) {
         let now = self.now;
-        let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
+        let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
+            return;
+        };
         let due = [life.core.poll_timeout(), life.interest.poll_timeout()];
         let due = due.into_iter().flatten().min().map(|due| life.tick(due));
         let door = life.door.first().map(|(since, _)| since + ARRIVAL_PATIENCE);
-        let Some(due) = due.into_iter().chain(door).min() else { return };
+        // Of a disk that goes on the core is told, too.
+        let all = due.into_iter().chain(door).chain(disk.retry_at());
+        let Some(due) = all.min() else { return };
         let at = due.max(now + 1);
         if life.wake.is_none_or(|wake| at < wake) {
             life.wake = Some(at);
@@ -302,13 +315,11 @@ impl World {
         let now = self.now;
         match output {
             Output::Reply { ticket, reply } => self.on_reply(number, ticket, reply),
+            Output::Send { message, .. } if self.is_unkept(number, origin, &message) => {}
             Output::Send { to, message, .. } => self.post(number, origin, to, message),
             Output::Persist { id, seq, entry } => {
                 if let Some(crowd) = &mut self.crowd {
                     crowd.wrote(id, seq, id.origin == origin, now);
-                }
-                if id.origin == origin && self.keeps_entries() {
-                    self.evidence.entries.insert((id, seq), entry.clone());
                 }
                 self.node(number).disk.write(now, Write::Entry(id, seq, entry));
             }
@@ -316,7 +327,11 @@ impl World {
                 self.node(number).disk.write(now, Write::Cut(heads, parts));
             }
             Output::Inbox { player, message } => self.on_inbox(number, player, message),
-            Output::Flush => self.node(number).disk.flush(now),
+            Output::Flush => {
+                let Node { life, disk, .. } = self.node(number);
+                let flushed = disk.flush(now);
+                life.iter_mut().for_each(|life| life.is_unkept |= !flushed);
+            }
             Output::Applied { .. } | Output::Late { .. } => {}
             Output::Alarm(alarm) => {
                 let what = format!("node {number} at {:?}: {alarm}", self.at());
@@ -325,8 +340,26 @@ impl World {
         }
     }
 
+    /// Whether a message may tell what its node must have on disk before anybody hears it, and has not.
+    fn is_unkept(&mut self, number: u8, origin: Origin, message: &Message) -> bool {
+        let now = self.now;
+        let Node { life: Some(life), disk, .. } = self.node(number) else { return false };
+        life.is_unkept = life.is_unkept && disk.is_failing(now);
+        life.is_unkept
+            && match message {
+                Message::Entries { id, .. } => *id == LaneId::control(origin),
+                Message::SnapshotHead { .. } | Message::SnapshotPart { .. } => true,
+                _ => false,
+            }
+    }
+
+    /// Something that a node depends on has changed.
+    pub(super) fn touch(&mut self, number: u8) {
+        self.dirty.insert(number);
+    }
+
     /// Merging all entries anew is only worth it, and only affordable, for small shows.
-    fn keeps_entries(&self) -> bool {
+    pub(super) fn keeps_entries(&self) -> bool {
         self.schedule.players <= 1_000 && self.crowd.is_none()
     }
 

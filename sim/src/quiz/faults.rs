@@ -1,12 +1,12 @@
 //! What goes wrong, as the schedule says; everything is mended when this returns.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crdt_state::EventId;
+use crdt_state::{EventId, Versions};
 use node::service::view::PhaseView;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::evidence::{Notebook, Outage, now};
 use super::host::Place;
 use super::watch::watch_node;
-use crate::cluster::{BootError, Cluster, STORE, boot};
+use crate::cluster::{BootError, Cluster, Running, STORE, boot};
 use crate::disk::DiskTrouble;
 use crate::machine::Crash;
 use crate::schedule::{
@@ -24,6 +24,10 @@ use crate::world::World;
 
 /// How long a node may take to say goodbye: twice what it gives itself for each part of it.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+/// A node that has not stopped by then is killed: it drains for less.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// A process that does not come up is started again after this, as by systemd or Kubernetes.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Faults {
     pub(crate) world: World,
@@ -32,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) notebook: Notebook,
     pub(crate) place: watch::Receiver<Place>,
     pub(crate) schedule: Schedule,
+    /// What nodes run that start now.
+    pub(crate) program: Cell<Versions>,
 }
 
 impl Faults {
@@ -59,6 +65,7 @@ impl Faults {
             Fault::Crash { victims, how, disk } => self.crash(victims, *how, *disk, lasts).await?,
             Fault::Join { node } => self.start(*node).await?,
             Fault::Leave { node } => self.leave(*node).await,
+            Fault::Upgrade { every_ms, .. } => self.upgrade(*every_ms).await?,
             lasting => self.disturb(lasting, lasts).await,
         }
         self.notebook.tell(format!("over: {}", planned.fault));
@@ -99,7 +106,10 @@ impl Faults {
                 self.world.sleep(lasts).await;
                 self.world.node(*node).set_disk_trouble(STORE, DiskTrouble::None);
             }
-            Fault::Crash { .. } | Fault::Join { .. } | Fault::Leave { .. } => {}
+            Fault::Crash { .. }
+            | Fault::Join { .. }
+            | Fault::Leave { .. }
+            | Fault::Upgrade { .. } => {}
         }
     }
 
@@ -163,11 +173,42 @@ impl Faults {
     }
 
     async fn start(&self, number: u8) -> Result<(), BootError> {
-        let running = boot(&self.world, number, &seeds(&self.schedule, number)).await?;
+        let (machine, seeds) = (self.world.node(number), seeds(&self.schedule, number));
+        let running = loop {
+            match boot(&self.world, number, &seeds, self.program.get()).await {
+                // Whatever runs nodes starts this one again, until its disk lets it.
+                Err(BootError::Store { .. })
+                    if machine.disk_trouble(STORE) != DiskTrouble::None =>
+                {
+                    machine.crash(Crash::Process);
+                    self.world.sleep(START_AGAIN).await;
+                }
+                booted => break booted?,
+            }
+        };
         self.notebook.tell(format!("node {number} is back"));
         self.note_return(number);
         watch_node(&running, number, self.event, &self.notebook);
         self.cluster.borrow_mut().insert(number, running);
+        Ok(())
+    }
+
+    /// Stops one node after the other, and starts it with the newer program.
+    async fn upgrade(&self, every_ms: u64) -> Result<(), BootError> {
+        self.program.set(self.schedule.programs().1);
+        for number in 1..=self.schedule.nodes_ever() {
+            let running = self.cluster.borrow().node(number);
+            // Whoever is down, or has not joined, starts with it anyway.
+            let Some(running) = running else { continue };
+            // A frozen process does not go by itself.
+            let _ = timeout(STOP_MAX, running.node.stop()).await;
+            let is_there = |now: Arc<Running>| Arc::ptr_eq(&now, &running);
+            if self.cluster.borrow().node(number).is_some_and(is_there) {
+                self.end(number, Blow::Killed);
+                self.start(number).await?;
+            }
+            self.world.sleep(Duration::from_millis(every_ms)).await;
+        }
         Ok(())
     }
 

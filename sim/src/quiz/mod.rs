@@ -10,27 +10,31 @@ mod faults;
 pub(crate) mod host;
 mod mqtt;
 mod player;
+mod readings;
 pub(crate) mod ruling;
 mod watch;
 
 pub(crate) use self::player::leaks;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crdt_state::EventId;
+use bytes::Bytes;
+use crdt_state::{EventId, LaneId, Origin};
 use futures_util::future::join_all;
-use node::engine::CARRIERS;
+use node::engine::{CARRIERS, EventCore};
 use node::service::view::{Command, CommandRequest, Imported, PhaseView, Refusal, StageView};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch as place};
 use tokio::time::{Instant, timeout};
 
-use self::evidence::{End, Evidence, Notebook};
+use self::evidence::{End, Evidence, Notebook, all_entries};
 use self::faults::{Faults, seeds};
 use self::host::{Host, Place, is_over};
 use self::player::{Ticket, play};
+use self::readings::Readings;
 use self::ruling::Ruler;
 use self::watch::{digest, watch_node, witness};
 use crate::cluster::{BootError, Cluster, boot};
@@ -125,7 +129,8 @@ fn set_weather(world: &World, plan: &Schedule) {
 async fn form(world: &World, plan: &Schedule) -> Result<Rc<RefCell<Cluster>>, Broken> {
     let mut cluster = Cluster::new(world.clone());
     for number in plan.first_nodes() {
-        cluster.insert(number, boot(world, number, &seeds(plan, number)).await?);
+        let program = plan.programs().0;
+        cluster.insert(number, boot(world, number, &seeds(plan, number), program).await?);
     }
     let linked = |cluster: &Cluster| {
         cluster.running().all(|(_, r)| r.node.network.peers().len() == usize::from(plan.nodes) - 1)
@@ -202,6 +207,7 @@ impl Quiz {
 
     /// Starts the players and waits until all have joined, or long enough.
     async fn let_players_in(&self, firm: &mpsc::Sender<evidence::Unheld>) {
+        let readings = Readings::default();
         for number in 1..=self.plan.players as u16 {
             let life = self.world.player(number).boot();
             let ticket = Ticket {
@@ -211,6 +217,7 @@ impl Quiz {
                 nodes: self.plan.nodes,
                 habits: self.plan.habits,
                 notebook: self.notebook.clone(),
+                readings: readings.clone(),
                 firm: firm.clone(),
             };
             life.spawner().clone().spawn("player", Box::pin(play(life, ticket)));
@@ -241,6 +248,7 @@ impl Quiz {
             cluster: self.cluster.clone(),
             notebook: self.notebook.clone(),
             place: places,
+            program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
         };
         let (mended, ()) = tokio::join!(faults.run(), host.drive());
@@ -270,6 +278,10 @@ impl Quiz {
 
     /// What all nodes have, if it is the same, final, and the end.
     async fn ends(&self) -> Option<()> {
+        // To export is dear, and useless before all have the same.
+        if !self.are_equal().await {
+            return None;
+        }
         let (mut first, ends) = (None, self.each_end().await);
         // One that has just begun to carry the event may say nothing yet.
         let (carriers, running) = {
@@ -290,13 +302,77 @@ impl Quiz {
         first.map(drop)
     }
 
+    /// Whether all nodes are at the end and hold the same.
+    async fn are_equal(&self) -> bool {
+        let nodes: Vec<_> = self.cluster.borrow().running().map(|(_, r)| r.clone()).collect();
+        let mut first = None;
+        for running in nodes {
+            // Not every node carries the event.
+            let Some(owner) = running.owner(self.event) else { continue };
+            let Some(digest) = digest(&owner).await else { return false };
+            let stage = owner.views.host.borrow().live.stage;
+            if !is_over(stage) || *first.get_or_insert(digest) != digest {
+                return false;
+            }
+        }
+        self.ghosts().await.is_empty()
+    }
+
+    /// Who is called reachable, linked or alive by a node and is not there.
+    async fn ghosts(&self) -> Vec<String> {
+        let nodes: Vec<_> =
+            self.cluster.borrow().running().map(|(number, r)| (number, r.clone())).collect();
+        let alive: BTreeSet<Origin> = nodes.iter().map(|(_, r)| r.node.facts.origin).collect();
+        let mut called = Vec::new();
+        for (number, running) in nodes {
+            let pin = self.pin.clone();
+            let reachable = match running.owner(self.event) {
+                None => None,
+                Some(owner) => {
+                    let host = move |core: &EventCore, now| {
+                        core.host_view(core.screen_view(now, &pin)).enrolled
+                    };
+                    owner.read(move |core, _, now| host(core, now)).await
+                }
+            };
+            let reachable = reachable.into_iter().flatten().filter(|carrier| carrier.reachable);
+            let network = &running.node.network;
+            let members = network.members().borrow().clone().into_iter().filter(|m| m.live);
+            let all = reachable.map(|carrier| ("reachable", carrier.origin));
+            let all = all.chain(network.peers().into_iter().map(|peer| ("linked", peer.origin)));
+            let all = all.chain(members.map(|member| ("alive", member.origin)));
+            called.extend(all.map(|(word, origin)| (number, word, origin)));
+        }
+        let ghosts = called.into_iter().filter(|(.., origin)| !alive.contains(origin));
+        ghosts.map(|(node, word, origin)| format!("node {node} calls {origin} {word}")).collect()
+    }
+
+    /// What some node has on disk of every lane, if none of it is in a snapshot.
+    async fn entries(&self) -> Option<BTreeMap<(LaneId, u64), Bytes>> {
+        let nodes: Vec<_> = self.cluster.borrow().running().map(|(_, r)| r.clone()).collect();
+        for running in nodes {
+            let Some(owner) = running.owner(self.event) else { continue };
+            let heads = owner.read(|core, _, _| core.heads().clone()).await;
+            let kept = running.node.store.read(self.event).await;
+            let entries = kept.zip(heads).and_then(|(kept, heads)| all_entries(kept, &heads));
+            if entries.is_some() {
+                return entries;
+            }
+        }
+        None
+    }
+
     async fn write_ends(&self, agreed: bool) {
         let ends = self.each_end().await;
+        let ghosts = self.ghosts().await;
+        let entries = if agreed { self.entries().await } else { None };
         let cluster = self.cluster.borrow();
         let aside = cluster.running().filter(|(_, running)| running.owner(self.event).is_none());
         let aside = aside.map(|(number, _)| number).collect();
         self.notebook.write(|evidence| {
             evidence.aside = aside;
+            evidence.ghosts.extend(ghosts);
+            evidence.entries = entries.unwrap_or_default();
             for (number, end, stage) in ends {
                 if !agreed {
                     evidence.stuck.push(format!(

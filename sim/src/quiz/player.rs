@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use crdt_state::PlayerId;
 use node::service::view::{InboxMessage, LiveView, PhaseView};
 use node::service::{inbox_topic, live_topic};
@@ -19,13 +20,14 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::evidence::{Notebook, Receipt, Unheld, now};
 use super::mqtt::{Client, Packet, Version};
+use super::readings::{Reading, Readings};
 use crate::cluster::{MQTT_PORT, address};
 use crate::machine::Life;
 use crate::mix::Draw;
-use crate::schedule::{Habits, secret};
+use crate::schedule::{Habits, secrets_in};
 
-/// Without a packet for so long a player pings.
-const PING_EVERY: Duration = Duration::from_secs(1);
+/// A player who has said nothing for so long pings: soon enough to hear of a silent node in time.
+const PING_EVERY: Duration = Duration::from_secs(2);
 /// A node that says nothing for so long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// What was published and not acknowledged is repeated after this.
@@ -41,6 +43,8 @@ pub(crate) struct Ticket {
     pub(crate) nodes: u8,
     pub(crate) habits: Habits,
     pub(crate) notebook: Notebook,
+    /// Live states as all players of the run have read them.
+    pub(crate) readings: Readings,
     /// Firm receipts, for whoever asks the other nodes about them.
     pub(crate) firm: mpsc::Sender<Unheld>,
 }
@@ -303,11 +307,13 @@ impl Player {
         Ok(())
     }
 
-    fn on_publish(&mut self, node: u8, topic: &str, payload: &[u8]) -> io::Result<()> {
-        self.look_for_secrets(payload);
+    fn on_publish(&mut self, node: u8, topic: &str, payload: &Bytes) -> io::Result<()> {
         if topic.starts_with("live/") {
-            self.on_live(&read(payload)?);
+            self.on_live(&*self.ticket.readings.read(payload)?);
         } else {
+            secrets_in(&String::from_utf8_lossy(payload))
+                .into_iter()
+                .for_each(|n| self.on_secret(n));
             self.on_inbox(node, read(payload)?);
         }
         Ok(())
@@ -378,9 +384,10 @@ impl Player {
         self.ticket.notebook.player(self.id, |seen| *seen.refused.entry(code).or_default() += 1);
     }
 
-    fn on_live(&mut self, live: &LiveView) {
-        for leak in leaks(live) {
-            self.ticket.notebook.player(self.id, |seen| seen.leaks.push(leak));
+    fn on_live(&mut self, Reading { live, leaks, secrets }: &Reading) {
+        secrets.iter().for_each(|instance| self.on_secret(*instance));
+        for leak in leaks {
+            self.ticket.notebook.player(self.id, |seen| seen.leaks.push(leak.clone()));
         }
         let stage = live.stage;
         let known = self.answer.as_ref().is_some_and(|answer| answer.instance >= stage.instance);
@@ -403,16 +410,7 @@ impl Player {
         });
     }
 
-    /// Whatever holds the word that gives an answer away.
-    fn look_for_secrets(&mut self, payload: &[u8]) {
-        let text = String::from_utf8_lossy(payload);
-        for instance in 1..=MOST_QUESTIONS {
-            if text.contains(&secret(instance)) {
-                self.on_secret(instance);
-            }
-        }
-    }
-
+    /// The word that gives an answer away has come.
     fn on_secret(&mut self, instance: u32) {
         self.ticket.notebook.player(self.id, |seen| {
             seen.secrets.entry(instance).or_insert_with(now);
@@ -424,8 +422,6 @@ impl Player {
 const PLAYER: u64 = u64::from_be_bytes(*b"a player");
 /// How long after the deadline an answer may be tapped.
 const LATE_MS: u64 = 300;
-/// No plan has more questions.
-const MOST_QUESTIONS: u32 = 4;
 
 /// What a live state says before its own phase allows it.
 pub(crate) fn leaks(live: &LiveView) -> Vec<String> {
@@ -443,7 +439,7 @@ pub(crate) fn leaks(live: &LiveView) -> Vec<String> {
     leaks
 }
 
-fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> io::Result<T> {
+pub(super) fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> io::Result<T> {
     serde_json::from_slice(payload)
         .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
 }

@@ -67,7 +67,7 @@ impl fmt::Display for Planned {
         let Self { instance, fault, .. } = self;
         write!(f, "{fault}, {after:?} into question {instance}")?;
         match fault {
-            Fault::Join { .. } | Fault::Leave { .. } => Ok(()),
+            Fault::Join { .. } | Fault::Leave { .. } | Fault::Upgrade { .. } => Ok(()),
             _ => write!(f, ", for {lasts:?}"),
         }
     }
@@ -100,6 +100,10 @@ impl fmt::Display for Fault {
             Self::Disk { node, trouble } => write!(f, "disk of node {node}: {trouble:?}"),
             Self::Join { node } => write!(f, "node {node} joins"),
             Self::Leave { node } => write!(f, "node {node} leaves for good"),
+            Self::Upgrade { every_ms, mixes } => {
+                let how = if *mixes { "" } else { " that does not speak the older version" };
+                write!(f, "upgrade: a node every {every_ms} ms to a program{how}")
+            }
         }
     }
 }

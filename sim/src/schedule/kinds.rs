@@ -25,6 +25,8 @@ pub enum Kind {
     Join,
     /// A node leaves for good.
     Leave,
+    /// All nodes are upgraded while the show goes on.
+    Upgrade,
     /// Packets are lost.
     Loss,
     /// Packets take longer, and not all as long.
@@ -55,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Crash,
         Kind::Pause,
         Kind::Cut,
@@ -64,6 +66,7 @@ impl Kind {
         Kind::Disk,
         Kind::Join,
         Kind::Leave,
+        Kind::Upgrade,
         Kind::Loss,
         Kind::Delay,
         Kind::Duplication,
@@ -163,6 +166,7 @@ impl Fault {
             Self::Disk { .. } => Kind::Disk,
             Self::Join { .. } => Kind::Join,
             Self::Leave { .. } => Kind::Leave,
+            Self::Upgrade { .. } => Kind::Upgrade,
         }
     }
 }

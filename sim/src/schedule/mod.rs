@@ -12,6 +12,7 @@ mod valid;
 
 use std::time::Duration;
 
+use crdt_state::Versions;
 use gossip::replication::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -183,6 +184,15 @@ pub enum Fault {
         /// Which.
         node: u8,
     },
+    /// Nodes are stopped one after the other and come back with the newer program; before it all run the
+    /// older one. Once it has begun whoever starts runs the newer one.
+    Upgrade {
+        /// Between two nodes, in milliseconds.
+        every_ms: u64,
+        /// Whether the newer program still speaks the older version. Else the two do not speak to each
+        /// other at all, until the last node has the newer one.
+        mixes: bool,
+    },
 }
 
 /// Whom a crash hits.
@@ -323,6 +333,20 @@ impl Schedule {
         joins.fold(self.nodes, u8::max)
     }
 
+    /// What nodes run before an upgrade, and what those that start after its beginning do.
+    pub fn programs(&self) -> (Versions, Versions) {
+        let upgrade = self.faults.iter().find_map(|planned| match planned.fault {
+            Fault::Upgrade { mixes, .. } => Some(mixes),
+            _ => None,
+        });
+        let newest = Versions::THIS.newest;
+        match upgrade {
+            None => (Versions::THIS, Versions::THIS),
+            Some(true) => (Versions::FIRST, Versions::THIS),
+            Some(false) => (Versions::FIRST, Versions { oldest: newest, newest }),
+        }
+    }
+
     /// The nodes that stand at the end.
     pub fn last_nodes(&self) -> Vec<u8> {
         let left = |node: &u8| {
@@ -374,7 +398,20 @@ impl Schedule {
     }
 }
 
+/// How every word begins that gives an answer away.
+const SECRET: &str = "secret-of-";
+/// The most that a schedule asks.
+pub(crate) const QUESTIONS_MAX: usize = 9;
+
 /// The word that gives the answer of an instance away.
 pub fn secret(instance: u32) -> String {
-    format!("secret-of-{instance}.")
+    format!("{SECRET}{instance}.")
+}
+
+/// The instances whose answers a text gives away; mostly none, which one look tells.
+pub(crate) fn secrets_in(text: &str) -> Vec<u32> {
+    if !text.contains(SECRET) {
+        return Vec::new();
+    }
+    (1..=QUESTIONS_MAX as u32).filter(|instance| text.contains(&secret(*instance))).collect()
 }

@@ -157,6 +157,14 @@ impl Swarm<'_> {
             }
         }
         faults.extend(self.comings_and_goings());
+        if let Some(upgrade) = self.upgrade() {
+            // It takes every node down, and what it would meet beside it must not.
+            let breaks = |planned: &Planned| {
+                matches!(planned.fault, Fault::Crash { .. } | Fault::Disk { .. })
+            };
+            faults.retain(|planned| !breaks(planned));
+            faults.push(upgrade);
+        }
         faults
     }
 
@@ -274,6 +282,13 @@ impl Swarm<'_> {
         Fault::Disk { node: self.node(draw, 5), trouble }
     }
 
+    /// All nodes get the newer program, one after the other.
+    fn upgrade(&self) -> Option<Planned> {
+        let draw = self.draw(92);
+        let (every_ms, mixes) = (600 + draw.up_to(5, 2_000), draw.unit(6) < 0.7);
+        (draw.unit(4) < 0.12).then(|| self.planned(draw, Fault::Upgrade { every_ms, mixes }))
+    }
+
     /// A node more, a node less, or one in place of another.
     fn comings_and_goings(&self) -> Vec<Planned> {
         let draw = self.draw(90);
@@ -315,7 +330,7 @@ mod tests {
             faults.iter().filter_map(kind).collect()
         };
         let all: BTreeSet<_> = (0..300).flat_map(kinds).collect();
-        assert_eq!(all.len(), 7, "{all:?}");
+        assert_eq!(all.len(), 8, "{all:?}");
         assert!((0..300).any(|seed| kinds(seed).is_empty()), "some run is calm");
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a schedule can be run: files are written by people, too.
 
-use super::{CutShape, Fault, Schedule, Victim, Weather};
+use super::{CutShape, Fault, QUESTIONS_MAX, Schedule, Victim, Weather};
 
 impl Schedule {
     /// # Errors
@@ -9,11 +9,12 @@ impl Schedule {
         let wrong = [
             (self.nodes == 0 || self.nodes_ever() > 100, "there are 1 to 100 nodes"),
             (self.players == 0, "somebody plays"),
-            (self.questions.is_empty() || self.questions.len() > 9, "1 to 9 questions are asked"),
+            (!(1..=QUESTIONS_MAX).contains(&self.questions.len()), "1 to 9 questions are asked"),
             (self.habits.hosts == 0, "somebody is the host"),
             (self.last_nodes().is_empty(), "a node stands at the end"),
             (!self.joins_follow(), "nodes that join take the next free numbers"),
             (!self.has_shares(), "chances and shares are between 0 and 1"),
+            (self.upgrades() > 1, "there is one upgrade at most"),
         ];
         if let Some((_, rule)) = wrong.iter().find(|(broken, _)| *broken) {
             return Err(format!("not a schedule: {rule}"));
@@ -43,6 +44,11 @@ impl Schedule {
         joining.iter().copied().eq((self.nodes.saturating_add(1)..).take(joining.len()))
     }
 
+    fn upgrades(&self) -> usize {
+        let is_upgrade = |planned: &&super::Planned| matches!(planned.fault, Fault::Upgrade { .. });
+        self.faults.iter().filter(is_upgrade).count()
+    }
+
     fn has_shares(&self) -> bool {
         let storms = self.faults.iter().filter_map(|planned| match &planned.fault {
             Fault::Storm { weather, .. } => Some(weather),
@@ -66,6 +72,7 @@ impl Fault {
             Self::Crash { victims, .. } => victims.iter().filter_map(Victim::number).collect(),
             Self::Cut { shape } => shape.nodes(),
             Self::Storm { one, other, .. } => vec![*one, *other],
+            Self::Upgrade { .. } => Vec::new(),
             Self::Pause { node }
             | Self::Clock { node, .. }
             | Self::Disk { node, .. }

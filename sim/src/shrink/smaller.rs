@@ -97,6 +97,7 @@ fn fault_without(fault: &Fault, gone: u8) -> Option<Fault> {
         Fault::Disk { node, trouble } => Fault::Disk { node: moved(*node)?, trouble: *trouble },
         Fault::Join { node } => Fault::Join { node: moved(*node)? },
         Fault::Leave { node } => Fault::Leave { node: moved(*node)? },
+        upgrade @ Fault::Upgrade { .. } => upgrade.clone(),
     })
 }
 
