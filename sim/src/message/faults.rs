@@ -214,7 +214,8 @@ impl World {
     }
 
     fn come_back(&mut self, number: u8) {
-        if self.nodes[usize::from(number)].is_gone {
+        let node = &self.nodes[usize::from(number)];
+        if node.is_gone || node.life.is_some() {
             return;
         }
         self.boot(number);

@@ -35,7 +35,7 @@ pub(super) const PIN: &str = "123456";
 /// No run of this fidelity lasts longer, whatever happens.
 pub(super) const RUN_MAX: Tick = 240_000;
 /// Invariants of a core are asserted once in so many of its turns: they read all that it keeps.
-const ASSERT_EVERY: u64 = 64;
+const ASSERT_EVERY: u64 = 256;
 
 pub(super) struct World {
     pub(super) schedule: Arc<Schedule>,
