@@ -22,7 +22,7 @@ const FOUND_BY: [(Bug, &str); 20] = [
     (Bug::PeerNeverGone, "membership"),
     (Bug::RepairForgotten, "agreement"),
     (Bug::GapApplied, "digests"),
-    (Bug::StageOverwritten, "stages"),
+    (Bug::StageOverwritten, "laws"),
     (Bug::DeadlineByMinimum, "laws"),
     (Bug::SealWithoutAnswers, "seals"),
     (Bug::FinalByOne, "seals"),
