@@ -259,9 +259,7 @@ impl World {
     fn settle(&mut self, number: u8) {
         self.turns += 1;
         let (now, turns) = (self.now, self.turns);
-        let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
-            return;
-        };
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
         if life.stopped.is_some() {
             return;
         }
