@@ -46,6 +46,8 @@ pub(super) struct Player {
     instance: u32,
     choice: u8,
     step: Step,
+    /// When an answer that was refused for the moment is given again: once, however often it was sent.
+    again_at: Tick,
     habit: Habit,
 }
 
@@ -165,6 +167,7 @@ impl World {
                 instance: 0,
                 choice: 0,
                 step: Step::Settled,
+                again_at: 0,
                 habit,
             });
             let at = 800 + dice.up_to(die::BEGIN, spread);
@@ -409,12 +412,14 @@ impl World {
         let over = matches!(refusal.code.as_str(), "late" | "ended");
         let lied = matches!(refusal.code.as_str(), "choice_invalid" | "instance_unknown");
         *self.seen[number as usize - 1].refused.entry(refusal.code).or_default() += 1;
+        let now = self.now;
         let player = self.player(number);
         let (instance, moves) = (player.instance, player.moves);
         match about {
             About::Join(_) => self.after(number, RETRY_AFTER, Act::Join { moves }),
             _ if over && player.step == Step::Sent => player.step = Step::Settled,
-            _ if !lied && player.step == Step::Sent => {
+            _ if !lied && player.step == Step::Sent && player.again_at <= now => {
+                player.again_at = now + RETRY_AFTER;
                 self.after(number, RETRY_AFTER, Act::Answer { instance, choice: OWN });
             }
             _ => {}
