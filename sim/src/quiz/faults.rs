@@ -200,6 +200,8 @@ impl Faults {
             let running = self.cluster.borrow().node(number);
             // Whoever is down, or has not joined, starts with it anyway.
             let Some(running) = running else { continue };
+            // As one that leaves, it shows no step of the show any more.
+            self.note_outage(number);
             // A frozen process does not go by itself.
             let _ = timeout(STOP_MAX, running.node.stop()).await;
             let is_there = |now: Arc<Running>| Arc::ptr_eq(&now, &running);
