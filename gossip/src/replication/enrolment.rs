@@ -91,8 +91,9 @@ impl Replica {
         match self.enrolment.state {
             EnrolmentState::Missing => false,
             EnrolmentState::Exempt { .. } => true,
+            EnrolmentState::Needs { .. } if self.enrolment.held => true,
             EnrolmentState::Needs { seq } => {
-                self.enrolment.held |= self.majority_head(Lane::Control, |_, _| true) >= seq
+                self.enrolment.held = self.majority_head(Lane::Control, |_, _| true) >= seq
                     && self.is_known_to_old_majority(seq);
                 self.enrolment.held
             }

@@ -186,6 +186,13 @@ impl Replica {
 
     /// Takes in one fact and reacts to it; the reactions wait in [`Replica::poll_output`].
     pub fn handle_input(&mut self, now: Mono, input: Input, state: &mut impl Replicated) {
+        self.take_in(now, input, state);
+        self.on_time(now, state);
+    }
+
+    /// The same for one of many facts in a turn that ends with [`Input::Timeout`]: whatever is due by now waits
+    /// for that.
+    pub fn take_in(&mut self, now: Mono, input: Input, state: &mut impl Replicated) {
         match input {
             Input::PeerUp { peer, node, rtt } => self.on_peer_up(now, peer, node, rtt),
             Input::Rtt { peer, rtt } => {
@@ -197,7 +204,6 @@ impl Replica {
             Input::Message { from, message } => self.on_message(now, from, message, state),
             Input::Timeout => {}
         }
-        self.on_time(now, state);
     }
 
     /// The next thing to be done outside, in order; `None` when all is done.

@@ -210,7 +210,8 @@ impl EventCore {
             Input::Retire { ticket, copies } => self.retire(now, ticket, copies),
             Input::Project { player } => self.project(player),
             Input::Replication(input) => self.replicate(now, input),
-            Input::Timeout => self.replicate(now, replication::Input::Timeout),
+            // Whatever is due is done when the turn ends.
+            Input::Timeout => {}
         }
     }
 
@@ -370,7 +371,12 @@ impl EventCore {
             _ => {}
         }
         let known = self.carried.parties_revision();
-        self.replica.handle_input(now, input, &mut self.carried);
+        match input {
+            last @ replication::Input::Timeout => {
+                self.replica.handle_input(now, last, &mut self.carried);
+            }
+            input => self.replica.take_in(now, input, &mut self.carried),
+        }
         if self.carried.parties_revision() != known {
             self.tell_enrolled();
         }

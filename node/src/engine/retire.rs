@@ -130,7 +130,7 @@ impl EventCore {
             Input::Replication(replication::Input::Message { message, .. })
                 if brings_content(&message) => {}
             Input::Replication(input) => self.replicate(now, input),
-            Input::Timeout => self.replicate(now, replication::Input::Timeout),
+            Input::Timeout => {}
             request => request.ticket().into_iter().for_each(|to| self.refuse(to, leaving())),
         }
     }
