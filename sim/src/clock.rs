@@ -7,6 +7,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::ownership;
+
 /// What the monotonic clock shows at virtual time zero, in seconds (arbitrary).
 pub const MONO_START_S: u64 = 1_000_000;
 /// What an unskewed wall clock shows at virtual time zero, in seconds since 1970: 2027-01-15.
@@ -16,7 +18,6 @@ thread_local! {
     static START: Cell<Option<Instant>> = const { Cell::new(None) };
     static READING: Cell<bool> = const { Cell::new(false) };
     static LAST_NS: Cell<u64> = const { Cell::new(0) };
-    static SKEW_NS: Cell<i64> = const { Cell::new(0) };
     static DRIVEN_NS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
@@ -24,7 +25,6 @@ thread_local! {
 pub(crate) fn reset() {
     START.set(None);
     LAST_NS.set(0);
-    SKEW_NS.set(0);
 }
 
 /// Sets this thread's virtual clock by hand, or gives it back to tokio.
@@ -35,11 +35,6 @@ pub(crate) fn drive(virtual_ns: Option<u64>) {
 /// Declares the running tokio clock's present instant to be virtual time zero.
 pub(crate) fn start_here() {
     START.set(Some(tokio::time::Instant::now().into_std()));
-}
-
-/// Sets the skew of the machine about to be polled and returns the previous one.
-pub(crate) fn swap_skew(skew_ns: i64) -> i64 {
-    SKEW_NS.replace(skew_ns)
 }
 
 /// Nanoseconds of virtual time since the run began; zero outside of a run.
@@ -70,6 +65,7 @@ pub(crate) fn mono() -> Duration {
 /// The wall clock of the machine being polled, since 1970.
 pub(crate) fn wall() -> Duration {
     let true_wall = Duration::from_secs(WALL_START_S) + Duration::from_nanos(virtual_ns());
-    let skew = Duration::from_nanos(SKEW_NS.get().unsigned_abs());
-    if SKEW_NS.get() < 0 { true_wall.saturating_sub(skew) } else { true_wall + skew }
+    let skew_ns = ownership::skew_ns();
+    let skew = Duration::from_nanos(skew_ns.unsigned_abs());
+    if skew_ns < 0 { true_wall.saturating_sub(skew) } else { true_wall + skew }
 }

@@ -250,6 +250,11 @@ impl Life {
     }
 
     /// Shows a sample to whoever draws the run.
+    /// Whether somebody draws the run.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.0.machine.0.trace.recorder().is_some()
+    }
+
     pub(crate) fn sample(&self, sample: Sample) {
         if let Some(recorder) = self.0.machine.0.trace.recorder() {
             recorder.sample(sample);

@@ -6,34 +6,56 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, TaskMeta};
 use tokio::task::Id;
 
-use crate::clock;
 use crate::gate::Gate;
+use crate::mix::fold;
 
 /// Counts of tasks by the source location that spawned them.
 pub type Strays = BTreeMap<String, u64>;
 
+/// Numbers are their own hashes, but for the mixing.
+#[derive(Default)]
+struct Plain(u64);
+
+impl Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = fold(self.0, word);
+    }
+}
+
+type Owners = HashMap<Id, Arc<Gate>, BuildHasherDefault<Plain>>;
+
 thread_local! {
-    static RUNNING: RefCell<Option<Arc<Gate>>> = const { RefCell::new(None) };
+    /// The task that is being polled. Whose it is, is looked up by the few who ask.
+    static RUNNING: Cell<Option<Id>> = const { Cell::new(None) };
     static SPAWNING_FOR: RefCell<Option<Arc<Gate>>> = const { RefCell::new(None) };
     /// Looked up by id only, never walked.
-    static OWNERS: RefCell<Option<HashMap<Id, Arc<Gate>>>> = const { RefCell::new(None) };
+    static OWNERS: RefCell<Option<Owners>> = const { RefCell::new(None) };
     static STRAYS: RefCell<Strays> = const { RefCell::new(BTreeMap::new()) };
     static TRACKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Lets the runtime report its tasks.
 pub(crate) fn track(builder: &mut Builder) {
-    OWNERS.set(Some(HashMap::new()));
+    OWNERS.set(Some(Owners::default()));
     STRAYS.take();
     TRACKING.set(true);
     builder.on_task_spawn(on_spawn);
-    builder.on_before_task_poll(on_before_poll);
-    builder.on_after_task_poll(|_| leave());
+    builder.on_before_task_poll(|task| RUNNING.set(Some(task.id())));
+    builder.on_after_task_poll(|_| RUNNING.set(None));
     builder.on_task_terminate(on_terminate);
 }
 
@@ -43,6 +65,17 @@ pub(crate) fn finish() -> Strays {
     OWNERS.take();
     RUNNING.take();
     STRAYS.take()
+}
+
+/// How far the wall clock of the machine whose task is being polled is off.
+pub(crate) fn skew_ns() -> i64 {
+    running(|gate| gate.skew_ns()).unwrap_or_default()
+}
+
+/// Asks the machine whose task is being polled, if it is one's.
+fn running<T>(ask: impl FnOnce(&Arc<Gate>) -> T) -> Option<T> {
+    let id = RUNNING.get()?;
+    OWNERS.try_with(|owners| owners.try_borrow().ok()?.as_ref()?.get(&id).map(ask)).ok()?
 }
 
 /// Spawns in the name of the machine behind `gate`.
@@ -58,7 +91,7 @@ fn on_spawn(task: &TaskMeta<'_>) {
         return;
     }
     let owner = SPAWNING_FOR.with_borrow(Clone::clone).or_else(|| {
-        let owner = RUNNING.with_borrow(Clone::clone)?;
+        let owner = running(Clone::clone)?;
         let place = task.spawned_at();
         let place = format!("{}:{}", place.file(), place.line());
         STRAYS.with_borrow_mut(|strays| *strays.entry(place).or_insert(0) += 1);
@@ -68,17 +101,6 @@ fn on_spawn(task: &TaskMeta<'_>) {
     OWNERS.with_borrow_mut(|owners| {
         owners.as_mut().map(|owners| owners.insert(task.id(), owner));
     });
-}
-
-fn on_before_poll(task: &TaskMeta<'_>) {
-    let owner = OWNERS.with_borrow(|owners| owners.as_ref()?.get(&task.id()).cloned());
-    clock::swap_skew(owner.as_ref().map_or(0, |gate| gate.skew_ns()));
-    RUNNING.set(owner);
-}
-
-fn leave() {
-    clock::swap_skew(0);
-    RUNNING.set(None);
 }
 
 fn on_terminate(task: &TaskMeta<'_>) {

@@ -50,6 +50,7 @@ async fn watch_owner(
     notebook: &Notebook,
 ) {
     let mut views = owner.views.host.clone();
+    let draws = life.is_drawn();
     let mut shown = None;
     let mut digest_due = Instant::now();
     loop {
@@ -69,11 +70,11 @@ async fn watch_owner(
             digest_due = Instant::now() + DIGEST_EVERY;
             let read = owner.read(move |core, _, _| {
                 let beyond = limits::of_replica(core.replica(), Knobs::default());
-                (Sample::of(core, number), beyond)
+                (core.digest(), draws.then(|| Sample::of(core, number)), beyond)
             });
-            let Some((sample, beyond)) = read.await else { return };
-            life.note("digest", sample.digest);
-            life.sample(sample);
+            let Some((digest, sample, beyond)) = read.await else { return };
+            life.note("digest", digest);
+            sample.into_iter().for_each(|sample| life.sample(sample));
             note_limits(number, beyond, &network, notebook);
         }
         tokio::select! { biased;
