@@ -159,7 +159,9 @@ impl World {
         let Some(mut crowd) = self.crowd.take() else { return };
         for node in self.alive() {
             // Players come to every node, which carries the show from then on.
-            self.heed(node, Heed::Wanted { event: EVENT });
+            if !self.nodes[usize::from(node)].carries() {
+                self.heed(node, Heed::Wanted { event: EVENT });
+            }
             let life = self.nodes[usize::from(node)].life.as_ref();
             let phase = life.and_then(|life| life.shown).map(|shown| shown.phase);
             match phase {
