@@ -47,6 +47,7 @@ impl World {
         }
         life.interest.handle(life.mono(now), heed);
         life.interest.check_invariants();
+        life.interest_due = life.interest.poll_timeout();
         let origin = life.origin;
         let turns: Vec<Turn> = std::iter::from_fn(|| life.interest.poll_turn()).collect();
         for turn in turns {

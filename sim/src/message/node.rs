@@ -26,7 +26,9 @@ pub(super) struct Life {
     pub(super) interest: Interest,
     /// Whether it is known here what the event is.
     pub(super) has_arrived: bool,
-    /// The revision of the core at which its interest was told for whom it waits.
+    /// When the interest wants to be woken: it changes only when it is told something.
+    pub(super) interest_due: Option<Mono>,
+    /// As of which of its revisions the interest was told for whom the core waits.
     told_at: u64,
     awaited: BTreeSet<NodeId>,
     /// Who has come for the event before that, and when.
@@ -55,7 +57,7 @@ impl Life {
 
     /// For whom the event waits, if that is news.
     pub(super) fn newly_awaited(&mut self) -> Option<BTreeSet<NodeId>> {
-        let revision = self.core.revision();
+        let revision = self.core.awaited_revision();
         if std::mem::replace(&mut self.told_at, revision) == revision {
             return None;
         }
@@ -106,6 +108,7 @@ impl Node {
         let core = EventCore::resume(identity, rules(self.program), config, carried, logs);
         self.life = Some(Life {
             has_arrived: core.state().script().is_some(),
+            interest_due: interest.poll_timeout(),
             interest,
             door: Vec::new(),
             told_at: u64::MAX,

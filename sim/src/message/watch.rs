@@ -11,6 +11,7 @@ use crdt_state::PlayerId;
 use super::queue::{Event, Tick};
 use super::world::{PIN, World, ip};
 use crate::limits;
+use crate::mix::Draw;
 use crate::quiz::evidence::{End, PlayerEvidence, ResultSeen, Sighting, all_entries};
 use crate::quiz::host::is_over;
 use crate::quiz::leaks;
@@ -212,13 +213,16 @@ impl World {
         let carriers = self.carriers();
         let aside = self.alive().into_iter().filter(|number| !carriers.contains(number));
         self.evidence.aside = aside.collect();
+        let drawn = self.draw_exporter(&carriers);
         for number in carriers {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
             let digest = life.core.digest();
-            // Of a crowd it would be gigabytes, and nobody reads them.
-            let mut export = match self.crowd {
-                Some(_) => bytes::Bytes::new(),
-                None => life.core.export(PIN),
+            let first = self.evidence.ends.values().next().filter(|end| end.digest == digest);
+            let mut export = match (&self.crowd, first) {
+                // Of a crowd it would be gigabytes, and nobody reads them.
+                (Some(_), _) => bytes::Bytes::new(),
+                (None, Some(first)) if drawn != Some(number) => first.export.clone(),
+                (None, _) => life.core.export(PIN),
             };
             let trail = life.core.log().into_iter().map(|line| line.by).collect();
             let stage: StageView = ::node::engine::stage_view(life.core.state().stage());
@@ -248,6 +252,14 @@ impl World {
         }
     }
 
+    /// Who exports beside the first. An export reads all that is held: those who hold
+    /// the same are asked for one in turn, over seeds.
+    fn draw_exporter(&self, carriers: &[u8]) -> Option<u8> {
+        let last = carriers.len().checked_sub(2)? as u64;
+        let draw = Draw::new(self.schedule.seed, &[EXPORTER]);
+        carriers.get(1 + draw.up_to(0, last) as usize).copied()
+    }
+
     /// Whom a node calls reachable at the end, and who is there.
     fn ghosts(&self, number: u8) -> Vec<String> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
@@ -262,6 +274,9 @@ impl World {
         ghosts.map(called).collect()
     }
 }
+
+/// The name of the die that says who exports.
+const EXPORTER: u64 = u64::from_be_bytes(*b"exporter");
 
 /// Whatever holds the word that gives an answer away.
 fn note_secrets(seen: &mut PlayerEvidence, live: &LiveView, at: Duration) {

@@ -264,7 +264,7 @@ impl World {
             return;
         }
         let mono = life.mono(now);
-        if life.interest.poll_timeout().is_some_and(|due| due <= mono) {
+        if life.interest_due.is_some_and(|due| due <= mono) {
             self.heed(number, Heed::Timeout);
         }
         self.open_door(number);
@@ -296,7 +296,7 @@ impl World {
         let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
             return;
         };
-        let due = [life.core.poll_timeout(), life.interest.poll_timeout()];
+        let due = [life.core.poll_timeout(), life.interest_due];
         let due = due.into_iter().flatten().min().map(|due| life.tick(due));
         let door = life.door.first().map(|(since, _)| since + ARRIVAL_PATIENCE);
         // Of a disk that goes on the core is told, too.
