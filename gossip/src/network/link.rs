@@ -302,12 +302,12 @@ async fn sort_stream(
     }
     match purpose[0] {
         GOSSIP_STREAM => {
-            if let Ok(message) = stream.read_to_end(gossip::MESSAGE_BYTES_MAX).await {
+            if let Ok(message) = read_rest(&mut stream, gossip::MESSAGE_BYTES_MAX).await {
                 shared.deliver_gossip(link, &message);
             }
             Ok(())
         }
-        NOTICE_STREAM => match stream.read_to_end(NOTICE_BYTES_MAX).await {
+        NOTICE_STREAM => match read_rest(&mut stream, NOTICE_BYTES_MAX).await {
             Ok(notice) => shared.on_notice(link, &notice),
             Err(ReadToEndError::TooLong) => Err(Reason::MalformedNotice),
             Err(ReadToEndError::Read(_)) => Ok(()),
@@ -316,6 +316,22 @@ async fn sort_stream(
         BULK_STREAM => slots.fill(Lane::Bulk, stream),
         _ => Err(Reason::UnknownStream),
     }
+}
+
+/// The rest of a stream that was begun in order, in order, as `RecvStream::read_to_end` does not: quinn 0.11 then
+/// counts twice what had come twice before, and gives the connection's flow control less than nothing back,
+/// which is a panic in debug builds and else a link over which nothing comes any more once a window is full.
+async fn read_rest(stream: &mut RecvStream, bytes_max: usize) -> Result<Vec<u8>, ReadToEndError> {
+    let mut rest = Vec::new();
+    while let Some(chunk) =
+        stream.read_chunk(bytes_max + 1, true).await.map_err(ReadToEndError::Read)?
+    {
+        rest.extend_from_slice(&chunk.bytes);
+        if rest.len() > bytes_max {
+            return Err(ReadToEndError::TooLong);
+        }
+    }
+    Ok(rest)
 }
 
 async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
