@@ -72,9 +72,14 @@ fn is_overruled(
             && other.elapsed_ms == receipt.elapsed_ms
     };
     let shown = seen.results.get(&receipt.instance);
+    // The node that said it went down since, and whoever has the player now cannot know what was said.
+    let forgotten = || {
+        let outages = &mut evidence.outages.iter();
+        outages.any(|outage| outage.node == receipt.node && outage.from >= receipt.at)
+    };
     held.elapsed_ms == receipt.elapsed_ms
         && (receipt.status != "duplicate" || seen.receipts.iter().any(taken))
-        && (seen.receipts.iter().any(told) || shown == Some(&held.choices))
+        && (seen.receipts.iter().any(told) || shown == Some(&held.choices) || forgotten())
 }
 
 /// Receipts for something that the player never chose.

@@ -162,8 +162,9 @@ impl World {
         for other in self.alive() {
             self.see(other);
         }
-        // Nobody waits for who takes no part.
-        self.node(number).has_retired = !self.nodes[usize::from(number)].carries();
+        // Nobody waits for who takes no part; but one that is down may have done so.
+        let node = self.node(number);
+        node.has_retired = node.life.is_some() && !node.carries();
         let ticket = self.ticket(About::Leave(number));
         self.input(number, Input::Retire { ticket, copies: 1 });
     }

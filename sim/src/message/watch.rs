@@ -212,7 +212,9 @@ impl World {
     pub(super) fn write_ends(&mut self, agreed: bool) {
         let carriers = self.carriers();
         let aside = self.alive().into_iter().filter(|number| !carriers.contains(number));
-        self.evidence.aside = aside.collect();
+        // Whoever was to join in a question that was never asked has not.
+        let never = (1..).zip(&self.nodes[1..]).filter(|(_, node)| node.lives == 0);
+        self.evidence.aside = aside.chain(never.map(|(number, _)| number)).collect();
         let drawn = self.draw_exporter(&carriers);
         for number in carriers {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };

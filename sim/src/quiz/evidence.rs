@@ -47,7 +47,7 @@ pub struct Evidence {
     pub overgrown: Vec<String>,
     /// Peers that were believed there and were not, or the other way round, at the end.
     pub ghosts: Vec<String>,
-    /// Nodes that lived at the end and did not carry the event.
+    /// Nodes that did not carry the event at the end: they had no part in it, or never joined.
     pub aside: BTreeSet<u8>,
     /// Every entry of every lane that the nodes have in the end, if one of them keeps all one by one.
     pub entries: BTreeMap<(LaneId, u64), Bytes>,
