@@ -171,6 +171,36 @@ fn a_round_is_closed_neither_late_nor_early_nor_never() {
 }
 
 #[test]
+fn a_round_in_which_time_stood_still_may_end_with_its_node() {
+    let never = |outages: fn(&mut Evidence)| {
+        found(|evidence| {
+            evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
+            let expected = StageView { instance: 1, phase: PhaseView::Open };
+            let pause = CommandRequest::new(Command::Pause, expected);
+            evidence.commands.push((Duration::from_secs(12), 1, pause));
+            outages(evidence);
+        })
+    };
+    let long_after = |evidence: &mut Evidence| {
+        let from = Duration::from_secs(3_600);
+        evidence.outages.push(Outage { node: 1, from, to: None });
+    };
+    assert_eq!(never(|_| ()), ["closing"]);
+    assert_eq!(never(long_after), [] as [&str; 0]);
+}
+
+#[test]
+fn a_promised_step_is_hidden_only_by_as_many_as_hold_it() {
+    let mut evidence = good();
+    let since = Duration::from_secs(4);
+    let out = |node, to| Outage { node, from: Duration::from_secs(1), to: Some(to) };
+    evidence.outages.extend([out(1, since), out(1, since), out(2, Duration::from_secs(3))]);
+    assert!(!evidence.may_hide(since), "one node was down, the other came back before");
+    evidence.outages.push(out(2, Duration::from_secs(9)));
+    assert!(evidence.may_hide(since));
+}
+
+#[test]
 fn a_promised_ruling_leaves_a_trace_and_has_its_effect() {
     let ruled = |command, by: &str| {
         let expected = StageView { instance: 1, phase: PhaseView::Board };

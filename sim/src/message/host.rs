@@ -4,6 +4,8 @@
 //! reached it. If for a while none does, the step that led there is lost; that is allowed only for
 //! a step that was told provisional.
 
+use std::time::Duration;
+
 use ::node::engine::{Heed, Input, Reply};
 use ::node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
@@ -224,7 +226,8 @@ impl World {
         host.seen = newest.unwrap_or(seen);
         host.reached = self.now;
         self.tell(format!("{seen:?} was lost, host {number} goes on from {newest:?}"));
-        if firm {
+        let since = self.at().saturating_sub(Duration::from_millis(LOST_AFTER));
+        if firm && !self.evidence.may_hide(since) {
             self.evidence.undone.push(format!("{seen:?} was told firm and is shown by nobody"));
         }
     }

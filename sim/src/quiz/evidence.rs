@@ -16,6 +16,9 @@ use crate::clock;
 use crate::schedule::Schedule;
 use crate::state::NodeState;
 
+/// How many nodes hold at least what was told firm: the one that told it and one other.
+const COPIES: usize = 2;
+
 /// All that was seen.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -246,6 +249,13 @@ impl Evidence {
         self.players.iter().flat_map(|(player, seen)| {
             seen.receipts.iter().filter(|receipt| receipt.firm).map(|receipt| (*player, receipt))
         })
+    }
+
+    /// Whether what was told firm before then may be shown by nobody for now: as many nodes as hold it at least
+    /// were down or stopped since.
+    pub fn may_hide(&self, since: Duration) -> bool {
+        let since = self.outages.iter().filter(|outage| outage.to.is_none_or(|to| to >= since));
+        since.map(|outage| outage.node).collect::<BTreeSet<u8>>().len() >= COPIES
     }
 
     /// Whether a node was down at this moment or in the time before it.

@@ -123,9 +123,14 @@ impl Host {
         let newest = self.places().into_iter().map(|place| place.stage).max();
         let newest = newest.unwrap_or(seen);
         self.notebook.tell(format!("{seen:?} was lost, the host goes on from {newest:?}"));
+        let since = super::evidence::now().saturating_sub(LOST_AFTER);
         if firm {
             let what = format!("{seen:?} was told firm and is shown by nobody");
-            self.notebook.write(|evidence| evidence.undone.push(what));
+            self.notebook.write(|evidence| {
+                if !evidence.may_hide(since) {
+                    evidence.undone.push(what);
+                }
+            });
         }
         newest
     }
