@@ -51,7 +51,7 @@ pub use teams::{
 };
 
 use crate::Cell;
-use crate::event::EventState;
+use crate::event::{EventState, Ruling};
 use crate::id::PlayerId;
 use crate::stage::Phase;
 use file::{Object, Report, Table, Value};
@@ -739,21 +739,30 @@ impl<'a> Facts<'a> {
         if elapsed_ms > open_ms && is_granted() { cell.at(open_ms) } else { cell }
     }
 
-    /// The key that holds: the host's correction, or else the script's.
+    /// The key that holds: the host's correction, or else the script's, and what was accepted beside it.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
-        // A ruling is on what was shown, not on what the far side of a partition was shown.
-        let shown = self.state.question_of(self.instance).map(|(number, _)| number);
-        let is_shown = shown.is_none_or(|number| number == self.number);
-        let ruling = self.state.rulings.of(self.instance).filter(|_| is_shown);
-        // The far side may have ruled on another kind of question under this number.
-        let fits = |key: &&Key| self.question.task.check_key(key).is_ok();
-        let ruled = ruling.and_then(|ruling| ruling.key()).filter(fits);
-        let mut key = ruled.cloned().or_else(|| self.question.task.key())?;
-        if let (Key::Texts(texts), Some(ruling)) = (&mut key, ruling) {
+        let mut key = self.sole_key()?;
+        if let (Key::Texts(texts), Some(ruling)) = (&mut key, self.ruling()) {
             texts.extend(ruling.accepted().cloned());
         }
         Some(key)
+    }
+
+    /// The host's correction, or else the script's key, without what was accepted beside it.
+    #[must_use]
+    pub fn sole_key(&self) -> Option<Key> {
+        // The far side may have ruled on another kind of question under this number.
+        let fits = |key: &&Key| self.question.task.check_key(key).is_ok();
+        let ruled = self.ruling().and_then(Ruling::key).filter(fits);
+        ruled.cloned().or_else(|| self.question.task.key())
+    }
+
+    /// What hosts ruled: on what was shown, not on what the far side of a partition was shown.
+    fn ruling(&self) -> Option<&'a Ruling> {
+        let shown = self.state.question_of(self.instance).map(|(number, _)| number);
+        let is_shown = shown.is_none_or(|number| number == self.number);
+        self.state.rulings.of(self.instance).filter(|_| is_shown)
     }
 
     /// The mask of the correct options.

@@ -215,14 +215,17 @@ fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, 
         let kind = facts.question.task.name();
         return Err(format!("{} makes no sense for a {kind}", request.command.word()));
     }
-    let key = in_order(request.key.clone().ok_or("name the key")?)?;
+    let key = in_order(request.key.clone().ok_or("name the key")?);
+    check_texts(&key)?;
     facts.question.task.check_key(&key).map_err(|invalid| invalid.to_string())?;
-    Ok((facts.key().as_ref() != Some(&key)).then_some(Rule::Key(key)))
+    // What was accepted beside it stays accepted, whatever the key.
+    let holds = facts.sole_key().map(in_order).as_ref() == Some(&key);
+    Ok((!holds).then_some(Rule::Key(key)))
 }
 
 /// A key as everybody writes it: what is the same is written the same.
-fn in_order(key: Key) -> Result<Key, String> {
-    Ok(match key {
+fn in_order(key: Key) -> Key {
+    match key {
         Key::Choices(mut choices) => {
             choices.sort_unstable();
             choices.dedup();
@@ -231,16 +234,23 @@ fn in_order(key: Key) -> Result<Key, String> {
         Key::Texts(texts) => {
             let mut texts: Vec<String> = texts.iter().map(|text| text.trim().to_owned()).collect();
             texts.retain(|text| !text.is_empty());
-            if let Some(long) = texts.iter().find(|text| text.len() > ANSWER_BYTES_MAX) {
-                return Err(format!("{long:?} has more than {ANSWER_BYTES_MAX} bytes"));
-            }
-            if texts.len() > TEXTS_MAX {
-                return Err(format!("{} texts, at most {TEXTS_MAX} are kept", texts.len()));
-            }
+            texts.sort_unstable();
+            texts.dedup();
             Key::Texts(texts)
         }
         Key::Number(_) | Key::Order(_) => key,
-    })
+    }
+}
+
+fn check_texts(key: &Key) -> Result<(), String> {
+    let Key::Texts(texts) = key else { return Ok(()) };
+    if let Some(long) = texts.iter().find(|text| text.len() > ANSWER_BYTES_MAX) {
+        return Err(format!("{long:?} has more than {ANSWER_BYTES_MAX} bytes"));
+    }
+    if texts.len() > TEXTS_MAX {
+        return Err(format!("{} texts, at most {TEXTS_MAX} are kept", texts.len()));
+    }
+    Ok(())
 }
 
 /// A text that is right too.

@@ -665,6 +665,45 @@ fn hosts_accept_so_many_texts_and_moderate_posts_that_are_there() {
     assert_eq!(code(nobody), "not_possible");
 }
 
+/// A ruling that holds already changes nothing, whatever was accepted beside it and however it is written.
+#[test]
+fn another_key_is_ruled_once_though_a_text_was_accepted_beside_it() {
+    let mut world = World::new(331, 2, Weather::default());
+    let mut script = script(1, 20_000);
+    let accepted = vec!["Lima".to_owned(), "Callao".to_owned()];
+    script.questions[0].task = Task::Quiz(Quiz::Typed { accepted, typos: 0 });
+    let ticket = world.ask(0, |ticket| Input::Create { ticket, script });
+    assert!(matches!(world.reply(ticket), Reply::Created { .. }));
+    world.press(0, Command::Lobby);
+    world.open(0);
+    world.finish_round(0);
+    world.all_equal();
+    let rescore = |world: &mut World, at: usize, texts: &[&str]| {
+        let key = Key::Texts(texts.iter().map(ToString::to_string).collect());
+        let fill = |request: &mut CommandRequest| {
+            (request.instance, request.key) = (Some(1), Some(key));
+        };
+        let outcome = world.say(at, Command::Rescore, fill).unwrap().outcome;
+        world.all_equal();
+        (outcome, world.core(1 - at).state().revision_of(1))
+    };
+    let (applied, already) = (|at| ("applied".to_owned(), at), |at| ("already".to_owned(), at));
+    assert_eq!(rescore(&mut world, 0, &["Callao", "Lima"]), already(0), "as the script has it");
+    let accept = |request: &mut CommandRequest| request.text = Some("Lima city".into());
+    assert_eq!(ruled(&mut world, Command::Accept, accept).unwrap().outcome, "applied");
+    assert_eq!(rescore(&mut world, 0, &["Lima", "Callao"]), already(1));
+    assert_eq!(rescore(&mut world, 0, &["Quito", "Bogotá"]), applied(2));
+    for (at, texts) in
+        [&["Quito", "Bogotá"][..], &["Bogotá", "Quito"], &[" Quito", "Bogotá", "Quito"]]
+            .into_iter()
+            .enumerate()
+    {
+        assert_eq!(rescore(&mut world, at % 2, texts), already(2), "{texts:?}");
+    }
+    assert_eq!(ruled(&mut world, Command::Accept, accept).unwrap().outcome, "already");
+    assert_eq!(rescore(&mut world, 1, &["Quito"]), applied(3));
+}
+
 #[test]
 fn the_name_filter_is_the_hosts_to_switch() {
     let mut world = World::lobby(316, 1, 20_000);
