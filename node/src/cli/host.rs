@@ -1,6 +1,7 @@
 //! `starling event host`: every command of a host, for scripts and for hosts without a page.
 //!
-//! A step is made from where the show stands now, unless the caller says where it has to stand. Players are
+//! A step is made from where the show stands now, unless the caller says with `--at` where it has to stand: whoever
+//! sends a command again because its answer was lost says so, or a second `skip` skips the next question. Players are
 //! named by id or by the whole shown name, case and look-alike letters aside: a part of a name is never enough,
 //! because a kick that meets somebody else cannot be unseen. The answer names whom it met.
 //!
@@ -13,7 +14,7 @@ use super::out::{say, say_json};
 use super::{Exit, Failure};
 use crate::env::Env;
 use crate::service::view::{
-    Command, CommandReply, CommandRequest, HostView, MarkedView, StageView,
+    Command, CommandReply, CommandRequest, HostView, MarkedView, PhaseView, StageView,
 };
 use crate::token::TokenKeys;
 use clap::Args;
@@ -48,12 +49,20 @@ pub(super) struct HostArgs {
     /// Tells this award from others: sent again under the same id it is the same award
     #[arg(long)]
     id: Option<String>,
-    /// Which round a ruling is on; the current one if absent
+    /// Which round a ruling is on; that of `--at`, or else the current one if absent
     #[arg(long)]
     round: Option<u32>,
     /// Which question `back` asks again
     #[arg(long)]
     question: Option<u32>,
+    /// Where the show has to stand for a step or a ruling, such as `2:open` or `lobby`; where it stands now if
+    /// absent. Sent again with the same place, it is done once
+    #[arg(long, value_name = "ROUND:STAGE", value_parser = place)]
+    at: Option<StageView>,
+    /// The length of the round that `extend` adds to, in milliseconds; what it has now if absent. Sent again with
+    /// the same length, it extends once
+    #[arg(long, value_name = "MS")]
+    open_ms: Option<u32>,
     /// The key of `rescore` and `resolve`, as JSON: {"choices":[0]}
     #[arg(long, value_name = "JSON")]
     key: Option<String>,
@@ -88,12 +97,18 @@ fn request(
     args: &HostArgs,
     player: Option<PlayerId>,
 ) -> Result<CommandRequest, Failure> {
-    let shown = match args.command.is_fact() {
-        true => None,
-        false => Some(client.get::<HostView>(&path(args, ""))?.live),
-    };
-    let expected = shown.as_ref().map_or_else(StageView::default, |live| live.stage);
-    let question = shown.and_then(|live| live.question);
+    if let Some(given) = misplaced(args) {
+        let message = format!("{given} makes no sense for {}", args.command.word());
+        return Err(Failure::new(Exit::Invalid, message));
+    }
+    let (mut expected, mut open_ms) = (args.at, args.open_ms);
+    let is_extend = args.command == Command::Extend;
+    if !args.command.is_fact() && (expected.is_none() || (is_extend && open_ms.is_none())) {
+        let live = client.get::<HostView>(&path(args, ""))?.live;
+        expected = expected.or(Some(live.stage));
+        open_ms = open_ms.or(live.question.map(|question| question.open_ms));
+    }
+    let expected = expected.unwrap_or_default();
     let key = args.key.as_deref().map(serde_json::from_str).transpose();
     let key = key.map_err(Failure::of(Exit::Invalid, "--key is not a key"))?;
     Ok(CommandRequest {
@@ -102,13 +117,24 @@ fn request(
         name: args.name.clone(),
         text: args.text.clone(),
         ms: args.ms,
-        open_ms: question.map(|q| q.open_ms).filter(|_| args.command == Command::Extend),
+        open_ms: open_ms.filter(|_| is_extend),
         points: args.points,
         id: Some(award_id(args)?).filter(|_| args.command == Command::Award),
-        instance: args.round,
+        instance: args.round.or((expected.instance > 0).then_some(expected.instance)),
         question: args.question,
         ..CommandRequest::new(args.command, expected)
     })
+}
+
+/// What was given of a command that it has no use for: a fact holds whatever the stage.
+fn misplaced(args: &HostArgs) -> Option<&'static str> {
+    if args.at.is_some() && args.command.is_fact() {
+        Some("--at")
+    } else if args.open_ms.is_some() && args.command != Command::Extend {
+        Some("--open-ms")
+    } else {
+        None
+    }
 }
 
 fn award_id(args: &HostArgs) -> Result<String, Failure> {
@@ -176,6 +202,16 @@ fn command(word: &str) -> Result<Command, String> {
     Command::deserialize(word).map_err(|error| error.to_string())
 }
 
+/// A stage as it is written: the round, a colon and the phase; the lobby and the end have no round.
+fn place(words: &str) -> Result<StageView, String> {
+    let (instance, phase) = words.split_once(':').unwrap_or(("0", words));
+    let instance =
+        instance.parse().map_err(|_| format!("{instance:?} is no round, expected 2:open"))?;
+    let phase: StrDeserializer<'_, Error> = phase.into_deserializer();
+    let phase = PhaseView::deserialize(phase).map_err(|error| error.to_string())?;
+    Ok(StageView { instance, phase })
+}
+
 fn describe(command: Command, whom: Option<&MarkedView>, reply: &CommandReply) -> String {
     let CommandReply { outcome, stage, level, token } = reply;
     let phase = stage.phase.word();
@@ -194,6 +230,15 @@ mod tests {
     fn a_command_is_read_by_its_word() {
         assert_eq!(command("kick"), Ok(Command::Kick));
         assert!(command("sing").unwrap_err().contains("uncurtain"), "all are listed");
+    }
+
+    #[test]
+    fn a_place_is_a_round_and_a_stage() {
+        let place_of = |instance, phase| Ok(StageView { instance, phase });
+        assert_eq!(place("2:open"), place_of(2, PhaseView::Open));
+        assert_eq!(place("lobby"), place_of(0, PhaseView::Lobby));
+        assert!(place("two:open").unwrap_err().contains("\"two\" is no round"));
+        assert!(place("2:opened").unwrap_err().contains("closed"), "all are listed");
     }
 
     #[test]

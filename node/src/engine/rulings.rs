@@ -44,7 +44,10 @@ impl EventCore {
         let (expected, stage) = (super::views::stage_of(request.expected), self.stage());
         let instance = stage.instance;
         if stage != expected {
-            return self.stage_moved(ticket, expected);
+            return match self.has_left(expected.instance, request) {
+                true => self.told_already(now, ticket, stage),
+                false => self.stage_moved(ticket, expected),
+            };
         }
         if !self.possible_rulings().contains(&request.command) {
             return self.not_possible(ticket, request.command, expected);
@@ -70,6 +73,18 @@ impl EventCore {
             _ => self.round_in_words(instance),
         };
         self.write_noted(now, ticket, request, (of, to), deltas);
+    }
+
+    /// Whether a run was left as is wished: by a skip, or for the same question.
+    fn has_left(&self, instance: u32, request: &CommandRequest) -> bool {
+        let state = &self.carried.state;
+        let Some(ruling) = state.rulings.of(instance) else { return false };
+        if request.command == Command::Skip {
+            return ruling.is_skipped();
+        }
+        let number = |run| state.question_of(run).map(|(number, _)| u32::from(number) + 1);
+        let wished = request.question.or_else(|| number(instance));
+        ruling.is_void() && wished.is_some() && number(instance + 1) == wished
     }
 
     /// What going back makes void beside the current run: every earlier run of a question from the one that

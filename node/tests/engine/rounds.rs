@@ -236,3 +236,37 @@ fn a_slow_line_is_taken_off_an_answers_time_up_to_a_bound() {
     world.run_ms(1_450);
     assert_eq!(answer(&mut world, 3, 60_000).unwrap_err(), "late");
 }
+
+/// The answer to a command may be lost: who sends it again from where it was pressed skips no second question.
+#[test]
+fn a_skip_and_a_way_back_that_are_sent_again_are_done_once() {
+    let mut world = World::lobby(29, 2, 20_000);
+    let first = Stage::new(world.open(0), Phase::Open);
+    let leave = |world: &mut World, at, command, (from, question)| {
+        let request = CommandRequest { question, ..CommandRequest::new(command, stage_view(from)) };
+        let request = Box::new(request);
+        let ticket = world.ask(at, |ticket| Input::Command { ticket, request });
+        match world.reply(ticket) {
+            Reply::Commanded(reply) => reply.outcome,
+            Reply::Refused(refusal) => refusal.code,
+            other => panic!("not a reply to a command: {other:?}"),
+        }
+    };
+    assert_eq!(leave(&mut world, 0, Command::Skip, (first, None)), "applied");
+    assert_eq!(leave(&mut world, 0, Command::Skip, (first, None)), "already");
+    world.all_equal();
+    assert_eq!(leave(&mut world, 1, Command::Skip, (first, None)), "already");
+    assert_eq!(leave(&mut world, 1, Command::Back, (first, None)), "stage_moved");
+    world.all_at(Stage::new(2, Phase::Intro));
+    world.open(0);
+    world.step(0, Command::Close);
+    world.all_equal();
+    let second = Stage::new(2, Phase::Closed);
+    assert_eq!(leave(&mut world, 0, Command::Back, (second, Some(1))), "applied");
+    assert_eq!(leave(&mut world, 0, Command::Back, (second, Some(1))), "already");
+    assert_eq!(leave(&mut world, 0, Command::Back, (second, None)), "stage_moved", "another one");
+    world.all_equal();
+    assert_eq!(leave(&mut world, 1, Command::Back, (second, Some(1))), "already");
+    assert_eq!(leave(&mut world, 1, Command::Skip, (second, None)), "stage_moved");
+    world.all_at(Stage::new(3, Phase::Intro));
+}

@@ -1,0 +1,61 @@
+//! A host without a page: the commands of `starling event host`, against a real node.
+
+use crdt_state::engagement::{Question, Script};
+use node::service::view::PhaseView;
+use std::process::Output;
+use tests::binary::starling;
+use tests::lab::heavy;
+use tests::single::{Single, SingleShow};
+
+/// A show of so many questions with its lobby open.
+fn show(node: &Single, questions: usize) -> SingleShow {
+    let question = |number| {
+        let options = ["yes", "no"].map(str::to_owned).to_vec();
+        Question::choice(format!("Question {number}?"), options, 1).open_ms(300_000)
+    };
+    let script = Script::new("a show", (0..questions).map(question).collect());
+    node.show(&node::show::to_json(&script))
+}
+
+/// Gives a command with a host's token.
+fn host(node: &Single, show: &SingleShow, token: &str, arguments: &[&str]) -> Output {
+    let event = show.imported.event.to_string();
+    let mut command = starling();
+    command.args(["event", "host", &event]).args(arguments).args(["--token", token]);
+    command.args(["--node", &format!("http://{}", node.bound.http)]);
+    command.output().expect("the binary runs")
+}
+
+/// What was said, and by what exit code.
+fn told(output: &Output) -> (Option<i32>, String) {
+    let said = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_command_that_is_sent_again_from_where_it_was_given_is_done_once() {
+    let _turn = heavy();
+    let node = Single::start(&[]);
+    let show = show(&node, 3);
+    let give = |arguments: &[&str]| told(&host(&node, &show, &show.imported.host_token, arguments));
+    let stands = || node.host_view(&show).expect("the node answers").live.stage;
+    assert!(give(&["open", "--at", "lobby"]).1.contains("applied"));
+    for outcome in ["applied", "already", "already"] {
+        let (code, said) = give(&["skip", "--at", "1:open"]);
+        assert!(code == Some(0) && said.contains(outcome), "{said}");
+        assert_eq!((stands().instance, stands().phase), (2, PhaseView::Intro));
+    }
+    let (code, said) = give(&["open", "--at", "1:intro"]);
+    assert!(code != Some(0) && said.contains("2:intro"), "{said}");
+    assert!(give(&["open", "--at", "2:intro"]).1.contains("applied"));
+    for outcome in ["applied", "already"] {
+        let extend = ["extend", "--at", "2:open", "--open-ms", "300000", "--ms", "5000"];
+        let (code, said) = give(&extend);
+        assert!(code == Some(0) && said.contains(outcome), "{said}");
+    }
+    let (code, said) = give(&["lock", "--at", "2:open"]);
+    assert!(code != Some(0) && said.contains("--at makes no sense for lock"), "{said}");
+    let (code, said) = give(&["skip"]);
+    assert!(code == Some(0) && said.contains("applied"), "without a place it is the next: {said}");
+    assert_eq!(stands().instance, 3);
+}
