@@ -59,3 +59,24 @@ fn a_command_that_is_sent_again_from_where_it_was_given_is_done_once() {
     assert!(code == Some(0) && said.contains("applied"), "without a place it is the next: {said}");
     assert_eq!(stands().instance, 3);
 }
+
+#[test]
+fn a_second_host_takes_a_show_over_and_a_co_host_does_not() {
+    let _turn = heavy();
+    let node = Single::start(&[]);
+    let show = show(&node, 1);
+    let token = &show.imported.host_token;
+    let owner = || node.host_view(&show).expect("the node answers").desk.owner;
+    assert!(told(&host(&node, &show, token, &["own", "--text", "Ada"])).1.contains("applied"));
+    assert!(told(&host(&node, &show, token, &["own", "--text", "Ben"])).1.contains("takeover"));
+    let (code, said) = told(&host(&node, &show, token, &["takeover", "--text", "Ben"]));
+    assert!(code == Some(0) && said.contains("takeover: applied"), "{said}");
+    assert_eq!(owner().as_deref(), Some("Ben"));
+    let (_, said) = told(&host(&node, &show, token, &["invite", "--name", "Cyd"]));
+    let co_host = said.split_whitespace().last().expect("it ends with the token").to_owned();
+    assert!(co_host.starts_with("slc_"), "{said}");
+    let (code, said) = told(&host(&node, &show, &co_host, &["takeover", "--text", "Cyd"]));
+    assert!(code != Some(0) && said.contains("a co-host does not take a show over"), "{said}");
+    assert_eq!(owner().as_deref(), Some("Ben"));
+    assert!(told(&host(&node, &show, &co_host, &["lock"])).1.contains("applied"), "it may drive");
+}

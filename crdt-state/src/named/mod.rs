@@ -92,7 +92,7 @@ pub struct Named {
     /// Sets with removal: [`CO_HOSTS`].
     pub sets: Names<Members>,
     /// Registers that the last write holds: [`TITLE`], [`SHOW_NAMES`], [`NAME_FILTER`],
-    /// [`PLAYERS_MAX`].
+    /// [`PLAYERS_MAX`], and [`OWNER`] once the show was taken over.
     pub settings: Names<Register>,
     /// Registers that the first write holds: [`OWNER`].
     pub firsts: Names<FirstWrite<String>>,
@@ -128,7 +128,7 @@ pub const SHOW_NAMES: &str = "show_names";
 pub const NAME_FILTER: &str = "name_filter";
 /// The setting that bounds how many players a node lets in.
 pub const PLAYERS_MAX: &str = "players_max";
-/// The register of the show's owner.
+/// The registers of the show's owner: the first who said so, and the last who took it over.
 pub const OWNER: &str = "owner";
 /// The register of what hosts tell everybody.
 pub const ANNOUNCEMENT: &str = "announcement";

@@ -6,8 +6,8 @@ use super::stream::{self, Every, Invited, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    ArchivedView, CommandReply, CommandRequest, EdgeView, EventSummary, FriendsRequest,
-    FriendsView, HostView, Imported, LogLine, MarkedView, PinView, StateView,
+    ArchivedView, Command, CommandReply, CommandRequest, EdgeView, EventSummary, FriendsRequest,
+    FriendsView, HostView, Imported, LogLine, MarkedView, PinView, Refusal, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -148,8 +148,12 @@ pub(super) async fn command(
     Event(event): Event,
     payload: Payload,
 ) -> Result<Json<CommandReply>, ApiError> {
-    let by = caller.host(&api, event).await?.called();
-    let request = CommandRequest { by, ..payload.json()? };
+    let bearer = caller.host(&api, event).await?;
+    let request = CommandRequest { by: bearer.called(), ..payload.json()? };
+    if request.command == Command::Takeover && bearer.co_host.is_some() {
+        let message = "a co-host does not take a show over, who holds a host's own token does";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, Refusal::new("not_permitted", message)));
+    }
     Ok(Json(api.hosts.command(event, request).await?))
 }
 

@@ -11,7 +11,7 @@ use crdt_state::PlayerId;
 use crdt_state::engagement::{Outcome, fold};
 use crdt_state::lattice::Min;
 use crdt_state::named::{
-    ANNOUNCEMENT, CO_HOSTS, CURTAIN, GrowOnly, LOBBY_LOCK, MOOD, Named, Names, OWNER, PLAYERS_MAX,
+    ANNOUNCEMENT, CO_HOSTS, CURTAIN, GrowOnly, LOBBY_LOCK, MOOD, Named, Names, PLAYERS_MAX,
     REACTIONS, Register, SHOW_NAMES, SOUND, TITLE,
 };
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl EventCore {
         let co_host =
             |id: &str| CoHostView { id: id.to_owned(), name: co_host_name(id).to_owned() };
         DeskView {
-            owner: firsts(named).remove(OWNER),
+            owner: self.show_owner().map(str::to_owned),
             announcements: named.texts(ANNOUNCEMENT).map(str::to_owned).collect(),
             co_hosts: named.members(CO_HOSTS).map(co_host).collect(),
             marked: self.marked_views().take(MARKED_SHOWN).collect(),

@@ -5,7 +5,8 @@
 //! a cap, or makes no sense, is refused before anything is written.
 
 use super::core::EventCore;
-use crate::service::view::{Command, CommandRequest, Refusal};
+use super::trail::DIRECTOR;
+use crate::service::view::{Command, CommandRequest, HOST, Refusal};
 use crdt_state::caps;
 use crdt_state::delta::Delta;
 use crdt_state::named::{
@@ -44,6 +45,7 @@ impl EventCore {
             Command::Uncurtain => Ok(self.toggle(false)),
             Command::Set => self.set(request),
             Command::Own => self.own(request),
+            Command::Takeover => self.take_over(request),
             Command::Announce => self.announce(request),
             Command::Invite => self.invite(request),
             Command::Dismiss => self.dismiss(request),
@@ -86,11 +88,11 @@ impl EventCore {
     /// The first who says so owns the show; anybody else is told who it is.
     fn own(&self, request: &CommandRequest) -> Fact {
         let value = text_of(request.text.as_deref(), "text", caps::NAME_BYTES_MAX)?;
-        let register = self.state().named.firsts.get(OWNER);
-        match register.and_then(|register| register.get()) {
-            Some(owner) if *owner == value => Ok(None),
+        match self.show_owner() {
+            Some(owner) if owner == value.as_str() => Ok(None),
             Some(owner) => {
-                Err(Refusal::new("not_possible", format!("the show is owned by {owner:?}")))
+                Err(Refusal::new("not_possible", format!("the show is owned by {owner:?}"))
+                    .hint("`takeover` makes it yours"))
             }
             None => {
                 let (lamport, name) = (self.state().next_lamport(), OWNER.to_owned());
@@ -98,6 +100,25 @@ impl EventCore {
                 Ok(Some((Change::First(RegisterChange { lamport, name, value }), of)))
             }
         }
+    }
+
+    /// The last who takes the show over has it. Who may is judged where the token is known.
+    fn take_over(&self, request: &CommandRequest) -> Fact {
+        let value = text_of(request.text.as_deref(), "text", caps::NAME_BYTES_MAX)?;
+        let before = self.show_owner();
+        if before == Some(value.as_str()) {
+            return Ok(None);
+        }
+        let (lamport, name) = (self.state().next_lamport(), OWNER.to_owned());
+        let of = format!("{value}, from {}", before.unwrap_or("nobody"));
+        Ok(Some((Change::Setting(RegisterChange { lamport, name, value }), of)))
+    }
+
+    /// Whose show it is: the last one's who took it over, or else the first one's who said so.
+    pub(super) fn show_owner(&self) -> Option<&str> {
+        let named = &self.state().named;
+        let first = || named.firsts.get(OWNER).and_then(|first| first.get()).map(String::as_str);
+        named.setting(OWNER).or_else(first)
     }
 
     /// Replaces every announcement that is seen here; one made elsewhere at the same time stays beside it.
@@ -124,6 +145,10 @@ impl EventCore {
     fn invite(&self, request: &CommandRequest) -> Fact {
         let name = text_of(request.name.as_deref(), "name", caps::NAME_BYTES_MAX)?;
         let name = self.check_name(&name)?;
+        if [HOST, DIRECTOR].contains(&name.as_str()) {
+            let message = format!("{name:?} is what the audit trail calls somebody else");
+            return Err(invalid("name_taken", message));
+        }
         if self.co_host_of(&name).is_some() {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use crdt_state::{Mono, Origin, Stage};
 use std::collections::BTreeMap;
 
 /// Who proposes a step when its time has come.
-const DIRECTOR: &str = "director";
+pub(super) const DIRECTOR: &str = "director";
 
 impl EventCore {
     /// Whether hosts may still rule and state facts: nothing is done that the trail has no room for. Steps

@@ -178,6 +178,41 @@ fn a_show_has_one_owner_though_two_claim_it_apart() {
 }
 
 #[test]
+fn the_last_who_takes_a_show_over_has_it_on_every_node() {
+    let mut world = World::lobby(332, 2, 20_000);
+    let named =
+        |name: &'static str| move |request: &mut CommandRequest| request.text = Some(name.into());
+    let owner = |world: &World, at: usize| world.view(at).desk.owner;
+    world.say(0, Command::Own, named("Ada")).unwrap();
+    world.all_equal();
+    assert_eq!(world.say(1, Command::Takeover, named("Ben")).unwrap().outcome, "applied");
+    assert_eq!(world.say(1, Command::Takeover, named("Ben")).unwrap().outcome, "already");
+    world.all_equal();
+    assert_eq!(world.say(0, Command::Takeover, named("Ben")).unwrap().outcome, "already");
+    assert_eq!(world.say(0, Command::Own, named("Ben")).unwrap().outcome, "already");
+    assert_eq!(code(world.say(0, Command::Own, named("Ada"))), "not_possible");
+    assert_eq!(owner(&world, 0).as_deref(), Some("Ben"));
+    // Two who take it over apart: all agree on one, and either can take it back.
+    world.isolate(1);
+    world.run_ms(500);
+    world.say(0, Command::Takeover, named("Cyd")).unwrap();
+    world.say(1, Command::Takeover, named("Dan")).unwrap();
+    world.heal();
+    world.run_ms(1_000);
+    world.all_equal();
+    assert_eq!(owner(&world, 0), owner(&world, 1));
+    assert!(["Cyd", "Dan"].contains(&owner(&world, 0).unwrap().as_str()));
+    world.say(0, Command::Takeover, named("Ada")).unwrap();
+    world.all_equal();
+    assert_eq!(owner(&world, 1).as_deref(), Some("Ada"));
+    let told: Vec<_> = world.core(1).log().into_iter().filter(|l| l.act == "takeover").collect();
+    assert_eq!((told.len(), told[0].of.as_str()), (4, "Ben, from Ada"));
+    assert_eq!(code(world.say(0, Command::Takeover, |_| {})), "value_missing");
+    let spoof = |request: &mut CommandRequest| request.name = Some("host".into());
+    assert_eq!(code(world.say(0, Command::Invite, spoof)), "name_taken");
+}
+
+#[test]
 fn an_award_that_is_sent_to_two_nodes_counts_once() {
     let mut world = World::lobby(305, 2, 20_000);
     world.join(0, 1);

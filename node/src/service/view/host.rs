@@ -138,6 +138,8 @@ pub enum Command {
     Set,
     /// Say whose show it is; the first one holds.
     Own,
+    /// Say that the show is somebody's from now on, whoever had it; the last one holds.
+    Takeover,
     /// Tell everybody something, or nothing any more.
     Announce,
     /// Switch on what is on at first.
@@ -162,11 +164,11 @@ impl Command {
     pub fn is_fact(self) -> bool {
         use Command::{
             Allow, Announce, Award, Curtain, Deny, Dismiss, Grant, Invite, Kick, Lock, Mute, Own,
-            Rename, Set, Uncurtain, Unkick, Unlock, Unmute,
+            Rename, Set, Takeover, Uncurtain, Unkick, Unlock, Unmute,
         };
         let of_show = matches!(
             self,
-            Lock | Unlock | Set | Own | Announce | Allow | Deny | Curtain | Uncurtain
+            Lock | Unlock | Set | Own | Takeover | Announce | Allow | Deny | Curtain | Uncurtain
         );
         let of_people = matches!(
             self,
