@@ -448,7 +448,7 @@ function answerRefused(instance, refusal) {
   if (state.answer?.instance !== instance || state.answer.level) return;
   if (TRANSIENT.has(code)) return tryLater();
   if (code === "token_unknown" || code === "token_revoked") return connectRefused(refusal);
-  const canRetry = code === "choice_invalid" || code === "not_open";
+  const canRetry = ["choice_invalid", "text_profane", "not_open"].includes(code);
   const known = state.answer.code === code ? state.answer : {};
   const status = canRetry ? "retry" : "refused";
   state.answer = { instance, choices: state.answer.choices, status, code, message, hint: hint ?? known.hint };

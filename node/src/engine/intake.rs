@@ -189,6 +189,7 @@ impl EventCore {
             return Err(Refusal::new("choice_invalid", "there is nothing of it, or too much")
                 .hint(format!("a text has 1 to {most} bytes once it is in order")));
         }
+        self.check_words(player, &question.task, &taken)?;
         Ok((number, elapsed_ms, taken))
     }
 

@@ -1,12 +1,14 @@
-//! Which names a show takes, beyond what can be shown at all.
+//! Which names and words of players a show takes and shows, beyond what can be shown at all.
 //!
 //! The filter is the ingress node's decision, like every join: what it refuses never becomes state, so it need
-//! not be the same on every node. A host switches it off with the setting `name_filter`.
+//! not be the same on every node. A host switches it off with the setting `name_filter`. What is typed to be
+//! judged is taken whatever it says; it only is not shown.
 
 use super::core::EventCore;
 use crate::service::view::Refusal;
-use crdt_state::name;
+use crdt_state::engagement::{Facts, Taken, Task, TaskResults};
 use crdt_state::named::NAME_FILTER;
+use crdt_state::{PlayerId, name};
 use rustrict::{Censor, Type};
 
 impl EventCore {
@@ -18,15 +20,55 @@ impl EventCore {
         let another = |refusal: Refusal| refusal.hint("choose another name");
         let name = name::check_name(typed)
             .map_err(|error| another(Refusal::new(error.code(), error.to_string())))?;
-        let is_filtered = self.state().named.setting(NAME_FILTER) != Some("off");
-        if is_filtered && is_profane(&name) {
+        if self.is_filtering() && is_profane(&name) {
             return Err(another(Refusal::new("name_profane", "this name is not shown here")));
         }
         Ok(name)
     }
+
+    /// Whether everybody may be shown what a player typed.
+    ///
+    /// # Errors
+    /// `muted`, `text_profane`.
+    pub(super) fn check_words(
+        &self,
+        player: PlayerId,
+        task: &Task,
+        taken: &Taken,
+    ) -> Result<(), Refusal> {
+        let (Taken::Post(text) | Taken::Answer { text: Some(text), .. }) = taken else {
+            return Ok(());
+        };
+        if matches!(task, Task::Quiz(_)) {
+            return Ok(());
+        }
+        if self.state().named.people.is_muted(player) {
+            return Err(Refusal::new("muted", "a host takes no words from you"));
+        }
+        if self.is_filtering() && is_profane(text) {
+            return Err(Refusal::new("text_profane", "these words are not shown here")
+                .hint("say it in other words"));
+        }
+        Ok(())
+    }
+
+    /// What the answers of a run come to, as everybody may see it.
+    pub(super) fn shown_results(&self, facts: &Facts<'_>) -> TaskResults {
+        let mut results = facts.question.task.results(facts);
+        if let TaskResults::Quiz(typed) = &mut results
+            && self.is_filtering()
+        {
+            typed.words.retain(|word| !is_profane(&word.text));
+        }
+        results
+    }
+
+    fn is_filtering(&self) -> bool {
+        self.state().named.setting(NAME_FILTER) != Some("off")
+    }
 }
 
-/// Whether the library finds a name inappropriate; it looks through spacing, accents and digits by itself.
+/// Whether the library finds words inappropriate; it looks through spacing, accents and digits by itself.
 ///
 /// A number at the end, apart from the rest, is a number: read as letters, one `player 455` in a hundred
 /// would be refused.

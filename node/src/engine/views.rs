@@ -64,7 +64,7 @@ impl EventCore {
             remaining_ms: age_ms.map(left),
             answered: past(Phase::Open).map(|i| state.answered(i)),
             tallies: counted.map(|facts| facts.question.task.counts(&facts)),
-            results: counted.map(|facts| facts.question.task.results(&facts)),
+            results: counted.map(|facts| self.shown_results(&facts)),
             reveal: past(reveal_from()).and_then(|i| self.reveal_view(i)),
             board: with_board.then(|| self.board()),
             teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),

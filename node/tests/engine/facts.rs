@@ -3,15 +3,16 @@
 use crate::asks::script;
 use crate::world::{Weather, World};
 use crdt_state::caps;
-use crdt_state::engagement::qa::Qa;
+use crdt_state::engagement::qa::{Qa, post_id};
 use crdt_state::engagement::quiz::Quiz;
 use crdt_state::engagement::reactions::Reactions;
 use crdt_state::engagement::script::{TeamChoice, Teams};
 use crdt_state::engagement::tug::Tug;
-use crdt_state::engagement::{Key, Question, Script, TEAM_CHOICES_MAX, Task};
+use crdt_state::engagement::word_cloud::WordCloud;
+use crdt_state::engagement::{Given, Key, Question, Script, TEAM_CHOICES_MAX, Task};
 use crdt_state::event::Fate;
 use crdt_state::{Phase, PlayerId, Stage};
-use node::engine::{Input, Reply, stage_view};
+use node::engine::{Claim, Input, Reply, stage_view};
 use node::service::view::{Command, CommandReply, CommandRequest, InboxMessage, Refusal};
 
 impl World {
@@ -48,7 +49,7 @@ impl World {
         self.say_of(at, command, player).expect("the host may").outcome
     }
 
-    fn react(&mut self, at: usize, claim: &node::engine::Claim, kind: &str) -> Result<(), Refusal> {
+    fn react(&mut self, at: usize, claim: &Claim, kind: &str) -> Result<(), Refusal> {
         let (claim, kind) = (claim.clone(), kind.to_owned());
         let ticket = self.ask(at, |ticket| Input::React { ticket, claim, kind });
         match self.reply(ticket) {
@@ -698,6 +699,73 @@ fn hosts_accept_so_many_texts_and_moderate_posts_that_are_there() {
         (request.post, request.fate) = (Some("00ff".into()), Some(Fate::Shown));
     });
     assert_eq!(code(nobody), "not_possible");
+}
+
+/// What everybody sees of a player is what a host can silence; what is judged or chosen counts on.
+#[test]
+fn words_of_a_muted_player_and_bad_words_are_kept_from_everybody() {
+    let accepted = vec!["Lima".to_owned()];
+    let tasks = [
+        Task::Qa(Qa { moderated: false, posts: 5 }),
+        Task::WordCloud(WordCloud { words: 3 }),
+        Task::Quiz(Quiz::Typed { accepted, typos: 0 }),
+    ];
+    let questions = tasks.map(|task| Question::new("Say!", task).open_ms(60_000)).to_vec();
+    let script = Script::new("a show", questions);
+    let mut world = World::lobby_of(333, 2, script, Weather::default());
+    let (ada, ben) = (world.join(0, 1), world.join(1, 2));
+    world.all_equal();
+    let first = world.open(0);
+    let text = |words: &str| Given { text: Some(words.into()), ..Given::default() };
+    give(&mut world, 0, &ada, first, text("What is next?")).unwrap();
+    world.all_equal();
+    world.say_of(0, Command::Mute, 1).unwrap();
+    world.all_equal();
+    for at in 0..2 {
+        assert_eq!(code(give(&mut world, at, &ada, first, text("And then?"))), "muted");
+        assert_eq!(code(give(&mut world, at, &ben, first, text("fuck you"))), "text_profane");
+    }
+    give(&mut world, 1, &ben, first, text("Why?")).unwrap();
+    world.all_equal();
+    let vote = Given { post: Some(post_id(first, ben.player, "Why?")), ..Given::default() };
+    give(&mut world, 0, &ada, first, vote).expect("a vote is not shown");
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    let second = world.open(0);
+    assert_eq!(code(give(&mut world, 1, &ada, second, text("rain"))), "muted");
+    assert_eq!(code(give(&mut world, 0, &ben, second, text("rain, sh1t"))), "text_profane");
+    give(&mut world, 0, &ben, second, text("rain")).unwrap();
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    let third = world.open(0);
+    give(&mut world, 0, &ada, third, text("Lima")).expect("an answer is judged");
+    give(&mut world, 1, &ben, third, text("fuck you")).expect("an answer is judged");
+    world.finish_round(0);
+    world.all_equal();
+    let shown = |world: &World| serde_json::to_string(&world.view(1).live.results).unwrap();
+    assert!(shown(&world).contains("lima") && !shown(&world).contains("fuck"), "{}", shown(&world));
+    let off = |request: &mut CommandRequest| {
+        (request.name, request.text) = (Some("name_filter".into()), Some("off".into()));
+    };
+    world.say(0, Command::Set, off).unwrap();
+    world.all_equal();
+    assert!(shown(&world).contains("fuck"), "{}", shown(&world));
+}
+
+fn give(
+    world: &mut World,
+    at: usize,
+    claim: &Claim,
+    instance: u32,
+    given: Given,
+) -> Result<(), Refusal> {
+    let claim = claim.clone();
+    let ticket = world.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
+    match world.reply(ticket) {
+        Reply::Answered(_) => Ok(()),
+        Reply::Refused(refusal) => Err(refusal),
+        other => panic!("not a reply to an answer: {other:?}"),
+    }
 }
 
 /// A ruling that holds already changes nothing, whatever was accepted beside it and however it is written.

@@ -120,7 +120,7 @@ pub enum Command {
     Kick,
     /// Take that back.
     Unkick,
-    /// Take no reactions from a player.
+    /// Take neither reactions nor words that everybody sees from a player.
     Mute,
     /// Take them again.
     Unmute,
