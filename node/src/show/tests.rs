@@ -92,6 +92,25 @@ fn seconds_may_have_decimals() {
     assert_eq!(parse(&with_question(&fields)).unwrap().questions[0].open_ms, 3_250);
 }
 
+/// Or everybody who gives no stake would be refused.
+#[test]
+fn a_prediction_credits_no_more_than_may_be_staked() {
+    let fields = r#""kind": "prediction", "text": "Q", "options": ["a", "b"]"#;
+    let found = problems(&with_question(&format!("{fields}, \"stake_max\": 50, \"credit\": 100")));
+    let expected = "questions[0].credit: 100 is more than the 50 that may be staked";
+    assert!(found.len() == 1 && found[0].ends_with(expected), "{found:?}");
+    for (more, both) in [
+        ("", (1_000, 100)),
+        (", \"stake_max\": 50", (50, 50)),
+        (", \"credit\": 2000", (2_000, 2_000)),
+        (", \"stake_max\": 50, \"credit\": 0", (50, 0)),
+    ] {
+        let script = parse(&with_question(&format!("{fields}{more}"))).expect("the file is right");
+        let Task::Prediction(task) = &script.questions[0].task else { panic!("a prediction") };
+        assert_eq!((task.stake_max, task.credit), both, "{more}");
+    }
+}
+
 #[test]
 fn a_byte_order_mark_is_no_problem() {
     assert!(parse(&format!("\u{feff}{SAMPLE}")).is_ok());

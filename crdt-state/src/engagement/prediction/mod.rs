@@ -65,8 +65,14 @@ impl Kind for Prediction {
 
     fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self> {
         let options = entry.options("options", &(2..=10), report);
-        let stake_max = entry.whole("stake_max", 1..=STAKE_MAX, report).unwrap_or(1_000);
-        let credit = entry.whole("credit", 0..=STAKE_MAX, report).unwrap_or(100);
+        let stake_max = entry.whole("stake_max", 1..=STAKE_MAX, report);
+        let credit = entry.whole("credit", 0..=STAKE_MAX, report);
+        let stake_max = stake_max.unwrap_or_else(|| credit.unwrap_or(0).max(1_000));
+        let credit = credit.unwrap_or_else(|| stake_max.min(100));
+        if credit > stake_max {
+            let message = format!("{credit} is more than the {stake_max} that may be staked");
+            entry.report("credit", message, report);
+        }
         Some(Prediction { options: options?, stake_max, credit })
     }
 
@@ -92,7 +98,7 @@ impl Kind for Prediction {
 
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         let option = given.one_of(self.options.len())?;
-        let stake = given.stake.unwrap_or(self.credit);
+        let stake = given.stake.unwrap_or_else(|| self.credit.min(self.stake_max));
         if stake > self.stake_max {
             return Err(Invalid(format!("{stake} is more than {} may be staked", self.stake_max)));
         }
@@ -289,6 +295,15 @@ mod tests {
         let once = play(prediction(), &players, std::slice::from_ref(&key));
         assert_eq!(once, [60, 30, -90, 0]);
         assert_eq!(play(prediction(), &players, &[key.clone(), key]), once);
+    }
+
+    #[test]
+    fn who_gives_no_stake_stakes_what_may_be() {
+        let kind = Prediction { stake_max: 50, ..prediction() };
+        let taken = kind.take(&Given::choices(&[1])).expect("the credit is too much");
+        assert_eq!(taken, Taken::value(50 << OPTION_BITS | 1));
+        let taken = prediction().take(&Given::choices(&[1])).expect("the credit is staked");
+        assert_eq!(taken, Taken::value(100 << OPTION_BITS | 1));
     }
 
     #[test]
