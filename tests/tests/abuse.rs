@@ -1,6 +1,7 @@
 //! Abuse by real clients: each kind has its own word, is counted, and harms nobody else.
 
-use node::service::view::{Command, CommandRequest, StageView};
+use crdt_state::PlayerId;
+use node::service::view::{Command, CommandRequest, HostView, StageView};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use std::time::Duration;
@@ -175,6 +176,58 @@ async fn a_flood_is_stopped_and_drowns_nobody() {
     close(&cluster);
     assert_eq!(exported(&cluster, 0, &ada), ["[1]"]);
     assert_eq!(exported(&cluster, 0, &eve), ["[2]"]);
+    cluster.stop();
+}
+
+/// Has the host state a fact on a node, and waits until all nodes have heard of it.
+fn say(
+    cluster: &Cluster,
+    command: Command,
+    player: Option<PlayerId>,
+    holds: impl Fn(&HostView) -> bool,
+) {
+    let request = CommandRequest { player, ..CommandRequest::new(command, StageView::default()) };
+    assert!(cluster.send_command(0, &request).ok().is_some(), "{command:?}");
+    for node in 0..2 {
+        cluster.wait_host(node, &format!("{command:?}"), WAIT_MAX, &holds);
+    }
+}
+
+/// Under the same id nobody comes back, and under the same name neither. An open show's ids are the clients' own,
+/// so that a new id and a new name are a new player: that is what the lock is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kicked_player_comes_back_on_no_node_and_a_lock_keeps_out_whoever_makes_up_an_id() {
+    let _turn = heavy();
+    let (cluster, mut random) = (two_nodes(), random());
+    let eve = start(&mut random, &cluster, "Eve", 0);
+    eve.wait_joined(WAIT_MAX).await;
+    let options = eve.options.clone();
+    drop(eve);
+    say(&cluster, Command::Kick, Some(options.id), |view| {
+        view.desk.marked.iter().any(|it| it.kicked)
+    });
+    let refused = |code: &'static str| move |record: &Record| record.was_refused(code);
+    for node in 0..2 {
+        let again = PlayerOptions { node, name: "Evelyn".into(), ..options.clone() };
+        let again = Player::start(again, cluster.directory());
+        again.wait("kicked", WAIT_MAX, refused("kicked")).await;
+        counted(&cluster, node, "kicked");
+        let namesake = start(&mut random, &cluster, "Eve", node);
+        namesake.wait("name_taken", WAIT_MAX, refused("name_taken")).await;
+    }
+    let other = start(&mut random, &cluster, "Mallory", 1);
+    other.wait_joined(WAIT_MAX).await;
+    say(&cluster, Command::Lock, None, |view| view.live.locked);
+    for node in 0..2 {
+        let made_up = start(&mut random, &cluster, &format!("Nobody {node}"), node);
+        made_up.wait("locked", WAIT_MAX, refused("locked")).await;
+        counted(&cluster, node, "locked");
+    }
+    say(&cluster, Command::Unkick, Some(options.id), |view| {
+        view.desk.marked.iter().all(|it| !it.kicked)
+    });
+    let back = PlayerOptions { node: 1, ..options };
+    Player::start(back, cluster.directory()).wait_joined(WAIT_MAX).await;
     cluster.stop();
 }
 
