@@ -1,14 +1,15 @@
 //! Asking a running node over HTTP, and what its refusals mean for a script.
 
+use super::progress::Progress;
 use super::{Exit, Failure};
 use crate::service::view::Refusal;
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, SendBody};
 
 /// Which node is asked, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -93,6 +94,26 @@ impl Client {
         self.read(self.judge(answer)?)
     }
 
+    /// Sends a text of any length and takes JSON. The bar says how much of it is away; when all is, the node has
+    /// to read it and to have another node hold it.
+    pub(super) fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &str,
+    ) -> Result<T, ClientError> {
+        let mut body =
+            Upload { body: body.as_bytes(), progress: Progress::bytes("sending", 0), at: 0 };
+        let request = self.agent.post(self.url(path));
+        let request = match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let request = request.header(header::CONTENT_LENGTH, body.body.len());
+        let answer =
+            request.content_type("application/json").send(SendBody::from_reader(&mut body));
+        self.read(self.judge(answer)?)
+    }
+
     /// A body of any length.
     pub(super) fn download(&self, path: &str) -> Result<impl Read + use<>, ClientError> {
         Ok(self.ask(path)?.into_body().into_reader())
@@ -144,6 +165,26 @@ impl Client {
     }
 }
 
+/// A body on its way.
+struct Upload<'a> {
+    body: &'a [u8],
+    progress: Progress,
+    at: usize,
+}
+
+impl Read for Upload<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut rest = &self.body[self.at..];
+        let read = rest.read(into)?;
+        self.at += read;
+        self.progress.set(self.at as u64, self.body.len() as u64);
+        if self.at == self.body.len() {
+            self.progress.wait("the node reads it");
+        }
+        Ok(read)
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
@@ -164,5 +205,25 @@ fn exit_of(status: StatusCode) -> Exit {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Refused,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Exit::Unreachable,
         _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_on_its_way_is_followed_to_its_last_byte() {
+        let body = "x".repeat(100_000);
+        let progress = Progress::bytes("sending", 0);
+        let mut upload = Upload { body: body.as_bytes(), progress, at: 0 };
+        let (mut sent, mut part) = (Vec::new(), [0; 30_000]);
+        for told in [30_000, 60_000, 90_000, 100_000] {
+            let read = upload.read(&mut part).expect("it is in memory");
+            sent.extend_from_slice(&part[..read]);
+            assert_eq!((upload.progress.done(), sent.len()), (told, told as usize));
+        }
+        assert_eq!(upload.read(&mut part).expect("it is in memory"), 0);
+        assert_eq!(sent, body.as_bytes());
     }
 }

@@ -111,7 +111,7 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
         Err(problems) => return tell_problems(&invalid(problems), args),
     };
     let client = Client::new(&args.node);
-    match client.post::<Imported>("/api/v1/events", &show) {
+    match client.upload::<Imported>("/api/v1/events", &show) {
         Ok(imported) if args.json => say_json(&imported)?,
         Ok(imported) => say(&describe_imported(client.node(), &imported))?,
         Err(ClientError::Refused { refusal, .. }) if !refusal.problems.is_empty() => {

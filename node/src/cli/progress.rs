@@ -36,6 +36,19 @@ impl Progress {
         self.0.set_length(total);
         self.0.set_position(done);
     }
+
+    /// How much is done.
+    #[cfg(test)]
+    pub(super) fn done(&self) -> u64 {
+        self.0.position()
+    }
+
+    /// All is done here, and somebody else is at work of whom nobody knows how far.
+    pub(super) fn wait(&self, message: &'static str) {
+        let spinner = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+        self.0.set_style(spinner.expect("the template is ours"));
+        self.0.set_message(message);
+    }
 }
 
 impl Drop for Progress {

@@ -6,14 +6,15 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::errors::ParseErrorKind;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-/// Reads a text; a syntax error alone is reported, since nothing after it can be understood.
-pub(super) fn read(text: &str, report: &mut Report) -> Option<Value> {
+/// Reads a text, and tells `follow` at which byte it is; a syntax error alone is reported, since nothing after it
+/// can be understood.
+pub(super) fn read(text: &str, follow: &dyn Fn(usize), report: &mut Report) -> Option<Value> {
     match parse_to_ast(text, &CollectOptions::default(), &strict()) {
         Ok(parsed) => {
             if parsed.value.is_none() {
                 report.add(0, "", "the file is empty, expected a show: {\"format\": ...}");
             }
-            parsed.value.as_ref().map(tree)
+            parsed.value.as_ref().map(|root| tree(root, follow))
         }
         Err(error) => {
             report.add(error.range().start, "", advice(error.kind()));
@@ -22,21 +23,26 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Value> {
     }
 }
 
-fn tree(value: &ast::Value<'_>) -> Value {
+fn tree(value: &ast::Value<'_>, follow: &dyn Fn(usize)) -> Value {
+    let tree = |value| tree(value, follow);
     let what = match value {
         ast::Value::StringLit(text) => What::Text(text.value.clone().into_owned()),
         ast::Value::NumberLit(number) => What::Number(number.value.to_owned()),
         ast::Value::BooleanLit(flag) => What::Flag(flag.value),
         ast::Value::NullKeyword(_) => What::Null,
         ast::Value::Array(list) => What::List(list.elements.iter().map(tree).collect()),
-        ast::Value::Object(object) => What::Table(object.properties.iter().map(field).collect()),
+        ast::Value::Object(object) => {
+            follow(value.start());
+            let field = |property| field(property, follow);
+            What::Table(object.properties.iter().map(field).collect())
+        }
     };
     Value::new(value.start(), what)
 }
 
-fn field(property: &ast::ObjectProp<'_>) -> Field {
+fn field(property: &ast::ObjectProp<'_>, follow: &dyn Fn(usize)) -> Field {
     let (at, name) = (property.start(), property.name.as_str().to_owned());
-    Field { at, name, value: tree(&property.value) }
+    Field { at, name, value: tree(&property.value, follow) }
 }
 
 fn strict() -> ParseOptions {

@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Script, Vec<Problem>> {
         );
         return Err(report::problems(report, &Places::Text(text)));
     }
-    let root = json::read(text, &mut report);
+    let root = json::read(text, &|_| {}, &mut report);
     let script = root.and_then(|root| Script::read(&root, &mut report));
     match script {
         Some(script) if report.is_empty() => Ok(script),

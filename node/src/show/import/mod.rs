@@ -134,8 +134,8 @@ fn read_text(source: &Source<'_>, text: &str, format: Format) -> Result<Script, 
     let follow = |at| source.follow(at, text.len());
     let mut report = Report::default();
     let root = match format {
-        Format::Json => json::read(text, &mut report),
-        Format::Toml => toml::read(text, &mut report),
+        Format::Json => json::read(text, &follow, &mut report),
+        Format::Toml => toml::read(text, &follow, &mut report),
         _ => read_drafts(source, text, format, &follow, &mut report),
     };
     let script = root.and_then(|root| Script::read(&root, &mut report));
@@ -152,7 +152,7 @@ fn read_drafts(
 ) -> Option<Value> {
     let drafts = match format {
         Format::Opentdb => {
-            let root = json::read(text, report)?;
+            let root = json::read(text, &|_| {}, report)?;
             opentdb::read(&root, follow, report)
         }
         Format::Gift => gift::read(text, follow, report),

@@ -410,6 +410,30 @@ fn fifty_thousand_questions_are_read_and_followed() {
     assert_eq!(script, show::parse(&show::to_json(&script)).expect("a show"));
 }
 
+/// However a file is written, whoever waits sees how far it is read.
+#[test]
+fn every_format_is_followed_to_its_end() {
+    let many = |one: &str, between: &str| vec![one; 40].join(between);
+    let json = show::to_json(&read("q.csv", CSV).script);
+    let files: [(&str, Vec<u8>); 7] = [
+        ("a.json", json.into()),
+        ("b.toml", TOML.into()),
+        ("c.json", OPENTDB.into()),
+        ("d.csv", CSV.into()),
+        ("e.gift", GIFT.into()),
+        ("f.aiken", many(AIKEN, "\n").into()),
+        ("g.xlsx", kahoot(7)),
+    ];
+    for (name, bytes) in files {
+        let told = std::cell::RefCell::new(Vec::new());
+        let progress = |done, total| told.borrow_mut().push((done, total));
+        import(&Source { progress: Some(&progress), ..source(name, &bytes) }).expect(name);
+        let told = told.into_inner();
+        assert!(told.len() >= 2, "{name} moves: {told:?}");
+        assert!(told.is_sorted() && told.iter().all(|(done, total)| done <= total), "{told:?}");
+    }
+}
+
 /// Whatever the bytes, a file is a show or has problems with places.
 fn check_answered(bytes: &[u8], format: Option<Format>) -> Result<(), TestCaseError> {
     let source = Source { format, ..source("fuzz", bytes) };
