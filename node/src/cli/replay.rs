@@ -2,9 +2,10 @@
 
 use super::out::{say, say_json};
 use super::{Exit, Failure};
-use crate::export::{Replay, ReplayError, replay};
+use crate::export::{Replay, ReplayError, raffle, replay};
 use clap::Args;
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -15,6 +16,9 @@ pub(super) struct ReplayArgs {
     /// Compare every file with what is folded, to the byte, instead of printing it
     #[arg(long)]
     verify: bool,
+    /// Print the record of a raffle, for the page that checks it: all tickets, what hid the seed, who won
+    #[arg(long, value_name = "ROUND", conflicts_with = "verify")]
+    raffle: Option<u32>,
     /// Print the outcome of --verify as JSON
     #[arg(long, requires = "verify")]
     json: bool,
@@ -24,12 +28,19 @@ pub(super) struct ReplayArgs {
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let folder = if args.folder.is_file() { args.folder.parent() } else { None };
     let folder = folder.unwrap_or(&args.folder);
-    let replayed = replay(folder).map_err(|error| {
-        let missing = matches!(&error, ReplayError::Unreadable { source, .. }
-            if source.kind() == std::io::ErrorKind::NotFound);
+    let failed = |error: ReplayError| {
+        let missing = match &error {
+            ReplayError::Unreadable { source, .. } => source.kind() == ErrorKind::NotFound,
+            error => matches!(error, ReplayError::Raffle(_)),
+        };
         let exit = if missing { Exit::NotFound } else { Exit::Invalid };
         Failure::new(exit, format!("{}: {error}", folder.display()))
-    })?;
+    };
+    if let Some(round) = args.raffle {
+        say_json(&raffle(folder, round).map_err(failed)?)?;
+        return Ok(Exit::Done);
+    }
+    let replayed = replay(folder).map_err(failed)?;
     if !args.verify {
         say(replayed.lines.trim_end())?;
         return Ok(Exit::Done);

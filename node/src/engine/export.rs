@@ -9,7 +9,8 @@ use super::core::EventCore;
 use super::views::correct_of;
 use super::views::stage_view;
 use bytes::Bytes;
-use crdt_state::engagement::{Facts, fold, ranked};
+use crdt_state::engagement::raffle::Entrants;
+use crdt_state::engagement::{Facts, commitment, fold, key_text, ranked, run_salt};
 use crdt_state::event::Ruling;
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
@@ -46,6 +47,8 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         missing: Vec<String>,
         revision: u64,
+        #[serde(flatten)]
+        secret: Secret,
     },
     Tally {
         instance: u32,
@@ -79,6 +82,35 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
+}
+
+/// What anybody needs to check that a key was fixed before it was asked for, from the reveal on.
+#[derive(Default, Serialize)]
+struct Secret {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commitment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// The tickets of a raffle that belong to players who were taken out: they have no other line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<Vec<String>>,
+}
+
+impl Secret {
+    fn of(facts: &Facts<'_>) -> Self {
+        let Some(key) = facts.question.task.key() else { return Secret::default() };
+        if !facts.state.has_revealed(facts.instance) {
+            return Secret::default();
+        }
+        Secret {
+            commitment: commitment(facts.question, facts.instance),
+            salt: Some(run_salt(facts.question, facts.instance)),
+            key: Some(key_text(&key)),
+            out: Entrants::of(facts).map(|entrants| entrants.out()),
+        }
+    }
 }
 
 fn is_zero(number: &i64) -> bool {
@@ -137,6 +169,7 @@ impl EventCore {
             status: self.exported_status(instance),
             missing: self.missing(instance),
             revision,
+            secret: Secret::of(&facts),
         };
         put(out, &line);
         put(out, &Line::Tally { instance, counts: self.state().tally(instance), revision });

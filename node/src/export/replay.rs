@@ -9,6 +9,7 @@ use super::manifest::{MANIFEST, Manifest, folder};
 use super::{Format, Proof, STATE, WriteError};
 use crate::engine::{EventCore, StateError};
 use clap::ValueEnum;
+use crdt_state::engagement::raffle::RaffleRecord;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -73,6 +74,9 @@ pub enum ReplayError {
     /// Its state is none of this version.
     #[error("{STATE} cannot be folded: {0}")]
     State(#[from] StateError),
+    /// Its show has drawn no raffle then.
+    #[error("round {0} is no raffle that was drawn")]
+    Raffle(u32),
     /// What was folded cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -105,6 +109,17 @@ pub fn replay(path: &Path) -> Result<Replay, ReplayError> {
     differences.extend(beside.map(|name| Difference::whole(&name, &message)));
     let compared = expected.len() - 1;
     Ok(Replay { manifest, lines: proof.lines, compared, differences })
+}
+
+/// All that it takes to draw a raffle of the folder's event again, however large it was: what nodes hand out of
+/// smaller ones.
+///
+/// # Errors
+/// If the folder lacks its state, or no raffle was drawn in that round.
+pub fn raffle(path: &Path, round: u32) -> Result<RaffleRecord, ReplayError> {
+    let (core, _) = EventCore::from_state(&read(path, STATE)?)?;
+    let entrants = core.entrants(round).ok_or(ReplayError::Raffle(round))?;
+    Ok(entrants.record())
 }
 
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, ReplayError> {

@@ -301,7 +301,7 @@ fn in_words(value: &Value) -> Option<String> {
 const ANSWER_FIELDS: [&str; 8] =
     ["instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points"];
 const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
-const QUESTION_FIELDS: [&str; 10] = [
+const QUESTION_FIELDS: [&str; 13] = [
     "instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status",
-    "revision",
+    "revision", "answer", "kind", "voided",
 ];

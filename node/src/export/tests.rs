@@ -45,8 +45,12 @@ impl Show {
     }
 
     fn command(&mut self, command: Command) {
+        self.say(command, None);
+    }
+
+    fn say(&mut self, command: Command, player: Option<PlayerId>) {
         let expected = crate::engine::stage_view(self.core.state().stage());
-        let request = CommandRequest::new(command, expected);
+        let request = CommandRequest { player, ..CommandRequest::new(command, expected) };
         let request = Box::new(request);
         let reply = self.ask(|ticket| Input::Command { ticket, request });
         assert!(matches!(reply, Reply::Commanded(_)), "{command:?}: {reply:?}");
@@ -68,8 +72,8 @@ impl Show {
     }
 }
 
-/// A show of two questions, three players and names that spreadsheets like to run.
-fn played() -> EventCore {
+/// A show with its lobby open.
+fn opened(show: &str) -> Show {
     let identity = Identity {
         event: EventId(0xe),
         node: NodeId(1),
@@ -78,10 +82,16 @@ fn played() -> EventCore {
         born_ms: 0,
     };
     let core = EventCore::new(identity, Rules::default(), Config::default());
+    let script = crate::show::parse(show).expect("it is a show");
     let mut show = Show { core, now: Duration::from_secs(10), tickets: 0 };
-    let script = crate::show::parse(SHOW).expect("it is a show");
     show.ask(|ticket| Input::Create { ticket, script });
     show.command(Command::Lobby);
+    show
+}
+
+/// A show of two questions, three players and names that spreadsheets like to run.
+fn played() -> EventCore {
+    let mut show = opened(SHOW);
     let ada = show.join(1, "Ada, \"the\" first");
     let eve = show.join(2, "=1+1");
     show.join(3, "Zoë");
@@ -189,6 +199,84 @@ fn fields_of_later_versions_become_columns_and_mixed_types_texts() {
     assert_eq!((team.in_words(0), team.in_words(1)), (Some("1".into()), Some("red".into())));
     let error = Tables::read("{\"type\":\"event\"}\nnonsense").unwrap_err();
     assert_eq!(error.line, 2);
+}
+
+const RAFFLE: &str = r#"{"format": "starling-show/1", "title": "Luck", "questions": [
+    {"kind": "raffle", "text": "A ticket", "winners": 2, "points": 100}]}"#;
+
+/// A raffle of six, one of whom was kicked when it was over.
+fn drawn() -> EventCore {
+    let mut show = opened(RAFFLE);
+    let rows: Vec<_> = (1..=6).map(|id| (id, show.join(id, &format!("Player {id}")))).collect();
+    show.command(Command::Open);
+    for (id, row) in rows {
+        show.answer(id, row, 1, &[]);
+    }
+    for command in [Command::Close, Command::Tallies] {
+        show.command(command);
+    }
+    let before = String::from_utf8(show.core.export("123456").into()).expect("text");
+    for hidden in ["commitment", "salt", "\"key\""] {
+        assert!(!before.contains(hidden), "before the reveal: {before}");
+    }
+    show.command(Command::Reveal);
+    show.say(Command::Kick, Some(PlayerId(3)));
+    show.command(Command::End);
+    show.core
+}
+
+fn sha256(text: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As the document tells it to somebody who has nothing but the lines.
+#[test]
+fn a_raffle_can_be_drawn_again_from_the_lines_alone() {
+    let core = drawn();
+    let lines = String::from_utf8(core.export("123456").into()).expect("text");
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &'static str| lines.iter().filter(move |line| line["type"] == kind);
+    let question = of("question").next().expect("it was asked");
+    let text = |name: &str| question[name].as_str().unwrap_or_else(|| panic!("{name}: {question}"));
+    assert_eq!(sha256(&format!("{}:{}", text("salt"), text("key"))), text("commitment"));
+    let ticket = |answer: &serde_json::Value| {
+        sha256(&format!("starling-ticket:{}", answer["player"].as_str().expect("an id")))
+    };
+    let out: Vec<String> = serde_json::from_value(question["out"].clone()).expect("a list");
+    assert_eq!(out, [sha256(&format!("starling-ticket:{}", PlayerId(3)))]);
+    let mut tickets: Vec<String> = of("answer").map(ticket).chain(out.clone()).collect();
+    tickets.sort();
+    assert_eq!(tickets.len(), 6);
+    let seed = sha256(&format!("{}:{}", text("salt"), sha256(&tickets.join("\n"))));
+    let mut lots = tickets.clone();
+    lots.sort_by_key(|ticket| sha256(&format!("{seed}:{ticket}")));
+    lots.retain(|ticket| !out.contains(ticket));
+    let mut won: Vec<String> =
+        of("answer").filter(|answer| answer["points"] == 100).map(ticket).collect();
+    assert_eq!(won.len(), 2);
+    lots.truncate(2);
+    let record = core.entrants(1).expect("it was drawn").record();
+    assert_eq!((&record.drawn, &record.tickets, &record.out), (&lots, &tickets, &out));
+    lots.sort();
+    won.sort();
+    assert_eq!(won, lots);
+}
+
+#[test]
+fn a_folder_gives_the_record_of_a_raffle_whatever_its_size() {
+    let core = drawn();
+    let proof = core.proof(Duration::from_secs(60), "123456").expect("it is over");
+    let folder = tempfile::tempdir().unwrap();
+    crate::cli::write_folder(&proof, &[Format::Csv], folder.path()).unwrap();
+    assert_eq!(differences(folder.path()), Vec::<String>::new());
+    let record = raffle(folder.path(), 1).expect("it was drawn");
+    assert_eq!(record, core.entrants(1).expect("it was drawn").record());
+    assert!(matches!(raffle(folder.path(), 2), Err(ReplayError::Raffle(2))));
+    let header = fs::read_to_string(folder.path().join("questions.csv")).unwrap();
+    let header = header.lines().next().unwrap().to_owned();
+    assert!(header.ends_with("revision,answer,kind,voided,commitment,key,out,salt"), "{header}");
 }
 
 /// The folder that a host gets.

@@ -454,8 +454,9 @@ fn record_of(instance: u32, entrants: Option<Entrants>) -> Result<Bytes, Refusal
     })?;
     if entrants.count() > LISTED_MAX {
         let message = format!("{} tickets are more than the {LISTED_MAX} listed", entrants.count());
-        return Err(Refusal::new("raffle_large", message)
-            .hint("the export has every entrant: ask the host for it"));
+        return Err(Refusal::new("raffle_large", message).hint(
+            "the host makes it: `starling export --out DIR`, `starling replay DIR --raffle ROUND`",
+        ));
     }
     let record = serde_json::to_vec(&entrants.record()).expect("a record encodes into memory");
     Ok(Bytes::from(record))

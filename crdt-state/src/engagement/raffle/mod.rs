@@ -146,7 +146,7 @@ fn entrants(facts: &Facts<'_>) -> Vec<PlayerId> {
 }
 
 /// Tickets that are listed for anybody to check a draw: hashing more at a reader's wish would cost too much.
-/// The record of a larger raffle is made from the export.
+/// The record of a larger raffle is made from the export, by `starling replay EXPORT --raffle ROUND`.
 pub const LISTED_MAX: usize = 100_000;
 
 /// All that it takes to draw a raffle again.
@@ -202,16 +202,23 @@ impl Entrants {
         self.players.len()
     }
 
+    /// The tickets of players whom a host has taken out.
+    #[must_use]
+    pub fn out(&self) -> Vec<String> {
+        self.out.iter().map(|player| ticket(*player)).collect()
+    }
+
     /// The record: a few hashes for each.
     #[must_use]
     pub fn record(self) -> RaffleRecord {
+        let away = self.out();
         let Entrants { commitment, salt, winners, players, out } = self;
+        let out: BTreeSet<PlayerId> = out.into_iter().collect();
         let mut tickets: Vec<String> = players.iter().map(|player| ticket(*player)).collect();
         tickets.sort_unstable();
         let counted = lots(&salt, &players).into_iter().filter(|player| !out.contains(player));
         let drawn = counted.take(winners as usize).map(ticket).collect();
-        let out = out.into_iter().map(ticket).collect();
-        RaffleRecord { commitment, salt, winners, tickets, out, drawn }
+        RaffleRecord { commitment, salt, winners, tickets, out: away, drawn }
     }
 }
 
