@@ -28,6 +28,8 @@ export function wishOf(target) {
     award: () => Number(value("points")) && { command: "award", player, points: Math.trunc(Number(value("points"))), text: value("reason") || "award", id: newId() },
     grant: () => ({ command: "grant", player, ms: Math.max(0, Math.round(Number(value("extra")) * 1000)) }),
     invite: () => value("co_host") && { command: "invite", name: value("co_host") },
+    own: () => value("owner") && { command: "own", text: value("owner") },
+    takeover: () => value("owner") && { command: "takeover", text: value("owner") },
     announce: () => ({ command: "announce", text: value("announcement") }),
     set: () => value("value") && { command: "set", name: target.dataset.name, text: value("value") },
   };
@@ -35,7 +37,7 @@ export function wishOf(target) {
 }
 
 /** Players: a search, those of whom something was said, and what can be said of the chosen one. */
-export function peopleCard({ desk: said }) {
+export function peopleCard({ desk: said, locked, stage }) {
   const listed = desk.found ?? said.marked;
   const chosen = listed.find((each) => each.player === desk.chosen) ?? said.marked.find((each) => each.player === desk.chosen);
   return h(
@@ -46,6 +48,7 @@ export function peopleCard({ desk: said }) {
     listed.length === 0 && h("p", { class: "muted", testid: "nobody" }, desk.found === null ? "Find players to kick, mute, rename or award them." : "Nobody has that name."),
     h("ul", { testid: "people" }, listed.map(personRow)),
     chosen && personPart(chosen),
+    chosen?.kicked && !locked && !["ended", "aborted"].includes(stage.phase) && lockPart(chosen),
   );
 }
 
@@ -82,6 +85,10 @@ function personPart({ player, name, kicked, muted }) {
   );
 }
 
+/** In an open show nothing but a lock keeps out who comes with another id and another name. */
+const lockPart = ({ name }) =>
+  h("p", { class: "notice wait", testid: "offer-lock", "data-key": "offer-lock" }, `${name} is out, but could come in anew under another name. `, fact({ command: "lock" }, "lock-after-kick", "Lock joining"));
+
 /** The show as a whole: announcement, switches, settings and who else may drive. */
 export function showCard({ desk: said, controls = {} }, invited) {
   const isOn = (name) => controls[name] !== false;
@@ -106,6 +113,9 @@ export function showCard({ desk: said, controls = {} }, invited) {
       setting("name_filter", "Name filter"),
     ),
     form("set", "Limit players", [input("value", said.settings.players_max ? `At most ${said.settings.players_max}` : "How many may be in", { type: "number", min: 1 })], { "data-name": "players_max" }),
+    h("h2", {}, "Host"),
+    h("p", { class: said.owner ? "" : "muted", testid: "show-owner", "data-value": said.owner ?? "" }, said.owner ? `${said.owner} has this show.` : "Nobody has said whose show it is."),
+    form(said.owner ? "takeover" : "own", said.owner ? "Take over" : "It is mine", [input("owner", "Your name", { maxlength: 40 })]),
     h("h2", {}, "Co-hosts"),
     h("ul", { testid: "co-hosts" }, said.co_hosts.map(({ id, name }) => h("li", { "data-key": id }, h("b", {}, name), fact({ command: "dismiss", name }, `dismiss-${name}`, "Dismiss", { class: "quiet" })))),
     form("invite", "Invite", [input("co_host", "Name of a co-host", { maxlength: 40 })]),

@@ -10,6 +10,7 @@ import {
 } from "./common.js";
 import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
 import { keepFile, resultsCard } from "./host-results.js";
+import { isPlain, rescoreOf, rulingPart } from "./host-rulings.js";
 import { trail, trailCard } from "./host-trail.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
@@ -247,7 +248,7 @@ function onPerson(button) {
 
 async function onForm(form) {
   if (form.dataset.form === "find") return (desk.words = form.querySelector("[name=find]").value.trim()), find();
-  const wish = wishOf(form);
+  const wish = form.dataset.form === "rescore" ? rescoreOf(form) : wishOf(form);
   const { key } = form.dataset;
   // A double click on an award is one award.
   if (!wish || wishes.forms.has(key)) return;
@@ -326,6 +327,8 @@ const LABELS = {
   invite: "Invite",
   dismiss: "Dismiss",
   set: "Setting",
+  own: "Owner",
+  takeover: "Take over",
   announce: "Announcement",
   allow: "Switch on",
   deny: "Switch off",
@@ -429,25 +432,6 @@ function questionPart(view, script) {
       h("span", { class: "meter", "aria-hidden": "true" }),
     ),
   ];
-}
-
-/** A choice is shown with its solution from the start; other kinds show themselves. */
-const isPlain = (question, script) => script.options.length > 0 && script.correct.length > 0 && question.form !== "order";
-
-/** What a host rules on a closed round: another key, another accepted text, what came true; and on posts. */
-function rulingPart(view, script) {
-  const { next, question, results, stage: { instance } } = view;
-  const optionRow = (command) => script.options.map((text, index) =>
-    h("button", { type: "button", testid: `${command}-${index}`, "data-key": `${command}-${index}`, "data-action": "rule", "data-body": JSON.stringify({ command, instance, key: { choices: [index] } }) }, `${command === "resolve" ? "Came true" : "Correct"}: ${letters([index])} ${text}`));
-  const parts = [];
-  if (next.includes("resolve")) parts.push(optionRow("resolve"), h("button", { type: "button", testid: "resolve-none", "data-action": "rule", "data-body": JSON.stringify({ command: "resolve", instance, key: { choices: [] } }) }, "Cancel the prediction"));
-  if (next.includes("rescore") && isPlain(question, script)) parts.push(optionRow("rescore"));
-  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => h("button", { type: "button", testid: `accept-${text}`, "data-key": `accept-${text}`, "data-action": "rule", "data-body": JSON.stringify({ command: "accept", instance, text }) }, `Accept “${text}”`)));
-  const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];
-  const fates = (post) => ["shown", "hidden", "answered"].map((fate) =>
-    h("button", { type: "button", class: "quiet", testid: `${fate}-${post.id}`, "data-key": `${fate}-${post.id}`, "data-action": "rule", "data-body": JSON.stringify({ command: "moderate", instance, post: post.id, fate }) }, fate));
-  if (posts.length > 0) parts.push(posts.map((post) => h("p", { "data-key": `fate-${post.id}` }, post.text, " ", fates(post))));
-  return parts.length > 0 && h("details", { class: "rulings", testid: "rulings" }, h("summary", {}, "Rulings"), h("div", { class: "buttons" }, parts));
 }
 
 function onRule(button) {

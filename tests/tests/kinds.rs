@@ -10,14 +10,17 @@ use node::service::view::Command;
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 use tests::browser::{Browsers, Page, selector};
-use tests::lab;
+use tests::lab::{self, eventually};
 use tests::raw::Raw;
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
 /// The sizes of screens that a show is shown on.
 const PROJECTORS: [(u32, u32); 2] = [(1280, 720), (1920, 1080)];
+
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Long enough for a slow machine: a host closes.
 const OPEN_MS: u32 = 300_000;
@@ -42,6 +45,84 @@ fn every_kind_is_played_in_browsers_to_its_result() {
         room.end().await;
     });
     drop(browsers);
+}
+
+const REPLACED: &str = r#"{"format": "starling-show/1", "title": "Wrong keys", "questions": [
+    {"text": "Prime?", "options": ["2", "3", "4"], "correct": [0, 2], "multiple": true},
+    {"text": "Capital?", "accepted": ["Quito"]},
+    {"text": "How high?", "correct": 10, "min": -10, "max": 40, "step": 0.5, "unit": "m"},
+    {"text": "In order?", "options": ["one", "two", "three"], "order": [0, 1, 2]}]}"#;
+
+/// Every form of a question has its own way to say what is right instead.
+#[test]
+fn a_host_puts_another_key_in_place_and_takes_the_show_over() {
+    let Some(browsers) = Browsers::start() else { return };
+    let _turn = lab::heavy();
+    let node = Single::start(&[]);
+    let show = node.show(REPLACED);
+    join_and_leave(&node, &show.imported.pin);
+    let path = format!("/api/v1/events/{}/export", show.imported.event);
+    let answer = |round: usize| {
+        let lines = node.get(&path).body;
+        let lines = lines.lines().map(serde_json::from_str::<serde_json::Value>);
+        let mut lines = lines.map(Result::unwrap);
+        let line = lines.find(|it| it["type"] == "question" && it["instance"] == round);
+        line.map(|line| line["answer"].clone())
+    };
+    block_on(async {
+        let room = Room::open(&browsers, &node, &show).await;
+        let host = &room.host;
+        let expected = ["2, 3", "Callao, Lima", "-1.5 m", "two, one, three"];
+        for (at, expected) in expected.iter().enumerate() {
+            [Command::Open, Command::Close].into_iter().for_each(|step| node.step(&show, step));
+            host.see("[data-testid=phase][data-phase=closed]").await;
+            room.open_rulings().await;
+            match at {
+                0 => {
+                    host.click("right-0").await;
+                    host.click("right-1").await;
+                }
+                1 => host.put("texts", "Lima\n Callao \n\nLima").await,
+                2 => host.write("sought", "-1.5").await,
+                _ => {
+                    for (place, option) in [(0, 1), (1, 0)] {
+                        let select =
+                            format!("document.querySelector('[data-testid=place-{place}]')");
+                        host.run(&format!("{select}.value = '{option}'")).await;
+                    }
+                }
+            }
+            host.click("do-rescore").await;
+            let shown = expected.replace(", ", if at == 3 { " → " } else { ", " });
+            eventually("the key being another", WAIT_MAX, || {
+                (answer(at + 1)? == shown.as_str()).then_some(())
+            });
+            [Command::Tallies, Command::Reveal].into_iter().for_each(|step| node.step(&show, step));
+        }
+        host.write("owner", "Bea").await;
+        host.click("do-own").await;
+        host.see("[data-testid=show-owner][data-value=Bea]").await;
+        host.write("owner", "Cyd").await;
+        host.click("do-takeover").await;
+        host.see("[data-testid=show-owner][data-value=Cyd]").await;
+        host.write("find", "Eve").await;
+        host.click("do-find").await;
+        host.click("choose-Eve").await;
+        host.click("kick").await;
+        host.click("lock-after-kick").await;
+        host.see("[data-testid=locked][data-locked=true]").await;
+        assert_eq!(host.count(&selector("offer-lock")).await, 0);
+    });
+    drop(browsers);
+}
+
+/// Somebody called Eve joins.
+fn join_and_leave(node: &Single, pin: &str) {
+    let player = format!("{:032x}", 0xe);
+    let (mut client, _) = Raw::connect(node.bound.mqtt, true, "", None);
+    client.subscribe(&format!("inbox/{player}"));
+    client.publish("connect/00", &json!({ "pin": pin, "player": player, "name": "Eve" }));
+    client.message("the join", |message| message["type"] == "joined");
 }
 
 /// More than a board shows.

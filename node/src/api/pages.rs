@@ -46,6 +46,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/host.js" => "host.js",
     "/assets/host-people.js" => "host-people.js",
     "/assets/host-results.js" => "host-results.js",
+    "/assets/host-rulings.js" => "host-rulings.js",
     "/assets/host-trail.js" => "host-trail.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",

@@ -1,0 +1,75 @@
+// What a host rules on a closed round: another key, another accepted text, what came true; and on posts.
+//
+// A ruling names its round, and ruling the same again changes nothing. What is drawn here becomes a command in
+// host.js: a button bears its whole body, a form is read by rescoreOf.
+
+import { h } from "./common.js";
+import { letters } from "./engagement/quiz.js";
+
+/** A choice is shown with its solution from the start; other kinds show themselves. */
+export const isPlain = (question, script) => script.options.length > 0 && script.correct.length > 0 && question.form !== "order";
+
+const rule = (testid, label, body, attrs = {}) =>
+  h("button", { type: "button", testid, "data-key": testid, "data-action": "rule", "data-body": JSON.stringify(body), ...attrs }, label);
+
+/** All that can be ruled now; nothing if that is nothing. */
+export function rulingPart(view, script) {
+  const { next, question, results, stage: { instance } } = view;
+  const optionRow = (command, word) => script.options.map((text, index) =>
+    rule(`${command}-${index}`, `${word}: ${letters([index])} ${text}`, { command, instance, key: { choices: [index] } }));
+  const parts = [];
+  if (next.includes("resolve")) parts.push(optionRow("resolve", "Came true"), rule("resolve-none", "Cancel the prediction", { command: "resolve", instance, key: { choices: [] } }));
+  if (next.includes("rescore")) parts.push(isPlain(question, script) && !question.multiple ? optionRow("rescore", "Correct") : rescoreForm(question, script, instance));
+  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => rule(`accept-${text}`, `Accept “${text}”`, { command: "accept", instance, text })));
+  const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];
+  const fates = ({ id }) => ["shown", "hidden", "answered"].map((fate) => rule(`${fate}-${id}`, fate, { command: "moderate", instance, post: id, fate }, { class: "quiet" }));
+  if (posts.length > 0) parts.push(posts.map((post) => h("p", { "data-key": `fate-${post.id}` }, post.text, " ", fates(post))));
+  return parts.length > 0 && h("details", { class: "rulings", testid: "rulings" }, h("summary", {}, "Rulings"), h("div", { class: "buttons" }, parts));
+}
+
+// ---- Another key, where it is more than one option ----
+
+/** How each form of a question asks for another key, and what its fields come to. */
+const FORMS = {
+  choice: {
+    fields: (_, { options }) => options.map((text, index) =>
+      h("label", { "data-key": index }, h("input", { type: "checkbox", name: "right", testid: `right-${index}`, value: index }), ` ${letters([index])} ${text}`)),
+    key: (form) => ({ choices: numbersOf(form, "[name=right]:checked") }),
+  },
+  typed: {
+    fields: () => h("textarea", { name: "texts", testid: "texts", rows: 2, placeholder: "All right answers, one a line", "aria-label": "All right answers, one a line" }),
+    key: (form) => ({ texts: form.querySelector("[name=texts]").value.split("\n").map((text) => text.trim()).filter(Boolean) }),
+  },
+  estimate: {
+    fields: ({ scale: { min, max, step, unit } }) =>
+      h("input", { name: "sought", testid: "sought", type: "number", min, max, step: "any", "data-min": min, "data-step": step, placeholder: `The right number${unit ? ` in ${unit}` : ""}`, "aria-label": "The right number" }),
+    key: (form) => stepOf(form.querySelector("[name=sought]")),
+  },
+  order: {
+    fields: (_, { options, correct }) => options.map((_, place) =>
+      h("select", { "data-key": place, name: "place", testid: `place-${place}`, "aria-label": `What comes as number ${place + 1}` }, options.map((text, index) => h("option", { value: index, selected: correct[place] === index }, text)))),
+    key: (form) => ({ order: numbersOf(form, "[name=place]") }),
+  },
+};
+
+const numbersOf = (form, css) => [...form.querySelectorAll(css)].map(({ value }) => Number(value));
+
+/** A number as a step of its scale, from the smallest possible. */
+function stepOf({ value, dataset: { min, step } }) {
+  if (value.trim() === "") return null;
+  return { number: Math.round((Number(value) - Number(min)) / Number(step)) };
+}
+
+function rescoreForm(question, script, instance) {
+  const form = FORMS[question.form];
+  if (!form) return null;
+  const attrs = { class: "say", testid: "form-rescore", "data-key": `rescore-${instance}`, "data-form": "rescore", "data-of": question.form, "data-instance": instance, novalidate: true };
+  return h("form", attrs, form.fields(question, script), h("button", { testid: "do-rescore" }, "This is right instead"));
+}
+
+/** The command that the form means; nothing while it is not filled in. */
+export function rescoreOf(form) {
+  const key = FORMS[form.dataset.of].key(form);
+  const isEmpty = !key || Object.values(key).some((value) => value.length === 0);
+  return isEmpty ? null : { command: "rescore", instance: Number(form.dataset.instance), key };
+}
