@@ -48,11 +48,51 @@ pub(super) struct Draft<'t> {
     pub text: Option<Words<'t>>,
     pub options: Option<Vec<Words<'t>>>,
     pub correct: Vec<(usize, Correct<'t>)>,
+    /// What may be typed, where the question is typed.
+    pub accepted: Option<Vec<Words<'t>>>,
+    /// The number that is sought, where the question is an estimate.
+    pub estimate: Option<(usize, Scale)>,
     pub seconds: Option<(usize, &'t str)>,
     pub points: Option<(usize, &'t str)>,
     pub explanation: Option<Words<'t>>,
     /// Whether players choose several; several correct options always mean that.
     pub multiple: bool,
+}
+
+/// A number that is sought, and what may be answered, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scale {
+    pub correct: i64,
+    /// How far off an answer may be and still score.
+    pub within: i64,
+    pub step: i64,
+    pub min: i64,
+    pub max: i64,
+}
+
+impl Scale {
+    /// The scale of a number that stands in its file without one. It tells how large the number is, as far as the
+    /// next power of ten, and how many decimals it has, and no more: were it laid around the number, its middle
+    /// would be the answer.
+    pub(super) fn around(correct: i64, off: i64) -> Self {
+        let steps = [1_000, 100, 10, 1];
+        let fits = |step: &i64| correct % step == 0 && off % step == 0;
+        let step = steps.into_iter().find(fits).unwrap_or(1);
+        let within = off.saturating_add(step);
+        let mut max: i64 = 10_000;
+        while max <= correct.saturating_abs().saturating_add(within) && max < i64::MAX / 20 {
+            max *= 10;
+        }
+        Scale { correct, within, step, min: if correct < 0 { -max } else { 0 }, max }
+    }
+
+    fn fields(&self, at: usize) -> impl Iterator<Item = Field> {
+        let Scale { correct, within, step, min, max } = *self;
+        let all =
+            [("min", min), ("max", max), ("step", step), ("correct", correct), ("within", within)];
+        let number = |thousandths: i64| What::Number((thousandths as f64 / 1_000.0).to_string());
+        all.into_iter().map(move |(name, value)| field(at, name, number(value)))
+    }
 }
 
 /// Options of a file that gives them no places, each with whether it is correct, in an order that hangs on
@@ -94,6 +134,14 @@ fn question(draft: Draft<'_>) -> Value {
         let start = options.first().map_or(at, |option| option.at);
         let options = options.into_iter().map(|it| Value::new(it.at, text(it.text))).collect();
         fields.push(field(start, "options", What::List(options)));
+    }
+    if let Some(accepted) = draft.accepted {
+        let start = accepted.first().map_or(at, |text| text.at);
+        let accepted = accepted.into_iter().map(|it| Value::new(it.at, text(it.text))).collect();
+        fields.push(field(start, "accepted", What::List(accepted)));
+    }
+    if let Some((at, scale)) = draft.estimate {
+        fields.extend(scale.fields(at));
     }
     let multiple = draft.multiple || draft.correct.len() > 1;
     if let Some((start, _)) = draft.correct.first() {

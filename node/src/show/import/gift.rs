@@ -1,13 +1,13 @@
 //! Moodle's GIFT: `::title:: text {=right ~wrong}`, questions apart by empty lines.
 //!
-//! What a show can hold is a choice: one right answer, several with weights, or true and false. Typed and
-//! numerical answers, matching and essays are named and refused. Partial weights become correct or
-//! wrong: what gives points is correct. Moodle shuffles what it shows, so that most authors write the right
+//! A show can hold a choice (one right answer, several with weights, true and false), what is typed (a short
+//! answer), and a number with its tolerance, which becomes an estimate. Matching and essays are named and
+//! refused. Partial weights become correct or wrong: what gives points is correct. Moodle shuffles what it shows, so that most authors write the right
 //! answer first: the order in the file is given up for one that tells nothing.
 
 use super::super::report::{Report, quote};
 use super::Follow;
-use super::draft::{Correct, Draft, Words, in_key_blind_order};
+use super::draft::{Correct, Draft, Scale, Words, in_key_blind_order};
 
 /// The questions of a file.
 pub(super) fn read<'t>(text: &str, follow: Follow<'_>, report: &mut Report) -> Vec<Draft<'t>> {
@@ -210,7 +210,7 @@ fn read_answers<'t>(
         ("T" | "TRUE", _) => 0,
         ("F" | "FALSE", _) => 1,
         (_, None) => return refuse(place, "an essay", report),
-        (_, Some('#')) => return refuse(place, "a numerical answer", report),
+        (_, Some('#')) => return read_number(draft, &body, report),
         _ => {
             let message = "answers begin with = where they are right and ~ where they are wrong";
             report.add(body.start(), "", message);
@@ -223,11 +223,7 @@ fn read_answers<'t>(
 }
 
 fn refuse<'t>(place: usize, what: &str, report: &mut Report) -> Option<Draft<'t>> {
-    report.add(
-        place,
-        "",
-        format!("{what} cannot be imported: a question needs options to choose from"),
-    );
+    report.add(place, "", format!("{what} cannot be imported: nothing in a show is like it"));
     None
 }
 
@@ -255,14 +251,13 @@ fn read_choice<'t>(
         return refuse(place, "matching", report);
     }
     if answers.iter().all(|answer| answer.mark == '=') {
-        return refuse(place, "a typed answer", report);
+        return read_typed(draft, &answers, report);
     }
     let mut options = Vec::with_capacity(answers.len());
     for answer in &answers {
         let (words, weight) = without_weight(&answer.words, report);
         let is_correct = weight.map_or(answer.mark == '=', |weight| weight > 0.0);
-        let end = words.find(0, |c| c == '#').unwrap_or(words.0.len());
-        let (words, html) = without_markup(&words.part(0, end));
+        let (words, html) = without_markup(&without_own_feedback(&words));
         let mut words = words.words(html);
         if words.text.is_empty() {
             words.at = answer.at;
@@ -272,6 +267,87 @@ fn read_choice<'t>(
     let (options, correct) = in_key_blind_order(options);
     (draft.options, draft.correct) = (Some(options), correct);
     Some(draft)
+}
+
+/// A short answer: every text that gives points is accepted.
+fn read_typed<'t>(
+    mut draft: Draft<'t>,
+    answers: &[Answer],
+    report: &mut Report,
+) -> Option<Draft<'t>> {
+    let mut accepted = Vec::with_capacity(answers.len());
+    for answer in answers {
+        let (words, weight) = without_weight(&answer.words, report);
+        let (words, html) = without_markup(&without_own_feedback(&words));
+        if words.find(0, |c| c == '*').is_some() {
+            return refuse(words.start(), "an answer with the wildcard *", report);
+        }
+        if weight.is_none_or(|weight| weight > 0.0) {
+            accepted.push(words.words(html));
+        }
+    }
+    draft.accepted = Some(accepted);
+    Some(draft)
+}
+
+/// A numerical answer: a number, one with a tolerance (`5:1`) or a range (`4..6`), alone or as a list with weights.
+fn read_number<'t>(mut draft: Draft<'t>, body: &Block, report: &mut Report) -> Option<Draft<'t>> {
+    let at = body.start();
+    let body = body.part(1, body.0.len()).trimmed();
+    let is_list = matches!(body.0.first(), Some((_, '=' | '~')));
+    let alone = || vec![Answer { mark: '=', at, words: body.clone() }];
+    let answers = if is_list { split(&body) } else { alone() };
+    let mut right: Vec<(f64, (i64, i64))> = Vec::new();
+    for answer in &answers {
+        let (words, weight) = without_weight(&answer.words, report);
+        let weight = weight.unwrap_or(if answer.mark == '=' { 100.0 } else { 0.0 });
+        let words = without_own_feedback(&words).words(false);
+        match read_range(&words.text) {
+            Some(range) if weight > 0.0 => right.push((weight, range)),
+            Some(_) => {}
+            None => {
+                let shown = quote(&words.text);
+                let message = format!(
+                    "{shown} is no number such as 5, 5:1 or 4..6, with up to three decimals"
+                );
+                report.add(answer.at, "", message);
+                return None;
+            }
+        }
+    }
+    let Some((_, (low, high))) = right.iter().copied().reduce(|a, b| if b.0 > a.0 { b } else { a })
+    else {
+        report.add(at, "", "no number of this question is right");
+        return None;
+    };
+    let correct = low + (high - low) / 2;
+    let off = right.iter().map(|(_, (low, high))| (correct - low).max(high - correct)).max();
+    draft.estimate = Some((at, Scale::around(correct, off.unwrap_or(0))));
+    Some(draft)
+}
+
+/// The smallest and the largest of the numbers that are meant, in thousandths.
+fn read_range(text: &str) -> Option<(i64, i64)> {
+    let (low, high) = if let Some((low, high)) = text.split_once("..") {
+        (thousandths(low)?, thousandths(high)?)
+    } else {
+        let (number, off) = text.split_once(':').unwrap_or((text, "0"));
+        let (number, off) = (thousandths(number)?, thousandths(off)?);
+        (number - off, number + off)
+    };
+    (low <= high).then_some((low, high))
+}
+
+/// A number in thousandths, if it is one and not too large for a show.
+fn thousandths(text: &str) -> Option<i64> {
+    let number = text.trim().parse::<f64>().ok()? * 1_000.0;
+    let is_whole = (number - number.round()).abs() < 1e-6 * number.abs().max(1.0);
+    (is_whole && number.abs() < 1e14).then_some(number.round() as i64)
+}
+
+/// What stands before the feedback to one answer.
+fn without_own_feedback(words: &Block) -> Block {
+    words.part(0, words.find(0, |c| c == '#').unwrap_or(words.0.len()))
 }
 
 /// One answer: what marks it, where, and what follows.

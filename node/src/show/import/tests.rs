@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::show;
-use crdt_state::engagement::Question;
+use crdt_state::engagement::quiz::Quiz;
+use crdt_state::engagement::{Question, Task};
 use proptest::prelude::*;
 use rust_xlsxwriter::Workbook;
 use std::fmt::Write;
@@ -251,15 +252,50 @@ fn gift_is_a_show() {
 }
 
 #[test]
+fn a_short_answer_of_gift_is_typed() {
+    let text = "Peru's capital? {=Lima #yes =%50%Ciudad de los Reyes =%0%Callao}\n\nTwo plus two? {=four =4}\n";
+    let script = read("moodle.gift", text).script;
+    let typed = |texts: &[&str]| {
+        let accepted = texts.iter().map(ToString::to_string).collect();
+        Task::Quiz(Quiz::Typed { accepted, typos: 0 })
+    };
+    assert_eq!(script.questions[0].task, typed(&["Lima", "Ciudad de los Reyes"]));
+    assert_eq!(script.questions[1].task, typed(&["four", "4"]));
+}
+
+#[test]
+fn a_number_of_gift_is_an_estimate_on_a_scale_that_does_not_tell_it() {
+    let scale = |answer: &str| {
+        let script = read("moodle.gift", format!("How many? {{{answer}}}\n")).script;
+        match &script.questions[0].task {
+            Task::Quiz(Quiz::Estimate(e)) => [e.correct, e.within, e.step, e.min, e.max],
+            task => panic!("not an estimate: {task:?}"),
+        }
+    };
+    assert_eq!(scale("#5:1"), [5_000, 2_000, 1_000, 0, 10_000]);
+    assert_eq!(scale("#7"), [7_000, 1_000, 1_000, 0, 10_000], "only this one scores");
+    assert_eq!(scale("#1..6"), [3_500, 2_600, 100, 0, 10_000]);
+    assert_eq!(scale("#3.141:.001"), [3_141, 2, 1, 0, 10_000]);
+    assert_eq!(scale("#-40:2#cold"), [-40_000, 3_000, 1_000, -100_000, 100_000]);
+    let listed = "#=1822:0#yes =%50%1822:2 ~%-50%1900:5#no";
+    assert_eq!(scale(listed), [1_822_000, 3_000, 1_000, 0, 10_000_000]);
+    // Whatever the number below ten, players are shown the same.
+    for number in 0..=8 {
+        assert_eq!(scale(&format!("#{number}"))[2..], [1_000, 0, 10_000]);
+    }
+}
+
+#[test]
 fn what_gift_has_and_a_show_has_not_is_named() {
-    let text = "a {}\n\nb {=x =y}\n\nc {#5:1}\n\nd {=a -> b =c -> d}\n\ne {=a ~b\n\nno braces\n";
+    let text = "a {}\n\nb {=x =y*}\n\nc {#5:soon}\n\nd {=a -> b =c -> d}\n\ne {=a ~b\n\nno braces\n\nf {#~5}\n";
     let expected = [
-        "1:3 : an essay cannot be imported: a question needs options to choose from",
-        "3:3 : a typed answer cannot be imported: a question needs options to choose from",
-        "5:3 : a numerical answer cannot be imported: a question needs options to choose from",
-        "7:3 : matching cannot be imported: a question needs options to choose from",
+        "1:3 : an essay cannot be imported: nothing in a show is like it",
+        "3:8 : an answer with the wildcard * cannot be imported: nothing in a show is like it",
+        "5:4 : \"5:soon\" is no number such as 5, 5:1 or 4..6, with up to three decimals",
+        "7:3 : matching cannot be imported: nothing in a show is like it",
         "9:3 : this { is never closed by a }",
         "11:1 : a question needs its answers in braces: { =right ~wrong }",
+        "13:4 : no number of this question is right",
     ];
     let found = problems("m.gift", text);
     let places: Vec<_> = found.iter().filter(|it| !it.contains("questions: ")).collect();
