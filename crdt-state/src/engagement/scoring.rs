@@ -112,7 +112,7 @@ impl Scoring {
     #[must_use]
     pub fn given(&self, (is_right, worth): (bool, u32), time: (u32, u32)) -> (bool, i64) {
         let points = i64::from(self.decayed(worth, time.0, time.1));
-        let is_wrong = points == 0 && !is_right;
+        let is_wrong = worth == 0 && !is_right;
         (is_right, if is_wrong { -i64::from(self.wrong) } else { points })
     }
 
@@ -244,6 +244,20 @@ mod tests {
         assert_eq!(of(Partial::PerOption(500), 0b011), (false, 1_000));
         assert_eq!(of(Partial::PerOption(500), 0b1011), (false, -7));
         assert_eq!(of(Partial::PerOption(500), 0b111), (true, 1_500));
+    }
+
+    /// What time takes from it does not make an answer wrong.
+    #[test]
+    fn a_partly_right_answer_that_is_late_gives_nothing_and_costs_nothing() {
+        let partial = Partial::Proportional;
+        let rule = Scoring { partial, late: Late::Nothing, wrong: 50, ..Scoring::default() };
+        let of = |elapsed_ms, mask| rule.choice(900, (10_000, elapsed_ms), mask, 0b111);
+        assert_eq!(of(10_000, 0b011), (false, 300));
+        assert_eq!(of(10_001, 0b011), (false, 0), "partly right");
+        assert_eq!(of(10_001, 0b111), (true, 0));
+        assert_eq!(of(10_001, 0b1000), (false, -50));
+        let to_nothing = Scoring { min_percent: 0, ..rule };
+        assert_eq!(to_nothing.choice(900, (10_000, 10_000), 0b011, 0b111), (false, 0));
     }
 
     #[test]
