@@ -21,6 +21,8 @@ pub struct Export {
     pub answers: BTreeMap<(u32, PlayerId), AnswerLine>,
     /// By instance.
     pub tallies: BTreeMap<u32, Vec<u64>>,
+    /// The order of what the audit trail tells.
+    pub trail: Vec<u64>,
 }
 
 /// A question that was asked.
@@ -85,6 +87,7 @@ enum Line {
     Player(PlayerLine),
     Answer(AnswerLine),
     Tally { instance: u32, counts: Vec<u64> },
+    Note { lamport: u64 },
 }
 
 impl Export {
@@ -113,6 +116,10 @@ impl Export {
             Line::Player(line) => self.players.insert(line.player, line).is_some(),
             Line::Answer(line) => self.answers.insert((line.instance, line.player), line).is_some(),
             Line::Tally { instance, counts } => self.tallies.insert(instance, counts).is_some(),
+            Line::Note { lamport } => {
+                self.trail.push(lamport);
+                false
+            }
         };
         if again { Err("said a second time".to_owned()) } else { Ok(()) }
     }

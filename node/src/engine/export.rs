@@ -1,13 +1,14 @@
 //! An event as JSON lines, written so that nodes with equal heads write equal bytes.
 //!
-//! Nothing in it depends on the node that writes: no reachability, no time of day; nodes are named only that all wait
-//! for.
-//! Lines, in this order: one `event`, then per instance a `question`, its `tally`, and at last every
-//! `player` and every `answer`, each sorted by its own key.
+//! Nothing in it depends on the node that writes: no reachability, no time of day. Nodes are named only that all
+//! wait for, and in the notes of the audit trail, whose names and calendars are replicated with them. Lines, in
+//! this order: one `event`, then per instance a `question`, its `tally`, then every `player` and every
+//! `answer`, each sorted by its own key, and at last every `note`.
 
 use super::core::EventCore;
 use super::views::correct_of;
 use super::views::stage_view;
+use crate::service::view::LogLine;
 use bytes::Bytes;
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{Facts, commitment, fold, key_text, ranked, run_salt};
@@ -82,6 +83,8 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
+    /// Who did what, where and when.
+    Note(LogLine),
 }
 
 /// What anybody needs to check that a key was fixed before it was asked for, from the reveal on.
@@ -130,6 +133,7 @@ impl EventCore {
             self.export_question(&mut out, instance);
         }
         self.export_players(&mut out, closed);
+        self.log().into_iter().for_each(|note| put(&mut out, &Line::Note(note)));
         Bytes::from(out)
     }
 

@@ -183,6 +183,9 @@ fn json_gathers_the_lines_by_type() {
     let document: serde_json::Value =
         serde_json::from_slice(&file(Format::Json, "event.json")).unwrap();
     assert_eq!(document["event"]["title"], "Sums, \"fast\"");
+    let notes = document["notes"].as_array().expect("the audit trail").iter();
+    let acts: Vec<_> = notes.map(|note| note["act"].as_str().expect("a word")).collect();
+    assert_eq!(acts[..4], ["create", "lobby", "intro", "open"]);
     let count = |name: &str| document[name].as_array().map(Vec::len);
     let counts = ["questions", "tallies", "players", "answers"].map(count);
     assert_eq!(counts, [Some(2), Some(2), Some(3), Some(4)]);
