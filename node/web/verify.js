@@ -2,7 +2,7 @@
 // raffle was drawn as its seed says. Everything is computed here, in the reader's own browser; what is to be
 // checked stands in the address's fragment, which never reaches a server, or is typed.
 
-import { announce, count, h, pageParameters, patch } from "./common.js";
+import { announce, count, h, pageParameters, patch, plural } from "./common.js";
 import { requestJson } from "./nodes.js";
 
 const app = document.getElementById("app");
@@ -52,6 +52,19 @@ async function checkRaffle(record, seen) {
 async function drawLots(seed, tickets) {
   const lots = await Promise.all(tickets.map(async (ticket) => [await sha256(`${seed}:${ticket}`), ticket]));
   return lots.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ticket]) => ticket);
+}
+
+/** What the key of an estimate means: so many steps from the smallest number of its scale. */
+function estimated(key, scale) {
+  const steps = /^number:(\d+)$/.exec(clean(key))?.[1];
+  if (!steps || !scale) return null;
+  try {
+    const { min, step, unit } = JSON.parse(scale);
+    const value = Number((min + Number(steps) * step).toFixed(3));
+    return Number.isFinite(value) ? { value, words: `${clean(key)} = ${count(value)}${unit ? ` ${unit}` : ""}: ${plural(Number(steps), "step")} of ${step} from ${count(min)}` } : null;
+  } catch {
+    return null;
+  }
 }
 
 // ---- What the reader does ----
@@ -112,7 +125,7 @@ function draw() {
 const line = (name, label, value) =>
   h("label", { class: "field" }, h("span", {}, label), h("input", { name, testid: name, autocomplete: "off", spellcheck: "false", value: value ?? "" }));
 
-const keyCard = () =>
+const keyCard = (meaning = estimated(asked.key, asked.scale)) =>
   h(
     "form",
     { class: "card give", "data-check": "key", "data-key": "key" },
@@ -122,6 +135,7 @@ const keyCard = () =>
     line("commitment", "Hash that was published at the opening", asked.commitment),
     line("salt", "Salt", asked.salt),
     line("key", "Key", asked.key),
+    meaning && h("p", { class: "muted", testid: "key-means", "data-value": meaning.value }, meaning.words),
     h("button", { class: "primary", testid: "check-key" }, "Check"),
     verdictView("key-verdict", state.key),
   );

@@ -47,6 +47,32 @@ fn a_key_is_checked_against_what_was_published_at_the_opening() {
     drop(browsers);
 }
 
+/// A number of steps tells nobody anything: the page says which number it is.
+#[test]
+fn the_key_of_an_estimate_is_shown_as_its_number() {
+    let Some(browsers) = Browsers::start() else { return };
+    let _turn = lab::heavy();
+    let node = Single::start(&[]);
+    let show = node.show(
+        r#"{"format": "starling-show/1", "title": "Heights", "questions": [{"text": "How high?",
+            "min": -10, "max": 400, "step": 0.5, "correct": 330.5, "unit": "m", "seconds": 300}]}"#,
+    );
+    block_on(async {
+        let room = Room::open(&browsers, &node, &show).await;
+        room.join("Ada").await;
+        node.step(&show, Command::Open);
+        room.player.see("[data-testid=phase][data-phase=open]").await;
+        room.reveal(&node, &show).await;
+        let link = room.screen.attribute(&selector("verify"), "href").await;
+        assert!(link.contains("key=number%3A681"), "{link}");
+        let check = browsers.open(&format!("{}{link}", room.base)).await;
+        verdict(&check, "key-verdict", HOLDS).await;
+        check.see("[data-testid=key-means][data-value=\"330.5\"]").await;
+        assert!(check.text("key-means").await.starts_with("number:681 = 330.5 m"));
+    });
+    drop(browsers);
+}
+
 #[test]
 fn a_raffle_is_drawn_again_and_a_forged_record_of_it_refused() {
     let Some(browsers) = Browsers::start() else { return };
