@@ -11,7 +11,7 @@ use super::script::TeamScore;
 use super::{Facts, Scoreboard};
 use crate::column::Cell;
 use crate::event::EventState;
-use crate::id::{Origin, PlayerId};
+use crate::id::{Origin, PlayerId, Row};
 use crate::players::Handle;
 
 /// The run whose answers are choices of a team.
@@ -70,6 +70,14 @@ pub(super) fn side_of(sides: usize, player: PlayerId) -> Option<usize> {
     (sides > 0).then(|| (mix(player.0 as u64) % sides as u64) as usize)
 }
 
+/// One of `sides`, by turns in the order in which a node took its players: as many on each as can be without
+/// asking other nodes, each of which begins somewhere else. The row of somebody who joined on two nodes at once
+/// may turn out to be another one later.
+pub(super) fn side_by_turns(sides: usize, row: Row) -> Option<usize> {
+    let begin = mix(row.origin.0) % sides.max(1) as u64;
+    (sides > 0).then(|| ((begin + u64::from(row.number)) % sides as u64) as usize)
+}
+
 /// SplitMix64's finalizer: clients may draw their ids badly.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -82,14 +90,16 @@ pub(super) struct Sides {
     count: usize,
     /// By handle; one more than the side, 0 for whoever has not chosen.
     chosen: Vec<u8>,
+    /// Whether they are the show's teams.
+    are_teams: bool,
 }
 
 impl Sides {
     /// `count` sides, which are the show's teams if it has as many.
     pub(super) fn of(state: &EventState, count: usize) -> Self {
         let teams = state.script().map_or(0, |script| script.teams.names.len());
-        let mut chosen = Vec::new();
-        if teams == count {
+        let (mut chosen, are_teams) = (Vec::new(), teams == count);
+        if are_teams {
             state.each_held(TEAM_INSTANCE, |handle, _, cell| {
                 let Some(team) = team_in(cell, teams) else { return };
                 let at = handle as usize;
@@ -99,7 +109,7 @@ impl Sides {
                 chosen[at] = team as u8 + 1;
             });
         }
-        Sides { count, chosen }
+        Sides { count, chosen, are_teams }
     }
 
     /// The side of a player, by the row that speaks for the player.
@@ -114,7 +124,11 @@ impl Sides {
     pub(super) fn sizes(&self, facts: &Facts<'_>) -> Vec<u64> {
         let (state, mut sizes) = (facts.state, vec![0; self.count]);
         state.each_counted(|handle| {
-            if let Some(side) = self.get(handle, state.players.id_at(handle)) {
+            let side = match self.are_teams {
+                true => self.get(handle, state.players.id_at(handle)),
+                false => side_by_turns(self.count, state.players.row_at(handle)),
+            };
+            if let Some(side) = side {
                 sizes[side] += 1;
             }
         });

@@ -128,25 +128,27 @@ fn taps_that_come_after_the_board_change_who_won_the_tug_of_war() {
     let question = Question::new("Pull!", Task::Tug(tug.clone())).open_ms(60_000);
     let script = Script::new("a show", vec![question]);
     let mut world = World::lobby_of(28, 2, script, Weather::default());
-    let of = |side| {
-        let state = world.core(0).state();
-        (1..).map(PlayerId).find(|id| tug.side(state, *id) == side).expect("one of some")
-    };
-    let [left, right] = [of(0), of(1)];
-    let claims = [world.join(0, left.0), world.join(1, right.0)];
+    let claims = [(0, 1), (1, 2), (0, 3), (1, 4)].map(|(at, player)| world.join(at, player));
     world.all_equal();
+    // Each node has one player on each side.
+    let side = |world: &World, player| tug.side(world.core(0).state(), player);
+    let of = |wanted: usize, here: [usize; 2]| {
+        let here = here.into_iter().map(|at| &claims[at]);
+        here.clone().find(|claim| side(&world, claim.player) == wanted).expect("one of two").clone()
+    };
+    let (left, right) = (of(0, [0, 2]), of(1, [1, 3]));
     let instance = world.open(0);
     world.isolate(1);
-    world.tap(0, &claims[0], instance, 3).unwrap();
-    world.tap(1, &claims[1], instance, 9).unwrap();
+    world.tap(0, &left, instance, 3).unwrap();
+    world.tap(1, &right, instance, 9).unwrap();
     for command in [Command::Close, Command::Tallies, Command::Leaderboard] {
         world.press(0, command);
     }
     let winner = |world: &World, at: usize| {
         let core = world.core(at);
-        core.scoreboard().top(core.state(), 1)[0].player
+        side(world, core.scoreboard().top(core.state(), 1)[0].player)
     };
-    assert_eq!(winner(&world, 0), left);
+    assert_eq!(winner(&world, 0), 0);
     world.heal();
     for _ in 0..3_000 {
         world.run_ms(1);
@@ -154,7 +156,7 @@ fn taps_that_come_after_the_board_change_who_won_the_tug_of_war() {
     }
     world.all_equal();
     check_boards(&world);
-    assert_eq!([0, 1].map(|at| winner(&world, at)), [right; 2]);
+    assert_eq!([0, 1].map(|at| winner(&world, at)), [1; 2]);
 }
 
 /// The player has a row of each side, and the answer may arrive before the row that it belongs to.

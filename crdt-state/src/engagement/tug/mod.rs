@@ -1,11 +1,12 @@
 //! The tug of war: sides tap against each other, and everybody sees the rope move.
 //!
-//! A player's side is the team of the show, or drawn from the player's id in a show without teams. Taps are
-//! counted like reactions; what counts is the mean per player of a side, so that a small one has a chance.
+//! A player's side is the team of the show; in a show without teams each node gives its players the sides by
+//! turns, so that they are even. Taps are counted like reactions; what counts is the mean per player of a side, so
+//! that a small one has a chance.
 
 use super::file::{Object, Report, Table};
 use super::reactions::{TAPS_MAX, taps};
-use super::teams::{Sides, side_of, team_of};
+use super::teams::{Sides, side_by_turns, team_of};
 use super::{Case, Draw, Entry, Facts, Given, Invalid, Kind, Question, Reason, Taken};
 use crate::event::EventState;
 use crate::id::PlayerId;
@@ -137,12 +138,13 @@ impl Kind for Tug {
 }
 
 impl Tug {
-    /// The side of a player: the team where there are as many sides as teams, and drawn else.
+    /// The side of a player: the team where there are as many sides as teams, and by turns else.
     #[must_use]
     pub fn side(&self, state: &EventState, player: PlayerId) -> usize {
         let teams = state.script().map_or(0, |script| script.teams.names.len());
         let team = (teams == self.sides.len()).then(|| team_of(state, player)).flatten();
-        team.or_else(|| side_of(self.sides.len(), player)).unwrap_or(0)
+        let row = || state.players.row_of(player);
+        team.or_else(|| side_by_turns(self.sides.len(), row()?)).unwrap_or_default()
     }
 }
 
@@ -170,7 +172,10 @@ mod tests {
             tug.results(&facts)
         };
         let sides = pull(&state).players;
-        assert_eq!(sides.iter().sum::<u64>(), 40);
+        assert_eq!(sides, [20, 20], "by turns");
+        let of = |player| tug.side(&state, PlayerId(player));
+        assert_eq!((0..40).filter(|player| of(*player) == 0).count(), 20);
+        assert_ne!(of(0), of(1), "two players pull against each other");
         for (side, taps) in [(0, sides[0] * 2), (1, sides[1] * 3)] {
             let (name, value) = (counter_name(1, side), taps);
             let change = Change::Total(NumberChange { name, value });
