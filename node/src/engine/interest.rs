@@ -7,12 +7,16 @@
 //! receipts need not know that there is such a thing as interest, and nodes may differ in whom they think best.
 //!
 //! A node begins to carry an event
-//! - while fewer than [`EVERYBODY`] nodes live, or if it is behind a broker ([`Interest::carry_all`]): every event;
-//! - if it is one of the best [`CARRIERS`] by a rendezvous hash over the nodes that live and do not drain (Thaler
+//! - while fewer than [`EVERYBODY`] nodes live: every event that a peer carries;
+//! - if it is behind a broker ([`Interest::carry_all`]): every event;
+//! - if a peer carries it, and it is one of the best [`CARRIERS`] by a rendezvous hash over the nodes that live and do not drain (Thaler
 //!   and Ravishankar, 1998), so that the copies are restored when a carrier dies;
 //! - once somebody comes to it for the event: a player, a host, a screen;
 //! - from its start on, if its store has anything of the event;
 //! - if others wait for it: a carrier tells whoever has lost its store that a former life of it took part.
+//!
+//! What no peer in reach carries is not begun for the members' sake: there would be nothing to fetch. So who is cut
+//! off, or has just started, does not take all events for its own because it sees nobody else.
 //!
 //! A node that leaves the cluster begins nothing any more: nobody would hear its goodbye.
 //!
@@ -204,6 +208,8 @@ pub struct Interest {
     /// The number of the list of these.
     revision: u64,
     peers: BTreeMap<Origin, Peer>,
+    /// Whether it comes back to a cluster, with events in its store: how few it sees at first says nothing.
+    returned: bool,
     /// Whether it leaves, and begins nothing any more.
     leaves: bool,
     turns: VecDeque<Turn>,
@@ -213,6 +219,7 @@ impl Interest {
     /// Of a node that carries what its store has.
     #[must_use]
     pub fn new(me: NodeId, kept: impl IntoIterator<Item = EventId>) -> Self {
+        let carried: BTreeSet<EventId> = kept.into_iter().collect();
         Interest {
             me,
             all: false,
@@ -220,7 +227,8 @@ impl Interest {
             living: BTreeSet::from([me]),
             staying: BTreeSet::from([me]),
             seen_at: Mono::ZERO,
-            carried: kept.into_iter().collect(),
+            returned: !carried.is_empty(),
+            carried,
             awaited: BTreeMap::new(),
             revision: 1,
             peers: BTreeMap::new(),
@@ -354,13 +362,18 @@ impl Interest {
 
     /// Begins what the members make this node's affair.
     fn choose(&mut self, now: Mono) {
-        let is_unsettled = !self.all && now < YOUNG && now < self.seen_at + SETTLED;
-        if is_unsettled && !self.peers.values().any(|peer| peer.few) {
+        let are_few = !self.returned && self.peers.values().any(|peer| peer.few);
+        if self.is_unsettled(now) && !self.all && !are_few {
             return;
         }
         let lacking = self.live.difference(&self.carried).copied();
         let chosen: BTreeSet<EventId> = lacking.filter(|event| self.is_chosen(*event)).collect();
         self.begin(now, &chosen);
+    }
+
+    /// Whether this node's view of the members may still fill.
+    fn is_unsettled(&self, now: Mono) -> bool {
+        now < YOUNG && now < self.seen_at + SETTLED
     }
 
     /// Whether a choice waits for this node's view of the members.
@@ -371,7 +384,13 @@ impl Interest {
 
     /// Whether an event is this node's affair whoever comes for it.
     fn is_chosen(&self, event: EventId) -> bool {
-        if self.all || self.living.len() < EVERYBODY {
+        if self.all {
+            return true;
+        }
+        if self.carriers(event).next().is_none() {
+            return false;
+        }
+        if self.living.len() < EVERYBODY {
             return true;
         }
         let weight = |node: NodeId| (rendezvous(event.0, 0, node), node);
@@ -423,6 +442,12 @@ impl Interest {
         }
     }
 
+    /// Whether fewer than `EVERYBODY` nodes live, a peer counted, as far as this node can say.
+    fn are_few(&self, now: Mono, peer: NodeId) -> bool {
+        let living = self.living.len() + usize::from(!self.living.contains(&peer));
+        living < EVERYBODY && !(self.returned && self.is_unsettled(now))
+    }
+
     /// Whether a peer lacks our newest list, or does not carry what it is awaited in.
     fn has_to_be_told(&self, peer: &Peer) -> bool {
         peer.heard < self.revision || self.awaits(peer).next().is_some()
@@ -440,7 +465,7 @@ impl Interest {
             heard: peer.said,
             events: Some(self.carried.iter().take(LISTED_MAX).copied().collect()),
             awaited: self.awaits(peer).take(LISTED_MAX / 4).collect(),
-            few: self.living.len() + usize::from(!self.living.contains(&peer.node)) < EVERYBODY,
+            few: self.are_few(now, peer.node),
         };
         self.turns.push_back(Turn::Tell { to, word });
         self.peers.entry(to).and_modify(|peer| peer.told_at = now);

@@ -40,7 +40,11 @@ impl Net {
         self.heed(node, Heed::Seen { staying: living.clone(), living });
     }
 
+    /// An event is made at the node that is best for it, and listed.
     fn list(&mut self, event: EventId) {
+        let best =
+            self.nodes.keys().copied().min_by_key(|node| rendezvous(event.0, 0, NodeId(*node)));
+        self.heed(best.unwrap_or_default(), Heed::Wanted { event });
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             let live = BTreeSet::from([event]);
             self.heed(node, Heed::Listed { live, archived: BTreeSet::new() });
@@ -135,6 +139,15 @@ impl Net {
             self.see(other);
         }
     }
+}
+
+/// A peer that is there since long tells a node that it carries the event, and that there are many.
+fn meet_a_carrier(young: &mut Interest, now: Mono) {
+    let (peer, node) = (Origin(9), NodeId(9));
+    young.handle(now, Heed::PeerUp { peer, node });
+    let (events, awaited) = (Some(vec![SHOW]), Vec::new());
+    let word = Word { revision: 2, heard: 1, events, awaited, few: false };
+    young.handle(now, Heed::Word { from: peer, word });
 }
 
 #[test]
@@ -258,6 +271,7 @@ fn a_young_node_waits_until_its_view_of_the_members_has_settled() {
     let mut young = Interest::new(NodeId(spare), []);
     let live = BTreeSet::from([SHOW]);
     young.handle(100 * MS, Heed::Listed { live, archived: BTreeSet::new() });
+    meet_a_carrier(&mut young, 100 * MS);
     let mut living = BTreeSet::from([NodeId(spare)]);
     for (step, node) in (1..).zip(1..=6) {
         living.insert(NodeId(node));
@@ -267,8 +281,64 @@ fn a_young_node_waits_until_its_view_of_the_members_has_settled() {
     young.handle(4_000 * MS, Heed::Timeout);
     young.check_invariants();
     assert!(!young.carries(SHOW), "it never took the few that it had found for all");
-    young.handle(YOUNG, Heed::Seen { living: BTreeSet::from([NodeId(spare)]), staying: living });
-    assert!(young.carries(SHOW), "alone it carries all");
+    let pair = BTreeSet::from([NodeId(spare), NodeId(9)]);
+    young.handle(YOUNG, Heed::Seen { living: pair, staying: living });
+    assert!(young.carries(SHOW), "with one other it carries what that one carries");
+}
+
+/// Power comes back: none of ten nodes has seen more than one other when they tell each other what they carry.
+#[test]
+fn a_whole_cluster_that_starts_again_carries_what_it_carried() {
+    let mut net = Net::new(0);
+    for node in 1..=10 {
+        let kept: &[EventId] = if node <= 3 { &[SHOW, EventId(1)] } else { &[EventId(1)] };
+        net.nodes.insert(node, Interest::new(NodeId(node), kept.iter().copied()));
+    }
+    net.now = Mono::ZERO;
+    for node in 1..=10 {
+        let live = BTreeSet::from([SHOW, EventId(1)]);
+        net.heed(node, Heed::Listed { live, archived: BTreeSet::new() });
+    }
+    for node in 1..=10 {
+        for peer in (1..=10).filter(|peer| *peer != node) {
+            net.heed(node, Heed::PeerUp { peer: Origin(peer), node: NodeId(peer) });
+        }
+        net.deliver();
+    }
+    for seen in 2..=10_u64 {
+        net.now += 100 * MS;
+        for node in 1..=10 {
+            let living: BTreeSet<NodeId> = (1..=seen).chain([node]).map(NodeId).collect();
+            net.heed(node, Heed::Seen { staying: living.clone(), living });
+        }
+        net.deliver();
+    }
+    net.settle();
+    let best = net.carriers().len();
+    assert!((3..=6).contains(&best), "those that had it, and the best three: {best}");
+}
+
+#[test]
+fn who_is_cut_off_for_a_while_begins_nothing_for_want_of_others() {
+    let mut net = Net::new(6);
+    net.list(SHOW);
+    net.settle();
+    let spare = *net.nodes.keys().find(|node| !net.carriers().contains(node)).unwrap();
+    for peer in (1..=6).filter(|peer| *peer != spare) {
+        net.heed(spare, Heed::PeerDown { peer: Origin(peer) });
+    }
+    let alone = BTreeSet::from([NodeId(spare)]);
+    net.heed(spare, Heed::Seen { living: alone.clone(), staying: alone });
+    net.settle();
+    assert!(!net.carriers().contains(&spare));
+    net.see(spare);
+    for peer in (1..=6).filter(|peer| *peer != spare) {
+        net.heed(spare, Heed::PeerUp { peer: Origin(peer), node: NodeId(peer) });
+        net.heed(peer, Heed::PeerUp { peer: Origin(spare), node: NodeId(spare) });
+    }
+    net.settle();
+    assert_eq!(net.carriers().len(), 3);
+    assert!(net.all_know());
 }
 
 #[test]
@@ -363,6 +433,8 @@ fn for_whom_an_event_waits_is_no_reason_to_choose() {
     let mut young = Interest::new(NodeId(1), [EventId(5)]);
     young.handle(MS, Heed::Listed { live: BTreeSet::from([SHOW]), archived: BTreeSet::new() });
     let nodes = BTreeSet::from([NodeId(1)]);
+    meet_a_carrier(&mut young, MS);
+    while young.poll_turn().is_some() {}
     for _ in 0..2 {
         young.handle(YOUNG, Heed::Awaited { event: EventId(5), nodes: nodes.clone() });
     }
