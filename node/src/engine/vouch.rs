@@ -224,7 +224,7 @@ impl EventCore {
         // Whoever does not know yet that a node has left counts its fence for one of many.
         let fencers = self.fencers(instance).filter(|node| !nodes.contains(node)).count();
         others.len() + 1 >= self.copies(nodes.len() + fencers)
-            && self.was_known_in_time(instance, nodes.len())
+            && self.was_known_in_time(instance, &nodes)
     }
 
     /// The other nodes that have fenced anything off in a round, each once.
@@ -242,12 +242,13 @@ impl EventCore {
         of_node.any(|(_, lanes)| lanes.get(&me).is_none_or(|within| *within < head))
     }
 
-    /// Whether a majority knew of this node before they sealed a round.
-    fn was_known_in_time(&self, instance: u32, nodes: usize) -> bool {
+    /// Whether a majority of those who count knew of this node before they sealed a round. Who has left is none of
+    /// them: the others may have sealed without its word.
+    fn was_known_in_time(&self, instance: u32, counted: &BTreeSet<NodeId>) -> bool {
         let knew = self.standing.knew_from.values().filter(|(_, from)| *from <= instance);
-        let knew: BTreeSet<NodeId> =
-            knew.map(|(node, _)| *node).chain([self.identity.node]).collect();
-        self.is_exempt() || knew.len() * 2 > nodes
+        let knew = knew.map(|(node, _)| *node).chain([self.identity.node]);
+        let knew: BTreeSet<NodeId> = knew.filter(|node| counted.contains(node)).collect();
+        self.is_exempt() || knew.len() * 2 > counted.len()
     }
 
     /// Whether all who may call a result settled are known here: nobody takes part by hearsay, and all
