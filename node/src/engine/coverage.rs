@@ -6,7 +6,8 @@
 //! firm receipt is certainly counted all the same, those included that become firm while this is said: a
 //! receipt that comes too late for that stays provisional until all hold its answer (see the module
 //! `vouch`). `partial`: one may not be. Two sides of a partition
-//! can never both say `final`, since each waits for the other.
+//! can never both say `final`, since each waits for the other. A node that has left is waited for by nobody: it
+//! calls nothing more than `partial` until a majority knows that it is back.
 
 use super::core::EventCore;
 use crate::service::view::{CoverageView, ForgottenNode, MissingNode, ResultView};
@@ -19,7 +20,8 @@ impl EventCore {
     pub(super) fn result_view(&self, now: Mono, instance: u32) -> ResultView {
         let unsealed = self.unsealed(instance);
         let missing = unsealed.iter().filter(|(origin, _)| !self.state().is_forgotten(**origin));
-        let missing = missing.map(|(origin, _)| self.missing_node(now, *origin)).collect();
+        let missing = missing.map(|(origin, _)| *origin).chain(self.self_outside());
+        let missing = missing.map(|origin| self.missing_node(now, origin)).collect();
         ResultView {
             status: self.status_of(instance).to_owned(),
             missing,
@@ -40,6 +42,7 @@ impl EventCore {
     pub(super) fn missing(&self, instance: u32) -> Vec<String> {
         let awaited = self.unsealed(instance).into_keys();
         let awaited = awaited.filter(|origin| !self.state().is_forgotten(*origin));
+        let awaited = awaited.chain(self.self_outside());
         let names: BTreeSet<String> = awaited.map(|origin| self.node_name(origin)).collect();
         names.into_iter().collect()
     }
@@ -47,6 +50,9 @@ impl EventCore {
     /// The status of an instance's result for a message that every player gets: looked up once while nothing
     /// changes.
     pub(super) fn told_status(&self, instance: u32) -> &'static str {
+        if self.self_outside().is_some() {
+            return "partial";
+        }
         let at = (instance, self.revision());
         let known = self.statuses.get().filter(|(known, _)| *known == at);
         let (_, status) = known.unwrap_or_else(|| (at, self.status_of(instance)));
@@ -56,6 +62,9 @@ impl EventCore {
 
     /// The status of an instance's result, in this node's view.
     pub(super) fn status_of(&self, instance: u32) -> &'static str {
+        if self.self_outside().is_some() {
+            return "partial";
+        }
         let unsealed = self.unsealed(instance);
         match self.complete_status(instance) {
             Some(status) => status,
@@ -78,8 +87,17 @@ impl EventCore {
         has
     }
 
-    /// The status of a result for which nobody waits: it depends on the state alone.
+    /// This node, if the others go on without it: it has left, and no majority knows that it is back. What it would
+    /// call complete may have been overtaken.
+    fn self_outside(&self) -> Option<Origin> {
+        (self.leaving.is_some() || self.is_unknown).then_some(self.identity.origin)
+    }
+
+    /// The status of a result for which nobody waits: it depends on the state alone, where that is all there is.
     pub(super) fn complete_status(&self, instance: u32) -> Option<&'static str> {
+        if self.self_outside().is_some() {
+            return None;
+        }
         let unsealed = self.unsealed(instance);
         let awaited = unsealed.keys().any(|origin| !self.state().is_forgotten(*origin));
         match (awaited, unsealed.is_empty()) {
@@ -165,6 +183,9 @@ impl EventCore {
     fn node_name(&self, origin: Origin) -> String {
         let mut enrolled = self.state().enrolled();
         let name = enrolled.find(|(of, ..)| *of == origin).map(|(_, _, name)| name.to_owned());
+        // Who has just come back has not enrolled yet.
+        let own = || (origin == self.identity.origin).then(|| self.identity.name.clone());
+        let name = name.or_else(own);
         name.unwrap_or_else(|| origin.to_string())
     }
 

@@ -129,7 +129,8 @@ pub enum Input {
     Retire {
         /// For the reply.
         ticket: u64,
-        /// How many other nodes must hold all that is here before the reply.
+        /// How many other nodes must hold all that is here before the reply, at least: as many as make a receipt firm,
+        /// or all who stay, must in any case.
         copies: usize,
     },
     /// A player's inbox was opened: say what is known.

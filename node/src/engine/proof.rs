@@ -9,6 +9,7 @@
 use super::carried::Carried;
 use super::core::EventCore;
 use super::io::{Identity, Rules};
+use super::retire::Leaving;
 use crate::export::{Head, Proof};
 use crate::service::view::Refusal;
 use bytes::Bytes;
@@ -47,6 +48,9 @@ impl EventCore {
         let (carried, heads) = (self.carried.frozen(), self.heads().clone());
         let replica = Replica::revive(identity.origin, Config::default(), heads, Vec::new());
         let mut frozen = EventCore::over(identity, rules, carried, replica);
+        // It is the same life, not one that comes back.
+        frozen.is_unknown = self.is_unknown;
+        frozen.leaving = self.leaving.is_some().then(Leaving::default);
         frozen.turned_away = run.map(|run| self.turned_away.of_run(run)).unwrap_or_default();
         frozen
     }

@@ -10,7 +10,8 @@
 //!   puts a last fence around every lane of others ([`Fence::FOR_GOOD`]): so far it may have stood behind what they
 //!   took. Who judges whether a result is settled has all that is within these fences, or waits for it. A lane
 //!   that is sealed for good is no exception: who judges may not have heard that.
-//! - It stays until enough others hold all that it holds.
+//! - It stays until as many others hold all that it holds as make a receipt firm, or all who stay: its own copy
+//!   goes with it.
 //!
 //! A node leaves only while two others stand behind receipts, and never when it may have forgotten what it stood
 //! behind; else it goes as if it crashed. Where all leave each other at once, whoever comes back must be known to
@@ -33,7 +34,7 @@ const STAYING: usize = 2;
 /// Who waits until a node may go.
 #[derive(Debug, Default)]
 pub struct Leaving {
-    /// By ticket: how many other nodes must hold everything.
+    /// By ticket: how many other nodes must hold everything, at least.
     waiting: BTreeMap<u64, usize>,
 }
 
@@ -49,6 +50,8 @@ impl EventCore {
         if let Err(refusal) = self.check_retire() {
             return self.refuse(ticket, refusal);
         }
+        let firm = self.copies(self.counted_nodes().count()).min(self.staying().len());
+        let copies = copies.max(firm);
         if self.leaving.is_none() {
             self.say_goodbye(now);
         }
@@ -69,17 +72,20 @@ impl EventCore {
         if self.unsealed_formers().next().is_some() && !self.has_compared_formers() {
             return no("others may hold more of a former life of this node");
         }
-        let stays = |(peer, node): (&Origin, &NodeId)| {
-            *node != self.identity.node
-                && self.state().is_vouching(*peer)
-                && !self.state().is_retired(*peer)
-        };
-        let staying = self.connected.iter().filter(|(peer, node)| stays((peer, node)));
-        let staying: BTreeSet<NodeId> = staying.map(|(_, node)| *node).collect();
-        if staying.len() < STAYING {
+        if self.staying().len() < STAYING {
             return no("there are too few other nodes to leave the event to");
         }
         Ok(())
+    }
+
+    /// The other nodes in reach that stand behind receipts and have not left.
+    fn staying(&self) -> BTreeSet<NodeId> {
+        let stays = |(peer, node): &(&Origin, &NodeId)| {
+            **node != self.identity.node
+                && self.state().is_vouching(**peer)
+                && !self.state().is_retired(**peer)
+        };
+        self.connected.iter().filter(stays).map(|(_, node)| *node).collect()
     }
 
     /// Whether a former life of this node stood behind answers that it may not know any more, in a round that

@@ -99,6 +99,48 @@ fn who_comes_back_is_a_newcomer_who_takes_nothing_before_a_majority_knows() {
     world.all_equal();
 }
 
+/// Others may go on and count what it never heard of: its store was complete when it left, and says nothing of
+/// what came since.
+#[test]
+fn who_has_left_calls_nothing_complete_until_a_majority_knows_that_it_is_back() {
+    let mut world = World::lobby(104, 4, 20_000);
+    let claim = world.join(0, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    assert!(world.answer(0, &claim, instance, 1).unwrap().firm);
+    world.finish_round(0);
+    world.all_call_it("final");
+    world.leave(3);
+    world.isolate(3);
+    world.start(3);
+    world.run_ms(7_000);
+    assert_eq!(world.status(3), "partial");
+    let missing = world.view(3).live.result.unwrap().missing;
+    assert_eq!(missing[0].node, "node-3", "it names itself");
+    world.heal();
+    world.all_call_it("final");
+    world.all_equal();
+}
+
+#[test]
+fn a_firm_receipt_keeps_two_holders_when_one_of_them_leaves() {
+    let mut world = World::lobby(105, 4, 10_000);
+    let claim = world.join(3, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.cut(3, 2);
+    let ticket = {
+        assert!(world.answer(3, &claim, instance, 1).unwrap().firm);
+        let ticket = world.ask(3, |ticket| Input::Retire { ticket, copies: 1 });
+        world.cut(3, 1);
+        ticket
+    };
+    world.run_ms(1_000);
+    assert_eq!(world.take_reply(ticket), None, "only one of those who stay holds all");
+    world.heal_between(3, 1);
+    assert_eq!(world.reply(ticket), Reply::Retired);
+}
+
 #[test]
 fn a_node_whose_leaving_would_leave_too_few_goes_without_a_goodbye() {
     let mut world = World::lobby(93, 3, 10_000);
