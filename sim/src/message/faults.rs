@@ -30,6 +30,10 @@ impl World {
             let phase = if planned.instance == 0 { PhaseView::Lobby } else { PhaseView::Open };
             let from = StageView { instance: planned.instance, phase };
             if stage >= from && !std::mem::replace(&mut self.faults_begun[index], true) {
+                if planned.falls_away(stage) {
+                    self.faults_left -= 1;
+                    continue;
+                }
                 let at = self.now + planned.after_ms;
                 self.queue.push(at, Event::Fault { index: index as u16, step: 0 });
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_state::{EventId, Versions};
-use node::service::view::PhaseView;
+use node::service::view::{PhaseView, StageView};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -55,8 +55,9 @@ impl Faults {
     }
 
     async fn one(&self, planned: &Planned) -> Result<(), BootError> {
-        if self.opened(planned.instance).await.is_none() {
-            return Ok(());
+        match self.opened(planned.instance).await {
+            Some(shown) if !planned.falls_away(shown) => {}
+            _ => return Ok(()),
         }
         self.world.sleep(Duration::from_millis(planned.after_ms)).await;
         self.notebook.tell(planned.fault.to_string());
@@ -260,15 +261,14 @@ impl Faults {
         self.world.node(number).ip()
     }
 
-    /// Returns once the host has seen this instance open; nothing if the host is gone before.
-    async fn opened(&self, instance: u32) -> Option<()> {
+    /// What the host sees once this instance is open or past; nothing if the host is gone before.
+    async fn opened(&self, instance: u32) -> Option<StageView> {
         let mut place = self.place.clone();
         let is_open = |place: &Place| {
             place.stage.instance > instance
                 || (place.stage.instance == instance && place.stage.phase >= PhaseView::Open)
         };
-        place.wait_for(is_open).await.ok()?;
-        Some(())
+        Some(place.wait_for(is_open).await.ok()?.stage)
     }
 }
 

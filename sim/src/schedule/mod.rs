@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crdt_state::Versions;
 use gossip::replication::Config;
+use node::service::view::StageView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -127,6 +128,17 @@ pub struct Planned {
     pub lasts_ms: u64,
     /// What goes wrong.
     pub fault: Fault,
+}
+
+impl Planned {
+    /// Whether it does not happen, because its question was left before anybody saw it open. It was drawn for a
+    /// time of its own: together with what goes wrong in the next question it may be more than any cluster
+    /// survives. Who comes or goes does so all the same.
+    pub(crate) fn falls_away(&self, shown: StageView) -> bool {
+        let is_move =
+            matches!(self.fault, Fault::Join { .. } | Fault::Leave { .. } | Fault::Upgrade { .. });
+        self.instance > 0 && shown.instance > self.instance && !is_move
+    }
 }
 
 /// What goes wrong.

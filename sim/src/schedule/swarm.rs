@@ -308,6 +308,7 @@ impl Swarm<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use node::service::view::{PhaseView, StageView};
     use std::collections::BTreeSet;
 
     #[test]
@@ -317,6 +318,17 @@ mod tests {
             let read = Schedule::from_json(&schedule.to_json());
             assert_eq!(read.as_ref(), Ok(&schedule), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn what_was_drawn_for_a_question_that_was_left_does_not_happen_in_the_next() {
+        let planned = |instance, fault| Planned { instance, after_ms: 1, lasts_ms: 1, fault };
+        let at = |instance| StageView { instance, phase: PhaseView::Intro };
+        let pause = |instance| planned(instance, Fault::Pause { node: 1 });
+        assert!(pause(1).falls_away(at(2)));
+        assert!(!pause(2).falls_away(at(2)), "its question is to come");
+        assert!(!pause(0).falls_away(at(2)), "the lobby was open");
+        assert!(!planned(1, Fault::Join { node: 4 }).falls_away(at(2)));
     }
 
     #[test]
