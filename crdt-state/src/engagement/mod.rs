@@ -98,6 +98,8 @@ pub trait Kind: Sized + 'static {
     const LIVE: bool = false;
     /// Whether what a player gives is one answer, of which an export has a line; else it is posts, votes or taps.
     const ONE_ANSWER: bool = true;
+    /// Whether what is typed is judged by a key, and taken whatever it says; else everybody may be shown it.
+    const JUDGES_WORDS: bool = false;
     /// Whether its salt decides what comes of it, so that nobody may know the salt while anybody can still act.
     const DRAWN: bool = false;
     /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
@@ -195,6 +197,9 @@ pub trait Kind: Sized + 'static {
 
     /// What else the answers come to.
     fn results(&self, facts: &Facts<'_>) -> Self::Results;
+
+    /// Leaves out of results the texts that are not to be shown, where they were taken whatever they say.
+    fn sift(_results: &mut Self::Results, _is_shown: &dyn Fn(&str) -> bool) {}
 
     /// How to judge an answer by its cell alone, where nothing else matters: no streak, no text, no other
     /// player. Such rounds are folded block by block; `score` must give the same.
@@ -318,6 +323,14 @@ macro_rules! kinds {
                     $(Task::$variant(kind) => {
                         TaskView::$variant(kind.view_in(script, number, announced))
                     })*
+                }
+            }
+
+            /// See [`Kind::JUDGES_WORDS`].
+            #[must_use]
+            pub fn judges_words(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::JUDGES_WORDS,)*
                 }
             }
 
@@ -466,6 +479,15 @@ macro_rules! kinds {
             pub fn explain(&self, case: &Case<'_>) -> Option<Reason> {
                 match self {
                     $(Task::$variant(kind) => kind.explain(case),)*
+                }
+            }
+        }
+
+        impl TaskResults {
+            /// See [`Kind::sift`].
+            pub fn sift(&mut self, is_shown: &dyn Fn(&str) -> bool) {
+                match self {
+                    $(TaskResults::$variant(results) => <$path as Kind>::sift(results, is_shown),)*
                 }
             }
         }

@@ -39,7 +39,7 @@ impl EventCore {
         let (Taken::Post(text) | Taken::Answer { text: Some(text), .. }) = taken else {
             return Ok(());
         };
-        if matches!(task, Task::Quiz(_)) {
+        if task.judges_words() {
             return Ok(());
         }
         if self.state().named.people.is_muted(player) {
@@ -55,10 +55,8 @@ impl EventCore {
     /// What the answers of a run come to, as everybody may see it.
     pub(super) fn shown_results(&self, facts: &Facts<'_>) -> TaskResults {
         let mut results = facts.question.task.results(facts);
-        if let TaskResults::Quiz(typed) = &mut results
-            && self.is_filtering()
-        {
-            typed.words.retain(|word| !is_profane(&word.text));
+        if self.is_filtering() {
+            results.sift(&|text| !is_profane(text));
         }
         results
     }

@@ -138,6 +138,7 @@ impl Kind for Quiz {
         "within", "unit", "form",
     ];
     const PHASES: &'static [Phase] = PATH;
+    const JUDGES_WORDS: bool = true;
     type View = QuizView;
     type Results = QuizResults;
 
@@ -308,6 +309,10 @@ impl Kind for Quiz {
             }
             _ => QuizResults::default(),
         }
+    }
+
+    fn sift(results: &mut QuizResults, is_shown: &dyn Fn(&str) -> bool) {
+        results.words.retain(|word| is_shown(&word.text));
     }
 
     fn alone(&self, facts: &Facts<'_>) -> Option<Alone> {
