@@ -45,7 +45,7 @@ impl EventCore {
         if self.state().named.people.is_muted(player) {
             return Err(Refusal::new("muted", "a host takes no words from you"));
         }
-        if self.is_filtering() && is_profane(text) {
+        if self.is_filtering() && sayings(task, text).any(is_profane) {
             return Err(Refusal::new("text_profane", "these words are not shown here")
                 .hint("say it in other words"));
         }
@@ -64,6 +64,12 @@ impl EventCore {
     fn is_filtering(&self) -> bool {
         self.state().named.setting(NAME_FILTER) != Some("off")
     }
+}
+
+/// What says something by itself: the words of a cloud only meet in one answer.
+fn sayings<'text>(task: &Task, text: &'text str) -> impl Iterator<Item = &'text str> {
+    let between = if matches!(task, Task::WordCloud(_)) { ", " } else { "\0" };
+    text.split(between)
 }
 
 /// Whether the library finds words inappropriate; it looks through spacing, accents and digits by itself.
