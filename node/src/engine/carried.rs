@@ -44,6 +44,8 @@ pub struct Carried {
     marked: bool,
     /// Counts what can change a score that is shown.
     scored_revision: u64,
+    /// The runs that the stage has passed, as of the last step, and of each whether what came of it is known.
+    passed: Vec<(u32, bool)>,
     /// Counts what can change who takes part, who stands behind receipts, and who is gone for good.
     parties_revision: u64,
     /// The newest version that the program reads, where that is not all there is.
@@ -116,7 +118,9 @@ impl Carried {
     pub fn take(&mut self, now: Mono, me: Origin, delta: Delta) {
         self.open(now, Duration::ZERO, &delta);
         self.note(&delta);
+        let step = stepped(&delta);
         self.state.take(me, delta);
+        self.score_step(step);
         self.changed = true;
     }
 
@@ -289,8 +293,6 @@ impl Carried {
             Delta::Texts(texts) => self.score_answers(texts.instance),
             Delta::Ruling(_)
             | Delta::Joins(_)
-            | Delta::Advance(_)
-            | Delta::Extend(_)
             | Delta::Create(_)
             | Delta::CreatePart(_)
             | Delta::Named(Change::Award(_)) => {
@@ -307,6 +309,19 @@ impl Carried {
             }
             _ => {}
         }
+    }
+
+    /// A step that was taken changes what is shown of a run that is revealed, or which runs are: to ask the next
+    /// question does not.
+    fn score_step(&mut self, step: Option<u32>) {
+        let Some(instance) = step else { return };
+        let (state, stage) = (&self.state, self.state.stage());
+        let runs = state.instances().map(|(instance, _)| instance);
+        let passed = runs.filter(|instance| stage.has_revealed(*instance));
+        let passed: Vec<_> = passed.map(|it| (it, state.has_revealed(it))).collect();
+        let is_news = passed != self.passed || stage.has_revealed(instance);
+        self.passed = passed;
+        self.scored_revision += u64::from(is_news);
     }
 
     fn score_answers(&mut self, instance: u32) {
@@ -328,6 +343,7 @@ impl Carried {
             }
             Taken::Other(delta) => {
                 self.note(&delta);
+                self.score_step(stepped(&delta));
                 match Moment::of(&delta) {
                     Some(moment) if age >= AGE_UNKNOWN => {
                         self.unaged.insert((from, seq), moment);
@@ -353,6 +369,15 @@ impl Carried {
             };
             followed.extend(answers.rows().filter_map(player));
         }
+    }
+}
+
+/// Of which run a change moves the stage, or the length.
+fn stepped(delta: &Delta) -> Option<u32> {
+    match delta {
+        Delta::Advance(advance) => Some(advance.to.instance),
+        Delta::Extend(extend) => Some(extend.instance),
+        _ => None,
     }
 }
 

@@ -223,10 +223,13 @@ impl Results {
     /// When all players' results are to be looked at again; `None` while nothing that scores has changed.
     fn due(&self, core: &EventCore) -> Option<Mono> {
         let Some(walked) = &self.walked else { return Some(Mono::ZERO) };
-        if self.owing || walked.stage != super::stage_view(core.state().stage()) {
-            return Some(Mono::ZERO);
+        let has_moved = || walked.stage != super::stage_view(core.state().stage());
+        match walked.scored != core.scored_revision() {
+            _ if self.owing => Some(Mono::ZERO),
+            true if has_moved() => Some(Mono::ZERO),
+            true => Some(walked.at + RESULTS_GAP),
+            false => None,
         }
-        (walked.scored != core.scored_revision()).then(|| walked.at + RESULTS_GAP)
     }
 
     /// Sends every player here the result of the newest revealed question, and again when it changes.
