@@ -100,6 +100,8 @@ pub trait Kind: Sized + 'static {
     const ONE_ANSWER: bool = true;
     /// Whether what is typed is judged by a key, and taken whatever it says; else everybody may be shown it.
     const JUDGES_WORDS: bool = false;
+    /// Whether what is typed are words apart, with a comma between: they only meet in one answer.
+    const WORDS_APART: bool = false;
     /// Whether its salt decides what comes of it, so that nobody may know the salt while anybody can still act.
     const DRAWN: bool = false;
     /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
@@ -331,6 +333,14 @@ macro_rules! kinds {
             pub fn judges_words(&self) -> bool {
                 match self {
                     $(Task::$variant(_) => <$path as Kind>::JUDGES_WORDS,)*
+                }
+            }
+
+            /// See [`Kind::WORDS_APART`].
+            #[must_use]
+            pub fn has_words_apart(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::WORDS_APART,)*
                 }
             }
 

@@ -224,7 +224,9 @@ impl EventCore {
 
     fn check_rename(&self, player: PlayerId, text: Option<&str>) -> Result<String, Refusal> {
         let name = text_of(text, "text", caps::NAME_BYTES_MAX)?;
-        let name = self.check_name(&name)?;
+        // A host says what is shown, the filter does not.
+        let name =
+            name::check_name(&name).map_err(|error| invalid(error.code(), error.to_string()))?;
         if self.state().is_name_taken(&name, player) {
             return Err(invalid("name_taken", format!("the name {name:?} is taken")));
         }

@@ -45,6 +45,7 @@ impl Kind for WordCloud {
     const NAME: &'static str = "word_cloud";
     const FIELDS: &'static [&'static str] = &["words"];
     const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
+    const WORDS_APART: bool = true;
     type View = WordCloudView;
     type Results = WordCloudResults;
 
