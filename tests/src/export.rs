@@ -82,12 +82,22 @@ pub struct AnswerLine {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line {
-    Event { schema: u32, status: String },
+    Event {
+        schema: u32,
+        status: String,
+    },
     Question(QuestionLine),
     Player(PlayerLine),
     Answer(AnswerLine),
-    Tally { instance: u32, counts: Vec<u64> },
-    Note { lamport: u64 },
+    /// What rests on no answer.
+    Given {},
+    Tally {
+        instance: u32,
+        counts: Vec<u64>,
+    },
+    Note {
+        lamport: u64,
+    },
 }
 
 impl Export {
@@ -115,6 +125,7 @@ impl Export {
             Line::Question(line) => self.questions.insert(line.instance, line).is_some(),
             Line::Player(line) => self.players.insert(line.player, line).is_some(),
             Line::Answer(line) => self.answers.insert((line.instance, line.player), line).is_some(),
+            Line::Given {} => false,
             Line::Tally { instance, counts } => self.tallies.insert(instance, counts).is_some(),
             Line::Note { lamport } => {
                 self.trail.push(lamport);

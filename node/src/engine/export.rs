@@ -11,7 +11,7 @@ use super::views::stage_view;
 use crate::service::view::LogLine;
 use bytes::Bytes;
 use crdt_state::engagement::raffle::Entrants;
-use crdt_state::engagement::{Facts, commitment, fold, key_text, ranked, run_salt};
+use crdt_state::engagement::{Facts, Outcome, commitment, fold, key_text, ranked, run_salt};
 use crdt_state::event::Ruling;
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
@@ -83,8 +83,23 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
+    /// What a run gave a player whose answer it does not rest on: a prize for being left, a side's win.
+    Given {
+        instance: u32,
+        player: PlayerId,
+        points: i64,
+        #[serde(skip_serializing_if = "is_zero")]
+        bonus: i64,
+    },
     /// Who did what, where and when.
     Note(LogLine),
+}
+
+fn put_given(out: &mut Vec<u8>, instance: u32, player: PlayerId, outcome: &Outcome) {
+    let Outcome { points, bonus, .. } = *outcome;
+    if points != 0 || bonus != 0 {
+        put(out, &Line::Given { instance, player, points, bonus });
+    }
 }
 
 /// What anybody needs to check that a key was fixed before it was asked for, from the reveal on.
@@ -187,7 +202,10 @@ impl EventCore {
             |instance, outcomes| {
                 let shown = state.question_of(instance).map(|(number, _)| number);
                 for (player, outcome) in outcomes {
-                    let Some((number, cell)) = outcome.answer else { continue };
+                    let Some((number, cell)) = outcome.answer else {
+                        put_given(&mut answers, instance, *player, outcome);
+                        continue;
+                    };
                     let question =
                         state.script().and_then(|s| s.questions.get(usize::from(number)));
                     let line = Line::Answer {

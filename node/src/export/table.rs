@@ -145,7 +145,7 @@ impl Building {
                 object.remove("rows");
                 self.players.push(&object);
             }
-            "answer" => self.answer(object),
+            "answer" | "given" => self.answer(object),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! A question on its way from a foreign format to the tree that the reader of shows walks.
 
 use super::super::FORMAT;
+use crdt_state::Cell;
 use crdt_state::engagement::file::{Field, Value, What};
 use std::borrow::Cow;
 
@@ -71,9 +72,9 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The scale of a number that stands in its file without one. It tells how large the number is, as far as the
-    /// next power of ten, and how many decimals it has, and no more: were it laid around the number, its middle
-    /// would be the answer.
+    /// The scale of a number that stands in its file without one, if it stands there alone. It tells how large the
+    /// number is, as far as the next power of ten, and how many decimals it has, and no more: were it laid around
+    /// the number, its middle would be the answer.
     pub(super) fn around(correct: i64, off: i64) -> Self {
         let steps = [1_000, 100, 10, 1];
         let fits = |step: &i64| correct % step == 0 && off % step == 0;
@@ -92,6 +93,24 @@ impl Scale {
             [("min", min), ("max", max), ("step", step), ("correct", correct), ("within", within)];
         let number = |thousandths: i64| What::Number((thousandths as f64 / 1_000.0).to_string());
         all.into_iter().map(move |(name, value)| field(at, name, number(value)))
+    }
+}
+
+/// Lays all numbers of a file on one scale, which tells of each no more than that it is among them, unless they are
+/// so different that it would have too many steps.
+pub(super) fn share_scale(drafts: &mut [Draft<'_>]) {
+    let scales = || drafts.iter().filter_map(|draft| draft.estimate.map(|(_, scale)| scale));
+    let Some(step) = scales().map(|scale| scale.step).min() else { return };
+    let min = scales().map(|scale| scale.min).min().unwrap_or_default();
+    let max = scales().map(|scale| scale.max).max().unwrap_or_default();
+    // If any is below 0, each may be.
+    let min = if min < 0 { -max } else { 0 };
+    if (max - min) / step > i64::from(Cell::VALUE_MAX) {
+        return;
+    }
+    for (_, scale) in drafts.iter_mut().filter_map(|draft| draft.estimate.as_mut()) {
+        let within = scale.within - scale.step + step;
+        *scale = Scale { within, step, min, max, ..*scale };
     }
 }
 

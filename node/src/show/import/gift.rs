@@ -7,7 +7,7 @@
 
 use super::super::report::{Report, quote};
 use super::Follow;
-use super::draft::{Correct, Draft, Scale, Words, in_key_blind_order};
+use super::draft::{Correct, Draft, Scale, Words, in_key_blind_order, share_scale};
 
 /// The questions of a file.
 pub(super) fn read<'t>(text: &str, follow: Follow<'_>, report: &mut Report) -> Vec<Draft<'t>> {
@@ -21,6 +21,7 @@ pub(super) fn read<'t>(text: &str, follow: Follow<'_>, report: &mut Report) -> V
     if !found {
         report.add(0, "", "the file has no questions");
     }
+    share_scale(&mut drafts);
     drafts
 }
 

@@ -279,6 +279,18 @@ fn a_number_of_gift_is_an_estimate_on_a_scale_that_does_not_tell_it() {
     assert_eq!(scale("#-40:2#cold"), [-40_000, 3_000, 1_000, -100_000, 100_000]);
     let listed = "#=1822:0#yes =%50%1822:2 ~%-50%1900:5#no";
     assert_eq!(scale(listed), [1_822_000, 3_000, 1_000, 0, 10_000_000]);
+    // All numbers of a file lie on one scale, so that none of them stands out by its size or sign.
+    let text = "How many? {#5:1}\n\nWhen? {#1822}\n\nHow cold? {#-40.5}\n";
+    let of = |question: &Question| match &question.task {
+        Task::Quiz(Quiz::Estimate(e)) => [e.within, e.step, e.min, e.max],
+        task => panic!("not an estimate: {task:?}"),
+    };
+    let shared: Vec<_> = read("m.gift", text).script.questions.iter().map(of).collect();
+    let on_it = |within| [within, 100, -10_000_000, 10_000_000];
+    assert_eq!(shared, [on_it(1_100), on_it(100), on_it(100)]);
+    let apart = "How many? {#0.001}\n\nHow far? {#4000000}\n";
+    let apart: Vec<_> = read("m.gift", apart).script.questions.iter().map(of).collect();
+    assert_ne!(apart[0][3], apart[1][3], "too many steps for one scale");
     // Whatever the number below ten, players are shown the same.
     for number in 0..=8 {
         assert_eq!(scale(&format!("#{number}"))[2..], [1_000, 0, 10_000]);
