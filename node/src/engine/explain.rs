@@ -4,11 +4,12 @@
 //! away only that node knows: it remembers the newest of each player, so many in all.
 
 use super::core::EventCore;
+use super::ranked::outcomes_of;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
-use crdt_state::engagement::{Case, Facts, Outcome, Reason, fold};
-use crdt_state::event::{EventState, Ruling};
+use crdt_state::engagement::{Case, Facts, Reason};
+use crdt_state::event::Ruling;
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
 
@@ -189,21 +190,6 @@ impl EventCore {
         let question = self.state().question_of(instance);
         question.map(|(_, question)| question.task.choices(cell.value())).unwrap_or_default()
     }
-}
-
-/// What a run gave everybody who counts, by the same fold as the leaderboard.
-fn outcomes_of(state: &EventState, instance: u32) -> Vec<(PlayerId, Outcome)> {
-    let mut found = Vec::new();
-    fold(
-        state,
-        |of| of <= instance,
-        |of, outcomes| {
-            if of == instance {
-                found = outcomes.to_vec();
-            }
-        },
-    );
-    found
 }
 
 fn told(case: &Case<'_>, verdict: &str) -> String {

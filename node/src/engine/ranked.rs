@@ -4,7 +4,7 @@
 use super::core::EventCore;
 use crate::service::view::BoardLine;
 use crdt_state::engagement::{Facts, Outcome, Scoreboard, Standing, fold, outcome_alone};
-use crdt_state::{Phase, PlayerId};
+use crdt_state::{EventState, Phase, PlayerId};
 use std::cell::Ref;
 
 /// The leaderboard, and what the newest revealed round gave.
@@ -79,17 +79,7 @@ impl EventCore {
         if facts.question.task.alone(&facts).is_some() {
             return Some(Newest { instance, outcomes: None });
         }
-        let mut newest = Vec::new();
-        fold(
-            state,
-            |of| of <= instance,
-            |of, outcomes| {
-                if of == instance {
-                    newest = outcomes.to_vec();
-                }
-            },
-        );
-        Some(Newest { instance, outcomes: Some(newest) })
+        Some(Newest { instance, outcomes: Some(outcomes_of(state, instance)) })
     }
 
     /// A line of the leaderboard.
@@ -100,4 +90,19 @@ impl EventCore {
             points: standing.points,
         }
     }
+}
+
+/// What a run gave everybody who counts, by the same fold as the leaderboard.
+pub(super) fn outcomes_of(state: &EventState, instance: u32) -> Vec<(PlayerId, Outcome)> {
+    let mut found = Vec::new();
+    fold(
+        state,
+        |of| of <= instance,
+        |of, outcomes| {
+            if of == instance {
+                found = outcomes.to_vec();
+            }
+        },
+    );
+    found
 }
