@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, Body, RequestBuilder, SendBody};
 
 /// Which node is asked, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -85,11 +85,7 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<T, ClientError> {
-        let request = self.agent.post(self.url(path));
-        let request = match &self.token {
-            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.signed(self.agent.post(self.url(path)));
         let answer = request.content_type("application/json").send(body);
         self.read(self.judge(answer)?)
     }
@@ -103,11 +99,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let mut body =
             Upload { body: body.as_bytes(), progress: Progress::bytes("sending", 0), at: 0 };
-        let request = self.agent.post(self.url(path));
-        let request = match &self.token {
-            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
-        };
+        let request = self.signed(self.agent.post(self.url(path)));
         let request = request.header(header::CONTENT_LENGTH, body.body.len());
         let answer =
             request.content_type("application/json").send(SendBody::from_reader(&mut body));
@@ -120,12 +112,15 @@ impl Client {
     }
 
     fn ask(&self, path: &str) -> Result<Response<Body>, ClientError> {
-        let request = self.agent.get(self.url(path));
-        let request = match &self.token {
+        self.judge(self.signed(self.agent.get(self.url(path))).call())
+    }
+
+    /// A request that says who asks.
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
-        };
-        self.judge(request.call())
+        }
     }
 
     fn url(&self, path: &str) -> String {
