@@ -219,9 +219,7 @@ pub trait Kind: Sized + 'static {
     /// counts. The default knows right and wrong answers only.
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         match self.rule(case.facts.question) {
-            None => {
-                Some(Reason::new(format!("a round of the kind {} gives no points", Self::NAME)))
-            }
+            None => Some(Reason::new(without_points(Self::NAME))),
             Some(rule) => case.by_outcome(&rule),
         }
     }
@@ -481,7 +479,7 @@ macro_rules! kinds {
                 let rule = match self {
                     $(Task::$variant(kind) => kind.rule(question),)*
                 };
-                rule.unwrap_or_else(|| format!("a round of the kind {} gives no points", self.name()))
+                rule.unwrap_or_else(|| without_points(self.name()))
             }
 
             /// See [`Kind::explain`].
@@ -574,6 +572,10 @@ impl Task {
     pub fn after(&self, phase: Phase) -> Option<Phase> {
         self.phases().iter().copied().find(|next| *next > phase)
     }
+}
+
+fn without_points(kind: &str) -> String {
+    format!("a round of the kind {kind} gives no points")
 }
 
 /// Draws a number below its argument, which is above zero.
