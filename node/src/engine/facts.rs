@@ -5,6 +5,7 @@
 //! a cap, or makes no sense, is refused before anything is written.
 
 use super::core::EventCore;
+use super::names::check_form;
 use super::trail::DIRECTOR;
 use crate::service::view::{Command, CommandRequest, HOST, Refusal};
 use crdt_state::caps;
@@ -225,8 +226,7 @@ impl EventCore {
     fn check_rename(&self, player: PlayerId, text: Option<&str>) -> Result<String, Refusal> {
         let name = text_of(text, "text", caps::NAME_BYTES_MAX)?;
         // A host says what is shown, the filter does not.
-        let name =
-            name::check_name(&name).map_err(|error| invalid(error.code(), error.to_string()))?;
+        let name = check_form(&name)?;
         if self.state().is_name_taken(&name, player) {
             return Err(invalid("name_taken", format!("the name {name:?} is taken")));
         }

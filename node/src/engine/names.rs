@@ -17,11 +17,9 @@ impl EventCore {
     /// # Errors
     /// `name_empty`, `name_long`, `name_control`, `name_mixed`, `name_profane`.
     pub(super) fn check_name(&self, typed: &str) -> Result<String, Refusal> {
-        let another = |refusal: Refusal| refusal.hint("choose another name");
-        let name = name::check_name(typed)
-            .map_err(|error| another(Refusal::new(error.code(), error.to_string())))?;
+        let name = check_form(typed)?;
         if self.is_filtering() && is_profane(&name) {
-            return Err(another(Refusal::new("name_profane", "this name is not shown here")));
+            return Err(another("name_profane", "this name is not shown here".to_owned()));
         }
         Ok(name)
     }
@@ -47,7 +45,11 @@ impl EventCore {
         }
         // Whatever is moderated somebody looks at before everybody does.
         let is_filtered = self.is_filtering() && !task.is_moderated();
-        if is_filtered && sayings(task, text).any(is_profane) {
+        let is_bad = || match task.has_words_apart() {
+            true => text.split(", ").any(is_profane),
+            false => is_profane(text),
+        };
+        if is_filtered && is_bad() {
             return Err(Refusal::new("text_profane", "these words are not shown here")
                 .hint("say it in other words"));
         }
@@ -68,10 +70,16 @@ impl EventCore {
     }
 }
 
-/// What says something by itself.
-fn sayings<'text>(task: &Task, text: &'text str) -> impl Iterator<Item = &'text str> {
-    let between = if task.has_words_apart() { ", " } else { "\0" };
-    text.split(between)
+/// The name as it will be shown, whoever says it.
+///
+/// # Errors
+/// `name_empty`, `name_long`, `name_control`, `name_mixed`.
+pub(super) fn check_form(typed: &str) -> Result<String, Refusal> {
+    name::check_name(typed).map_err(|error| another(error.code(), error.to_string()))
+}
+
+fn another(code: &str, message: String) -> Refusal {
+    Refusal::new(code, message).hint("choose another name")
 }
 
 /// Whether a text is abuse or swearing; the library looks through spacing, accents and digits by itself. What is
