@@ -99,12 +99,24 @@ impl World {
         instance: u32,
         choice: u8,
     ) -> Result<Receipt, Refusal> {
-        let (claim, given) = (claim.clone(), Given::choices(&[choice]));
+        let message = self.give(at, claim, instance, Given::choices(&[choice]))?;
+        Ok(receipt_in(&message, instance).expect("a receipt"))
+    }
+
+    /// Has a player give something, whatever it is: what the player is told.
+    pub fn give(
+        &mut self,
+        at: usize,
+        claim: &Claim,
+        instance: u32,
+        given: Given,
+    ) -> Result<InboxMessage, Refusal> {
+        let claim = claim.clone();
         let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
         match self.reply(ticket) {
-            Reply::Answered(message) => Ok(receipt_in(&message, instance).expect("a receipt")),
+            Reply::Answered(message) => Ok(message),
             Reply::Refused(refusal) => Err(refusal),
-            other => panic!("not a reply to an answer: {other:?}"),
+            other => panic!("not a reply to what was given: {other:?}"),
         }
     }
 
@@ -115,15 +127,12 @@ impl World {
         claim: &Claim,
         team: u8,
     ) -> Result<(String, bool, Vec<u8>), Refusal> {
-        let (claim, given, instance) = (claim.clone(), Given::choices(&[team]), TEAM_INSTANCE);
-        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
-        match self.reply(ticket) {
-            Reply::Answered(InboxMessage::Receipt { instance, status, level, choices, .. }) => {
+        match self.give(at, claim, TEAM_INSTANCE, Given::choices(&[team]))? {
+            InboxMessage::Receipt { instance, status, level, choices, .. } => {
                 assert_eq!(instance, TEAM_INSTANCE);
                 Ok((status, level == "firm", choices))
             }
-            Reply::Refused(refusal) => Err(refusal),
-            other => panic!("not a reply to a choice: {other:?}"),
+            other => panic!("not a receipt of a choice: {other:?}"),
         }
     }
 
@@ -135,13 +144,8 @@ impl World {
         instance: u32,
         count: u32,
     ) -> Result<(), Refusal> {
-        let (claim, given) = (claim.clone(), Given { count: Some(count), ..Given::choices(&[0]) });
-        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
-        match self.reply(ticket) {
-            Reply::Answered(_) => Ok(()),
-            Reply::Refused(refusal) => Err(refusal),
-            other => panic!("not a reply to taps: {other:?}"),
-        }
+        let given = Given { count: Some(count), ..Given::choices(&[0]) };
+        self.give(at, claim, instance, given).map(drop)
     }
 
     /// Hands a node the command of a host whose page shows what that node shows.

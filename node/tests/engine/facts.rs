@@ -717,29 +717,29 @@ fn words_of_a_muted_player_and_bad_words_are_kept_from_everybody() {
     world.all_equal();
     let first = world.open(0);
     let text = |words: &str| Given { text: Some(words.into()), ..Given::default() };
-    give(&mut world, 0, &ada, first, text("What is next?")).unwrap();
+    world.give(0, &ada, first, text("What is next?")).unwrap();
     world.all_equal();
     world.say_of(0, Command::Mute, 1).unwrap();
     world.all_equal();
     for at in 0..2 {
-        assert_eq!(code(give(&mut world, at, &ada, first, text("And then?"))), "muted");
-        assert_eq!(code(give(&mut world, at, &ben, first, text("fuck you"))), "text_profane");
+        assert_eq!(code(world.give(at, &ada, first, text("And then?"))), "muted");
+        assert_eq!(code(world.give(at, &ben, first, text("fuck you"))), "text_profane");
     }
-    give(&mut world, 1, &ben, first, text("Why?")).unwrap();
+    world.give(1, &ben, first, text("Why?")).unwrap();
     world.all_equal();
     let vote = Given { post: Some(post_id(first, ben.player, "Why?")), ..Given::default() };
-    give(&mut world, 0, &ada, first, vote).expect("a vote is not shown");
+    world.give(0, &ada, first, vote).expect("a vote is not shown");
     world.step(0, Command::Close);
     world.step(0, Command::Tallies);
     let second = world.open(0);
-    assert_eq!(code(give(&mut world, 1, &ada, second, text("rain"))), "muted");
-    assert_eq!(code(give(&mut world, 0, &ben, second, text("rain, sh1t"))), "text_profane");
-    give(&mut world, 0, &ben, second, text("rain")).unwrap();
+    assert_eq!(code(world.give(1, &ada, second, text("rain"))), "muted");
+    assert_eq!(code(world.give(0, &ben, second, text("rain, sh1t"))), "text_profane");
+    world.give(0, &ben, second, text("rain")).unwrap();
     world.step(0, Command::Close);
     world.step(0, Command::Tallies);
     let third = world.open(0);
-    give(&mut world, 0, &ada, third, text("Lima")).expect("an answer is judged");
-    give(&mut world, 1, &ben, third, text("fuck you")).expect("an answer is judged");
+    world.give(0, &ada, third, text("Lima")).expect("an answer is judged");
+    world.give(1, &ben, third, text("fuck you")).expect("an answer is judged");
     world.finish_round(0);
     world.all_equal();
     let shown = |world: &World| serde_json::to_string(&world.view(1).live.results).unwrap();
@@ -750,22 +750,6 @@ fn words_of_a_muted_player_and_bad_words_are_kept_from_everybody() {
     world.say(0, Command::Set, off).unwrap();
     world.all_equal();
     assert!(shown(&world).contains("fuck"), "{}", shown(&world));
-}
-
-fn give(
-    world: &mut World,
-    at: usize,
-    claim: &Claim,
-    instance: u32,
-    given: Given,
-) -> Result<(), Refusal> {
-    let claim = claim.clone();
-    let ticket = world.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
-    match world.reply(ticket) {
-        Reply::Answered(_) => Ok(()),
-        Reply::Refused(refusal) => Err(refusal),
-        other => panic!("not a reply to an answer: {other:?}"),
-    }
 }
 
 /// A ruling that holds already changes nothing, whatever was accepted beside it and however it is written.

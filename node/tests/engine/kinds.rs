@@ -4,8 +4,8 @@
 use crate::world::{Weather, World};
 use crdt_state::engagement::{Given, Key, Script, Task, fold};
 use crdt_state::{Phase, PlayerId};
-use node::engine::{Claim, Input, Reply};
-use node::service::view::{Command, Refusal};
+
+use node::service::view::Command;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -26,22 +26,6 @@ fn script() -> Script {
 }
 
 impl World {
-    fn give(
-        &mut self,
-        at: usize,
-        claim: &Claim,
-        instance: u32,
-        given: Given,
-    ) -> Result<(), Refusal> {
-        let claim = claim.clone();
-        let ticket = self.ask(at, |ticket| Input::Answer { ticket, claim, instance, given });
-        match self.reply(ticket) {
-            Reply::Answered(_) => Ok(()),
-            Reply::Refused(refusal) => Err(refusal),
-            other => panic!("not a reply to an answer: {other:?}"),
-        }
-    }
-
     /// What a player gives who knows no more than the page.
     fn guess(&mut self, at: usize) -> Given {
         let live = self.view(at).live;
