@@ -9,8 +9,8 @@
 //! A node begins to carry an event
 //! - while fewer than [`EVERYBODY`] nodes live: every event that a peer carries;
 //! - if it is behind a broker ([`Interest::carry_all`]): every event;
-//! - if a peer carries it, and it is one of the best [`CARRIERS`] by a rendezvous hash over the nodes that live and do not drain (Thaler
-//!   and Ravishankar, 1998), so that the copies are restored when a carrier dies;
+//! - if a peer carries it, and it is one of the best [`CARRIERS`] by a rendezvous hash over the nodes that live
+//!   and do not drain (Thaler and Ravishankar, 1998), so that the copies are restored when a carrier dies;
 //! - once somebody comes to it for the event: a player, a host, a screen;
 //! - from its start on, if its store has anything of the event;
 //! - if others wait for it: a carrier tells whoever has lost its store that a former life of it took part.

@@ -2,8 +2,9 @@
 //!
 //! A show can hold a choice (one right answer, several with weights, true and false), what is typed (a short
 //! answer), and a number with its tolerance, which becomes an estimate. Matching and essays are named and
-//! refused. Partial weights become correct or wrong: what gives points is correct. Moodle shuffles what it shows, so that most authors write the right
-//! answer first: the order in the file is given up for one that tells nothing.
+//! refused. Partial weights become correct or wrong: what gives points is correct. Moodle shuffles what it shows,
+//! so that most authors write the right answer first: the order in the file is given up for one that tells
+//! nothing.
 
 use super::super::report::{Report, quote};
 use super::Follow;
