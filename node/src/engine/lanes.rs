@@ -26,8 +26,16 @@ type Shown = Option<Arc<Frame>>;
 #[derive(Debug)]
 pub(super) struct Lanes {
     senders: Vec<watch::Sender<Shown>>,
-    /// The lane whose turn is next, and when.
-    next: Option<(usize, Mono)>,
+    next: Option<Turn>,
+}
+
+/// Which lane is shown counts next.
+#[derive(Debug)]
+struct Turn {
+    lane: usize,
+    due: Mono,
+    /// How many have a turn, this one counted.
+    left: usize,
 }
 
 /// Where those who watch a show join a lane.
@@ -56,24 +64,31 @@ impl Lanes {
 
     /// Begins to show what there is lane by lane, at once if few watch: what [`take_turn`](Self::take_turn)
     /// then gives.
+    ///
+    /// While lanes are at it, it goes on with the next one and around once: were it to begin anew each time, an
+    /// owner that is behind would never come to the last.
     pub(super) fn spread(&mut self, now: Mono) {
-        self.next = Some((0, now));
+        let next = self.next.take().unwrap_or(Turn { lane: 0, due: now, left: LANES });
+        self.next = Some(Turn { left: LANES, ..next });
     }
 
     /// Shows the state that `frame` makes to the lanes whose turn has come.
     pub(super) fn take_turn(&mut self, now: Mono, frame: impl FnOnce() -> Arc<Frame>) {
-        let Some((lane, _)) = self.next.filter(|(_, due)| *due <= now) else { return };
+        let Some(Turn { lane, left, .. }) = self.next.take_if(|turn| turn.due <= now) else {
+            return;
+        };
         let frame = frame();
-        if lane == 0 && self.watching() <= FEW {
+        if left == LANES && self.watching() <= FEW {
             return self.send(&frame);
         }
         self.senders[lane].send_replace(Some(frame));
-        self.next = (lane + 1 < LANES).then(|| (lane + 1, now + GAP));
+        let (lane, left) = ((lane + 1) % LANES, left - 1);
+        self.next = (left > 0).then_some(Turn { lane, due: now + GAP, left });
     }
 
     /// When the next lane has its turn; `None` while all have the same.
     pub(super) fn due(&self) -> Option<Mono> {
-        self.next.map(|(_, due)| due)
+        self.next.as_ref().map(|turn| turn.due)
     }
 
     fn watching(&self) -> usize {
@@ -134,6 +149,28 @@ mod tests {
             assert_eq!(seen(&mut watching, "counts"), turns * 10);
         }
         assert_eq!(turns, LANES);
+    }
+
+    /// An owner that is behind takes longer for all lanes than it is until counts are due again.
+    #[test]
+    fn every_lane_comes_to_its_turn_however_often_it_begins_anew() {
+        let (mut lanes, ends) = Lanes::new();
+        let mut watching: Vec<_> = (0..LANES * 10).map(|_| ends.watch()).collect();
+        let mut now = Mono::ZERO;
+        for round in 0..4 {
+            lanes.spread(now);
+            for _ in 0..LANES / 3 {
+                now += GAP;
+                lanes.take_turn(now, || frame(&format!("counts {round}")));
+            }
+        }
+        assert!(watching.iter_mut().all(|it| it.borrow_and_update().is_some()));
+        while let Some(due) = lanes.due() {
+            lanes.take_turn(due, || frame("the last"));
+        }
+        let late = LANES - LANES / 3;
+        assert_eq!(seen(&mut watching, "the last"), late * 10, "the others have the last round's");
+        assert_eq!(seen(&mut watching, "counts 3"), (LANES - late) * 10);
     }
 
     #[test]

@@ -139,8 +139,12 @@ impl Publisher {
                 self.results.send(core, now, inboxes);
             }
         }
-        let Publisher { live, pin, .. } = self;
-        live.take_turn(now, || live_frame(core, now, pin));
+        let Publisher { live, screen, pin, .. } = self;
+        live.take_turn(now, || {
+            // To derive it anew for each lane would be work of the owner, thirty times a second.
+            let shown = core.aged(now, LiveView::clone(&screen.borrow()));
+            Arc::new(frame(pin, &core.player_view(shown)))
+        });
     }
 
     /// When there will be something to show; `None` while all is shown.
@@ -163,7 +167,7 @@ impl Publisher {
 
     /// The live state as it is now, for somebody who has just subscribed.
     pub fn live_frame(&self, core: &EventCore, now: Mono) -> Arc<Frame> {
-        live_frame(core, now, &self.pin)
+        Arc::new(frame(&self.pin, &core.player_view(core.screen_view(now, &self.pin))))
     }
 
     /// Shows hosts and screens the present state again, so that somebody who has just come gets an age
@@ -267,10 +271,6 @@ fn fingerprint(result: &InboxMessage) -> u64 {
         (*players, *status) = (0, String::new());
     }
     xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
-}
-
-fn live_frame(core: &EventCore, now: Mono, pin: &str) -> Arc<Frame> {
-    Arc::new(frame(pin, &core.player_view(core.screen_view(now, pin))))
 }
 
 fn frame(pin: &str, view: &LiveView) -> Frame {

@@ -42,9 +42,7 @@ impl EventCore {
         let stage = state.stage();
         let instance = self.shown_instance();
         let past = |phase| instance.filter(|i| stage >= Stage::new(*i, phase));
-        let open = (stage.phase == Phase::Open).then_some(stage.instance);
-        let age_ms = open.and_then(|i| self.carried.elapsed_ms(now, i));
-        let left = |age: u64| u64::from(state.open_ms(stage.instance)).saturating_sub(age);
+        let (age_ms, remaining_ms) = self.ages(now);
         let with_board = matches!(stage.phase, Phase::Board | Phase::Ended);
         let facts = instance.and_then(|i| Facts::of(state, i));
         let is_live = facts.is_some_and(|facts| facts.question.task.is_live());
@@ -61,7 +59,7 @@ impl EventCore {
             stage: stage_view(stage),
             question: instance.and_then(|i| self.question_view(i)),
             age_ms,
-            remaining_ms: age_ms.map(left),
+            remaining_ms,
             answered: past(Phase::Open).map(|i| state.answered(i)),
             tallies: counted.map(|facts| facts.question.task.counts(&facts)),
             results: counted.map(|facts| self.shown_results(&facts)),
@@ -75,6 +73,22 @@ impl EventCore {
             controls: self.controls(),
             crowd: Some(self.crowd()),
         }
+    }
+
+    /// What was shown a moment ago, of the age that it has now.
+    #[must_use]
+    pub fn aged(&self, now: Mono, shown: LiveView) -> LiveView {
+        let (age_ms, remaining_ms) = self.ages(now);
+        LiveView { age_ms, remaining_ms, ..shown }
+    }
+
+    /// For how long the open round has been, and will be, in milliseconds.
+    fn ages(&self, now: Mono) -> (Option<u64>, Option<u64>) {
+        let stage = self.stage();
+        let open = (stage.phase == Phase::Open).then_some(stage.instance);
+        let age_ms = open.and_then(|instance| self.carried.elapsed_ms(now, instance));
+        let left = |age| u64::from(self.state().open_ms(stage.instance)).saturating_sub(age);
+        (age_ms, age_ms.map(left))
     }
 
     /// The event in a list.

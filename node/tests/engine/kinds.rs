@@ -4,7 +4,6 @@
 use crate::world::{Weather, World};
 use crdt_state::engagement::{Given, Key, Script, Task, fold};
 use crdt_state::{Phase, PlayerId};
-
 use node::service::view::Command;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use crate::world::World;
 use crdt_state::PlayerId;
 use node::engine::{Inboxes, Publisher, Views};
 use node::service::Inbox;
-use node::service::view::{Command, CommandRequest, InboxMessage};
+use node::service::view::{Command, CommandRequest, InboxMessage, LiveView};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ const NONE: [u64; 0] = [];
 struct Shown {
     world: World,
     publisher: Publisher,
-    _views: Views,
+    views: Views,
     inboxes: Inboxes,
     queue: Inbox,
 }
@@ -28,7 +28,7 @@ impl Shown {
         let (publisher, views) = Publisher::new(core, now, "123456".to_owned(), present);
         let inboxes = Inboxes::default();
         let queue = inboxes.open(player);
-        Shown { world, publisher, _views: views, inboxes, queue }
+        Shown { world, publisher, views, inboxes, queue }
     }
 
     /// The results that come within that time, by their totals.
@@ -47,6 +47,35 @@ impl Shown {
         }
         totals
     }
+}
+
+/// Counts come lane by lane; each says how old its question is when it is sent.
+#[test]
+fn a_crowd_is_told_counts_within_a_second_and_of_what_age_they_are() {
+    let mut world = World::lobby(72, 1, 60_000);
+    let ada = world.join(0, 1);
+    let instance = world.open(0);
+    let mut shown = Shown::new(world, ada.player);
+    let mut watching: Vec<_> = (0..100).map(|_| shown.views.live.watch()).collect();
+    shown.results_in(1_100);
+    watching.iter_mut().for_each(watch::Receiver::mark_unchanged);
+    shown.world.join(0, 2);
+    let mut ages = Vec::new();
+    for _ in 0..100 {
+        shown.results_in(10);
+        let age_ms = shown.world.view(0).live.age_ms.unwrap();
+        for watched in watching.iter_mut().filter(|it| it.has_changed().unwrap()) {
+            let frame = watched.borrow_and_update().clone().unwrap();
+            let live: LiveView = serde_json::from_slice(&frame.payload).unwrap();
+            assert_eq!(
+                (live.stage.instance, live.players, live.age_ms),
+                (instance, 2, Some(age_ms))
+            );
+            ages.push(age_ms);
+        }
+    }
+    assert_eq!(ages.len(), 100, "each once");
+    assert!(ages[99] - ages[0] > 500, "not all at once: {ages:?}");
 }
 
 #[test]
