@@ -4,6 +4,7 @@
 //! the README. It fails rather than tell a number that it could not measure whole. A new one adds its
 //! module and a line to [`FIGURES`]; nothing else knows their names.
 
+mod again;
 mod applied;
 mod audience;
 pub mod edge;

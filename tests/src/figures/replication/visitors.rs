@@ -4,10 +4,11 @@
 //! A line of JSON comes in for each order and one goes out when it is carried out. It ends with its input.
 
 use super::churn::{FIRST, start};
+use crate::figures::again::Again;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -81,22 +82,11 @@ impl Visit {
 }
 
 /// That process, from outside.
-pub(super) struct Visitors {
-    child: Child,
-    orders: ChildStdin,
-    reports: BufReader<ChildStdout>,
-}
+pub(super) struct Visitors(Again);
 
 impl Visitors {
-    /// This program again, under another name.
     pub(super) fn start() -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
-        command.arg(NAME).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
-        let orders = child.stdin.take().expect("its input is piped");
-        let reports = BufReader::new(child.stdout.take().expect("its output is piped"));
-        Ok(Visitors { child, orders, reports })
+        Again::start(NAME).map(Visitors)
     }
 
     /// Incarnations of these numbers start.
@@ -110,22 +100,7 @@ impl Visitors {
     }
 
     fn order(&mut self, order: &Order) -> Result<(), String> {
-        let line = serde_json::to_string(order).map_err(|error| error.to_string())?;
-        let written = writeln!(self.orders, "{line}").and_then(|()| self.orders.flush());
-        let mut report = String::new();
-        let told = written.and_then(|()| self.reports.read_line(&mut report));
-        match told {
-            Ok(1..) => Ok(()),
-            Ok(0) => Err("the visitors' process has ended".to_owned()),
-            Err(error) => Err(format!("the visitors' process: {error}")),
-        }
-    }
-}
-
-impl Drop for Visitors {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.order(order)?;
+        self.0.report::<IgnoredAny>().map(drop)
     }
 }

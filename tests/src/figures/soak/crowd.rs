@@ -1,10 +1,9 @@
 //! The processes of clients, and what they tell together.
 
 use super::worker::{NAME, Order, Plan, Report};
+use crate::figures::again::Again;
 use crate::lab::say;
 use crate::single::Single;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// All clients. Their processes end with it.
 pub(super) struct Crowd {
@@ -12,9 +11,7 @@ pub(super) struct Crowd {
 }
 
 struct Worker {
-    child: Child,
-    orders: ChildStdin,
-    reports: BufReader<ChildStdout>,
+    process: Again,
     clients: usize,
 }
 
@@ -86,39 +83,17 @@ impl Crowd {
 }
 
 impl Worker {
-    /// This program again, under another name.
     fn start(plan: &Plan) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
-        command.arg(NAME).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
-        let orders = child.stdin.take().expect("its input is piped");
-        let reports = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let mut worker = Worker { child, orders, reports, clients: plan.clients };
-        worker.say(&serde_json::to_string(plan).map_err(|error| error.to_string())?)?;
-        Ok(worker)
+        let mut process = Again::start(NAME)?;
+        process.order(plan)?;
+        Ok(Worker { process, clients: plan.clients })
     }
 
     fn order(&mut self, order: &Order) -> Result<(), String> {
-        self.say(&serde_json::to_string(order).map_err(|error| error.to_string())?)
-    }
-
-    fn say(&mut self, line: &str) -> Result<(), String> {
-        let written = writeln!(self.orders, "{line}").and_then(|()| self.orders.flush());
-        written.map_err(|error| format!("a process of clients is gone: {error}"))
+        self.process.order(order)
     }
 
     fn report(&mut self) -> Result<Report, String> {
-        let mut line = String::new();
-        self.reports.read_line(&mut line).map_err(|error| error.to_string())?;
-        serde_json::from_str(&line).map_err(|error| format!("{error}: {line:?}"))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.report()
     }
 }
