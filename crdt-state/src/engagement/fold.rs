@@ -23,6 +23,8 @@ pub struct Outcome {
     pub bonus: i64,
     /// Lives left after an elimination's round.
     pub lives: Option<u32>,
+    /// How often the player has come back in that elimination by then.
+    pub revived: u32,
 }
 
 /// What one player has before a run.

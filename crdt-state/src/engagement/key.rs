@@ -43,16 +43,21 @@ pub fn key_text(key: &Key) -> String {
 
 /// A key, as a person would say it: options by their words.
 pub(super) fn in_words(key: &Key, options: &[String]) -> String {
-    let named = |indexes: &[u8]| {
-        let words = indexes.iter().filter_map(|index| options.get(usize::from(*index)));
-        words.cloned().collect::<Vec<_>>()
-    };
     match key {
-        Key::Choices(choices) => named(choices).join(", "),
-        Key::Order(order) => named(order).join(" → "),
+        Key::Choices(choices) => named(choices, options).join(", "),
+        Key::Order(order) => named(order, options).join(" → "),
         Key::Texts(texts) => texts.join(", "),
         Key::Number(step) => step.to_string(),
     }
+}
+
+/// Options by their words, and by their numbers, from 1, where a kind has none.
+pub(super) fn named(indexes: &[u8], options: &[String]) -> Vec<String> {
+    let word = |index: &u8| match options.get(usize::from(*index)) {
+        Some(option) => option.clone(),
+        None => format!("option {}", u32::from(*index) + 1),
+    };
+    indexes.iter().map(word).collect()
 }
 
 /// What hides the key of one run of a question until its reveal, in lower-case hexadecimal digits: a hash of

@@ -15,6 +15,7 @@ mod coin;
 pub mod elimination;
 pub mod file;
 mod fold;
+mod given;
 #[cfg(test)]
 mod guide;
 mod key;
@@ -40,6 +41,7 @@ pub mod word_cloud;
 pub use alone::Alone;
 pub(crate) use fold::is_aside;
 pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
+pub use given::{Gave, Thousandths};
 pub use key::{Key, commitment, image_name, key_text, run_salt};
 pub use reason::{Case, Reason};
 pub use scoreboard::Scoreboard;
@@ -144,9 +146,10 @@ pub trait Kind: Sized + 'static {
     /// When this kind does not take that, in words for the player.
     fn take(&self, given: &Given) -> Result<Taken, Invalid>;
 
-    /// The choices that a held value stands for, for receipts and exports.
-    fn choices(&self, value: u32) -> Vec<u8> {
-        bits(value)
+    /// What a player gave of whom this value is held, and this text if there is one: for receipts, results, reasons
+    /// and exports. The default is for values that are masks of options.
+    fn given(&self, value: u32, text: Option<&str>) -> Gave {
+        Gave { text: text.map(str::to_owned), ..Gave::choices(bits(value), self.options()) }
     }
 
     /// What can be chosen, where the task is a choice.
@@ -368,11 +371,11 @@ macro_rules! kinds {
                 }
             }
 
-            /// See [`Kind::choices`].
+            /// See [`Kind::given`].
             #[must_use]
-            pub fn choices(&self, value: u32) -> Vec<u8> {
+            pub fn given(&self, value: u32, text: Option<&str>) -> Gave {
                 match self {
-                    $(Task::$variant(kind) => kind.choices(value),)*
+                    $(Task::$variant(kind) => kind.given(value, text),)*
                 }
             }
 

@@ -78,8 +78,8 @@ fn describe(view: &ExplainView) -> String {
     );
     match &view.receipt {
         Some(held) => {
-            let (choices, elapsed, by) = (&held.choices, held.elapsed_ms, held.taken_by.join(", "));
-            let _ = writeln!(text, "answer    {choices:?} after {elapsed} ms, taken by {by}");
+            let (given, elapsed, by) = (&held.gave.words, held.elapsed_ms, held.taken_by.join(", "));
+            let _ = writeln!(text, "answer    {given:?} after {elapsed} ms, taken by {by}");
         }
         None => text.push_str("answer    none is held\n"),
     }

@@ -8,7 +8,7 @@ use super::ranked::outcomes_of;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
-use crdt_state::engagement::{Case, Facts, Reason};
+use crdt_state::engagement::{Case, Facts, Gave, Reason};
 use crdt_state::event::Ruling;
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ impl EventCore {
         let outcomes = if closed { outcomes_of(state, instance) } else { Vec::new() };
         let case = Case::of(state, instance, player, &outcomes).filter(|_| closed);
         let reason = case.as_ref().and_then(|case| self.reason(case));
-        let (facts, held) = (Facts::of(state, instance), self.held_cell(player, instance));
+        let (facts, held) = (Facts::of(state, instance), self.held_answer(player, instance));
         let key = facts.and_then(|facts| facts.key());
         Ok(ExplainView {
             event: self.event(),
@@ -112,7 +112,7 @@ impl EventCore {
             open_ms: facts.map_or(0, |facts| facts.open_ms()),
             grace_ms: self.rules.grace.as_millis() as u64,
             credit_max_ms: self.rules.credit_max.as_millis() as u64,
-            receipt: held.map(|cell| self.held_view(player, instance, cell)),
+            receipt: held.map(|held| self.held_view(player, instance, held)),
             refused: self.refusals(player, instance),
             correct: closed.then(|| key.as_ref().map(correct_of).unwrap_or_default()),
             revision: state.revision_of(instance),
@@ -120,7 +120,7 @@ impl EventCore {
             points: case.map(|case| case.outcome.points),
             verdict: match (case, &reason) {
                 (Some(case), Some(reason)) => told(&case, &reason.verdict),
-                _ => self.uncounted(player, instance, held),
+                _ => self.uncounted(player, instance, held.map(|(_, cell)| cell)),
             },
             arithmetic: reason.map(|reason| reason.arithmetic),
         })
@@ -158,16 +158,21 @@ impl EventCore {
         }
     }
 
-    fn held_cell(&self, player: PlayerId, instance: u32) -> Option<Cell> {
-        let rows = self.state().players.rows_of(player);
-        self.state().held(instance, rows).map(|(_, cell)| cell)
+    /// The held answer and the question that it was given to.
+    fn held_answer(&self, player: PlayerId, instance: u32) -> Option<(u16, Cell)> {
+        self.state().held(instance, self.state().players.rows_of(player))
     }
 
-    fn held_view(&self, player: PlayerId, instance: u32, cell: Cell) -> HeldView {
+    fn held_view(
+        &self,
+        player: PlayerId,
+        instance: u32,
+        (number, cell): (u16, Cell),
+    ) -> HeldView {
         let takers = self.state().enrolled();
         let takers = takers.filter(|(origin, ..)| (origin.0 >> 48) as u16 == cell.tag());
         HeldView {
-            choices: self.choices_in(instance, cell),
+            gave: self.gave(player, (instance, number), cell),
             elapsed_ms: cell.elapsed_ms(),
             taken_by: takers.map(|(_, _, name)| name.to_owned()).collect(),
             rows: self.state().players.rows_of(player).count(),
@@ -186,9 +191,13 @@ impl EventCore {
         turned.map(view).into_iter().collect()
     }
 
-    fn choices_in(&self, instance: u32, cell: Cell) -> Vec<u8> {
-        let question = self.state().question_of(instance);
-        question.map(|(_, question)| question.task.choices(cell.value())).unwrap_or_default()
+    /// What a player gave whose answer to a question of a run is held.
+    pub(super) fn gave(&self, player: PlayerId, (instance, number): (u32, u16), cell: Cell) -> Gave {
+        let state = self.state();
+        let question =
+            state.script().and_then(|script| script.questions.get(usize::from(number)));
+        let text = state.held_text(instance, number, state.players.rows_of(player));
+        question.map(|question| question.task.given(cell.value(), text)).unwrap_or_default()
     }
 }
 

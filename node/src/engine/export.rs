@@ -2,17 +2,20 @@
 //!
 //! Nothing in it depends on the node that writes: no reachability, no time of day. Nodes are named only that all
 //! wait for, and in the notes of the audit trail, whose names and calendars are replicated with them. Lines, in
-//! this order: one `event`, then per instance a `question`, its `tally`, then every `player` and every
-//! `answer`, each sorted by its own key, and at last every `note`.
+//! this order: one `event`, then per instance a `question`, its `tally`, then every `player`, every `answer` and
+//! every `post`, each sorted by its own key, and at last every `note`.
 
 use super::core::EventCore;
 use super::views::correct_of;
 use super::views::stage_view;
 use crate::service::view::LogLine;
 use bytes::Bytes;
+use crdt_state::engagement::qa::{ToldPost, told_posts};
 use crdt_state::engagement::raffle::Entrants;
-use crdt_state::engagement::{Facts, Outcome, commitment, fold, key_text, ranked, run_salt};
-use crdt_state::event::Ruling;
+use crdt_state::engagement::{
+    Facts, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt,
+};
+use crdt_state::event::{Fate, Ruling};
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
 
@@ -77,28 +80,66 @@ enum Line<'a> {
         points: i64,
         #[serde(skip_serializing_if = "is_zero")]
         bonus: i64,
+        /// What was given, in words.
+        words: String,
         #[serde(skip_serializing_if = "Option::is_none")]
-        text: Option<&'a str>,
+        text: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        estimate: Option<Thousandths>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stake: Option<u32>,
+        #[serde(flatten)]
+        left: Left,
         /// Only of an answer from the far side of a partition that ran another question.
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
     },
-    /// What a run gave a player whose answer it does not rest on: a prize for being left, a side's win.
+    /// What a run gave or took of a player whose answer it does not rest on: a prize for being left, a side's win, a
+    /// life.
     Given {
         instance: u32,
         player: PlayerId,
         points: i64,
         #[serde(skip_serializing_if = "is_zero")]
         bonus: i64,
+        #[serde(flatten)]
+        left: Left,
+    },
+    /// What a player wrote for all.
+    Post {
+        instance: u32,
+        post: String,
+        player: PlayerId,
+        elapsed_ms: u32,
+        text: &'a str,
+        votes: u64,
+        fate: Fate,
     },
     /// Who did what, where and when.
     Note(LogLine),
 }
 
+/// What is left to a player of an elimination.
+#[derive(Serialize)]
+struct Left {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lives: Option<u32>,
+    /// How often the player has come back by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revived: Option<u32>,
+}
+
+impl Left {
+    fn of(outcome: &Outcome) -> Self {
+        let Outcome { lives, revived, .. } = *outcome;
+        Left { lives, revived: lives.map(|_| revived) }
+    }
+}
+
 fn put_given(out: &mut Vec<u8>, instance: u32, player: PlayerId, outcome: &Outcome) {
-    let Outcome { points, bonus, .. } = *outcome;
-    if points != 0 || bonus != 0 {
-        put(out, &Line::Given { instance, player, points, bonus });
+    let Outcome { points, bonus, lives, .. } = *outcome;
+    if points != 0 || bonus != 0 || lives.is_some() {
+        put(out, &Line::Given { instance, player, points, bonus, left: Left::of(outcome) });
     }
 }
 
@@ -148,6 +189,7 @@ impl EventCore {
             self.export_question(&mut out, instance);
         }
         self.export_players(&mut out, closed);
+        self.export_posts(&mut out, closed);
         self.log().into_iter().for_each(|note| put(&mut out, &Line::Note(note)));
         Bytes::from(out)
     }
@@ -206,17 +248,20 @@ impl EventCore {
                         put_given(&mut answers, instance, *player, outcome);
                         continue;
                     };
-                    let question =
-                        state.script().and_then(|s| s.questions.get(usize::from(number)));
+                    let gave = self.gave(*player, (instance, number), cell);
                     let line = Line::Answer {
                         instance,
                         player: *player,
-                        choices: question.map(|q| q.task.choices(cell.value())).unwrap_or_default(),
+                        choices: gave.choices,
                         elapsed_ms: cell.elapsed_ms(),
                         correct: outcome.correct,
                         points: outcome.points,
                         bonus: outcome.bonus,
-                        text: state.held_text(instance, number, state.players.rows_of(*player)),
+                        words: gave.words,
+                        text: gave.text,
+                        estimate: gave.number,
+                        stake: gave.stake,
+                        left: Left::of(outcome),
                         number: (shown != Some(number)).then(|| u32::from(number) + 1),
                     };
                     put(&mut answers, &line);
@@ -240,6 +285,19 @@ impl EventCore {
             put(out, &line);
         }
         out.extend(answers);
+    }
+
+    /// Every post of the closed rounds, the earliest first; like answers, without those of players who are out.
+    fn export_posts(&self, out: &mut Vec<u8>, closed: u32) {
+        let instances = self.state().instances().map(|(instance, _)| instance);
+        for facts in instances.take_while(|of| *of <= closed).filter_map(|of| Facts::of(self.state(), of)) {
+            let instance = facts.instance;
+            for told in told_posts(&facts) {
+                let ToldPost { id, player, elapsed_ms, text, votes, fate } = told;
+                let post = format!("{id:016x}");
+                put(out, &Line::Post { instance, post, player, elapsed_ms, text, votes, fate });
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::core::EventCore;
 use super::io::{Output, Reply};
 use super::receipts::Receipts;
 use crate::service::view::InboxMessage;
-use crdt_state::engagement::TEAM_INSTANCE;
+use crdt_state::engagement::{Gave, TEAM_INSTANCE};
 use crdt_state::{Cell, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -278,22 +278,24 @@ impl EventCore {
         };
         let question = number.and_then(|at| state.script()?.questions.get(usize::from(at)));
         let text = number.and_then(|number| self.held_text(instance, number, player));
-        let (choices, elapsed_ms) = match question {
+        let (gave, elapsed_ms) = match question {
             // Of a team's cell the time only says which choice it is.
-            _ if instance == TEAM_INSTANCE => (vec![cell.value() as u8], 0),
-            question => {
-                let choices = question.map(|question| question.task.choices(cell.value()));
-                (choices.unwrap_or_default(), cell.elapsed_ms())
+            _ if instance == TEAM_INSTANCE => (Gave::choices(vec![cell.value() as u8], &[]), 0),
+            Some(question) => {
+                (question.task.given(cell.value(), text.as_deref()), cell.elapsed_ms())
             }
+            None => (Gave::text(text.as_deref()), cell.elapsed_ms()),
         };
         InboxMessage::Receipt {
             event: self.identity.event,
             instance,
             status: status.to_owned(),
             level: level(firm),
-            choices,
+            choices: gave.choices,
             elapsed_ms,
-            text,
+            text: gave.text,
+            number: gave.number,
+            stake: gave.stake,
         }
     }
 

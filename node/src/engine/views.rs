@@ -11,7 +11,7 @@ use crate::service::view::{
 };
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
-    Facts, Key, Question, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name,
+    Facts, Gave, Key, Question, TEAM_INSTANCE, TeamStanding, commitment, held_choice, image_name,
     key_text, run_salt, team_standings,
 };
 use crdt_state::named::LOBBY_LOCK;
@@ -225,11 +225,9 @@ impl EventCore {
         let (instance, outcome) = self.newest_outcome(player)?;
         let (state, board) = (self.state(), self.scoreboard());
         let standing = board.of(state, player)?;
-        let script = state.script()?;
-        let choices = outcome.answer.and_then(|(number, cell)| {
-            let question = script.questions.get(usize::from(number))?;
-            Some(question.task.choices(cell.value()))
-        });
+        let gave =
+            outcome.answer.map(|(number, cell)| self.gave(player, (instance, number), cell));
+        let Gave { choices, text, number, stake, .. } = gave.unwrap_or_default();
         let around = board.around(state, player);
         let answered = outcome.answer.is_some();
         Some(InboxMessage::Result {
@@ -237,7 +235,10 @@ impl EventCore {
             instance,
             answered,
             correct: outcome.correct,
-            choices: choices.unwrap_or_default(),
+            choices,
+            text,
+            number,
+            stake,
             points: outcome.points,
             bonus: outcome.bonus,
             lives: outcome.lives,

@@ -298,8 +298,9 @@ fn in_words(value: &Value) -> Option<String> {
     }
 }
 
-const ANSWER_FIELDS: [&str; 8] =
-    ["instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points"];
+const ANSWER_FIELDS: [&str; 9] = [
+    "instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points", "words",
+];
 const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
 const QUESTION_FIELDS: [&str; 13] = [
     "instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status",

@@ -5,10 +5,13 @@ use crate::engine::{Claim, EventCore, Identity, Input, Output, Reply, Rules};
 use crate::service::view::{Command, CommandRequest};
 use calamine::{Data, Reader, Xlsx};
 use clap::ValueEnum;
-use crdt_state::{EventId, Mono, NodeId, Origin, PlayerId, Row};
+use crdt_state::engagement::{Given, qa};
+use crdt_state::event::Fate;
+use crdt_state::{EventId, Mono, NodeId, Origin, Phase, PlayerId, Row};
 use gossip::replication::Config;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
@@ -65,8 +68,11 @@ impl Show {
     }
 
     fn answer(&mut self, id: u128, row: Row, instance: u32, choices: &[u8]) {
+        self.give(id, row, instance, Given::choices(choices));
+    }
+
+    fn give(&mut self, id: u128, row: Row, instance: u32, given: Given) {
         let claim = Claim { player: PlayerId(id), row, name: "x".into() };
-        let given = crdt_state::engagement::Given::choices(choices);
         let reply = self.ask(|ticket| Input::Answer { ticket, claim, instance, given });
         assert!(matches!(reply, Reply::Answered(_)), "{reply:?}");
     }
@@ -122,7 +128,7 @@ fn file(format: Format, name: &str) -> Vec<u8> {
 fn csv_has_a_row_per_answer_player_and_question() {
     let answers = String::from_utf8(file(Format::Csv, "answers.csv")).unwrap();
     let mut rows = answers.split("\r\n");
-    let header = "instance,question,player,name,choices,elapsed_ms,correct,points";
+    let header = "instance,question,player,name,choices,elapsed_ms,correct,points,words";
     assert_eq!(rows.next(), Some(header));
     let first = rows.next().unwrap();
     assert!(first.starts_with("1,1 + 1?,"), "{first}");
@@ -202,6 +208,100 @@ fn fields_of_later_versions_become_columns_and_mixed_types_texts() {
     assert_eq!((team.in_words(0), team.in_words(1)), (Some("1".into()), Some("red".into())));
     let error = Tables::read("{\"type\":\"event\"}\nnonsense").unwrap_err();
     assert_eq!(error.line, 2);
+}
+
+const ALL_SORTS: &str = r#"{"format": "starling-show/1", "title": "All sorts", "questions": [
+    {"text": "How high?", "min": 0, "max": 9000, "step": 0.5, "correct": 330, "within": 100, "unit": "m"},
+    {"kind": "prediction", "text": "Who wins?", "options": ["Home", "Away"]},
+    {"kind": "survey", "text": "Well?", "items": [{"text": "Long?", "options": ["Yes", "No"]}], "comment": true},
+    {"kind": "qa", "text": "Ask", "moderated": true, "posts": 3},
+    {"kind": "elimination", "text": "Up?", "options": ["y", "n"], "correct": 0, "lives": 2}]}"#;
+
+/// A show of what is more than a choice: Ada plays, Bea supports her post and is silent else.
+fn all_sorts() -> EventCore {
+    let mut show = opened(ALL_SORTS);
+    let (ada, bea) = (show.join(1, "Ada"), show.join(2, "Bea"));
+    let nothing = Given::default;
+    let text = |text: &str| Some(text.to_owned());
+    let given = [
+        Given { number: Some(320.5), ..nothing() },
+        Given { stake: Some(60), ..Given::choices(&[1]) },
+        Given { text: text("=fine"), ..Given::choices(&[1]) },
+        Given { text: text("Why?"), ..nothing() },
+        Given::choices(&[1]),
+    ];
+    for (instance, given) in (1..).zip(given) {
+        show.command(Command::Next);
+        show.command(Command::Open);
+        show.give(1, ada, instance, given);
+        if instance == 4 {
+            let post = qa::post_id(instance, PlayerId(1), "Why?");
+            show.give(2, bea, instance, Given { post: Some(post), ..nothing() });
+            let expected = crate::engine::stage_view(show.core.state().stage());
+            let (post, fate) = (Some(format!("{post:016x}")), Some(Fate::Shown));
+            let request = CommandRequest::new(Command::Moderate, expected);
+            let request = Box::new(CommandRequest { post, fate, ..request });
+            show.ask(|ticket| Input::Command { ticket, request });
+        }
+        show.command(Command::Close);
+        show.command(Command::Tallies);
+        let (_, question) = show.core.state().question_of(instance).expect("it is shown");
+        if question.task.phases().contains(&Phase::Reveal) {
+            show.command(Command::Reveal);
+        }
+    }
+    show.command(Command::End);
+    show.core
+}
+
+#[test]
+fn what_was_given_is_in_the_lines_whatever_it_is() {
+    let lines = String::from_utf8(all_sorts().export("123456").into()).expect("text");
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str, instance: u32| {
+        let found = lines.iter().find(|line| line["type"] == kind && line["instance"] == instance);
+        found.unwrap_or_else(|| panic!("round {instance} has no {kind}")).clone()
+    };
+    let estimate = of("answer", 1);
+    assert_eq!((&estimate["estimate"], &estimate["words"]), (&json!(320.5), &json!("320.5 m")));
+    let bet = of("answer", 2);
+    assert_eq!((&bet["stake"], &bet["choices"]), (&json!(60), &json!([1])));
+    assert_eq!(bet["words"], "60 on Away");
+    let survey = of("answer", 3);
+    assert_eq!((&survey["text"], &survey["words"]), (&json!("=fine"), &json!("Long?: No; \"=fine\"")));
+    let post = of("post", 4);
+    assert_eq!((&post["player"], &post["text"]), (&json!(PlayerId(1)), &json!("Why?")));
+    assert_eq!((&post["votes"], &post["fate"]), (&json!(1), &json!("shown")));
+    assert!(post["elapsed_ms"].is_u64(), "{post}");
+    let (lost, silent) = (of("answer", 5), of("given", 5));
+    assert_eq!((&lost["lives"], &lost["revived"]), (&json!(1), &json!(0)));
+    assert_eq!((&silent["player"], &silent["lives"]), (&json!(PlayerId(2)), &json!(1)));
+}
+
+#[test]
+fn a_forged_post_stake_or_life_is_found() {
+    let proof = all_sorts().proof(Duration::from_secs(60), "123456").expect("it is over");
+    for (what, from, to) in [
+        ("words", "320.5 m", "330 m"),
+        ("an estimate", "\"estimate\":320.5", "\"estimate\":330"),
+        ("a stake", "\"stake\":60", "\"stake\":61"),
+        ("a comment", "\"text\":\"=fine\"", "\"text\":\"=mine\""),
+        ("a post", "\"text\":\"Why?\"", "\"text\":\"How?\""),
+        ("a vote", "\"votes\":1", "\"votes\":9"),
+        ("a fate", "\"fate\":\"shown\"", "\"fate\":\"hidden\""),
+        ("a life", "\"lives\":1", "\"lives\":2"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        crate::cli::write_folder(&proof, &[], folder.path()).unwrap();
+        assert_eq!(differences(folder.path()), Vec::<String>::new());
+        let path = folder.path().join(LINES);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{what}: {text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let found = differences(folder.path());
+        assert_eq!(found.len(), 1, "{what}: {found:?}");
+        assert!(found[0].starts_with(LINES), "{what}: {found:?}");
+    }
 }
 
 const RAFFLE: &str = r#"{"format": "starling-show/1", "title": "Luck", "questions": [

@@ -472,9 +472,12 @@ fn accepted(said: Said) -> Verdict {
         }
     };
     let receipt = match message {
-        InboxMessage::Receipt { status, level, choices, elapsed_ms, .. } => {
+        InboxMessage::Receipt {
+            status, level, choices, elapsed_ms, text, number, stake, ..
+        } => {
             let (level, choices, elapsed_ms) = (Some(level), Some(choices), Some(elapsed_ms));
-            ReceiptView { status, level, choices, elapsed_ms, ..ReceiptView::default() }
+            let gave = ReceiptView { choices, text, number, stake, ..ReceiptView::default() };
+            ReceiptView { status, level, elapsed_ms, ..gave }
         }
         InboxMessage::Joined { level, .. } => {
             let (status, level) = ("joined".to_owned(), Some(level));

@@ -1,6 +1,7 @@
 //! Why a player has the points that a round gave: the answer to every complaint, in one piece.
 
 use super::view::StageView;
+use crdt_state::engagement::Gave;
 use crdt_state::{EventId, PlayerId};
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +52,9 @@ pub struct ExplainView {
 /// The answer that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldView {
-    /// What was chosen, from 0.
-    pub choices: Vec<u8>,
+    /// What was given, in its fields and in words.
+    #[serde(flatten)]
+    pub gave: Gave,
     /// When, counted from the opening at the node that took it.
     pub elapsed_ms: u32,
     /// The names of the nodes that may have taken it: the answer keeps 16 bits of its origin.

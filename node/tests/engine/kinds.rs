@@ -96,7 +96,14 @@ fn what_is_said_of_points_is_what_the_board_says_for_every_kind_player_and_round
             let what = format!("{} of {}: {view:#?}", question.task.name(), player.0);
             assert_eq!(view.points, Some(wanted), "{what}");
             let line = export.get(&(u64::from(round), player.to_string()));
-            assert_eq!(line.copied().unwrap_or(0), wanted, "{what}");
+            let points = line.map_or(0, |line| line["points"].as_i64().expect("it has some"));
+            assert_eq!(points, wanted, "{what}");
+            if let Some(held) = &view.receipt {
+                let line = line.expect("what is held has its line");
+                let told = [held.gave.words.as_str(), line["words"].as_str().expect("it has words")];
+                assert!(told[0] == told[1] && !told[0].is_empty(), "{told:?}: {what}");
+                assert_eq!(line["text"].as_str(), held.gave.text.as_deref(), "{what}");
+            }
             if view.receipt.is_some() || wanted != 0 {
                 let sum = view.arithmetic.as_ref().unwrap_or_else(|| panic!("no sum: {what}"));
                 assert!(wanted == 0 || sum.contains(&wanted.to_string()), "{what}");
@@ -116,18 +123,15 @@ fn what_is_said_of_points_is_what_the_board_says_for_every_kind_player_and_round
     }
 }
 
-/// What the export says that each run gave, by run and player.
-fn exported(world: &World) -> BTreeMap<(u64, String), i64> {
+/// The lines of the export that say what each run gave, by run and player.
+fn exported(world: &World) -> BTreeMap<(u64, String), Value> {
     let text = String::from_utf8(world.core(0).export("123456").to_vec()).expect("it is text");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
     let answers = lines
         .filter(|line| ["answer", "given"].contains(&line["type"].as_str().unwrap_or_default()))
         .map(|line| {
             let player = line["player"].as_str().expect("it has one").to_owned();
-            (
-                (line["instance"].as_u64().expect("it has one"), player),
-                line["points"].as_i64().unwrap(),
-            )
+            ((line["instance"].as_u64().expect("it has one"), player), line)
         });
     answers.collect()
 }

@@ -137,7 +137,7 @@ fn held(state: &EventState, player: PlayerId, instance: u32) -> Option<Told> {
     let rows = || state.players.rows_of(player);
     let (number, cell) = state.held(instance, rows())?;
     let question = state.script()?.questions.get(usize::from(number))?;
-    let chosen = question.task.choices(cell.value()).first().copied();
+    let chosen = question.task.given(cell.value(), None).choices.first().copied();
     let typed = || state.held_text(instance, number, rows()).map(choice_in);
     Some((cell.elapsed_ms(), chosen.or_else(typed)?))
 }

@@ -212,7 +212,7 @@ impl Elimination {
             (entry.outcome.points, entry.outcome.bonus) = (0, 0);
         }
         entry.so_far.lives = Some(left);
-        entry.outcome.lives = Some(left);
+        (entry.outcome.lives, entry.outcome.revived) = (Some(left), entry.so_far.revived);
     }
 
     /// What a player with so many lives has of the prize.

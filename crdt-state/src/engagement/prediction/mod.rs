@@ -10,7 +10,7 @@
 
 use super::file::{Object, Report, Table};
 use super::{
-    Amendment, Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Question,
+    Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Question,
     Reason, SoFar, Taken,
 };
 use crate::Cell;
@@ -105,8 +105,9 @@ impl Kind for Prediction {
         Ok(Taken::value(stake << OPTION_BITS | u32::from(option)))
     }
 
-    fn choices(&self, value: u32) -> Vec<u8> {
-        vec![option_of(value)]
+    fn given(&self, value: u32, _: Option<&str>) -> Gave {
+        let (stake, on) = (value >> OPTION_BITS, Gave::choices(vec![option_of(value)], &self.options));
+        Gave { words: format!("{stake} on {}", on.words), stake: Some(stake), ..on }
     }
 
     fn check_key(&self, key: &Key) -> Result<(), Invalid> {

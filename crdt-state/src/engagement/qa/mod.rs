@@ -10,6 +10,7 @@ use crate::id::PlayerId;
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
@@ -114,10 +115,6 @@ impl Kind for Qa {
         None
     }
 
-    fn choices(&self, _: u32) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn counts(&self, _: &Facts<'_>) -> Vec<u64> {
         Vec::new()
     }
@@ -140,26 +137,56 @@ pub fn post_id(instance: u32, player: PlayerId, text: &str) -> PostId {
     hash.finish()
 }
 
-/// The posts of a run whose fate is one of those wanted, those with most votes first. Who is kicked has
-/// neither posts nor votes.
+/// A post with all that is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToldPost<'a> {
+    /// Its id.
+    pub id: PostId,
+    /// Who wrote it.
+    pub player: PlayerId,
+    /// When, in milliseconds since the opening.
+    pub elapsed_ms: u32,
+    /// What it says.
+    pub text: &'a str,
+    /// How many support it.
+    pub votes: u64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// All posts of a run, the earliest first. Who is kicked has neither posts nor votes.
+#[must_use]
+pub fn told_posts<'a>(facts: &Facts<'a>) -> Vec<ToldPost<'a>> {
+    let mut all = told(facts, |_| true);
+    all.sort_by_key(|post| (post.elapsed_ms, post.id));
+    all
+}
+
+/// The posts of a run whose fate is one of those wanted, those with most votes first, as many as are shown.
 pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostView> {
-    let ruling = facts.state.rulings.of(facts.instance);
-    let view = |(id, post): (PostId, &Post)| {
-        let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
-        let (elapsed, player, text) = post.content().filter(|_| is_wanted(fate))?;
-        if !facts.state.counts(player) {
-            return None;
-        }
-        let name = facts.state.shown_name(player).unwrap_or_default();
-        let (text, votes) = (text.to_owned(), votes(facts, post));
-        Some((elapsed, PostView { id: format!("{id:016x}"), text, name, votes, fate }))
-    };
-    let mut all: Vec<_> = facts.state.sides.posts(facts.instance).filter_map(view).collect();
-    all.sort_by(|(at, a), (other, b)| {
-        b.votes.cmp(&a.votes).then_with(|| (at, &a.id).cmp(&(other, &b.id)))
-    });
+    let mut all = told(facts, is_wanted);
+    all.sort_by_key(|post| (Reverse(post.votes), post.elapsed_ms, post.id));
     all.truncate(SHOWN);
-    all.into_iter().map(|(_, post)| post).collect()
+    let view = |post: ToldPost<'_>| PostView {
+        id: format!("{:016x}", post.id),
+        text: post.text.to_owned(),
+        name: facts.state.shown_name(post.player).unwrap_or_default(),
+        votes: post.votes,
+        fate: post.fate,
+    };
+    all.into_iter().map(view).collect()
+}
+
+fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost<'a>> {
+    let (state, ruling) = (facts.state, facts.state.rulings.of(facts.instance));
+    let told = |(id, post): (PostId, &'a Post)| {
+        let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
+        let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
+        let is_counted = state.counts(player);
+        let votes = is_counted.then(|| votes(facts, post));
+        votes.map(|votes| ToldPost { id, player, elapsed_ms, text, votes, fate })
+    };
+    state.sides.posts(facts.instance).filter_map(told).collect()
 }
 
 /// How many players support a post, aliases counted once.
@@ -177,6 +204,7 @@ mod tests {
     use crate::engagement::{Question, Task};
     use crate::event::{EventState, Rule};
     use crate::id::{Origin, Row};
+    use crate::named::{Change, PlayerChange};
 
     const ME: Origin = Origin(1);
 
@@ -224,6 +252,25 @@ mod tests {
         rule(2, 8, Fate::Hidden);
         assert_eq!(seen(&state, true), [("why?".to_owned(), 1)]);
         assert_eq!(seen(&state, false), [("why?".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn all_posts_are_told_the_earliest_first_but_for_those_of_who_is_out() {
+        let mut state = state();
+        let hidden = Rule::Post(7, Fate::Hidden);
+        state.take(ME, Delta::Ruling(RulingChange { lamport: 1, instance: 1, rule: hidden }));
+        let question = Question::new("?", Task::Qa(Qa { moderated: true, posts: 3 }));
+        let told = |state: &EventState| {
+            let facts = Facts { state, instance: 1, number: 0, question: &question };
+            let of = |post: ToldPost<'_>| (post.id, post.player.0, post.elapsed_ms, post.votes, post.fate);
+            told_posts(&facts).into_iter().map(of).collect::<Vec<_>>()
+        };
+        let second = (8, 2, 20, 1, Fate::Waiting);
+        assert_eq!(told(&state), [(7, 1, 10, 1, Fate::Hidden), second]);
+        let mark = state.named.people.kick(ME, PlayerId(1), true).expect("it is not so yet");
+        let kick = Change::Player(PlayerChange { player: PlayerId(1), mark });
+        state.take(ME, Delta::Named(kick));
+        assert_eq!(told(&state), [(8, 2, 20, 0, Fate::Waiting)], "nor has it votes");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::reason::{Timed, rule_of_key};
 use super::scoring::scaled;
 use super::script::{caps, read_choice, read_correct};
 use super::{
-    Alone, Amendment, Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason,
-    Taken, bits, mask,
+    Alone, Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question,
+    Reason, Taken, Thousandths, bits, key, mask,
 };
 use crate::Cell;
 use crate::stage::Phase;
@@ -81,10 +81,21 @@ impl Estimate {
         self.step_of(self.max)
     }
 
-    /// The number of a step, in thousandths.
+    /// The number of a step, in thousandths. What the last step has beyond the largest number nobody can give.
     #[must_use]
     pub fn number(&self, step: u32) -> i64 {
-        self.min + i64::from(step) * self.step
+        (self.min + i64::from(step) * self.step).min(self.max)
+    }
+
+    /// The number of a step with what it counts.
+    fn in_words(&self, step: u32) -> String {
+        self.said(self.number(step))
+    }
+
+    /// A number in thousandths with what it counts.
+    fn said(&self, number: i64) -> String {
+        let unit = self.unit.as_deref().unwrap_or_default();
+        format!("{} {unit}", Thousandths(number)).trim_end().to_owned()
     }
 }
 
@@ -212,11 +223,19 @@ impl Kind for Quiz {
         }
     }
 
-    fn choices(&self, value: u32) -> Vec<u8> {
+    fn given(&self, value: u32, text: Option<&str>) -> Gave {
         match self {
-            Quiz::Choice { .. } => bits(value),
-            Quiz::Order { options, .. } => unrank(value, options.len()),
-            Quiz::Typed { .. } | Quiz::Estimate(_) => Vec::new(),
+            Quiz::Choice { options, .. } => Gave::choices(bits(value), options),
+            Quiz::Typed { .. } => Gave::text(text),
+            Quiz::Estimate(scale) => {
+                let number = Some(Thousandths(scale.number(value)));
+                Gave { number, words: scale.in_words(value), ..Gave::default() }
+            }
+            Quiz::Order { options, .. } => {
+                let choices = unrank(value, options.len());
+                let words = key::in_words(&Key::Order(choices.clone()), options);
+                Gave { choices, words, ..Gave::default() }
+            }
         }
     }
 
@@ -248,11 +267,8 @@ impl Kind for Quiz {
 
     fn key_in_words(&self, key: &Key) -> String {
         match (self, key) {
-            (Quiz::Estimate(scale), Key::Number(step)) => {
-                let number = scale.number(*step) as f64 / 1_000.0;
-                format!("{number} {}", scale.unit.as_deref().unwrap_or_default()).trim().to_owned()
-            }
-            _ => super::key::in_words(key, self.options()),
+            (Quiz::Estimate(scale), Key::Number(step)) => scale.in_words(*step),
+            _ => key::in_words(key, self.options()),
         }
     }
 

@@ -135,7 +135,7 @@ fn an_order_is_right_as_a_whole() {
     assert_eq!(judged(&quiz, &Given::choices(&[1, 0, 2]), 0), (true, 1_000));
     assert_eq!(judged(&quiz, &Given::choices(&[0, 1, 2]), 0), (false, 0));
     assert!(quiz.take(&Given::choices(&[0, 0, 1])).is_err());
-    assert_eq!(quiz.choices(rank_of(&[2, 0, 1], 3).unwrap()), [2, 0, 1]);
+    assert_eq!(quiz.given(rank_of(&[2, 0, 1], 3).unwrap(), None).choices, [2, 0, 1]);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use super::file::{Object, Report, Table};
 use super::key::{hash_hex, run_salt};
 use super::{
-    Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task,
+    Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task, bits,
 };
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -78,6 +78,10 @@ impl Kind for Raffle {
 
     fn take(&self, _: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::value(1))
+    }
+
+    fn given(&self, value: u32, _: Option<&str>) -> Gave {
+        Gave { choices: bits(value), words: "a ticket".to_owned(), ..Gave::default() }
     }
 
     fn key(&self) -> Option<Key> {

@@ -2,7 +2,7 @@
 
 use super::file::{Object, Report, Table, Value, text};
 use super::script::caps;
-use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
+use super::{Draw, Facts, Gave, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken, bits};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ impl Kind for Rating {
 
     fn take(&self, given: &Given) -> Result<Taken, Invalid> {
         Ok(Taken::value(1 << given.one_of(usize::from(self.steps))?))
+    }
+
+    fn given(&self, value: u32, _: Option<&str>) -> Gave {
+        let (choices, steps) = (bits(value), self.steps);
+        let words = choices.first().map(|step| format!("{} of {steps}", step + 1));
+        Gave { choices, words: words.unwrap_or_default(), ..Gave::default() }
     }
 
     fn rule(&self, _: &Question) -> Option<String> {

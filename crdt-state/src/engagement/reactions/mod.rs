@@ -57,10 +57,6 @@ impl Kind for Reactions {
         Ok(Taken::Count { option: given.one_of(self.options.len())?, by: taps(given)? })
     }
 
-    fn choices(&self, _: u32) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn options(&self) -> &[String] {
         &self.options
     }

@@ -3,7 +3,7 @@
 //! All choices of a player are one number in mixed radix, so that a survey is one answer like any other.
 
 use super::file::{Object, Report, Table, Value, What};
-use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
+use super::{Draw, Facts, Gave, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
 use crate::Cell;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -114,15 +114,16 @@ impl Kind for Survey {
         Ok(Taken::Answer { value: self.pack(&given.choices)?, text: comment })
     }
 
-    fn choices(&self, mut value: u32) -> Vec<u8> {
-        let mut choices = Vec::with_capacity(self.items.len());
-        for item in self.items.iter().rev() {
-            let base = item.options.len() as u32 + 1;
-            choices.push((value % base).checked_sub(1).map_or(SKIPPED, |choice| choice as u8));
-            value /= base;
-        }
-        choices.reverse();
-        choices
+    fn given(&self, value: u32, text: Option<&str>) -> Gave {
+        let choices = self.unpack(value);
+        let said = |(item, choice): (&Item, &u8)| {
+            let chosen = item.options.get(usize::from(*choice)).map_or("no answer", String::as_str);
+            format!("{}: {chosen}", item.text)
+        };
+        let mut words: Vec<String> = self.items.iter().zip(&choices).map(said).collect();
+        words.extend(text.map(|text| format!("{text:?}")));
+        let (text, words) = (text.map(str::to_owned), words.join("; "));
+        Gave { choices, text, words, ..Gave::default() }
     }
 
     fn rule(&self, _: &Question) -> Option<String> {
@@ -137,7 +138,7 @@ impl Kind for Survey {
         let mut items: Vec<Vec<u64>> =
             self.items.iter().map(|item| vec![0; item.options.len()]).collect();
         for (_, cell, _) in facts.answers() {
-            for (counts, choice) in items.iter_mut().zip(self.choices(cell.value())) {
+            for (counts, choice) in items.iter_mut().zip(self.unpack(cell.value())) {
                 if let Some(count) = counts.get_mut(usize::from(choice)) {
                     *count += 1;
                 }
@@ -153,6 +154,18 @@ impl Survey {
     fn values(&self) -> u64 {
         let bases = self.items.iter().map(|item| item.options.len() as u64 + 1);
         bases.fold(1, u64::saturating_mul)
+    }
+
+    /// The choices that a held value stands for, one for each question.
+    fn unpack(&self, mut value: u32) -> Vec<u8> {
+        let mut choices = Vec::with_capacity(self.items.len());
+        for item in self.items.iter().rev() {
+            let base = item.options.len() as u32 + 1;
+            choices.push((value % base).checked_sub(1).map_or(SKIPPED, |choice| choice as u8));
+            value /= base;
+        }
+        choices.reverse();
+        choices
     }
 
     fn pack(&self, choices: &[u8]) -> Result<u32, Invalid> {
@@ -185,7 +198,7 @@ mod tests {
     fn all_choices_survive_their_number() {
         for choices in [[0, 4, 2], [1, 0, 0], [SKIPPED, 3, SKIPPED], [SKIPPED; 3]] {
             let value = survey().pack(&choices).expect("the choices are there");
-            assert_eq!(survey().choices(value), choices);
+            assert_eq!(survey().unpack(value), choices);
         }
         assert_eq!(survey().values(), 72);
     }

@@ -73,10 +73,6 @@ impl Kind for Tug {
         self.side(state, player)
     }
 
-    fn choices(&self, _: u32) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn options(&self) -> &[String] {
         &self.sides
     }

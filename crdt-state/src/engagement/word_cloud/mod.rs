@@ -2,7 +2,7 @@
 
 use super::file::{Object, Report, Table};
 use super::script::caps::ANSWER_BYTES_MAX;
-use super::{Draw, Facts, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
+use super::{Draw, Facts, Gave, Given, Invalid, Kind, PATH_WITHOUT_KEY, Question, Taken};
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,8 @@ impl Kind for WordCloud {
         Ok(Taken::Answer { value: super::quiz::text_value(&text), text: Some(text) })
     }
 
-    fn choices(&self, _: u32) -> Vec<u8> {
-        Vec::new()
+    fn given(&self, _: u32, text: Option<&str>) -> Gave {
+        Gave::text(text)
     }
 
     fn rule(&self, _: &Question) -> Option<String> {

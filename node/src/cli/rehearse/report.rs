@@ -112,7 +112,8 @@ impl Report {
                 *taps.entry(instance).or_default() += u64::from(sent.given.count.unwrap_or(0));
                 let found = held.get(&(instance, player.clone()));
                 let is_held = found.is_some_and(|all| sent.is_in(all[0]));
-                self.lost += usize::from(sent.is_answer && !is_held);
+                let is_told = if sent.is_answer { is_held } else { sent.is_posted(lines, &player) };
+                self.lost += usize::from(!is_told);
             }
         }
         self.lost +=
@@ -173,11 +174,21 @@ impl Report {
 }
 
 impl Sent {
+    /// Whether a line of the export holds what was posted, if something was.
+    fn is_posted(&self, lines: &[Value], player: &str) -> bool {
+        let is_it = |text: &str, line: &Value| {
+            line["type"] == "post" && line["player"] == player && line["text"] == text
+        };
+        let text = self.given.text.as_deref().filter(|_| self.given.post.is_none());
+        text.is_none_or(|text| lines.iter().any(|line| is_it(text, line)))
+    }
+
     /// Whether a line of the export holds it, as the receipt says and as it was given.
     fn is_in(&self, line: &Value) -> bool {
         let held: Vec<u8> = serde_json::from_value(line["choices"].clone()).unwrap_or_default();
         // Some kinds take an answer without choices and hold one.
-        let is_given = self.given.choices.is_empty() || self.given.choices == held;
+        let is_given = (self.given.choices.is_empty() || self.given.choices == held)
+            && self.given.stake.is_none_or(|stake| line["stake"] == stake);
         let is_receipted = self.receipt.as_ref().is_none_or(|(choices, text)| {
             *choices == held && text.as_deref() == line["text"].as_str()
         });

@@ -79,6 +79,25 @@ fn taps_that_are_not_in_the_tally_are_lost() {
 }
 
 #[test]
+fn a_post_or_a_stake_that_is_not_in_the_export_is_lost() {
+    let mut writer = record(1, &[]);
+    let sent = writer.answers.get_mut(&1).unwrap();
+    (sent.is_answer, sent.given.text) = (false, Some("Why?".into()));
+    for (text, lost) in [("Why?", 0), ("How?", 1)] {
+        let post = format!(
+            "{{\"type\":\"post\",\"player\":\"{:032x}\",\"text\":\"{text}\"}}", 1
+        );
+        assert_eq!(Report::new(std::slice::from_ref(&writer), 1, &post).lost, lost, "{text}");
+    }
+    let mut better = record(1, &[1]);
+    better.answers.get_mut(&1).unwrap().given.stake = Some(60);
+    for (stake, lost) in [(60, 0), (61, 1)] {
+        let export = EXPORT.replacen("\"choices\":[1]", &format!("\"choices\":[1],\"stake\":{stake}"), 1);
+        assert_eq!(Report::new(std::slice::from_ref(&better), 1, &export).lost, lost, "{stake}");
+    }
+}
+
+#[test]
 fn an_answer_that_counts_twice_is_doubled() {
     let twice = format!("{EXPORT}{}\n", EXPORT.lines().nth(3).unwrap());
     let report = Report::new(&[record(1, &[1])], 1, &twice);

@@ -1,6 +1,7 @@
 //! What a node tells one player: acknowledgements, and the messages of the private inbox.
 
 use super::{BoardLine, NodeLinks, Refusal};
+use crdt_state::engagement::Thousandths;
 use crdt_state::{EventId, PlayerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,15 @@ pub struct ReceiptView {
     /// The options that are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choices: Option<Vec<u8>>,
+    /// What was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The number that is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<Thousandths>,
+    /// What is staked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake: Option<u32>,
     /// How long the answer took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u32>,
@@ -103,6 +113,12 @@ pub enum InboxMessage {
         /// What was typed, where a text is the answer.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         text: Option<String>,
+        /// The number that is held, where a number is the answer.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        number: Option<Thousandths>,
+        /// What is staked on it, where something is; no more than the player has counts.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stake: Option<u32>,
     },
     /// A question was revealed.
     Result {
@@ -117,6 +133,15 @@ pub enum InboxMessage {
         correct: bool,
         /// The options that were chosen; empty if none were.
         choices: Vec<u8>,
+        /// What was typed, if something was.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        text: Option<String>,
+        /// The number that was given, if one was.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        number: Option<Thousandths>,
+        /// What was staked, if something was.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stake: Option<u32>,
         /// What it gave, bonus included; below zero where a wrong answer has a price.
         points: i64,
         /// The part of it that a streak, a prize or a pool added.
