@@ -47,7 +47,13 @@ impl Gave {
     #[must_use]
     pub fn again(&self) -> Given {
         let (choices, text, stake) = (self.choices.clone(), self.text.clone(), self.stake);
-        Given { choices, text, stake, number: self.number.map(Thousandths::real), ..Given::default() }
+        Given {
+            choices,
+            text,
+            stake,
+            number: self.number.map(Thousandths::real),
+            ..Given::default()
+        }
     }
 }
 

@@ -222,7 +222,7 @@ pub trait Kind: Sized + 'static {
     /// counts. The default knows right and wrong answers only.
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         match self.rule(case.facts.question) {
-            None => Some(Reason::new(without_points(Self::NAME))),
+            None => Some(Reason::nothing(without_points(Self::NAME))),
             Some(rule) => case.by_outcome(&rule),
         }
     }

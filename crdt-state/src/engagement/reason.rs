@@ -2,8 +2,13 @@
 //!
 //! A kind has its own words; here is what kinds share that score an answer by a key and a time. Nothing is
 //! computed anew: what an answer gave comes from the fold, and the words only say how.
+//!
+//! The arithmetic is a sum that anybody can do again with a pencil: steps with a semicolon between, each
+//! `what it is: expression = number`, or `what it is: number` where there is nothing to compute. The last number is
+//! what the run gave. The tests do every sum again.
 
-use super::scoring::{Late, Partial};
+use super::quiz::How;
+use super::scoring::Late;
 use super::{Facts, Outcome, Question, SoFar, fold};
 use crate::Cell;
 use crate::event::EventState;
@@ -29,7 +34,7 @@ pub struct Case<'a> {
 /// Why a player has what a run gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// The rule with the player's numbers.
+    /// The rule with the player's numbers, to be done again.
     pub arithmetic: String,
     /// In one sentence.
     pub verdict: String,
@@ -66,41 +71,59 @@ impl<'a> Case<'a> {
         fold(self.facts.state, |instance| instance < self.facts.instance, |_, _| {})
     }
 
+    /// What the player had before the run.
+    pub(super) fn had(&self) -> SoFar {
+        let before = self.before();
+        let at = before.binary_search_by_key(&self.player, |(id, _)| *id);
+        at.map(|at| before[at].1).unwrap_or_default()
+    }
+
     /// The reason of a kind that knows right and wrong answers only; nothing without an answer.
     pub(super) fn by_outcome(&self, rule: &str) -> Option<Reason> {
         self.cell?;
-        let points = self.outcome.points;
-        let verdict = if self.outcome.correct { "the answer is correct" } else { WRONG };
-        Some(Reason { arithmetic: format!("{rule}: {points}"), verdict: verdict.to_owned() })
+        let Outcome { points, bonus, correct, .. } = self.outcome;
+        let mut steps = vec![format!("{rule}: {}", points - bonus)];
+        steps.extend(self.streak(points, bonus));
+        let verdict = if correct { "the answer is correct" } else { WRONG };
+        Some(Reason { arithmetic: steps.join("; "), verdict: verdict.to_owned() })
+    }
+
+    /// The step of a streak's bonus, if there is one.
+    fn streak(&self, points: i64, bonus: i64) -> Option<String> {
+        let nth = (bonus != 0).then(|| self.had().streak + 1)?;
+        let given = points - bonus;
+        Some(format!("correct for the {nth}. time in a row: {given} + {bonus} = {points}"))
     }
 }
 
 /// Why a wrong answer has what it has.
-const WRONG: &str = "the answer is not the correct one";
+pub(super) const WRONG: &str = "the answer is not the correct one";
 
 impl Reason {
-    /// A reason without numbers.
+    /// Why there are no points.
     #[must_use]
-    pub fn new(words: impl Into<String>) -> Self {
+    pub fn nothing(words: impl Into<String>) -> Self {
         let words = words.into();
-        Reason { arithmetic: words.clone(), verdict: words }
+        Reason { arithmetic: format!("{words}: 0"), verdict: words }
     }
 }
 
-/// How a question is scored that has a key, by what is correct of an answer and by its time.
-pub(super) fn rule_of_key(question: &Question) -> String {
-    let (full, scoring) = (question.points, &question.scoring);
-    let mut rule = format!(
-        "a correct answer gives {full} points below {} ms, then in a line down to {} % of them at the end, \
-         rounded to the nearest; a part of the correct options {}; a wrong answer {}",
-        scoring.full_ms,
-        scoring.min_percent,
-        describe_partial(scoring.partial),
-        match scoring.wrong {
-            0 => "costs nothing".to_owned(),
-            points => format!("costs {points}"),
-        },
-    );
+/// How time, streaks and the price of a wrong answer go into points, for answers of which `worth` says what they are
+/// worth.
+pub(super) fn rule_of_key(worth: &str, question: &Question) -> String {
+    let scoring = &question.scoring;
+    let mut rule = match scoring.min_percent.min(100) {
+        100 => format!("{worth}, at whatever time"),
+        least => format!(
+            "{worth}; all of it below {} ms, then in a line down to {least} % of it at the end, rounded to the \
+             nearest",
+            scoring.full_ms
+        ),
+    };
+    rule += &match scoring.wrong {
+        0 => "; what is worth nothing costs nothing".to_owned(),
+        points => format!("; what is worth nothing and not correct costs {points}"),
+    };
     if !scoring.streak.is_empty() {
         let steps: Vec<String> = scoring.streak.iter().map(ToString::to_string).collect();
         rule += &format!("; the second, third ... correct one in a row adds {}", steps.join(", "));
@@ -111,42 +134,30 @@ pub(super) fn rule_of_key(question: &Question) -> String {
     }
 }
 
-fn describe_partial(partial: Partial) -> String {
-    match partial {
-        Partial::Exact => "gives nothing".to_owned(),
-        Partial::Proportional => "gives its share".to_owned(),
-        Partial::PerOption(points) => format!("gives {points} for each"),
-    }
-}
-
 /// An answer's way to its points by a key and its time.
 pub(super) struct Timed<'a> {
-    question: &'a Question,
+    case: Case<'a>,
+    /// How it comes to what it is worth.
+    how: How,
     /// The deadline, in milliseconds.
     open_ms: u32,
     /// When it was given.
     elapsed_ms: u32,
     /// When it counts as given: what came in granted time does as at the deadline.
     judged_ms: u32,
-    /// Whether it is correct.
-    is_right: bool,
-    /// What it is worth, before time takes its share.
-    worth: u32,
 }
 
 impl<'a> Timed<'a> {
-    /// The held answer of a case; `worth` says of what is judged whether it is right, and what it is worth.
-    pub(super) fn of(case: &Case<'a>, worth: impl FnOnce(Cell) -> (bool, u32)) -> Option<Self> {
+    /// The held answer of a case, if there is one; `how` says of what is judged what it is worth.
+    pub(super) fn of(case: &Case<'a>, how: impl FnOnce(Cell) -> How) -> Option<Self> {
         let (cell, facts) = (case.cell?, case.facts);
         let judged = facts.judged(case.player, cell);
-        let (is_right, worth) = worth(judged);
         Some(Timed {
-            question: facts.question,
+            case: *case,
+            how: how(judged),
             open_ms: facts.open_ms(),
             elapsed_ms: cell.elapsed_ms(),
             judged_ms: judged.elapsed_ms(),
-            is_right,
-            worth,
         })
     }
 
@@ -156,101 +167,62 @@ impl<'a> Timed<'a> {
     }
 
     fn arithmetic(&self, points: i64, bonus: i64) -> String {
-        let (worth, is_nothing) = (self.worth, self.worth == 0 && !self.is_right);
-        if is_nothing {
-            return format!("nothing of it is correct: {points}");
+        let mut steps = vec![self.how.sum.clone()];
+        steps.extend(self.after_worth(points - bonus));
+        steps.extend(self.case.streak(points, bonus));
+        steps.join("; ")
+    }
+
+    /// What becomes of what it is worth.
+    fn after_worth(&self, given: i64) -> Option<String> {
+        let (scoring, How { worth, is_right, .. }) = (&self.case.facts.question.scoring, &self.how);
+        let (length, open) = (self.open_ms.max(1), self.open_ms);
+        let (judged, counted) = (self.judged_ms, self.judged_ms.min(length));
+        if *worth == 0 && !is_right {
+            let price = scoring.wrong;
+            return (price > 0)
+                .then(|| format!("the price of a wrong answer: 0 - {price} = {given}"));
         }
         if self.is_late() {
-            return format!("{} ms > {} ms, and late: {points}", self.judged_ms, self.open_ms);
+            return Some(format!("{judged} ms > {open} ms, and late gives nothing: {given}"));
         }
-        let mut text = String::new();
-        if self.judged_ms < self.elapsed_ms {
-            text += "in granted time, which counts as the deadline: ";
-        }
-        if worth != self.question.points {
-            text += &format!("{worth} for what is correct of it; ");
-        }
-        let (scoring, length) = (&self.question.scoring, self.open_ms.max(1));
-        let counted = self.judged_ms.min(length);
-        let sum = if counted < scoring.full_ms {
-            format!("{counted} ms < {} ms: {worth}", scoring.full_ms)
+        let when = if judged < self.elapsed_ms {
+            "in granted time, which counts as the deadline"
+        } else if judged > open {
+            "within the grace, which counts as the deadline"
         } else {
-            let lost = 100 - u32::from(scoring.min_percent.min(100));
-            format!(
-                "({worth} * (100 * {length} - {lost} * {counted}) + 50 * {length}) / (100 * {length})"
-            )
+            "for the time that it took"
         };
-        text + &format!("{sum}, bonus {bonus}: {points}")
+        let lost = 100 - u32::from(scoring.min_percent.min(100));
+        Some(match counted < scoring.full_ms {
+            true => format!(
+                "{counted} ms < {} ms, so that time takes nothing: {given}",
+                scoring.full_ms
+            ),
+            false if lost == 0 => format!("time takes nothing: {given}"),
+            false => format!(
+                "{when}: ({worth} * (100 * {length} - {lost} * {counted}) + 50 * {length}) / (100 * {length}), \
+                 rounded down = {given}"
+            ),
+        })
     }
 
     fn verdict(&self) -> String {
         let (elapsed, open) = (self.elapsed_ms, self.open_ms);
-        match (self.is_right, self.worth > 0) {
+        match (self.how.is_right, self.how.worth > 0) {
             (_, true) if self.is_late() => {
                 format!("{elapsed} ms is after the {open} ms, and late gives nothing")
             }
             (true, _) => format!("correct after {elapsed} of {open} ms"),
             (false, true) => format!("a part of it is correct, after {elapsed} of {open} ms"),
-            (false, false) => WRONG.to_owned(),
+            (false, false) => self.how.flaw.to_owned(),
         }
     }
 
     fn is_late(&self) -> bool {
-        self.judged_ms > self.open_ms && self.question.scoring.late == Late::Nothing
+        self.judged_ms > self.open_ms && self.case.facts.question.scoring.late == Late::Nothing
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engagement::Scoring;
-
-    #[test]
-    fn a_rule_is_told_in_words() {
-        let question = Question::choice("?", vec!["a".into(), "b".into()], 1);
-        let usual = rule_of_key(&question);
-        assert!(usual.contains(
-            "a part of the correct options gives nothing; a wrong answer costs nothing; an"
-        ));
-        let (partial, late) = (Partial::PerOption(500), Late::Nothing);
-        let streak = vec![100, 200];
-        let scoring = Scoring { partial, late, streak, wrong: 50, ..Scoring::default() };
-        let other = rule_of_key(&Question { scoring, ..question });
-        for words in ["gives 500 for each", "costs 50", "adds 100, 200", "the grace gives nothing"]
-        {
-            assert!(other.contains(words), "{words}: {other}");
-        }
-    }
-
-    fn timed(
-        question: &Question,
-        (elapsed_ms, judged_ms): (u32, u32),
-        (is_right, worth): (bool, u32),
-    ) -> Timed<'_> {
-        Timed { question, open_ms: 10_000, elapsed_ms, judged_ms, is_right, worth }
-    }
-
-    #[test]
-    fn an_answer_after_the_deadline_is_explained_as_the_rule_has_it() {
-        let mut question = Question::choice("?", vec!["a".into(), "b".into()], 1);
-        let late = timed(&question, (10_100, 10_100), (true, 1_000)).arithmetic(500, 0);
-        assert!(late.contains("50 * 10000) + 50") && late.ends_with("bonus 0: 500"), "{late}");
-        question.scoring.late = Late::Nothing;
-        let late = timed(&question, (10_100, 10_100), (true, 1_000)).reason(0, 0);
-        assert_eq!(late.arithmetic, "10100 ms > 10000 ms, and late: 0");
-        assert_eq!(late.verdict, "10100 ms is after the 10000 ms, and late gives nothing");
-        let granted = timed(&question, (12_000, 10_000), (true, 1_000)).arithmetic(500, 0);
-        assert!(granted.starts_with("in granted time") && granted.ends_with(": 500"), "{granted}");
-    }
-
-    #[test]
-    fn a_part_of_an_answer_is_explained_by_what_it_is_worth() {
-        let question = Question::choice("?", vec!["a".into(), "b".into()], 1);
-        let part = timed(&question, (0, 0), (false, 400)).reason(400, 0);
-        let words = "400 for what is correct of it; 0 ms < 500 ms: 400, bonus 0: 400";
-        assert_eq!(part.arithmetic, words);
-        assert!(part.verdict.contains("a part of it is correct"));
-        let wrong = timed(&question, (0, 0), (false, 0)).arithmetic(-50, 0);
-        assert_eq!(wrong, "nothing of it is correct: -50");
-    }
-}
+mod tests;

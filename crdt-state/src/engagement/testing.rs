@@ -1,7 +1,7 @@
 //! Small shows for the tests of kinds.
 
 use super::{Given, Key, Outcome, Question, Script, Taken, Task, fold};
-use crate::delta::{Advance, Answers, Create, Delta, Join, RulingChange};
+use crate::delta::{Advance, Answers, Create, Delta, Join, RulingChange, Texts};
 use crate::event::{EventState, Rule};
 use crate::id::{Origin, PlayerId, Row};
 use crate::stage::{Phase, Stage};
@@ -49,8 +49,18 @@ fn outcomes(state: &EventState) -> Vec<Vec<Outcome>> {
 
 /// A show of which every round has been opened and answered.
 pub fn started(tasks: &[Task], players: &[Player]) -> EventState {
-    let mut state = EventState::default();
     let questions = tasks.iter().map(|task| Question::new("?", task.clone())).collect();
+    asked(questions, players, |_| 600)
+}
+
+/// The same of these questions, every player's answers given after so many milliseconds of ten seconds.
+pub fn asked(
+    questions: Vec<Question>,
+    players: &[Player],
+    elapsed_ms: impl Fn(usize) -> u32,
+) -> EventState {
+    let mut state = EventState::default();
+    let tasks: Vec<Task> = questions.iter().map(|question| question.task.clone()).collect();
     let script = Script::new("T", questions);
     state.take(ME, Delta::Create(Create { lamport: 1, script }));
     let row = |number| Row { origin: ME, number };
@@ -67,10 +77,24 @@ pub fn started(tasks: &[Task], players: &[Player]) -> EventState {
         state.take(ME, Delta::Advance(advance));
         for (number, player) in players.iter().enumerate() {
             let Some(Some(given)) = player.0.get(at) else { continue };
-            let Ok(Taken::Answer { value, .. }) = task.take(given) else { panic!("an answer") };
-            let (question, rows) = (at as u16, vec![(number as u32, 600, value)]);
-            let answers = Answers { instance, question, rows_of: ME, rows };
-            state.take(ME, Delta::Answers(answers));
+            let Ok(Taken::Answer { value, text }) = task.take(given) else { panic!("an answer") };
+            let (question, row, elapsed_ms) = (at as u16, number as u32, elapsed_ms(number));
+            state.take(
+                ME,
+                match text {
+                    Some(text) => Delta::Texts(Texts {
+                        instance,
+                        question,
+                        rows_of: ME,
+                        texts: vec![text],
+                        rows: vec![(row, elapsed_ms, value, 0)],
+                    }),
+                    None => {
+                        let rows = vec![(row, elapsed_ms, value)];
+                        Delta::Answers(Answers { instance, question, rows_of: ME, rows })
+                    }
+                },
+            );
         }
     }
     state

@@ -130,10 +130,10 @@ impl EventCore {
     fn reason(&self, case: &Case<'_>) -> Option<Reason> {
         let (state, instance) = (self.state(), case.facts.instance);
         if state.rulings.of(instance).is_some_and(Ruling::is_aside) {
-            return Some(Reason::new("a host has set the round aside"));
+            return Some(Reason::nothing("a host has set the round aside"));
         }
         if !state.counts(case.player) {
-            return Some(Reason::new("a host has taken the player out"));
+            return Some(Reason::nothing("a host has taken the player out"));
         }
         let is_turned_away = self.turned_away.0.contains_key(&(instance, case.player));
         if case.cell.is_none() && case.outcome.points == 0 && is_turned_away {
@@ -163,12 +163,7 @@ impl EventCore {
         self.state().held(instance, self.state().players.rows_of(player))
     }
 
-    fn held_view(
-        &self,
-        player: PlayerId,
-        instance: u32,
-        (number, cell): (u16, Cell),
-    ) -> HeldView {
+    fn held_view(&self, player: PlayerId, instance: u32, (number, cell): (u16, Cell)) -> HeldView {
         let takers = self.state().enrolled();
         let takers = takers.filter(|(origin, ..)| (origin.0 >> 48) as u16 == cell.tag());
         HeldView {
@@ -192,10 +187,14 @@ impl EventCore {
     }
 
     /// What a player gave whose answer to a question of a run is held.
-    pub(super) fn gave(&self, player: PlayerId, (instance, number): (u32, u16), cell: Cell) -> Gave {
+    pub(super) fn gave(
+        &self,
+        player: PlayerId,
+        (instance, number): (u32, u16),
+        cell: Cell,
+    ) -> Gave {
         let state = self.state();
-        let question =
-            state.script().and_then(|script| script.questions.get(usize::from(number)));
+        let question = state.script().and_then(|script| script.questions.get(usize::from(number)));
         let text = state.held_text(instance, number, state.players.rows_of(player));
         question.map(|question| question.task.given(cell.value(), text)).unwrap_or_default()
     }

@@ -186,8 +186,7 @@ fn parquet_is_read_back_row_by_row() {
 
 #[test]
 fn json_gathers_the_lines_by_type() {
-    let document: serde_json::Value =
-        serde_json::from_slice(&file(Format::Json, "event.json")).unwrap();
+    let document: Value = serde_json::from_slice(&file(Format::Json, "event.json")).unwrap();
     assert_eq!(document["event"]["title"], "Sums, \"fast\"");
     let notes = document["notes"].as_array().expect("the audit trail").iter();
     let acts: Vec<_> = notes.map(|note| note["act"].as_str().expect("a word")).collect();
@@ -338,13 +337,12 @@ fn sha256(text: &str) -> String {
 fn a_raffle_can_be_drawn_again_from_the_lines_alone() {
     let core = drawn();
     let lines = String::from_utf8(core.export("123456").into()).expect("text");
-    let lines: Vec<serde_json::Value> =
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |kind: &'static str| lines.iter().filter(move |line| line["type"] == kind);
     let question = of("question").next().expect("it was asked");
     let text = |name: &str| question[name].as_str().unwrap_or_else(|| panic!("{name}: {question}"));
     assert_eq!(sha256(&format!("{}:{}", text("salt"), text("key"))), text("commitment"));
-    let ticket = |answer: &serde_json::Value| {
+    let ticket = |answer: &Value| {
         sha256(&format!("starling-ticket:{}", answer["player"].as_str().expect("an id")))
     };
     let out: Vec<String> = serde_json::from_value(question["out"].clone()).expect("a list");

@@ -6,7 +6,7 @@
 
 use super::file::{Object, Report, Table};
 use super::quiz::Quiz;
-use super::reason::{Timed, rule_of_key};
+use super::reason::Timed;
 use super::script::{caps, read_correct};
 use super::{
     Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason, Script, Taken,
@@ -146,7 +146,7 @@ impl Kind for Elimination {
     }
 
     fn rule(&self, question: &Question) -> Option<String> {
-        let rule = rule_of_key(question);
+        let rule = self.as_quiz().rule(question)?;
         let prize = match self.prize {
             0 => String::new(),
             prize => format!("; in the last round the survivors split {prize}"),
@@ -172,8 +172,11 @@ impl Kind for Elimination {
             0 => String::new(),
             share => {
                 let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome.lives));
-                let total = case.outcome.points;
-                format!("; {} of the prize / {survivors} survivors = {share}: {total}", self.prize)
+                let (prize, total) = (self.prize, case.outcome.points);
+                format!(
+                    "; the prize among {survivors} survivors: {prize} / {survivors}, rounded down = {share}; \
+                     together: {points} + {share} = {total}"
+                )
             }
         };
         Some(Reason {
@@ -225,16 +228,13 @@ impl Elimination {
     /// The reason for what the answer alone gave.
     fn own_part(&self, case: &Case<'_>, points: i64, bonus: i64) -> Reason {
         let (Some(key), quiz) = (case.facts.key(), self.as_quiz()) else {
-            return Reason::new("there is no key");
+            return Reason::nothing("there is no key");
         };
-        let worth = |cell| quiz.worth(case.facts.question, &key, cell, None);
-        let Some(timed) = Timed::of(case, worth) else {
-            return Reason::new("no answer counts");
+        let how = |cell| quiz.how(case.facts.question, &key, cell, None);
+        let Some(timed) = Timed::of(case, how) else {
+            return Reason::nothing("no answer counts");
         };
-        let before = case.before();
-        let at = before.binary_search_by_key(&case.player, |(id, _)| *id);
-        let lives = at.ok().and_then(|at| before[at].1.lives);
-        if lives == Some(0) {
+        if case.had().lives == Some(0) {
             let verdict = timed.reason(points, bonus).verdict;
             return Reason {
                 arithmetic: format!("who is out of the elimination gets nothing: {points}"),

@@ -10,8 +10,8 @@
 
 use super::file::{Object, Report, Table};
 use super::{
-    Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY, Question,
-    Reason, SoFar, Taken,
+    Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY,
+    Question, Reason, SoFar, Taken,
 };
 use crate::Cell;
 use crate::id::PlayerId;
@@ -106,7 +106,8 @@ impl Kind for Prediction {
     }
 
     fn given(&self, value: u32, _: Option<&str>) -> Gave {
-        let (stake, on) = (value >> OPTION_BITS, Gave::choices(vec![option_of(value)], &self.options));
+        let (stake, on) =
+            (value >> OPTION_BITS, Gave::choices(vec![option_of(value)], &self.options));
         Gave { words: format!("{stake} on {}", on.words), stake: Some(stake), ..on }
     }
 
@@ -178,36 +179,45 @@ impl Kind for Prediction {
     }
 
     fn rule(&self, _: &Question) -> Option<String> {
-        let words = "who staked on what comes true keeps the stake and splits those of the others in \
-                     proportion to their own; who did not loses it; a stake is no more than the player has, or \
-                     the credit";
-        Some(words.to_owned())
+        let Prediction { credit, stake_max, .. } = self;
+        Some(format!(
+            "who staked on what comes true keeps the stake and splits those of the others in proportion to their \
+             own, rounded down; who did not loses it; a stake is at most {stake_max}, and no more than rounds have \
+             given the player, or {credit}"
+        ))
     }
 
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         let (cell, points) = (case.cell?, case.outcome.points);
         let came_true = match case.facts.key() {
             Some(Key::Choices(choices)) => choices,
-            _ => return Some(Reason::new("nothing is paid: no host has said yet what came true")),
+            _ => {
+                return Some(Reason::nothing(
+                    "nothing is paid: no host has said yet what came true",
+                ));
+            }
         };
         if came_true.is_empty() {
-            return Some(Reason::new(
+            return Some(Reason::nothing(
                 "nothing is paid: it is cancelled, and every stake comes back",
             ));
         }
         let before = case.before();
-        let staked = |player, cell| self.staked(cell, || points_of(&before, player));
+        let had = |player| points_of(&before, player);
+        let staked = |player, cell| self.staked(cell, || had(player));
         let all = case.all.iter().filter_map(|(player, outcome)| {
             let (_, cell) = outcome.answer.filter(|(number, _)| *number == case.facts.number)?;
             Some((came_true.contains(&option_of(cell.value())), staked(*player, cell)))
         });
         let (pool, stake) = (Pool::of(all), staked(case.player, cell));
+        let limit = self.limit_in_words(cell, stake, had(case.player));
         if pool.right == 0 {
-            return Some(Reason::new(
+            return Some(Reason::nothing(
                 "nothing is paid: nobody was right, and every stake comes back",
             ));
         }
-        Some(pool.reason(case.outcome.correct, stake, points))
+        let reason = pool.reason(case.outcome.correct, stake, points);
+        Some(Reason { arithmetic: limit + &reason.arithmetic, ..reason })
     }
 }
 
@@ -238,12 +248,12 @@ impl Pool {
         let Pool { wrong, right } = self;
         if !is_right {
             let verdict = format!("the stake of {stake} is lost");
-            return Reason { arithmetic: format!("{verdict}: {points}"), verdict };
+            return Reason { arithmetic: format!("{verdict}: 0 - {stake} = {points}"), verdict };
         }
         Reason {
             arithmetic: format!(
-                "{wrong} staked by the others * {stake} of the own / {right} of all who were right, rounded \
-                 down: {points}"
+                "{wrong} were staked on what did not come true, {right} on what did, {stake} of them the own: \
+                 {wrong} * {stake} / {right}, rounded down = {points}"
             ),
             verdict: format!("the stake of {stake} comes back, with {points} of the others'"),
         }
@@ -251,6 +261,19 @@ impl Pool {
 }
 
 impl Prediction {
+    /// Why a stake is not what was given, if it is not; who had so many points.
+    fn limit_in_words(&self, cell: Cell, stake: u64, points: i64) -> String {
+        let given = u64::from(cell.value() >> OPTION_BITS);
+        let (had, credit) = (points.max(0), self.credit);
+        match stake < given {
+            true => format!(
+                "{given} were staked by whom rounds had given {had} points and who may stake {credit} in any case, so \
+                 that it counts as: {stake}; "
+            ),
+            false => String::new(),
+        }
+    }
+
     /// What a player with so many points really staked: no more than there was. The points are only asked
     /// for where the credit is not enough.
     fn staked(&self, cell: Cell, points: impl FnOnce() -> i64) -> u64 {

@@ -262,7 +262,9 @@ mod tests {
         let question = Question::new("?", Task::Qa(Qa { moderated: true, posts: 3 }));
         let told = |state: &EventState| {
             let facts = Facts { state, instance: 1, number: 0, question: &question };
-            let of = |post: ToldPost<'_>| (post.id, post.player.0, post.elapsed_ms, post.votes, post.fate);
+            let of = |post: ToldPost<'_>| {
+                (post.id, post.player.0, post.elapsed_ms, post.votes, post.fate)
+            };
             told_posts(&facts).into_iter().map(of).collect::<Vec<_>>()
         };
         let second = (8, 2, 20, 1, Fate::Waiting);

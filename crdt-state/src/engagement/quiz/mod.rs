@@ -4,9 +4,11 @@
 //! accepted variants, an estimate scored by its closeness, an order.
 
 pub(super) mod form;
+mod how;
 mod order;
 mod worth;
 
+pub(super) use how::How;
 pub use order::{ORDER_MAX, rank_of, unrank};
 
 use super::file::{Object, Report, Table, What, text};
@@ -349,13 +351,13 @@ impl Kind for Quiz {
     }
 
     fn rule(&self, question: &Question) -> Option<String> {
-        Some(rule_of_key(question))
+        Some(rule_of_key(&self.worth_in_words(question), question))
     }
 
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         let key = case.facts.key()?;
-        let worth = |cell| self.worth(case.facts.question, &key, cell, case.text);
-        Some(Timed::of(case, worth)?.reason(case.outcome.points, case.outcome.bonus))
+        let how = |cell| self.how(case.facts.question, &key, cell, case.text);
+        Some(Timed::of(case, how)?.reason(case.outcome.points, case.outcome.bonus))
     }
 }
 

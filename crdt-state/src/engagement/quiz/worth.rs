@@ -32,9 +32,9 @@ impl Quiz {
             (Quiz::Choice { .. }, Key::Choices(choices)) => {
                 scoring.choice_worth(full, cell.value(), mask(choices))
             }
-            (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => {
-                all_or_nothing(text.is_some_and(|text| is_accepted(text, accepted, *typos)))
-            }
+            (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => all_or_nothing(
+                text.is_some_and(|text| accepted_as(text, accepted, *typos).is_some()),
+            ),
             (Quiz::Estimate(scale), Key::Number(step)) => {
                 let off = (scale.number(cell.value()) - scale.number(*step)).unsigned_abs();
                 let within = scale.within.unsigned_abs().max(1);
@@ -57,18 +57,18 @@ impl Quiz {
     }
 }
 
-/// Whether a typed text is one of those accepted, apart from case, space, the marks of a sentence around it
-/// and so many typing errors.
-fn is_accepted(text: &str, accepted: &[String], typos: u8) -> bool {
+/// What a typed text is accepted as: one of those accepted, apart from case, space, the marks of a sentence around
+/// it and so many typing errors.
+pub(super) fn accepted_as<'a>(text: &str, accepted: &'a [String], typos: u8) -> Option<&'a String> {
     let text = plain(text);
-    let is_near = |wanted: &String| {
+    let is_near = |wanted: &&String| {
         let wanted = plain(wanted);
         wanted == text
             || (typos > 0
                 && wanted.chars().count() > 3
                 && strsim::osa_distance(&wanted, &text) <= usize::from(typos))
     };
-    accepted.iter().any(is_near)
+    accepted.iter().find(is_near)
 }
 
 /// One spelling for all that a person would call the same answer: in lower case, without the marks of a

@@ -119,7 +119,10 @@ impl Kind for Tug {
         let (taps, TugResults { players, pull }) = (self.counts(facts), self.results(facts));
         let side = |at: usize| {
             let (name, players) = (&self.sides[at], players[at].max(1));
-            format!("{name}: {} taps * 100 / {players} players = {}", taps[at], pull[at])
+            format!(
+                "{name}, taps in hundredths for each of its players: {} * 100 / {players}, rounded down = {}",
+                taps[at], pull[at]
+            )
         };
         let sides: Vec<String> = (0..self.sides.len()).map(side).collect();
         let own = &self.sides[self.side(facts.state, case.player)];
@@ -129,7 +132,7 @@ impl Kind for Tug {
             (false, true) => format!("on the side {own}, which did not win"),
             (false, false) => "no side won".to_owned(),
         };
-        Some(Reason { arithmetic: format!("{}; {verdict}: {points}", sides.join(", ")), verdict })
+        Some(Reason { arithmetic: format!("{}; {verdict}: {points}", sides.join("; ")), verdict })
     }
 }
 

@@ -84,15 +84,14 @@ fn a_post_or_a_stake_that_is_not_in_the_export_is_lost() {
     let sent = writer.answers.get_mut(&1).unwrap();
     (sent.is_answer, sent.given.text) = (false, Some("Why?".into()));
     for (text, lost) in [("Why?", 0), ("How?", 1)] {
-        let post = format!(
-            "{{\"type\":\"post\",\"player\":\"{:032x}\",\"text\":\"{text}\"}}", 1
-        );
+        let post = format!("{{\"type\":\"post\",\"player\":\"{:032x}\",\"text\":\"{text}\"}}", 1);
         assert_eq!(Report::new(std::slice::from_ref(&writer), 1, &post).lost, lost, "{text}");
     }
     let mut better = record(1, &[1]);
     better.answers.get_mut(&1).unwrap().given.stake = Some(60);
     for (stake, lost) in [(60, 0), (61, 1)] {
-        let export = EXPORT.replacen("\"choices\":[1]", &format!("\"choices\":[1],\"stake\":{stake}"), 1);
+        let export =
+            EXPORT.replacen("\"choices\":[1]", &format!("\"choices\":[1],\"stake\":{stake}"), 1);
         assert_eq!(Report::new(std::slice::from_ref(&better), 1, &export).lost, lost, "{stake}");
     }
 }
