@@ -50,19 +50,20 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
 }
 
 fn tell(replayed: &Replay, json: bool) -> Result<(), Failure> {
-    let Replay { manifest, compared, differences, .. } = replayed;
+    let Replay { manifest, compared, aside, differences, .. } = replayed;
     let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     if json {
         let verified = differences.is_empty();
         let (event, status) = (&manifest.event, &manifest.status);
         return say_json(&json!({ "event": event, "status": status, "verified": verified,
-            "files": compared, "differences": texts }));
+            "files": compared, "aside": aside, "differences": texts }));
     }
+    let aside: String = aside.iter().map(|aside| format!("\n{aside}")).collect();
     match texts.is_empty() {
         true => say(&format!(
-            "{:?} ({}): folded again, {compared} files are equal to the byte",
+            "{:?} ({}): folded again, {compared} files are equal to the byte{aside}",
             manifest.title, manifest.status
         )),
-        false => say(&format!("{}\nNOT what the event folds to", texts.join("\n"))),
+        false => say(&format!("{}{aside}\nNOT what the event folds to", texts.join("\n"))),
     }
 }

@@ -17,7 +17,7 @@ mod text;
 
 pub use manifest::{File, Head, MANIFEST, Manifest, folder};
 pub use proof::{Proof, ProofError};
-pub use replay::{Difference, Replay, ReplayError, raffle, replay};
+pub use replay::{Aside, Difference, Replay, ReplayError, raffle, replay};
 pub use table::{LineError, Tables};
 
 use clap::ValueEnum;

@@ -9,7 +9,10 @@ use super::manifest::{MANIFEST, Manifest, folder};
 use super::{Format, Proof, STATE, WriteError};
 use crate::engine::{EventCore, StateError};
 use clap::ValueEnum;
+use crdt_state::EventState;
 use crdt_state::engagement::raffle::RaffleRecord;
+use crdt_state::event::Ruling;
+use serde::Serialize;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -23,8 +26,40 @@ pub struct Replay {
     pub lines: String,
     /// How many files were made again and compared: all but the state.
     pub compared: usize,
+    /// The rounds that hosts have set aside: they verify like any other, and give nothing.
+    pub aside: Vec<Aside>,
     /// Where the folder says something else.
     pub differences: Vec<Difference>,
+}
+
+/// A round that gives nothing, by a host's ruling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Aside {
+    /// Which run.
+    pub round: u32,
+    /// The kind of its question.
+    pub kind: &'static str,
+    /// What it asked.
+    pub question: String,
+    /// Whether it was left before its end; else it was declared void.
+    pub skipped: bool,
+    /// Whether it was revealed all the same.
+    pub revealed: bool,
+    /// Whether somebody was drawn in it.
+    pub drawn: bool,
+}
+
+impl fmt::Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Aside { round, kind, question, skipped, revealed, drawn } = self;
+        let how = if *skipped { "was skipped" } else { "is void" };
+        let what = match (revealed, drawn) {
+            (false, _) => "it gives nothing",
+            (true, true) => "whoever was drawn gets nothing",
+            (true, false) => "what was revealed gives nothing",
+        };
+        write!(f, "round {round}, the {kind} {question:?}, {how}: {what}")
+    }
 }
 
 /// A file that is not what it should be.
@@ -107,8 +142,8 @@ pub fn replay(path: &Path) -> Result<Replay, ReplayError> {
         names_in(path)?.into_iter().filter(|name| expected.iter().all(|(it, _)| it != name));
     let message = format!("nothing of it follows from the event; {MANIFEST} may not list it");
     differences.extend(beside.map(|name| Difference::whole(&name, &message)));
-    let compared = expected.len() - 1;
-    Ok(Replay { manifest, lines: proof.lines, compared, differences })
+    let (compared, aside) = (expected.len() - 1, aside_of(core.state()));
+    Ok(Replay { manifest, lines: proof.lines, compared, aside, differences })
 }
 
 /// All that it takes to draw a raffle of the folder's event again, however large it was: what nodes hand out of
@@ -120,6 +155,22 @@ pub fn raffle(path: &Path, round: u32) -> Result<RaffleRecord, ReplayError> {
     let (core, _) = EventCore::from_state(&read(path, STATE)?)?;
     let entrants = core.entrants(round).ok_or(ReplayError::Raffle(round))?;
     Ok(entrants.record())
+}
+
+/// The rounds of an event that hosts have set aside.
+fn aside_of(state: &EventState) -> Vec<Aside> {
+    let aside = |(round, ruling): (u32, &Ruling)| {
+        let (_, question) = state.question_of(round).filter(|_| ruling.is_aside())?;
+        Some(Aside {
+            round,
+            kind: question.task.name(),
+            question: question.text.clone(),
+            skipped: ruling.is_skipped(),
+            revealed: state.has_revealed(round),
+            drawn: question.task.is_drawn() && state.has_revealed(round),
+        })
+    };
+    state.rulings.iter().filter_map(aside).collect()
 }
 
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, ReplayError> {

@@ -428,6 +428,32 @@ fn every_changed_byte_is_found_and_named() {
                 Err(error) => assert!(is_read(&name), "{name} {at}: {error}"),
             }
         }
+#[test]
+fn a_draw_that_is_void_is_told_so_by_name() {
+    let mut show = opened(RAFFLE);
+    let ada = show.join(1, "Ada");
+    show.command(Command::Open);
+    show.answer(1, ada, 1, &[]);
+    for command in [Command::Close, Command::Tallies, Command::Reveal, Command::Void, Command::End]
+    {
+        show.command(command);
+    }
+    let proof = show.core.proof(Duration::from_secs(60), "123456").expect("it is over");
+    let folder = tempfile::tempdir().unwrap();
+    crate::cli::write_folder(&proof, &[], folder.path()).unwrap();
+    let record = raffle(folder.path(), 1).expect("it was drawn");
+    assert!(record.voided && record.drawn.len() == 1, "{record:?}");
+    assert_eq!(record.commitment, sha256(&format!("{}:{}", record.salt, record.key)));
+    let replayed = replay(folder.path()).unwrap();
+    assert!(replayed.differences.is_empty(), "{:?}", replayed.differences);
+    let [aside] = &replayed.aside[..] else { panic!("one: {:?}", replayed.aside) };
+    let told = "round 1, the raffle \"A ticket\", is void: whoever was drawn gets nothing";
+    assert_eq!(aside.to_string(), told);
+    assert!(!drawn().entrants(1).expect("it was drawn").record().voided);
+    let question: Value = serde_json::from_str(proof.lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&question["voided"], &question["answer"]), (&json!(true), &json!("")));
+}
+
     }
 }
 

@@ -10,9 +10,11 @@
 //! comes next and draws nothing anew, so that no host can kick until the wished one wins.
 
 use super::file::{Object, Report, Table};
-use super::key::{hash_hex, run_salt};
+use super::fold::is_aside;
+use super::key::{hash_hex, key_text, run_salt};
 use super::{
-    Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task, bits,
+    Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task,
+    bits,
 };
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -88,6 +90,11 @@ impl Kind for Raffle {
         Some(Key::Texts(vec!["draw".to_owned()]))
     }
 
+    /// Nothing: no answer is right, and who wins hangs on the salt.
+    fn key_in_words(&self, _: &Key) -> String {
+        String::new()
+    }
+
     fn counts(&self, facts: &Facts<'_>) -> Vec<u64> {
         vec![facts.answered()]
     }
@@ -156,8 +163,12 @@ pub const LISTED_MAX: usize = 100_000;
 /// All that it takes to draw a raffle again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RaffleRecord {
+    /// Whether a host has set the round aside, so that the draw gives nothing to anybody.
+    pub voided: bool,
     /// What was published at the opening.
     pub commitment: String,
+    /// What was hashed with the salt for it. A raffle has no answer to hide: its secret is the salt.
+    pub key: String,
     /// What hid the seed until the reveal.
     pub salt: String,
     /// How many win.
@@ -173,7 +184,9 @@ pub struct RaffleRecord {
 /// Who entered a raffle that is revealed, from which its record is made.
 #[derive(Debug, Clone)]
 pub struct Entrants {
+    voided: bool,
     commitment: String,
+    key: String,
     salt: String,
     winners: u32,
     players: Vec<PlayerId>,
@@ -192,6 +205,8 @@ impl Entrants {
         let is_out = |player: &PlayerId| !facts.state.counts(*player);
         let out = players.iter().copied().filter(is_out).collect();
         Some(Entrants {
+            voided: is_aside(facts.state, facts.instance),
+            key: key_text(&raffle.key()?),
             commitment: super::commitment(facts.question, facts.instance)?,
             salt: run_salt(facts.question, facts.instance),
             winners: raffle.winners,
@@ -216,13 +231,13 @@ impl Entrants {
     #[must_use]
     pub fn record(self) -> RaffleRecord {
         let away = self.out();
-        let Entrants { commitment, salt, winners, players, out } = self;
+        let Entrants { voided, commitment, key, salt, winners, players, out } = self;
         let out: BTreeSet<PlayerId> = out.into_iter().collect();
         let mut tickets: Vec<String> = players.iter().map(|player| ticket(*player)).collect();
         tickets.sort_unstable();
         let counted = lots(&salt, &players).into_iter().filter(|player| !out.contains(player));
         let drawn = counted.take(winners as usize).map(ticket).collect();
-        RaffleRecord { commitment, salt, winners, tickets, out: away, drawn }
+        RaffleRecord { voided, commitment, key, salt, winners, tickets, out: away, drawn }
     }
 }
 
