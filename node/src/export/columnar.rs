@@ -4,7 +4,7 @@
 
 use super::table::{Cells, Column, Table};
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -35,6 +35,7 @@ fn schema(table: &Table) -> Result<TypePtr> {
     let field = |column: &Column| {
         let (physical, logical) = match column.cells {
             Cells::Whole(_) => (Physical::INT64, None),
+            Cells::Real(_) => (Physical::DOUBLE, None),
             Cells::Flag(_) => (Physical::BOOLEAN, None),
             Cells::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
@@ -56,6 +57,10 @@ fn write(
         Cells::Whole(cells) => {
             let (values, levels) = dense(rows.map(|row| cells[row]));
             writer.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+        }
+        Cells::Real(cells) => {
+            let (values, levels) = dense(rows.map(|row| cells[row]));
+            writer.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
         }
         Cells::Flag(cells) => {
             let (values, levels) = dense(rows.map(|row| cells[row]));

@@ -29,11 +29,11 @@ pub enum Format {
     Jsonl,
     /// One JSON document
     Json,
-    /// Text tables: answers, players, questions
+    /// Text tables: answers, players, questions, posts, log
     Csv,
     /// One workbook with a sheet for each table
     Xlsx,
-    /// Columnar tables: answers, players, questions
+    /// Columnar tables: answers, players, questions, posts, log
     Parquet,
 }
 
@@ -44,9 +44,15 @@ impl Format {
         match self {
             Format::Jsonl => &[LINES],
             Format::Json => &["event.json"],
-            Format::Csv => &["answers.csv", "players.csv", "questions.csv"],
+            Format::Csv => &["answers.csv", "players.csv", "questions.csv", "posts.csv", "log.csv"],
             Format::Xlsx => &["event.xlsx"],
-            Format::Parquet => &["answers.parquet", "players.parquet", "questions.parquet"],
+            Format::Parquet => &[
+                "answers.parquet",
+                "players.parquet",
+                "questions.parquet",
+                "posts.parquet",
+                "log.parquet",
+            ],
         }
     }
 }

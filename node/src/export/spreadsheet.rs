@@ -53,6 +53,11 @@ fn write(
                 sheet.write_number(line, at, number as f64)?;
             }
         }
+        Cells::Real(cells) => {
+            if let Some(number) = cells[row] {
+                sheet.write_number(line, at, number)?;
+            }
+        }
         Cells::Flag(cells) => {
             if let Some(flag) = cells[row] {
                 sheet.write_boolean(line, at, flag)?;

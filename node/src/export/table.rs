@@ -1,9 +1,10 @@
 //! Lines to tables: a column for every field, in a fixed order, fields that are new to this version last.
 
+use crdt_state::Stage;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The three tables of an event.
+/// The tables of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tables {
     /// One row per answer that is held.
@@ -12,6 +13,10 @@ pub struct Tables {
     pub players: Table,
     /// One row per run of a question.
     pub questions: Table,
+    /// One row per post.
+    pub posts: Table,
+    /// One row per note of the audit trail.
+    pub log: Table,
 }
 
 /// A table by columns.
@@ -39,6 +44,8 @@ pub struct Column {
 pub enum Cells {
     /// Whole numbers.
     Whole(Vec<Option<i64>>),
+    /// Numbers with decimals.
+    Real(Vec<Option<f64>>),
     /// True or false.
     Flag(Vec<Option<bool>>),
     /// Texts, and everything that is no single number or truth.
@@ -104,9 +111,9 @@ impl Tables {
         Ok(building.done())
     }
 
-    /// All three.
+    /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Table> {
-        [&self.answers, &self.players, &self.questions].into_iter()
+        [&self.answers, &self.players, &self.questions, &self.posts, &self.log].into_iter()
     }
 }
 
@@ -116,6 +123,8 @@ struct Building {
     answers: Rows,
     players: Rows,
     questions: Rows,
+    posts: Rows,
+    log: Rows,
     /// Names by player and questions by instance: answers are read with both beside them.
     names: BTreeMap<String, String>,
     texts: BTreeMap<u64, String>,
@@ -145,7 +154,15 @@ impl Building {
                 object.remove("rows");
                 self.players.push(&object);
             }
-            "answer" | "given" => self.answer(object),
+            "answer" | "given" => {
+                let answer = self.named(object);
+                self.answers.push(&answer);
+            }
+            "post" => {
+                let post = self.named(object);
+                self.posts.push(&post);
+            }
+            "note" => self.note(object),
             _ => {}
         }
     }
@@ -162,16 +179,27 @@ impl Building {
         self.flush();
     }
 
-    fn answer(&mut self, mut answer: Map<String, Value>) {
-        let name = text_of(&answer, "player").and_then(|player| self.names.get(&player));
+    /// A player's line with the player's name and the question beside it.
+    fn named(&self, mut line: Map<String, Value>) -> Map<String, Value> {
+        let name = text_of(&line, "player").and_then(|player| self.names.get(&player));
         if let Some(name) = name {
-            answer.insert("name".to_owned(), name.clone().into());
+            line.insert("name".to_owned(), name.clone().into());
         }
-        let question = instance_of(&answer).and_then(|instance| self.texts.get(&instance));
+        let question = instance_of(&line).and_then(|instance| self.texts.get(&instance));
         if let Some(question) = question {
-            answer.insert("question".to_owned(), question.clone().into());
+            line.insert("question".to_owned(), question.clone().into());
         }
-        self.answers.push(&answer);
+        line
+    }
+
+    /// A note, its stage in two columns. A show that is over is in no run.
+    fn note(&mut self, mut note: Map<String, Value>) {
+        if let Some(Value::Object(mut stage)) = note.remove("stage") {
+            note.extend(stage.remove("phase").map(|phase| ("phase".to_owned(), phase)));
+            let run = stage.remove("instance").filter(|run| *run != Stage::LAST);
+            note.extend(run.map(|run| ("instance".to_owned(), run)));
+        }
+        self.log.push(&note);
     }
 
     fn flush(&mut self) {
@@ -186,6 +214,8 @@ impl Building {
             answers: self.answers.done("answers", &ANSWER_FIELDS),
             players: self.players.done("players", &PLAYER_FIELDS),
             questions: self.questions.done("questions", &QUESTION_FIELDS),
+            posts: self.posts.done("posts", &POST_FIELDS),
+            log: self.log.done("log", &LOG_FIELDS),
         }
     }
 }
@@ -238,6 +268,7 @@ impl Cells {
         match value {
             Value::Bool(_) => Cells::Flag(vec![None; rows]),
             Value::Number(number) if number.is_i64() => Cells::Whole(vec![None; rows]),
+            Value::Number(number) if number.is_f64() => Cells::Real(vec![None; rows]),
             _ => Cells::Text(Texts { text: String::new(), ends: vec![(0, false); rows] }),
         }
     }
@@ -245,10 +276,17 @@ impl Cells {
     fn push(&mut self, value: &Value) {
         match (&mut *self, value) {
             (Cells::Whole(cells), Value::Null) => cells.push(None),
+            (Cells::Real(cells), Value::Null) => cells.push(None),
             (Cells::Flag(cells), Value::Null) => cells.push(None),
             (Cells::Whole(cells), Value::Number(number)) if number.is_i64() => {
                 cells.push(number.as_i64());
             }
+            (Cells::Whole(cells), Value::Number(number)) if number.is_f64() => {
+                let real = |cell: &Option<i64>| cell.map(|number| number as f64);
+                *self = Cells::Real(cells.iter().map(real).collect());
+                self.push(value);
+            }
+            (Cells::Real(cells), Value::Number(number)) => cells.push(number.as_f64()),
             (Cells::Flag(cells), Value::Bool(flag)) => cells.push(Some(*flag)),
             (Cells::Text(cells), value) => cells.push(in_words(value).as_deref()),
             (_, value) => {
@@ -270,6 +308,7 @@ impl Cells {
     fn len(&self) -> usize {
         match self {
             Cells::Whole(cells) => cells.len(),
+            Cells::Real(cells) => cells.len(),
             Cells::Flag(cells) => cells.len(),
             Cells::Text(texts) => texts.ends.len(),
         }
@@ -279,6 +318,7 @@ impl Cells {
     pub(super) fn in_words(&self, row: usize) -> Option<String> {
         match self {
             Cells::Whole(cells) => cells[row].map(|number| number.to_string()),
+            Cells::Real(cells) => cells[row].map(|number| number.to_string()),
             Cells::Flag(cells) => cells[row].map(|flag| flag.to_string()),
             Cells::Text(texts) => texts.get(row).map(str::to_owned),
         }
@@ -299,8 +339,20 @@ fn in_words(value: &Value) -> Option<String> {
 }
 
 const ANSWER_FIELDS: [&str; 9] = [
-    "instance", "question", "player", "name", "choices", "elapsed_ms", "correct", "points", "words",
+    "instance",
+    "question",
+    "player",
+    "name",
+    "choices",
+    "elapsed_ms",
+    "correct",
+    "points",
+    "words",
 ];
+const POST_FIELDS: [&str; 9] =
+    ["instance", "question", "player", "name", "elapsed_ms", "text", "votes", "fate", "post"];
+const LOG_FIELDS: [&str; 9] =
+    ["lamport", "wall_ms", "node", "by", "act", "of", "instance", "phase", "origin"];
 const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
 const QUESTION_FIELDS: [&str; 13] = [
     "instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status",

@@ -159,7 +159,7 @@ fn what_begins_like_a_formula_is_defused_and_numbers_are_not() {
 fn a_workbook_is_read_back_with_texts_as_texts() {
     let bytes = file(Format::Xlsx, "event.xlsx");
     let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(&bytes)).unwrap();
-    assert_eq!(workbook.sheet_names(), ["answers", "players", "questions"]);
+    assert_eq!(workbook.sheet_names(), ["answers", "players", "questions", "posts", "log"]);
     let players = workbook.worksheet_range("players").unwrap();
     let names: Vec<&Data> = players.rows().skip(1).map(|row| &row[2]).collect();
     let formula = Data::String("=1+1".into());
@@ -267,7 +267,10 @@ fn what_was_given_is_in_the_lines_whatever_it_is() {
     assert_eq!((&bet["stake"], &bet["choices"]), (&json!(60), &json!([1])));
     assert_eq!(bet["words"], "60 on Away");
     let survey = of("answer", 3);
-    assert_eq!((&survey["text"], &survey["words"]), (&json!("=fine"), &json!("Long?: No; \"=fine\"")));
+    assert_eq!(
+        (&survey["text"], &survey["words"]),
+        (&json!("=fine"), &json!("Long?: No; \"=fine\""))
+    );
     let post = of("post", 4);
     assert_eq!((&post["player"], &post["text"]), (&json!(PlayerId(1)), &json!("Why?")));
     assert_eq!((&post["votes"], &post["fate"]), (&json!(1), &json!("shown")));
@@ -275,6 +278,51 @@ fn what_was_given_is_in_the_lines_whatever_it_is() {
     let (lost, silent) = (of("answer", 5), of("given", 5));
     assert_eq!((&lost["lives"], &lost["revived"]), (&json!(1), &json!(0)));
     assert_eq!((&silent["player"], &silent["lives"]), (&json!(PlayerId(2)), &json!(1)));
+}
+
+#[test]
+fn posts_and_the_audit_trail_have_a_table_each_in_every_format() {
+    let lines = String::from_utf8(all_sorts().export("123456").into()).expect("text");
+    let made = |format, name: &str| {
+        let all = files(&lines, format).expect("all is well");
+        all.into_iter().find(|(known, _)| known == name).expect("the file is made").1
+    };
+    let posts = String::from_utf8(made(Format::Csv, "posts.csv")).unwrap();
+    let mut rows = posts.split("\r\n");
+    assert_eq!(rows.next(), Some("instance,question,player,name,elapsed_ms,text,votes,fate,post"));
+    let post = rows.next().expect("there is one");
+    assert!(post.starts_with("4,Ask,") && post.contains(",Ada,"), "{post}");
+    assert!(post.contains(",Why?,1,shown,"), "{post}");
+    let log = String::from_utf8(made(Format::Csv, "log.csv")).unwrap();
+    assert!(log.starts_with("lamport,wall_ms,node,by,act,of,instance,phase,origin\r\n"), "{log}");
+    let acts: Vec<&str> = log.lines().skip(1).map(|row| row.split(',').nth(4).unwrap()).collect();
+    let notes = lines.lines().filter(|line| line.contains("\"type\":\"note\"")).count();
+    assert_eq!((acts.len(), acts[0], acts[acts.len() - 1]), (notes, "create", "ended"), "{log}");
+    assert!(log.lines().last().expect("a row").contains(",,ended,"), "it is in no run: {log}");
+    let bytes = made(Format::Xlsx, "event.xlsx");
+    let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(&bytes)).unwrap();
+    assert_eq!(workbook.worksheet_range("log").unwrap().rows().count(), notes + 1);
+    let answers = workbook.worksheet_range("answers").unwrap();
+    let column =
+        answers.rows().next().unwrap().iter().position(|it| *it == Data::String("estimate".into()));
+    assert_eq!(
+        answers.get_value((1, column.expect("it is there") as u32)),
+        Some(&Data::Float(320.5))
+    );
+    for (name, rows) in [("log.parquet", notes), ("posts.parquet", 1)] {
+        let bytes = bytes::Bytes::from(made(Format::Parquet, name));
+        let reader = SerializedFileReader::new(bytes).unwrap();
+        assert_eq!(reader.metadata().file_metadata().num_rows(), rows as i64, "{name}");
+    }
+}
+
+#[test]
+fn numbers_with_decimals_are_numbers_wherever_the_first_of_them_stands() {
+    let lines = "{\"type\":\"answer\",\"estimate\":3}\n{\"type\":\"answer\"}\n\
+        {\"type\":\"answer\",\"estimate\":2.5}\n";
+    let tables = Tables::read(lines).unwrap();
+    let column = tables.answers.columns.iter().find(|it| it.name == "estimate").unwrap();
+    assert_eq!(column.cells, table::Cells::Real(vec![Some(3.0), None, Some(2.5)]));
 }
 
 #[test]
@@ -380,6 +428,32 @@ fn a_folder_gives_the_record_of_a_raffle_whatever_its_size() {
     assert!(header.ends_with("revision,answer,kind,voided,commitment,key,out,salt"), "{header}");
 }
 
+#[test]
+fn a_draw_that_is_void_is_told_so_by_name() {
+    let mut show = opened(RAFFLE);
+    let ada = show.join(1, "Ada");
+    show.command(Command::Open);
+    show.answer(1, ada, 1, &[]);
+    for command in [Command::Close, Command::Tallies, Command::Reveal, Command::Void, Command::End]
+    {
+        show.command(command);
+    }
+    let proof = show.core.proof(Duration::from_secs(60), "123456").expect("it is over");
+    let folder = tempfile::tempdir().unwrap();
+    crate::cli::write_folder(&proof, &[], folder.path()).unwrap();
+    let record = raffle(folder.path(), 1).expect("it was drawn");
+    assert!(record.voided && record.drawn.len() == 1, "{record:?}");
+    assert_eq!(record.commitment, sha256(&format!("{}:{}", record.salt, record.key)));
+    let replayed = replay(folder.path()).unwrap();
+    assert!(replayed.differences.is_empty(), "{:?}", replayed.differences);
+    let [aside] = &replayed.aside[..] else { panic!("one: {:?}", replayed.aside) };
+    let told = "round 1, the raffle \"A ticket\", is void: whoever was drawn gets nothing";
+    assert_eq!(aside.to_string(), told);
+    assert!(!drawn().entrants(1).expect("it was drawn").record().voided);
+    let question: Value = serde_json::from_str(proof.lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&question["voided"], &question["answer"]), (&json!(true), &json!("")));
+}
+
 /// The folder that a host gets.
 fn folder() -> tempfile::TempDir {
     let proof = played().proof(Duration::from_secs(60), "123456").expect("all is revealed");
@@ -399,7 +473,7 @@ fn an_export_folds_again_to_the_byte() {
     let folder = folder();
     assert_eq!(differences(folder.path()), Vec::<String>::new());
     let replayed = replay(folder.path()).unwrap();
-    assert_eq!((replayed.lines, replayed.compared), (lines(), 10));
+    assert_eq!((replayed.lines, replayed.compared), (lines(), 14));
     assert!(!replayed.manifest.heads.is_empty());
 }
 
@@ -428,32 +502,6 @@ fn every_changed_byte_is_found_and_named() {
                 Err(error) => assert!(is_read(&name), "{name} {at}: {error}"),
             }
         }
-#[test]
-fn a_draw_that_is_void_is_told_so_by_name() {
-    let mut show = opened(RAFFLE);
-    let ada = show.join(1, "Ada");
-    show.command(Command::Open);
-    show.answer(1, ada, 1, &[]);
-    for command in [Command::Close, Command::Tallies, Command::Reveal, Command::Void, Command::End]
-    {
-        show.command(command);
-    }
-    let proof = show.core.proof(Duration::from_secs(60), "123456").expect("it is over");
-    let folder = tempfile::tempdir().unwrap();
-    crate::cli::write_folder(&proof, &[], folder.path()).unwrap();
-    let record = raffle(folder.path(), 1).expect("it was drawn");
-    assert!(record.voided && record.drawn.len() == 1, "{record:?}");
-    assert_eq!(record.commitment, sha256(&format!("{}:{}", record.salt, record.key)));
-    let replayed = replay(folder.path()).unwrap();
-    assert!(replayed.differences.is_empty(), "{:?}", replayed.differences);
-    let [aside] = &replayed.aside[..] else { panic!("one: {:?}", replayed.aside) };
-    let told = "round 1, the raffle \"A ticket\", is void: whoever was drawn gets nothing";
-    assert_eq!(aside.to_string(), told);
-    assert!(!drawn().entrants(1).expect("it was drawn").record().voided);
-    let question: Value = serde_json::from_str(proof.lines.lines().nth(1).unwrap()).unwrap();
-    assert_eq!((&question["voided"], &question["answer"]), (&json!(true), &json!("")));
-}
-
     }
 }
 
