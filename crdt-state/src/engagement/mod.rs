@@ -175,6 +175,11 @@ pub trait Kind: Sized + 'static {
         key::in_words(key, self.options())
     }
 
+    /// Whether a typed text is right by a key, where texts are judged.
+    fn is_accepted(&self, _key: &Key, _text: &str) -> bool {
+        false
+    }
+
     /// What hosts may change of a closed run, beside what they may of every run. The default is another key,
     /// where [`check_key`](Kind::check_key) takes the script's own.
     fn amendments(&self) -> &'static [Amendment] {
@@ -410,6 +415,14 @@ macro_rules! kinds {
             pub fn key_in_words(&self, key: &Key) -> String {
                 match self {
                     $(Task::$variant(kind) => kind.key_in_words(key),)*
+                }
+            }
+
+            /// See [`Kind::is_accepted`].
+            #[must_use]
+            pub fn is_accepted(&self, key: &Key, text: &str) -> bool {
+                match self {
+                    $(Task::$variant(kind) => kind.is_accepted(key, text),)*
                 }
             }
 

@@ -277,7 +277,8 @@ fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, S
     if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
         return Err("name the text that is right too".to_owned());
     }
-    let known = matches!(facts.key(), Some(Key::Texts(texts)) if texts.contains(&text));
+    // What is right already, in another spelling or with a slip that is forgiven, changes nothing.
+    let known = facts.key().is_some_and(|key| facts.question.task.is_accepted(&key, &text));
     let ruling = facts.state.rulings.of(facts.instance);
     let accepted = ruling.map_or(0, |ruling| ruling.accepted().count());
     if !known && accepted >= ACCEPTED_MAX {

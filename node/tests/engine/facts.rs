@@ -778,6 +778,11 @@ fn another_key_is_ruled_once_though_a_text_was_accepted_beside_it() {
     assert_eq!(rescore(&mut world, 0, &["Callao", "Lima"]), already(0), "as the script has it");
     let accept = |request: &mut CommandRequest| request.text = Some("Lima city".into());
     assert_eq!(ruled(&mut world, Command::Accept, accept).unwrap().outcome, "applied");
+    for right in ["lima CITY.", "LIMA", " Callao "] {
+        let accept = |request: &mut CommandRequest| request.text = Some(right.into());
+        let outcome = ruled(&mut world, Command::Accept, accept).unwrap().outcome;
+        assert_eq!(outcome, "already", "{right} is right as it is");
+    }
     assert_eq!(rescore(&mut world, 0, &["Lima", "Callao"]), already(1));
     assert_eq!(rescore(&mut world, 0, &["Quito", "Bogotá"]), applied(2));
     for (at, texts) in

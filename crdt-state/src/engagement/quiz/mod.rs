@@ -274,6 +274,15 @@ impl Kind for Quiz {
         }
     }
 
+    fn is_accepted(&self, key: &Key, text: &str) -> bool {
+        match (self, key) {
+            (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => {
+                worth::accepted_as(text, accepted, *typos).is_some()
+            }
+            _ => false,
+        }
+    }
+
     fn amendments(&self) -> &'static [Amendment] {
         match self {
             Quiz::Typed { .. } => &[Amendment::Rescore, Amendment::Accept],
