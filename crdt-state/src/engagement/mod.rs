@@ -882,6 +882,12 @@ pub fn counter_name(instance: u32, option: usize) -> String {
     format!("run/{instance}/{option}")
 }
 
+/// The name of the counter of receipts to a run that were overruled.
+#[must_use]
+pub fn superseded_name(instance: u32) -> String {
+    format!("superseded/{instance}")
+}
+
 /// The run that a counter belongs to, if it is one of a run.
 #[must_use]
 pub fn counter_run(name: &str) -> Option<u32> {

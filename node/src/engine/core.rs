@@ -381,7 +381,7 @@ impl EventCore {
             self.tell_enrolled();
         }
         self.note_who_knows();
-        self.on_touched();
+        self.on_touched(now);
         while let Some(output) = self.replica.poll_output() {
             match Output::of(output, now, &self.carried) {
                 Ok(output) => self.outputs.push_back(output),
@@ -391,8 +391,8 @@ impl EventCore {
     }
 
     /// Looks at the answers that others brought, and passes on whose they were.
-    fn on_touched(&mut self) {
-        self.check_superseded();
+    fn on_touched(&mut self, now: Mono) {
+        self.check_superseded(now);
         let rows = self.carried.take_followed();
         if !rows.is_empty() {
             self.outputs.push_back(Output::Applied { rows });

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crdt_state::engagement::qa::{ToldPost, told_posts};
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
-    Facts, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt,
+    Facts, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt, superseded_name,
 };
 use crdt_state::event::{Fate, Ruling};
 use crdt_state::{PlayerId, Row};
@@ -47,6 +47,9 @@ enum Line<'a> {
         open_ms: u32,
         points: u32,
         voided: bool,
+        /// Receipts that an earlier answer of the same player at another node overruled.
+        #[serde(skip_serializing_if = "is_none")]
+        superseded: u64,
         status: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         missing: Vec<String>,
@@ -176,6 +179,10 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 impl EventCore {
     /// The whole event. Only closed rounds are scored; `status` is `open` before the first, `final`
     /// once every origin that takes part has sealed the newest and all that it sealed is here, `forgotten` if
@@ -227,6 +234,7 @@ impl EventCore {
             open_ms: facts.open_ms(),
             points: question.points,
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
+            superseded: self.state().named.total(&superseded_name(instance)),
             status: self.exported_status(instance),
             missing: self.missing(instance),
             revision,
@@ -290,7 +298,9 @@ impl EventCore {
     /// Every post of the closed rounds, the earliest first; like answers, without those of players who are out.
     fn export_posts(&self, out: &mut Vec<u8>, closed: u32) {
         let instances = self.state().instances().map(|(instance, _)| instance);
-        for facts in instances.take_while(|of| *of <= closed).filter_map(|of| Facts::of(self.state(), of)) {
+        for facts in
+            instances.take_while(|of| *of <= closed).filter_map(|of| Facts::of(self.state(), of))
+        {
             let instance = facts.instance;
             for told in told_posts(&facts) {
                 let ToldPost { id, player, elapsed_ms, text, votes, fate } = told;

@@ -255,6 +255,8 @@ pub enum Output {
         /// How many entries.
         entries: u64,
     },
+    /// A receipt was overruled by an earlier answer of its player that another node took.
+    Superseded,
     /// A private message for a player, if the player is here.
     Inbox {
         /// Whose.

@@ -9,8 +9,8 @@ use super::core::EventCore;
 use super::io::{Output, Reply};
 use super::receipts::Receipts;
 use crate::service::view::InboxMessage;
-use crdt_state::engagement::{Gave, TEAM_INSTANCE};
-use crdt_state::{Cell, PlayerId, Row, Stage};
+use crdt_state::engagement::{Gave, TEAM_INSTANCE, superseded_name};
+use crdt_state::{Cell, Mono, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -219,14 +219,14 @@ impl EventCore {
 
     /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the
     /// same row, or to another row of theirs that has only now come.
-    pub(super) fn check_superseded(&mut self) {
+    pub(super) fn check_superseded(&mut self, now: Mono) {
         for (instance, row) in self.carried.take_contested() {
             if let Some(player) = self.carried.state.players.get(row).map(|player| player.id) {
-                self.check_receipt(instance, player);
+                self.check_receipt(now, instance, player);
             }
         }
         for (instance, player) in self.receipts_joined() {
-            self.check_receipt(instance, player);
+            self.check_receipt(now, instance, player);
         }
     }
 
@@ -244,7 +244,7 @@ impl EventCore {
         }
     }
 
-    fn check_receipt(&mut self, instance: u32, player: PlayerId) {
+    fn check_receipt(&mut self, now: Mono, instance: u32, player: PlayerId) {
         let rows: Vec<Row> = self.carried.state.players.rows_of(player).collect();
         let receipted =
             rows.iter().find_map(|row| Some((*row, self.held.receipts.get(instance, *row)?)));
@@ -256,8 +256,18 @@ impl EventCore {
         self.held.receipts.put(instance, row, cell);
         if cell.value() != own.value() {
             crdt_state::sometimes!(ReceiptSuperseded);
+            self.count_superseded(now, instance);
             let message = self.receipt(instance, player, ("superseded", true), cell);
             self.outputs.push_back(Output::Inbox { player, message });
+        }
+    }
+
+    /// Counts a receipt that was overruled, for whoever reads the result: of the answer that does not count nothing is
+    /// left. Whoever has left writes no more.
+    fn count_superseded(&mut self, now: Mono, instance: u32) {
+        self.outputs.push_back(Output::Superseded);
+        if self.leaving.is_none() {
+            self.reactions.count(now, superseded_name(instance));
         }
     }
 

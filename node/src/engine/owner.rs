@@ -98,6 +98,7 @@ impl Ports {
                 self.alarms.count(LATE);
                 warn!(%event, node, entries, "answers came after a result was shown without them");
             }
+            Output::Superseded => self.alarms.count_superseded(),
             Output::Alarm(alarm) => {
                 self.alarms.count(alarm.kind());
                 error!(%event, %alarm, "replication alarm");

@@ -1,4 +1,4 @@
-//! Reactions: counted here, written as running totals a few times a second, never one by one.
+//! Reactions, and what else is counted: written as running totals a few times a second, never one by one.
 
 use super::core::EventCore;
 use super::intake::Claim;
@@ -7,6 +7,7 @@ use crate::service::view::Refusal;
 use crdt_state::delta::Delta;
 use crdt_state::named::{Change, CountChange, MOOD, NumberChange, REACTIONS};
 use crdt_state::{Mono, PlayerId, Stage};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const PLAYERS_PER_WINDOW: usize = 200_000;
 /// that is started again goes on from there.
 #[derive(Debug, Default)]
 pub struct Reactions {
-    pending: BTreeMap<&'static str, u64>,
+    pending: BTreeMap<Cow<'static, str>, u64>,
     due: Option<Mono>,
     window: Mono,
     sent: BTreeMap<PlayerId, u8>,
@@ -40,8 +41,8 @@ impl Reactions {
         self.due
     }
 
-    fn count(&mut self, now: Mono, kind: &'static str) {
-        *self.pending.entry(kind).or_default() += 1;
+    pub(super) fn count(&mut self, now: Mono, name: impl Into<Cow<'static, str>>) {
+        *self.pending.entry(name.into()).or_default() += 1;
         self.due.get_or_insert(now + FLUSH_GAP);
     }
 
@@ -59,7 +60,7 @@ impl Reactions {
         *sent <= PER_WINDOW
     }
 
-    fn take_pending(&mut self) -> BTreeMap<&'static str, u64> {
+    fn take_pending(&mut self) -> BTreeMap<Cow<'static, str>, u64> {
         self.due = None;
         std::mem::take(&mut self.pending)
     }
@@ -124,7 +125,7 @@ impl EventCore {
             return;
         }
         for (kind, by) in self.reactions.take_pending() {
-            let change = Delta::Named(self.counting(kind, by));
+            let change = Delta::Named(self.counting(&kind, by));
             self.carried.take(now, self.identity.origin, change.clone());
             self.batch.push_change(change);
         }
@@ -132,7 +133,7 @@ impl EventCore {
     }
 
     /// The change that counts so many more of a kind.
-    fn counting(&self, kind: &'static str, by: u64) -> Change {
+    fn counting(&self, kind: &str, by: u64) -> Change {
         if !THUMBS.contains(&kind) {
             let value = self.counted(kind) + by;
             return Change::Total(NumberChange { name: kind.to_owned(), value });

@@ -31,6 +31,14 @@ fn of_two_choices_taken_apart_the_earliest_counts_and_the_other_is_told() {
         assert_eq!(world.held(at, PlayerId(7), instance), Some(0));
     }
     assert_eq!(world.core(2).state().answered(instance), 1);
+    assert_eq!(world.superseded, 1, "it is counted");
+    world.finish_round(0);
+    world.all_equal();
+    for at in 0..3 {
+        let export = String::from_utf8(world.core(at).export("123456").to_vec()).unwrap();
+        let question = export.lines().find(|line| line.starts_with("{\"type\":\"question\""));
+        assert!(question.unwrap().contains("\"superseded\":1,"), "node {at}: {export}");
+    }
 }
 
 /// Whoever told the receipt is not whom the player is connected to when the other answer comes.

@@ -72,6 +72,8 @@ pub struct World {
     pub alarms: Vec<Alarm>,
     /// Every announcement of late answers so far: the node that made it, whose, how many entries.
     pub late: Vec<(usize, String, u64)>,
+    /// How many receipts were overruled so far, as the nodes count them.
+    pub superseded: u64,
     /// Every life so far: the node, and the origin that it had.
     pub lives: Vec<(usize, Origin)>,
     /// Every own entry of a control lane so far: the node that wrote it, and what it says.
@@ -97,6 +99,7 @@ impl World {
             inbox: Vec::new(),
             alarms: Vec::new(),
             late: Vec::new(),
+            superseded: 0,
             lives: Vec::new(),
             written: Vec::new(),
             applied: 0,
@@ -388,6 +391,7 @@ impl World {
                 self.nodes[at].disk.write(now, Write::Cut(heads, parts));
             }
             Output::Flush => self.nodes[at].disk.flush(),
+            Output::Superseded => self.superseded += 1,
             Output::Late { node, entries } => self.late.push((at, node, entries)),
             Output::Inbox { player, message } => self.inbox.push((at, player, message)),
             Output::Applied { rows } => self.applied += rows.len() as u64,

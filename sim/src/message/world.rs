@@ -330,7 +330,7 @@ impl World {
                 let flushed = disk.flush(now);
                 life.iter_mut().for_each(|life| life.is_unkept |= !flushed);
             }
-            Output::Applied { .. } | Output::Late { .. } => {}
+            Output::Applied { .. } | Output::Late { .. } | Output::Superseded => {}
             Output::Alarm(alarm) => {
                 let what = format!("node {number} at {:?}: {alarm}", self.at());
                 self.evidence.alarms.push(what);
