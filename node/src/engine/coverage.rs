@@ -60,6 +60,14 @@ impl EventCore {
         status
     }
 
+    /// Whom a result is still waited for by that every player gets; nobody to ask for where it is complete.
+    pub(super) fn told_missing(&self, instance: u32) -> Vec<String> {
+        match self.told_status(instance) {
+            "final" | "forgotten" => Vec::new(),
+            _ => self.missing(instance),
+        }
+    }
+
     /// The status of an instance's result, in this node's view.
     pub(super) fn status_of(&self, instance: u32) -> &'static str {
         if self.self_outside().is_some() {

@@ -267,8 +267,8 @@ impl Results {
 /// live state to all at once.
 fn fingerprint(result: &InboxMessage) -> u64 {
     let mut news = result.clone();
-    if let InboxMessage::Result { players, status, .. } = &mut news {
-        (*players, *status) = (0, String::new());
+    if let InboxMessage::Result { players, status, missing, .. } = &mut news {
+        (*players, *status, *missing) = (0, String::new(), Vec::new());
     }
     xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
 }

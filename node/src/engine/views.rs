@@ -225,8 +225,7 @@ impl EventCore {
         let (instance, outcome) = self.newest_outcome(player)?;
         let (state, board) = (self.state(), self.scoreboard());
         let standing = board.of(state, player)?;
-        let gave =
-            outcome.answer.map(|(number, cell)| self.gave(player, (instance, number), cell));
+        let gave = outcome.answer.map(|(number, cell)| self.gave(player, (instance, number), cell));
         let Gave { choices, text, number, stake, .. } = gave.unwrap_or_default();
         let around = board.around(state, player);
         let answered = outcome.answer.is_some();
@@ -249,6 +248,7 @@ impl EventCore {
             players: board.len() as u64,
             revision: state.revision_of(instance),
             status: self.told_status(instance).to_owned(),
+            missing: self.told_missing(instance),
         })
     }
 

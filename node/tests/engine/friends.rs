@@ -62,10 +62,10 @@ fn a_board_a_result_and_an_export_say_who_is_missing() {
     let coverage = core.friends_board(&named(&["player 1"])).coverage.expect("a round is closed");
     assert_ne!(coverage.status, "final");
     assert_eq!(coverage.missing, ["node-2"]);
-    let Some(InboxMessage::Result { status, .. }) = core.result_of(PlayerId(1)) else {
+    let Some(InboxMessage::Result { status, missing, .. }) = core.result_of(PlayerId(1)) else {
         panic!("the round is revealed");
     };
-    assert_eq!(status, coverage.status);
+    assert_eq!((status, missing), (coverage.status, coverage.missing));
     let export = String::from_utf8(core.export("123456").to_vec()).unwrap();
     let lines: Vec<serde_json::Value> =
         export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -79,6 +79,8 @@ fn a_board_a_result_and_an_export_say_who_is_missing() {
     world.all_call_it("final");
     let board = world.core(1).friends_board(&named(&["player 1"]));
     assert_eq!(board.coverage.map(|it| it.missing), Some(Vec::new()));
+    let told = world.core(1).result_of(PlayerId(1));
+    assert!(matches!(told, Some(InboxMessage::Result { missing, .. }) if missing.is_empty()));
     assert!(!world.core(0).export("123456").windows(7).any(|part| part == b"missing"));
 }
 

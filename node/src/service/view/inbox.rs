@@ -169,6 +169,9 @@ pub enum InboxMessage {
         /// how complete it is by now.
         #[serde(default)]
         status: String,
+        /// The names of the nodes that were still waited for then.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        missing: Vec<String>,
     },
     /// What a host said of the player has changed.
     Marked {
