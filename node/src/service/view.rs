@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub struct StageView {
-    /// Which run of which question; 0 before the first.
+    /// Which run of which question; 0 before the first, 4294967295, above every run, once the show is over.
     pub instance: u32,
     /// How far that run is.
     pub phase: PhaseView,
