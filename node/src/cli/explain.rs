@@ -14,7 +14,7 @@ pub(super) struct ExplainArgs {
     /// The event
     #[arg(long, value_name = "ID")]
     event: EventId,
-    /// The player's id, or the name as it is shown
+    /// The player's id, or the name as it is shown, in any case
     #[arg(long, value_name = "PLAYER")]
     player: String,
     /// Which round, from 1; a question that was asked again counts again
@@ -78,7 +78,8 @@ fn describe(view: &ExplainView) -> String {
     );
     match &view.receipt {
         Some(held) => {
-            let (given, elapsed, by) = (&held.gave.words, held.elapsed_ms, held.taken_by.join(", "));
+            let (given, elapsed, by) =
+                (&held.gave.words, held.elapsed_ms, held.taken_by.join(", "));
             let _ = writeln!(text, "answer    {given:?} after {elapsed} ms, taken by {by}");
         }
         None => text.push_str("answer    none is held\n"),

@@ -10,6 +10,7 @@ use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
 use crdt_state::engagement::{Case, Facts, Gave, Reason};
 use crdt_state::event::Ruling;
+use crdt_state::name::skeleton;
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
 
@@ -70,14 +71,26 @@ impl EventCore {
         self.turned_away.note(instance, player, elapsed_ms, refusal);
     }
 
-    /// The player whose id or shown name this is.
+    /// The player whose id or shown name this is. Names are the same here that are the same to whoever joins: whatever
+    /// their case, and whatever looks alike.
     #[must_use]
     pub fn find_player(&self, words: &str) -> Option<PlayerId> {
         let (state, players) = (self.state(), &self.state().players);
-        if let Ok(id) = words.parse::<PlayerId>() {
-            return players.row_of(id).map(|_| id);
+        if let Some(id) = words.parse::<PlayerId>().ok().filter(|id| players.row_of(*id).is_some())
+        {
+            return Some(id);
         }
-        players.ids().find(|id| state.shown_name(*id).as_deref() == Some(words))
+        let (wanted, mut alike) = (skeleton(words), None);
+        for id in players.ids() {
+            let shown = state.shown_name(id).unwrap_or_default();
+            if shown == words {
+                return Some(id);
+            }
+            if alike.is_none() && skeleton(&shown) == wanted {
+                alike = Some(id);
+            }
+        }
+        alike
     }
 
     /// Why `player` has what run `instance` gave.

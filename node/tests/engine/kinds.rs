@@ -100,7 +100,8 @@ fn what_is_said_of_points_is_what_the_board_says_for_every_kind_player_and_round
             assert_eq!(points, wanted, "{what}");
             if let Some(held) = &view.receipt {
                 let line = line.expect("what is held has its line");
-                let told = [held.gave.words.as_str(), line["words"].as_str().expect("it has words")];
+                let told =
+                    [held.gave.words.as_str(), line["words"].as_str().expect("it has words")];
                 assert!(told[0] == told[1] && !told[0].is_empty(), "{told:?}: {what}");
                 assert_eq!(line["text"].as_str(), held.gave.text.as_deref(), "{what}");
             }
@@ -147,6 +148,11 @@ fn a_round_that_gives_nothing_says_so_and_one_set_aside_says_that() {
     world.all_equal();
     let verdict = |world: &World, round| world.core(1).explain("player 1", round).unwrap().verdict;
     assert_eq!(verdict(&world, 1), "0 points: a round of the kind poll gives no points");
+    for (words, is_known) in [("PLAYER 1", true), ("  Player  1 ", true), ("player 2", false)] {
+        assert_eq!(world.core(1).explain(words, 1).is_ok(), is_known, "{words:?}");
+    }
+    let by_id = world.core(1).explain(&PlayerId(1).to_string(), 1).expect("it is known");
+    assert_eq!(by_id.player, PlayerId(1));
     let instance = world.open(0);
     world.give(0, &claim, instance, Given::choices(&[0])).expect("true or false");
     world.step(0, Command::Close);
