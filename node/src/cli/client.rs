@@ -1,8 +1,10 @@
 //! Asking a running node over HTTP, and what its refusals mean for a script.
 
+use super::key::KeySource;
 use super::progress::Progress;
 use super::{Exit, Failure};
 use crate::service::view::Refusal;
+use crate::token::TokenKeys;
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,9 +24,11 @@ pub(super) struct NodeArgs {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(super) node: String,
-    /// Token that gives the role this needs
+    /// Token that gives the role this needs; without it the operator's, made from the cluster key if there is one
     #[arg(long, env = "STARLING_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
+    #[command(flatten)]
+    pub(super) key: KeySource,
     /// Seconds to wait for the node
     #[arg(long, value_name = "SECONDS", env = "STARLING_TIMEOUT", default_value_t = 10)]
     pub(super) timeout: u64,
@@ -45,6 +49,8 @@ pub(super) struct Client {
     agent: Agent,
     node: String,
     token: Option<String>,
+    /// Why there is no token although one was to be made.
+    keyless: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +61,14 @@ struct ErrorBody {
 impl Client {
     pub(super) fn new(args: &NodeArgs) -> Self {
         let timeout = Duration::from_secs(args.timeout);
-        Self::at(&args.node, args.token.clone(), timeout)
+        let (token, keyless) = match &args.token {
+            Some(token) => (Some(token.clone()), None),
+            None => match args.key.read_if_given() {
+                Ok(key) => (key.map(|key| TokenKeys::new(&[*key.bytes()]).ops()), None),
+                Err(failure) => (None, Some(failure.message)),
+            },
+        };
+        Client { keyless, ..Self::at(&args.node, token, timeout) }
     }
 
     pub(super) fn at(node: &str, token: Option<String>, timeout: Duration) -> Self {
@@ -66,7 +79,7 @@ impl Client {
             .proxy(None)
             .build();
         let node = node.trim_end_matches('/').to_owned();
-        Client { agent: config.into(), node, token }
+        Client { agent: config.into(), node, token, keyless: None }
     }
 
     /// The base URL of the node.
@@ -85,7 +98,7 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Result<T, ClientError> {
-        let request = self.signed(self.agent.post(self.url(path)));
+        let request = self.signed(self.agent.post(self.url(path)))?;
         let answer = request.content_type("application/json").send(body);
         self.read(self.judge(answer)?)
     }
@@ -99,7 +112,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let mut body =
             Upload { body: body.as_bytes(), progress: Progress::bytes("sending", 0), at: 0 };
-        let request = self.signed(self.agent.post(self.url(path)));
+        let request = self.signed(self.agent.post(self.url(path)))?;
         let request = request.header(header::CONTENT_LENGTH, body.body.len());
         let answer =
             request.content_type("application/json").send(SendBody::from_reader(&mut body));
@@ -112,14 +125,17 @@ impl Client {
     }
 
     fn ask(&self, path: &str) -> Result<Response<Body>, ClientError> {
-        self.judge(self.signed(self.agent.get(self.url(path))).call())
+        self.judge(self.signed(self.agent.get(self.url(path)))?.call())
     }
 
     /// A request that says who asks.
-    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
-        match &self.token {
-            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
+    fn signed<B>(&self, request: RequestBuilder<B>) -> Result<RequestBuilder<B>, ClientError> {
+        match (&self.token, &self.keyless) {
+            (Some(token), _) => {
+                Ok(request.header(header::AUTHORIZATION, format!("Bearer {token}")))
+            }
+            (None, Some(why)) => Err(ClientError::Failed(Failure::new(Exit::Invalid, why.clone()))),
+            (None, None) => Ok(request),
         }
     }
 
@@ -206,6 +222,34 @@ fn exit_of(status: StatusCode) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    fn asked(args: &[&str]) -> Client {
+        Client::new(
+            &Asked::parse_from([&["x", "--node", "http://127.0.0.1:1"], args].concat()).node,
+        )
+    }
+
+    #[test]
+    fn who_gives_the_cluster_key_asks_as_an_operator_unless_a_token_is_given() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let file = folder.path().join("cluster.key");
+        std::fs::write(&file, "5a".repeat(32)).expect("it can be written");
+        let file = file.to_str().expect("it is text");
+        let ops = TokenKeys::new(&[[0x5a; 32]]).ops();
+        assert_eq!(asked(&["--key-file", file]).token, Some(ops));
+        let both = asked(&["--key-file", file, "--token", "mine"]);
+        assert_eq!(both.token.as_deref(), Some("mine"));
+        let missing = asked(&["--key-file", "/nowhere/cluster.key"]).get::<()>("/");
+        let Err(ClientError::Failed(failure)) = missing else { panic!("{missing:?}") };
+        assert!(failure.message.contains("--key-file /nowhere/cluster.key"), "{failure:?}");
+    }
 
     #[test]
     fn a_body_on_its_way_is_followed_to_its_last_byte() {

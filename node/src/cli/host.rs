@@ -9,7 +9,6 @@
 //! other token; that of a co-host is used as it is, and the log names them.
 
 use super::client::{Client, NodeArgs};
-use super::key::KeySource;
 use super::out::{say, say_json};
 use super::{Exit, Failure};
 use crate::env::Env;
@@ -67,8 +66,6 @@ pub(super) struct HostArgs {
     #[arg(long, value_name = "JSON")]
     key: Option<String>,
     #[command(flatten)]
-    cluster: KeySource,
-    #[command(flatten)]
     node: NodeArgs,
     /// Print JSON
     #[arg(long)]
@@ -77,7 +74,11 @@ pub(super) struct HostArgs {
 
 /// Carries out one command.
 pub(super) fn run(args: &HostArgs) -> Result<Exit, Failure> {
-    let keys = args.cluster.read().ok().map(|key| TokenKeys::new(&[*key.bytes()]));
+    let key = match args.node.key.read_if_given() {
+        Err(failure) if args.node.token.is_none() => return Err(failure),
+        key => key.ok().flatten(),
+    };
+    let keys = key.map(|key| TokenKeys::new(&[*key.bytes()]));
     let token = host_token(args.event, args.node.token.clone(), keys.as_ref());
     let client = Client::new(&NodeArgs { token, ..args.node.clone() });
     let whom = args.player.as_deref().map(|words| find(&client, args, words)).transpose()?;

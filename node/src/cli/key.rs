@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const KEY_VARIABLE: &str = "STARLING_KEY";
 
 /// Where the cluster key comes from.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct KeySource {
     /// File that holds the cluster key; without it the key is taken from STARLING_KEY
     #[arg(long, value_name = "FILE", env = "STARLING_KEY_FILE")]
@@ -25,6 +25,12 @@ pub(super) struct KeySource {
 }
 
 impl KeySource {
+    /// Reads the key, if there is one.
+    pub(super) fn read_if_given(&self) -> Result<Option<Secret>, Failure> {
+        let is_given = self.key_file.is_some() || env::var_os(KEY_VARIABLE).is_some();
+        is_given.then(|| self.read()).transpose()
+    }
+
     /// Reads the key.
     pub(super) fn read(&self) -> Result<Secret, Failure> {
         match (&self.key_file, env::var(KEY_VARIABLE)) {

@@ -1,6 +1,7 @@
 //! The command line as it is parsed, and the client against a real socket.
 
 use super::client::{Client, NodeArgs};
+use super::key::KeySource;
 use super::{Cli, Command, Exit, Failure};
 use crate::config::Ack;
 use clap::{CommandFactory, Parser};
@@ -41,7 +42,12 @@ fn server(answer: &'static str) -> String {
 }
 
 fn client(node: String) -> Client {
-    Client::new(&NodeArgs { node, token: Some("slo_x".into()), timeout: 5 })
+    Client::new(&NodeArgs {
+        node,
+        token: Some("slo_x".into()),
+        key: KeySource::default(),
+        timeout: 5,
+    })
 }
 
 fn failure(node: String) -> Failure {
