@@ -284,13 +284,11 @@ impl Hosts for Hub {
     }
 
     async fn log(&self, event: EventId) -> Result<Vec<LogLine>, Refusal> {
-        self.owner(event).await?.read(|core, _, _| core.log()).await.ok_or_else(stopping)
+        self.read_frozen(event, None, |core, _| core.log()).await
     }
 
     async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal> {
-        let found =
-            self.owner(event).await?.read(move |core, _, _| core.players_like(&words)).await;
-        found.ok_or_else(stopping)
+        self.read_frozen(event, None, move |core, _| core.players_like(&words)).await
     }
 
     async fn react(&self, event: EventId, token: &str, kind: &str) -> Result<(), Refusal> {
