@@ -3,6 +3,7 @@
 
 use node::service::view::EventSummary;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 use tests::binary::starling;
@@ -33,16 +34,44 @@ fn rehearsals_play_a_table_and_other_kinds_to_their_ends_and_lose_nothing() {
     assert_eq!(["sent", "acknowledged"].map(count), [25 * rounds; 2], "{report}");
     assert_eq!((count("unreceipted"), &report["refused"]), (0, &json!({})), "{report}");
     check_rounds(&cluster, rounds);
+    let report = rehearse(&cluster, "alone.json", ALONE, "3");
+    let count = |field: &str| report[field].as_u64().unwrap_or(u64::MAX);
+    assert_eq!(["joined", "ended", "lost", "doubled"].map(count), [25, 25, 0, 0], "{report}");
+    assert!(count("acknowledged") > 0 && report["status"] == "final", "{report}");
+    check_nobody_drove(&cluster);
     cluster.stop();
+}
+
+/// A whole show without a host.
+const ALONE: &str = r#"{"format": "starling-show/1", "title": "Nobody there", "autopilot_seconds": 1,
+    "lobby_seconds": 5, "questions": [
+    {"text": "One plus one?", "options": ["1", "2"], "correct": 1, "seconds": 5},
+    {"kind": "poll", "text": "Again?", "options": ["Yes", "No"], "seconds": 5}]}"#;
+
+/// Every step of the show without a host was the directors' own.
+fn check_nobody_drove(cluster: &Cluster) {
+    let lines = export_of(cluster, "Nobody there");
+    let notes = lines.iter().filter(|line| line["type"] == "note");
+    let steps: Vec<&Value> = notes.filter(|note| note["act"] != "create").collect();
+    assert!(steps.iter().all(|note| note["by"] == "director"), "{steps:?}");
+    let stages = |act: &str| {
+        let taken = steps.iter().filter(|note| note["act"] == act);
+        taken.map(|note| note["stage"].to_string()).collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!(["lobby", "open", "closed", "ended"].map(stages), [1, 2, 2, 1], "{steps:?}");
+}
+
+/// The export's lines of the newest show of a title.
+fn export_of(cluster: &Cluster, title: &str) -> Vec<Value> {
+    let events: Vec<EventSummary> = cluster.get(0, "/api/v1/events").json();
+    let played = events.iter().find(|it| it.title == title).expect("it is listed");
+    let export = cluster.get(0, &format!("/api/v1/events/{}/export", played.event)).body;
+    export.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()
 }
 
 /// Every round of the newest show has answers, posts or counts.
 fn check_rounds(cluster: &Cluster, rounds: u64) {
-    let events: Vec<EventSummary> = cluster.get(0, "/api/v1/events").json();
-    let played = events.iter().find(|it| it.title == "Every kind once").expect("it is listed");
-    let export = cluster.get(0, &format!("/api/v1/events/{}/export", played.event)).body;
-    let lines: Vec<Value> =
-        export.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let lines = export_of(cluster, "Every kind once");
     for round in 1..=rounds {
         let of = |kind: &'static str| {
             lines.iter().filter(move |l| l["type"] == kind && l["instance"] == round)

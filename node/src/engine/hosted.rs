@@ -2,7 +2,7 @@
 
 use super::core::EventCore;
 use super::views::correct_of;
-use crate::service::view::{CarrierView, HostQuestion, HostView, LiveView};
+use crate::service::view::{Autopilot, CarrierView, HostQuestion, HostView, LiveView};
 use crdt_state::NodeId;
 use crdt_state::engagement::qa::{PostView, posts};
 use crdt_state::engagement::{Facts, Question, Script};
@@ -25,11 +25,21 @@ impl EventCore {
             live,
             node: self.identity.name.clone(),
             next: self.possible(),
+            autopilot: self.autopilot(),
             questions: self.host_questions(),
             posts_waiting: self.posts_waiting(),
             enrolled: self.carriers(),
             present: 0,
             desk: self.desk(),
+        }
+    }
+
+    fn autopilot(&self) -> Autopilot {
+        let Some(script) = self.state().script() else { return Autopilot::Off };
+        match (script.autopilot_ms, script.lobby_ms) {
+            (None, _) => Autopilot::Off,
+            (Some(_), None) => Autopilot::Rounds,
+            (Some(_), Some(_)) => Autopilot::Whole,
         }
     }
 

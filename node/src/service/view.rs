@@ -17,7 +17,8 @@ use crdt_state::engagement::{TaskResults, TaskView};
 use crdt_state::{EventId, Origin};
 pub use friends::{CoverageView, FRIENDS_MAX, FriendLine, FriendsRequest, FriendsView};
 pub use host::{
-    CarrierView, Command, CommandReply, CommandRequest, HOST, HostQuestion, HostView, Imported,
+    Autopilot, CarrierView, Command, CommandReply, CommandRequest, HOST, HostQuestion, HostView,
+    Imported,
 };
 pub use inbox::{InboxMessage, ReceiptView};
 pub use ops::{

@@ -3,11 +3,11 @@
 use crate::identity::{Bearer, Events, Role};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
-    AppliedView, ArchivedView, CoHostView, Command, CommandReply, CommandRequest, ControlsView,
-    DeskView, EventSummary, ForgetView, FriendsRequest, FriendsView, HostQuestion, HostView,
-    Imported, KeyChange, KeyView, LiveView, LogLine, MarkedView, MemberEventView, MemberView,
-    NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest, StageView,
-    StandingView, StateView, StatusView,
+    AppliedView, ArchivedView, Autopilot, CoHostView, Command, CommandReply, CommandRequest,
+    ControlsView, DeskView, EventSummary, ForgetView, FriendsRequest, FriendsView, HostQuestion,
+    HostView, Imported, KeyChange, KeyView, LiveView, LogLine, MarkedView, MemberEventView,
+    MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest,
+    StageView, StandingView, StateView, StatusView,
 };
 use crate::service::{Hosts, Image, Ops};
 use async_trait::async_trait;
@@ -395,6 +395,7 @@ fn host_view(revision: u64) -> HostView {
         live: live_view(revision),
         node: "n1".into(),
         next: vec![Command::Open],
+        autopilot: Autopilot::Off,
         questions: Arc::new(vec![question]),
         posts_waiting: Vec::new(),
         enrolled: Vec::new(),

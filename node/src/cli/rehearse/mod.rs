@@ -1,7 +1,8 @@
 //! `starling rehearse`: a whole show with a built-in crowd, against real nodes.
 //!
 //! The crowd are real MQTT clients, spread over all nodes, and the host is a real client of the API: what a
-//! rehearsal shows is what an audience will get. It ends by itself, with the show or with its time.
+//! rehearsal shows is what an audience will get. A show that runs by itself is left to do so. It ends by itself, with
+//! the show or with its time.
 
 mod crowd;
 mod mqtt;
@@ -16,7 +17,7 @@ use super::progress::Progress;
 use super::show::{FileArgs, as_show};
 use super::{Exit, Failure};
 use crate::service::view::{
-    Command, CommandReply, CommandRequest, HostView, Imported, PhaseView, PinView,
+    Autopilot, Command, CommandReply, CommandRequest, HostView, Imported, PhaseView, PinView,
 };
 use crate::show::import::Format;
 use clap::Args;
@@ -171,7 +172,12 @@ impl Stage {
     fn play(&mut self, game: &Game, args: &RehearseArgs, deadline: Instant) -> Result<(), Failure> {
         let live = &self.view.live;
         // The bar is for terminals; whoever else waits is told once that it goes on.
-        eprintln!("playing event {}, PIN {}: {} players", self.event, live.pin, args.players);
+        let by = match self.view.autopilot {
+            Autopilot::Off => "",
+            Autopilot::Rounds => "; the show runs by itself once it has begun",
+            Autopilot::Whole => "; the show runs by itself, nobody drives it",
+        };
+        eprintln!("playing event {}, PIN {}: {} players{by}", self.event, live.pin, args.players);
         let progress = Progress::steps("playing", self.view.questions.len() as u64);
         let patience = Duration::from_secs_f64(f64::from(args.players) / JOINS_PER_S);
         let joined_by = Instant::now() + patience + JOIN_PATIENCE;
@@ -198,10 +204,11 @@ impl Stage {
         let live = &self.view.live;
         let (told, joined) = (game.told(live.stage.instance), game.joined.load(Relaxed));
         let all_answered = joined > 0 && told >= joined;
-        next_step(live.stage.phase, gathered, all_answered)
-            .iter()
-            .find(|command| self.view.next.contains(command))
-            .copied()
+        let step = match self.view.autopilot {
+            Autopilot::Off => next_step(live.stage.phase, gathered, all_answered),
+            own => begin(own, live.stage.phase, gathered),
+        };
+        step.iter().find(|command| self.view.next.contains(command)).copied()
     }
 
     /// Presses a button; that somebody else has pressed it, or that the show has moved on, is no failure.
@@ -221,6 +228,17 @@ impl Stage {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What a host does in a show that runs by itself: no more than begin it, where it does not do that too. So the rehearsal
+/// is of what will happen when nobody is there.
+fn begin(autopilot: Autopilot, phase: PhaseView, gathered: bool) -> &'static [Command] {
+    match (autopilot, phase) {
+        (Autopilot::Whole, _) => &[],
+        (_, PhaseView::Draft) => &[Command::Lobby],
+        (_, PhaseView::Lobby) if gathered => &[Command::Next],
+        _ => &[],
     }
 }
 

@@ -1,9 +1,9 @@
 //! The judge of a rehearsal.
 
 use super::crowd::{Record, Sent};
-use super::next_step;
 use super::report::Report;
-use crate::service::view::{Command, PhaseView};
+use super::{begin, next_step};
+use crate::service::view::{Autopilot, Command, PhaseView};
 use crdt_state::PlayerId;
 use crdt_state::engagement::Given;
 use std::collections::BTreeMap;
@@ -101,6 +101,19 @@ fn an_answer_that_counts_twice_is_doubled() {
     let twice = format!("{EXPORT}{}\n", EXPORT.lines().nth(3).unwrap());
     let report = Report::new(&[record(1, &[1])], 1, &twice);
     assert_eq!((report.doubled, report.is_good()), (1, false));
+}
+
+#[test]
+fn a_show_that_runs_by_itself_is_begun_at_most() {
+    use PhaseView::{Board, Closed, Draft, Intro, Lobby, Open, Reveal, Tallies};
+    assert_eq!(begin(Autopilot::Rounds, Draft, false), [Command::Lobby]);
+    assert_eq!(begin(Autopilot::Rounds, Lobby, true), [Command::Next]);
+    assert!(begin(Autopilot::Rounds, Lobby, false).is_empty(), "the crowd is not there yet");
+    for phase in [Draft, Lobby, Intro, Open, Closed, Tallies, Reveal, Board] {
+        assert!(begin(Autopilot::Whole, phase, true).is_empty(), "{phase:?}");
+        let is_begun = phase > Lobby;
+        assert!(!is_begun || begin(Autopilot::Rounds, phase, true).is_empty(), "{phase:?}");
+    }
 }
 
 #[test]

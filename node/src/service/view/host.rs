@@ -41,6 +41,19 @@ pub struct CarrierView {
     pub reachable: bool,
 }
 
+/// How far a show runs by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Autopilot {
+    /// A host makes its steps.
+    #[default]
+    Off,
+    /// From its first question on: a host opens the lobby and begins.
+    Rounds,
+    /// From its import on.
+    Whole,
+}
+
 /// What the host sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostView {
@@ -51,6 +64,9 @@ pub struct HostView {
     pub node: String,
     /// The commands that are possible now.
     pub next: Vec<Command>,
+    /// How far the show runs by itself.
+    #[serde(default)]
+    pub autopilot: Autopilot,
     /// The whole script.
     pub questions: Arc<Vec<HostQuestion>>,
     /// Posts of the current round that nobody has let through yet.
