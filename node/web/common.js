@@ -1,6 +1,6 @@
 // Helpers that every page shares: building and patching the DOM, words, storage, waiting, countdowns.
 //
-// Nothing here knows what a quiz is (engagement/quiz.js does) or talks to a node (nodes.js does over
+// Nothing here knows what a question is (frame.js and engagement/ do) or talks to a node (nodes.js does over
 // HTTP, mqtt.js over MQTT).
 
 // ---- DOM ----
@@ -103,6 +103,11 @@ export const count = (n) => numbers.format(n);
 
 /** "1 player", "2 players". */
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+
+const lists = new Intl.ListFormat("en", { type: "conjunction" });
+
+/** Several words, as one says them: "A", "A and C", "A, C, and E". */
+export const list = (words) => lists.format(words);
 
 /** What a node says, as a sentence: its texts begin small and end without a mark. */
 export function asSentence(text) {

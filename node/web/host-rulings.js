@@ -4,7 +4,7 @@
 // host.js: a button bears its whole body, a form is read by rescoreOf.
 
 import { h } from "./common.js";
-import { letters } from "./engagement/quiz.js";
+import { letters } from "./engagement/options.js";
 
 /** A choice is shown with its solution from the start; other kinds show themselves. */
 export const isPlain = (question, script) => script.options.length > 0 && script.correct.length > 0 && question.form !== "order";
@@ -18,7 +18,7 @@ export function rulingPart(view, script) {
   const optionRow = (command, word) => script.options.map((text, index) =>
     rule(`${command}-${index}`, `${word}: ${letters([index])} ${text}`, { command, instance, key: { choices: [index] } }));
   const parts = [];
-  if (next.includes("resolve")) parts.push(optionRow("resolve", "Came true"), rule("resolve-none", "Cancel the prediction", { command: "resolve", instance, key: { choices: [] } }));
+  if (next.includes("resolve")) parts.push(optionRow("resolve", "Came true"), rule("resolve-none", "Nothing of it: cancel", { command: "resolve", instance, key: { choices: [] } }));
   if (next.includes("rescore")) parts.push(isPlain(question, script) && !question.multiple ? optionRow("rescore", "Correct") : rescoreForm(question, script, instance));
   if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => rule(`accept-${text}`, `Accept “${text}”`, { command: "accept", instance, text })));
   const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];

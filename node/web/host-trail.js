@@ -3,7 +3,7 @@
 // It is fetched when it is looked at, and again after every step and command while it is open.
 
 import { h } from "./common.js";
-import { phaseWord } from "./engagement/quiz.js";
+import { phaseWord } from "./frame.js";
 
 /** What is known of it here, and whether somebody looks. */
 export const trail = { lines: null, open: false, error: null };

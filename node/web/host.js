@@ -13,8 +13,9 @@ import { keepFile, resultsCard } from "./host-results.js";
 import { isPlain, rescoreOf, rulingPart } from "./host-rulings.js";
 import { trail, trailCard } from "./host-trail.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
-import { board, coverage, letters, optionList, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
+import { board, coverage, phaseBadge, podium, questionHead, sentence, teamBoard } from "./frame.js";
 import { kindOf } from "./engagement/kinds.js";
+import { letters, optionList } from "./engagement/options.js";
 import { Revised } from "./engagement/revised.js";
 
 const LOGIN_KEY = "starling.host";
@@ -125,7 +126,7 @@ function onView(view) {
 function onStage(view) {
   disarm();
   lookAtTrail();
-  announce(sentence(view));
+  announce(sentence(view, kindOf(view, draw)));
 }
 
 const isSameStage = (a, b) => a?.instance === b.instance && a?.phase === b.phase;

@@ -1,7 +1,7 @@
 // Draws the player's page from its state, and changes nothing.
 
 import { asSentence, count, countdown, h, plural, seconds } from "./common.js";
-import { board, coverage, phaseBadge, phaseWord, podium, questionHead, said as quizSaid, teamBoard } from "./engagement/quiz.js";
+import { board, coverage, phaseBadge, phaseWord, podium, questionHead, teamBoard } from "./frame.js";
 import { kindOf } from "./engagement/kinds.js";
 import { announcePicture, picture } from "./engagement/picture.js";
 import { friendsPart } from "./player-friends.js";
@@ -162,7 +162,8 @@ let redraw = () => {};
 export const onKind = (draw) => (redraw = draw);
 
 const kind = () => kindOf(state.live, redraw);
-const said = (answer) => (kind()?.said ?? quizSaid)(answer);
+/** An answer in words; its kind may still be on its way here. */
+const said = (answer) => kind()?.said(answer) ?? "What you gave";
 
 function openView(live) {
   const { question, stage } = live;
@@ -221,6 +222,9 @@ export function verdictWord(result) {
   return result.correct ? "Correct!" : "Not this time.";
 }
 
+/** Whether a result has points to speak of: a round that gives none has no number, and a question may be for nothing. */
+const isGain = ({ points }) => points !== undefined && (points !== 0 || state.live.question?.points !== 0);
+
 function resultView(instance) {
   const { result } = state;
   if (result?.instance !== instance) return h("section", { class: "card calm" }, h("p", { class: "muted" }, "Counting …"));
@@ -230,7 +234,7 @@ function resultView(instance) {
     { class: `card verdict ${tone}`, testid: "result", "data-correct": String(result.correct) },
     h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.answered ? "✕" : "–"),
     h("h1", {}, verdictWord(result)),
-    (result.points !== 0 || state.live.question?.points > 0) && h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
+    isGain(result) && h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
     result.bonus !== 0 && h("p", { class: "muted", testid: "bonus", "data-value": result.bonus }, `${count(result.bonus)} of it a bonus`),
     result.lives !== undefined && h("p", { testid: "lives", "data-value": result.lives }, result.lives === 0 ? "You are out." : `${plural(result.lives, "life").replace("lifes", "lives")} left.`),
     h("p", { class: "muted" }, `${count(result.total)} points · rank ${count(result.rank)} of ${count(result.players)}`),

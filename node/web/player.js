@@ -12,7 +12,7 @@ import { Link } from "./link.js";
 import { onKind, pageView, verdictWord } from "./player-view.js";
 import { asked, deadline, isFrozen, opening, revised, seen, state } from "./player-state.js";
 import { ticketOf } from "./proof.js";
-import { sentence } from "./engagement/quiz.js";
+import { sentence } from "./frame.js";
 import { kindOf } from "./engagement/kinds.js";
 
 const PLAYER_KEY = "starling.player";
@@ -233,7 +233,7 @@ function onLive(view) {
   askForFriends();
   if (state.form.early && !state.session && view.stage.phase !== "draft") link.askAgain();
   const isNew = before?.instance !== view.stage.instance || before?.phase !== view.stage.phase;
-  if (isNew && state.session) announce(sentence(view));
+  if (isNew && state.session) announce(sentence(view, kindOf(view, draw)));
   if (isNew) scrollTo(0, 0);
 }
 
@@ -266,7 +266,8 @@ function onResult(message) {
   if (state.session) saveSession();
   draw();
   const isShown = state.live?.stage.instance === message.instance;
-  if (isShown) announce(`${verdictWord(message)} ${plural(message.points, "point")}, rank ${message.rank}.`);
+  const gain = message.points === undefined ? "" : ` ${plural(message.points, "point")}, rank ${message.rank}.`;
+  if (isShown) announce(`${verdictWord(message)}${gain}`);
 }
 
 /** What a host said: it changes what this page offers, and the nodes hold to it whatever a page does. */

@@ -2,7 +2,7 @@
 
 import { Deadline, announce, cleanPin, count, countdown, h, pageParameters, patch, spacedPin, startTicking } from "./common.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
-import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./engagement/quiz.js";
+import { board, coverage, phaseBadge, phaseWord, podium, questionHead, sentence, teamBoard } from "./frame.js";
 import { kindOf } from "./engagement/kinds.js";
 import { announcePicture, picture } from "./engagement/picture.js";
 import { Revised } from "./engagement/revised.js";
@@ -61,7 +61,7 @@ function onView(view) {
   seen.take(view);
   revised.take(view);
   draw();
-  if (before?.instance !== view.stage.instance || before?.phase !== view.stage.phase) announce(sentence(view));
+  if (before?.instance !== view.stage.instance || before?.phase !== view.stage.phase) announce(sentence(view, kindOf(view, draw)));
 }
 
 // ---- Drawing ----

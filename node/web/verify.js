@@ -143,7 +143,7 @@ const keyCard = (meaning = estimated(asked.key, asked.scale)) =>
 const raffleCard = () =>
   h(
     "form",
-    { class: "card give", "data-check": "raffle", "data-key": "raffle" },
+    { class: "card give", "data-check": "draw", "data-key": "draw" },
     h("h2", {}, "The draw of a raffle"),
     h("p", { class: "muted" }, "The seed is a hash over a salt, whose own hash was published at the opening, and the list of all tickets. The tickets with the smallest hashes under it win."),
     h("label", { class: "field" }, h("span", {}, "The raffle's record"), h("textarea", { name: "record", testid: "record", rows: 6, spellcheck: "false" })),

@@ -206,7 +206,7 @@ impl Client {
                 told.firm.insert(instance, choices);
             }
             InboxMessage::Result { instance, points, .. } => {
-                told.results.insert(instance, points);
+                told.results.insert(instance, points.unwrap_or_default());
             }
             InboxMessage::Refused { code, .. } => told.refused.push(code),
             InboxMessage::Receipt { .. } | InboxMessage::Marked { .. } => {}

@@ -148,8 +148,7 @@ fn no_source_outside_its_own_names_a_kind() {
         rust || compared
     };
     assert!(named("Some(Task::WordCloud(_))") && named("question.kind === \"qa\""));
-    let is_own =
-        |path: &str| path.starts_with("node/web/engagement/") || path.ends_with("/tests.rs");
+    let is_own = |path: &str| is_script_of_a_kind(path) || path.ends_with("/tests.rs");
     let folders = ["node/src", "node/web", "crdt-state/src/event"];
     let all: Vec<_> = folders.into_iter().flat_map(|it| sources(it, &["rs", "js"])).collect();
     assert!(all.len() > 100, "the sources are found");
@@ -158,6 +157,37 @@ fn no_source_outside_its_own_names_a_kind() {
         let found: Vec<_> = lines.collect::<Vec<_>>();
         assert!(found.is_empty(), "{path}: {found:?}");
     }
+}
+
+/// Pages load a kind's script by the name that a view bears: no other script of theirs has that name in it, be it in
+/// a comparison, a list, a table or an import.
+#[test]
+fn no_script_of_the_pages_but_its_own_knows_a_kind() {
+    let kinds = crdt_state::engagement::KINDS;
+    let knows = |text: &str| {
+        let quoted = |kind: &str| {
+            ["\"", "'", "`"].iter().any(|quote| text.contains(&format!("{quote}{kind}{quote}")))
+        };
+        let loaded = |kind: &str| text.contains(&format!("/{kind}.js"));
+        kinds.iter().any(|kind| quoted(kind) || loaded(kind))
+    };
+    assert!(knows("const SCORED = [\"quiz\"];") && knows("from \"./engagement/quiz.js\""));
+    let scripts = sources("node/web", &["js"]).into_iter();
+    let others: Vec<_> = scripts.filter(|(path, _)| !is_script_of_a_kind(path)).collect();
+    assert!(others.len() > 20, "the scripts are found");
+    for (path, text) in others {
+        // The audience's applause, which every show has, is called as the kind of that name.
+        let shows_it = ["node/web/host-people.js", "node/web/player-view.js"].contains(&&*path);
+        let is_applause = |line: &str| shows_it && line.contains("\"reactions\"");
+        let lines = (1..).zip(text.lines());
+        let found: Vec<_> = lines.filter(|(_, line)| knows(line) && !is_applause(line)).collect();
+        assert!(found.is_empty(), "{path}: {found:?}");
+    }
+}
+
+fn is_script_of_a_kind(path: &str) -> bool {
+    let name = path.strip_prefix("node/web/engagement/").and_then(|it| it.strip_suffix(".js"));
+    name.is_some_and(|name| crdt_state::engagement::KINDS.contains(&name))
 }
 
 /// The name of a kind in the enum of tasks.

@@ -223,6 +223,12 @@ pub trait Kind: Sized + 'static {
     /// How points come about, in words for players; nothing of a kind that gives none.
     fn rule(&self, question: &Question) -> Option<String>;
 
+    /// What a right answer gives that comes at once, where that is fixed beforehand: nothing of a kind that gives no
+    /// points, or gives those that players staked.
+    fn full_points(&self, question: &Question) -> Option<u32> {
+        self.rule(question).map(|_| question.points)
+    }
+
     /// Why a player has what the run gave, by what `score` gave; nothing where the reason is that no answer
     /// counts. The default knows right and wrong answers only.
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
@@ -496,6 +502,22 @@ macro_rules! kinds {
                     $(Task::$variant(kind) => kind.rule(question),)*
                 };
                 rule.unwrap_or_else(|| without_points(self.name()))
+            }
+
+            /// Whether a round can give points: where it cannot, there is no [`Kind::rule`].
+            #[must_use]
+            pub fn gives_points(&self, question: &Question) -> bool {
+                match self {
+                    $(Task::$variant(kind) => kind.rule(question).is_some(),)*
+                }
+            }
+
+            /// See [`Kind::full_points`].
+            #[must_use]
+            pub fn full_points(&self, question: &Question) -> Option<u32> {
+                match self {
+                    $(Task::$variant(kind) => kind.full_points(question),)*
+                }
             }
 
             /// See [`Kind::explain`].

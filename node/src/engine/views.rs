@@ -136,7 +136,7 @@ impl EventCore {
             number: u32::from(number) + 1,
             of: script.questions.len() as u32,
             text: question.text.clone(),
-            points: question.points,
+            points: question.task.full_points(question),
             open_ms,
             image: question.image.clone(),
             image_path: self.image_name(number, question).map(|name| self.image_path(&name)),
@@ -227,6 +227,8 @@ impl EventCore {
         let standing = board.of(state, player)?;
         let gave = outcome.answer.map(|(number, cell)| self.gave(player, (instance, number), cell));
         let Gave { choices, text, number, stake, .. } = gave.unwrap_or_default();
+        let shown = state.question_of(instance);
+        let scores = shown.is_some_and(|(_, question)| question.task.gives_points(question));
         let around = board.around(state, player);
         let answered = outcome.answer.is_some();
         Some(InboxMessage::Result {
@@ -238,7 +240,7 @@ impl EventCore {
             text,
             number,
             stake,
-            points: outcome.points,
+            points: scores.then_some(outcome.points),
             bonus: outcome.bonus,
             lives: outcome.lives,
             team: self.team_name(player).map(str::to_owned),

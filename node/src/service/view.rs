@@ -97,8 +97,10 @@ pub struct QuestionView {
     pub of: u32,
     /// What is asked.
     pub text: String,
-    /// What an immediate correct answer gives.
-    pub points: u32,
+    /// What an immediate correct answer gives; not there where rounds of the kind give no points, or what players
+    /// staked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub points: Option<u32>,
     /// How long each player has, in milliseconds, extensions included.
     pub open_ms: u32,
     /// The address of a picture.

@@ -2,6 +2,7 @@
 //! said of the points of every player in every round is what the board and the export say of them.
 
 use crate::world::{Weather, World};
+use crdt_state::engagement::scoring::Partial;
 use crdt_state::engagement::{Given, Key, Script, Task, fold};
 use crdt_state::{Phase, PlayerId};
 use node::service::view::Command;
@@ -135,6 +136,33 @@ fn exported(world: &World) -> BTreeMap<(u64, String), Value> {
             ((line["instance"].as_u64().expect("it has one"), player), line)
         });
     answers.collect()
+}
+
+/// A page shows what it is told: it has no list of kinds, and a number that means nothing would be shown as well.
+#[test]
+fn a_page_is_told_what_a_question_is_worth_where_anybody_knows() {
+    let script = script();
+    let mut world = World::lobby_of(902, 2, script.clone(), Weather::default());
+    let claim = world.join(0, 1);
+    let worthless = ["poll", "rating", "word_cloud", "qa", "reactions", "survey", "prediction"];
+    for question in &script.questions {
+        world.open(0);
+        let kind = question.task.name();
+        let shown = world.view(1).live.question.expect("it is open");
+        let is_worth = !worthless.contains(&kind);
+        let points = match question.scoring.partial {
+            Partial::PerOption(each) => each,
+            _ => question.points,
+        };
+        assert_eq!(shown.points, is_worth.then_some(points), "{kind}");
+        let json = serde_json::to_value(&shown).expect("it is JSON");
+        assert_eq!(json.get("points").is_some(), is_worth, "{kind}");
+        world.conclude();
+        if let Some(told) = world.core(1).result_of(claim.player) {
+            let told = serde_json::to_value(&told).expect("it is JSON");
+            assert!(told["points"].is_i64(), "only rounds with points are told of: {told}");
+        }
+    }
 }
 
 #[test]

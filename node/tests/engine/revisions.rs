@@ -33,7 +33,7 @@ fn revisions(world: &World) -> Vec<(u64, u64)> {
 fn result_of(world: &World, at: usize, player: PlayerId) -> Option<(u32, i64, u64)> {
     match world.core(at).result_of(player)? {
         InboxMessage::Result { instance, points, revision, .. } => {
-            Some((instance, points, revision))
+            Some((instance, points.expect("a quiz gives points"), revision))
         }
         other => panic!("not a result: {other:?}"),
     }

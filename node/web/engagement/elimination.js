@@ -1,9 +1,9 @@
 // The elimination: a wrong answer or none costs a life.
 
 import { count, h, plural } from "../common.js";
-import { optionButtons, optionList, said as letters } from "./quiz.js";
+import { optionButtons, optionList } from "./options.js";
 
-export const said = letters;
+export { said } from "./quiz.js";
 
 const stakes = (question) =>
   h("p", { class: "muted" }, [plural(question.lives, "life").replace("lifes", "lives"), question.prize > 0 && `${count(question.prize)} points to split`].filter(Boolean).join(" · "));

@@ -1,9 +1,8 @@
 // The poll: options without a right one.
 
-import { optionButtons, optionList, submitButton } from "./quiz.js";
-import { said as letters } from "./quiz.js";
+import { optionButtons, optionList, submitButton } from "./options.js";
 
-export const said = letters;
+export { said } from "./quiz.js";
 
 export const input = (question, own) => [optionButtons(question, own), question.multiple && submitButton(own)];
 

@@ -1,7 +1,7 @@
 // The prediction: an option and a stake on it; resolved or cancelled later.
 
 import { count, h } from "../common.js";
-import { letters, optionList } from "./quiz.js";
+import { letters, optionList } from "./options.js";
 
 export const said = ({ choices, given }) => `${letters(choices)}${given?.stake ? ` for ${count(given.stake)} points` : ""}`;
 

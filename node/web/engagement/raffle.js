@@ -1,11 +1,18 @@
 // The raffle: enter with one tap; who won can be checked afterwards.
 
-import { count, h, plural } from "../common.js";
+import { count, h, list, plural } from "../common.js";
 
 export const said = () => "You are in";
 
 /** What the reveal says to a player. */
 export const verdict = (result) => (result.correct ? "You won!" : result.answered ? "Not drawn this time." : "You did not enter.");
+
+/** What is going on, where the usual words do not fit. */
+export function sentence({ stage, results }) {
+  if (stage.phase !== "reveal") return null;
+  const drawn = results?.drawn?.map((each) => each.name) ?? [];
+  return drawn.length > 0 ? `Drawn: ${list(drawn)}.` : "Nobody entered.";
+}
 
 /** What is held, in a sentence. */
 export const heldAs = (_, when) => `You are in${when}.`;

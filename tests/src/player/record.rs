@@ -240,10 +240,11 @@ impl Record {
                 });
             }
             InboxMessage::Result { instance, correct, choices, points, total, rank, .. } => {
+                let points = points.unwrap_or_default();
                 self.results.push(TotalResult { instance, correct, choices, points, total, rank });
             }
-            InboxMessage::Refused { topic, code, message, .. } => {
-                self.refused.push(Refused { topic, code, message });
+            InboxMessage::Refused { topic, code, message, hint } => {
+                self.refused.push(Refused { topic, code, message, hint });
             }
             InboxMessage::Marked { .. } => {}
         }

@@ -13,7 +13,7 @@ pub struct Coin {
 }
 
 /// What a right guess gives.
-const POINTS: i64 = 100;
+const POINTS: u32 = 100;
 
 impl Kind for Coin {
     const NAME: &'static str = "coin";
@@ -64,8 +64,12 @@ impl Kind for Coin {
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
         for entry in entries {
             let is_right = entry.answer.is_some_and(|cell| cell.value() == facts.mask());
-            entry.judge(facts.question, (is_right, i64::from(is_right) * POINTS));
+            entry.judge(facts.question, (is_right, i64::from(is_right) * i64::from(POINTS)));
         }
+    }
+
+    fn full_points(&self, _: &Question) -> Option<u32> {
+        Some(POINTS)
     }
 
     fn rule(&self, _: &Question) -> Option<String> {

@@ -178,6 +178,11 @@ impl Kind for Prediction {
         }
     }
 
+    /// What others have staked, which nobody knows beforehand.
+    fn full_points(&self, _: &Question) -> Option<u32> {
+        None
+    }
+
     fn rule(&self, _: &Question) -> Option<String> {
         let Prediction { credit, stake_max, .. } = self;
         Some(format!(

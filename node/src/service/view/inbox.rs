@@ -142,8 +142,10 @@ pub enum InboxMessage {
         /// What was staked, if something was.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         stake: Option<u32>,
-        /// What it gave, bonus included; below zero where a wrong answer has a price.
-        points: i64,
+        /// What it gave, bonus included; below zero where a wrong answer has a price. Not there where rounds of
+        /// the kind give no points.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        points: Option<i64>,
         /// The part of it that a streak, a prize or a pool added.
         #[serde(default)]
         bonus: i64,
