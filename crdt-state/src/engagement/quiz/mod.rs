@@ -13,11 +13,11 @@ pub use order::{ORDER_MAX, rank_of, unrank};
 
 use super::file::{Object, Report, Table, What, text};
 use super::reason::{Timed, rule_of_key};
-use super::scoring::scaled;
+use super::scoring::{Partial, scaled};
 use super::script::{caps, read_choice, read_correct};
 use super::{
     Alone, Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question,
-    Reason, Taken, Thousandths, bits, key, mask,
+    Reason, Script, Taken, Thousandths, bits, key, mask,
 };
 use crate::Cell;
 use crate::stage::Phase;
@@ -112,6 +112,9 @@ pub struct QuizView {
     /// Whether several may be chosen.
     #[serde(default)]
     pub multiple: bool,
+    /// Whether every right option gives the question's points: how many are right is part of the key.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub per_option: bool,
     /// The scale of an estimate.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scale: Option<Scale>,
@@ -144,6 +147,16 @@ pub struct QuizResults {
 /// Bars of an estimate's histogram.
 const BARS: usize = 20;
 
+impl Quiz {
+    /// What every right option gives, where they give points one by one.
+    fn each(&self, question: &Question) -> Option<u32> {
+        match (self, question.scoring.partial) {
+            (Quiz::Choice { multiple: true, .. }, Partial::PerOption(each)) => Some(each),
+            _ => None,
+        }
+    }
+}
+
 impl Kind for Quiz {
     const NAME: &'static str = "quiz";
     const FIELDS: &'static [&'static str] = &[
@@ -169,6 +182,7 @@ impl Kind for Quiz {
             form: form.to_owned(),
             options,
             multiple,
+            per_option: false,
             scale,
         };
         match self {
@@ -186,6 +200,12 @@ impl Kind for Quiz {
                 )
             }
         }
+    }
+
+    fn view_in(&self, script: &Script, number: u16, announced: bool) -> QuizView {
+        let question = script.questions.get(usize::from(number));
+        let per_option = question.is_some_and(|question| self.each(question).is_some());
+        QuizView { per_option, ..self.view(announced) }
     }
 
     fn offered(view: &QuizView) -> &[String] {
@@ -357,6 +377,10 @@ impl Kind for Quiz {
             };
             entry.judge(facts.question, judged);
         }
+    }
+
+    fn full_points(&self, question: &Question) -> Option<u32> {
+        Some(self.each(question).unwrap_or(question.points))
     }
 
     fn rule(&self, question: &Question) -> Option<String> {

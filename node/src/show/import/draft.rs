@@ -56,6 +56,8 @@ pub(super) struct Draft<'t> {
     pub seconds: Option<(usize, &'t str)>,
     pub points: Option<(usize, &'t str)>,
     pub explanation: Option<Words<'t>>,
+    /// What each correct option gives by itself, where it does.
+    pub each: Option<u32>,
     /// Whether players choose several; several correct options always mean that.
     pub multiple: bool,
 }
@@ -171,6 +173,10 @@ fn question(draft: Draft<'_>) -> Value {
     let number = |digits: &str| What::Number(digits.to_owned());
     fields.extend(draft.seconds.map(|(at, it)| field(at, "seconds", number(it))));
     fields.extend(draft.points.map(|(at, it)| field(at, "points", number(it))));
+    fields.extend(draft.each.map(|each| {
+        let partial = field(at, "partial", What::Number(each.to_string()));
+        field(at, "scoring", What::Table(vec![partial]))
+    }));
     fields.extend(draft.explanation.map(|it| field(it.at, "explanation", text(it.text))));
     if multiple {
         fields.push(field(at, "multiple", What::Flag(true)));

@@ -1,12 +1,13 @@
 //! Kahoot's spreadsheet: instructions on top, the columns' names in row 8, questions below.
 
 use super::super::report::{Places, Report, SHEET_COLUMN_BITS as COLUMN_BITS};
-use super::draft::{self, Words};
+use super::draft::{self, Draft, Words};
 use super::sheet::{self, Row};
 use super::{Format, Import, Source, finish, title_of};
 use crate::service::view::Problem;
 use calamine::{Data, Range, Reader, Xlsx, open_workbook_from_rs};
 use crdt_state::engagement::Script;
+use crdt_state::engagement::script::POINTS_DEFAULT;
 use std::io::Cursor;
 
 /// How every such file begins: it is a zip archive.
@@ -33,7 +34,9 @@ pub(super) fn read(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
     let drafts = match header {
         Some(header) => {
             let filled = rows.filter(|row| row.cells.iter().skip(1).any(|it| !it.text.is_empty()));
-            sheet::read(&header, filled, &follow, &mut report)
+            let mut drafts = sheet::read(&header, filled, &follow, &mut report);
+            drafts.iter_mut().for_each(credit_each);
+            drafts
         }
         None => {
             report.add(
@@ -49,6 +52,14 @@ pub(super) fn read(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
     let script = if is_lost { None } else { Script::read(&root, &mut report) };
     let script = finish(script, report, &Places::Sheet)?;
     Ok(Import { script, format: Format::Kahoot, encoding: "XLSX" })
+}
+
+/// Of several correct answers each gives up to half of what a question gives, whether the others are chosen or not.
+fn credit_each(draft: &mut Draft<'_>) {
+    let points = draft.points.map_or(Some(POINTS_DEFAULT), |(_, points)| points.parse().ok());
+    if draft.correct.len() > 1 {
+        draft.each = points.map(|points| points / 2).filter(|each| *each > 0);
+    }
 }
 
 /// The cells of the first sheet as texts, from its first row and column on.

@@ -3,7 +3,8 @@
 use super::*;
 use crate::show;
 use crdt_state::engagement::quiz::Quiz;
-use crdt_state::engagement::{Question, Task};
+use crdt_state::engagement::scoring::Partial;
+use crdt_state::engagement::{Question, Task, TaskView};
 use proptest::prelude::*;
 use rust_xlsxwriter::Workbook;
 use std::fmt::Write;
@@ -382,7 +383,28 @@ fn the_spreadsheet_of_kahoot_is_a_show() {
     assert_eq!((format, script.title.as_str()), (Format::Kahoot, "My Kahoot"));
     let mut prime = question("Prime?", &["2", "3"], 0b11);
     prime.open_ms = 5_000;
+    prime.scoring.partial = Partial::PerOption(500);
     assert_eq!(script.questions, [question("Capital of Peru?", &["Quito", "Lima"], 0b10), prime]);
+}
+
+/// Kahoot's rule for several correct answers: up to 500 for each that is chosen, nothing once a wrong one is.
+#[test]
+fn several_correct_answers_of_a_kahoot_are_scored_one_by_one() {
+    let script = read("My Kahoot.xlsx", kahoot(7)).script;
+    let (single, several) = (&script.questions[0], &script.questions[1]);
+    let given = |of: &Question, mask, key| of.scoring.choice(of.points, (5_000, 0), mask, key).1;
+    assert_eq!([0b01, 0b10, 0b11].map(|mask| given(several, mask, 0b11)), [500, 500, 1_000]);
+    assert_eq!(given(several, 0b101, 0b11), 0, "a wrong one is among them");
+    assert_eq!([0b01, 0b10].map(|mask| given(single, mask, 0b10)), [0, 1_000]);
+    assert_eq!(several.scoring.choice(1_000, (5_000, 2_500), 0b01, 0b11), (false, 375));
+    let worth = |question: &Question| question.task.full_points(question);
+    let shown = |at| match script.view(at, false) {
+        Some(TaskView::Quiz(view)) => (view.per_option, worth(&script.questions[usize::from(at)])),
+        other => panic!("not a quiz: {other:?}"),
+    };
+    assert_eq!([shown(0), shown(1)], [(false, Some(1_000)), (true, Some(500))], "pages say so");
+    let again = show::parse(&show::to_json(&script)).expect("a show");
+    assert_eq!(again, script, "what is imported is written down whole");
 }
 
 #[test]
