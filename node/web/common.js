@@ -178,20 +178,25 @@ export const pause = (ms, signal) =>
 // ---- Countdowns ----
 
 /**
- * Turns `remaining_ms` of arriving views into one deadline on this page's own clock. A view that
+ * Turns `remaining_ms` of arriving views, or in a lobby that counts down `starts_in_ms`, into one deadline on this page's own clock. A view that
  * was slow on its way claims too much time, so within one opening the earliest deadline holds.
  */
 export class Deadline {
-  /** The deadline in `performance.now()` terms, or null while nothing is open. */
+  /** The deadline in `performance.now()` terms, or null while no time runs. */
+  at = null;
+  /** How long it was when it was first heard of, in milliseconds. */
+  length = 0;
+
   take(view, source = "") {
-    if (view.stage.phase !== "open" || view.remaining_ms === null || view.remaining_ms === undefined) {
+    const left = { open: view.remaining_ms, lobby: view.starts_in_ms }[view.stage.phase] ?? null;
+    if (left === null) {
       this.key = null;
       return (this.at = null);
     }
     const key = `${source}/${view.stage.instance}/${view.question?.open_ms}`;
-    const at = performance.now() + view.remaining_ms;
-    this.at = this.key === key ? Math.min(this.at, at) : at;
-    this.key = key;
+    const at = performance.now() + left;
+    if (this.key !== key) Object.assign(this, { key, at, length: left });
+    this.at = Math.min(this.at, at);
     return this.at;
   }
 }

@@ -44,6 +44,9 @@ export function playStream(video, src, startMs = null, Hls = globalThis.Hls) {
   return startMs === null ? videoClock(video) : nativeHlsClock(video, startMs);
 }
 
+/** For how long a question has been open by now that closes for the last at `closesAt`, in milliseconds. */
+const openedSince = ({ open_ms, window_ms = 0 }, closesAt) => performance.now() - (closesAt - open_ms - window_ms);
+
 /** When this page has shown a question that is tied to the stream. */
 export class Opening {
   shown = { instance: 0, shift: 0 };
@@ -56,12 +59,20 @@ export class Opening {
     if (stage.phase !== "open" || question?.media_ms === undefined || question.media_ms === null) return 0;
     if (this.shown.instance === stage.instance) return this.shown.shift;
     const window = question.window_ms ?? 0;
-    const since = performance.now() - (closesAt - question.open_ms - window);
+    const since = openedSince(question, closesAt);
     const now = clock?.() ?? null;
     const isThere = clock === null || (now !== null && now >= question.media_ms) || since >= window;
     if (paused || !isThere) return null;
     const shift = clock === null ? 0 : Math.round(Math.max(0, Math.min(since, window)));
     this.shown = { instance: stage.instance, shift };
     return shift;
+  }
+
+  /** In how long a question that is held back will be shown, in milliseconds; null while nobody knows. */
+  left({ question, paused }, closesAt) {
+    const now = clock?.() ?? null;
+    if (paused || now === null || closesAt === null) return null;
+    const atMost = (question.window_ms ?? 0) - openedSince(question, closesAt);
+    return Math.max(0, Math.min(question.media_ms - now, atMost));
   }
 }

@@ -135,8 +135,15 @@ function lobbyView(live) {
     h("p", { class: "title", testid: "title" }, live.title),
     h("p", { class: "muted" }, h("span", { testid: "players", "data-value": live.players }, plural(live.players, "player")), " here"),
     teamPart(live),
-    live.stage.phase === "lobby" && h("p", { class: "muted" }, "The first question comes soon. Keep this page open."),
+    live.stage.phase === "lobby" && startsPart(live),
   );
+}
+
+/** When the show starts, if it does by itself. */
+function startsPart(live) {
+  if (live.paused) return h("p", { class: "badge", testid: "paused" }, "Paused");
+  if (deadline.at === null) return h("p", { class: "muted" }, "The first question comes soon. Keep this page open.");
+  return h("div", { class: "starts", testid: "starts" }, h("p", { class: "muted" }, "The show starts in"), countdown(deadline.at, deadline.length));
 }
 
 /** The teams to choose from, while the show lets players choose. */
@@ -169,7 +176,7 @@ function openView(live) {
   const { question, stage } = live;
   const mine = own(stage.instance);
   const shift = opening.shift(live, deadline.at);
-  if (shift === null) return h("section", { class: "card calm", testid: "waiting-stream", "data-key": "waiting" }, h("h1", {}, "Watch!"), h("p", { class: "muted" }, "The next question comes with the picture."));
+  if (shift === null) return heldBackView(live);
   const closes = deadline.at - (question.window_ms ?? 0) + shift + state.marks.extra_ms;
   return [
     h("div", { class: "question-line" }, h("div", {}, headView(live)), live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : countdown(closes, question.open_ms + state.marks.extra_ms)),
@@ -180,6 +187,18 @@ function openView(live) {
     state.missing?.instance === stage.instance && h("p", { class: "notice wait", testid: "missing", role: "alert" }, state.missing.words),
     receiptView(stage.instance),
   ];
+}
+
+/** Until the player's own stream is there; in how long that is, where the stream says. */
+function heldBackView(live) {
+  const left = opening.left(live, deadline.at);
+  return h(
+    "section",
+    { class: "card calm", testid: "waiting-stream", "data-key": "waiting" },
+    h("h1", {}, "Watch!"),
+    h("p", { class: "muted" }, "The next question comes with the picture."),
+    live.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : left !== null && countdown(performance.now() + left, live.question.window_ms ?? left),
+  );
 }
 
 function closedView(live) {

@@ -146,11 +146,16 @@ function lobbyView(view) {
       h("p", { class: "lead" }, "Join at ", h("b", { testid: "join-url", "data-url": joinUrl() }, joinHost())),
       h("p", { class: "muted" }, "with the PIN"),
       h("p", { class: "big-pin", testid: "pin", "data-value": view.pin, "aria-label": [...view.pin].join(" ") }, spacedPin(view.pin)),
+      startsPart(view),
       h("p", { class: "lead" }, playersPart(view), view.locked && h("span", { class: "badge", testid: "locked" }, "joining is locked")),
     ),
     h("figure", { class: "qr" }, h("img", { testid: "qr", src: `${nodes.current.http}/api/v1/pins/${pin}/qr.svg`, alt: `QR code of ${joinUrl()}` }), h("figcaption", {}, "Scan to join")),
   ];
 }
+
+/** When the show starts, if it does by itself. */
+const startsPart = (view) =>
+  view.paused ? h("p", { class: "badge", testid: "paused" }, "Paused") : deadline.at !== null && h("div", { class: "starts", testid: "starts" }, h("p", { class: "lead" }, "We start in"), countdown(deadline.at, deadline.length));
 
 const playersPart = (view) =>
   h("span", { testid: "players", "data-value": view.players }, h("b", {}, count(view.players)), view.players === 1 ? " player" : " players");

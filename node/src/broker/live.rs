@@ -1,7 +1,7 @@
 //! The live states that the owner of slot 0 keeps at the broker, as retained messages.
 //!
-//! A state goes out when it changes, and each second while a round is open, so that whoever
-//! subscribes in the middle of it gets an age that is at most a second old. Of an event whose state has
+//! A state goes out when it changes, and each second while a round is open or a lobby counts down, so that
+//! whoever subscribes in the middle of it gets a time that is at most a second old. Of an event whose state has
 //! yet to arrive at this node nothing goes out: what another node retained stays. What waits for the
 //! broker is the newest state of each show, never a queue of them.
 
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Between two renewals while a round is open.
+/// Between two renewals while a time runs.
 const RENEWAL: Duration = Duration::from_secs(1);
 
 /// The newest states that wait for the broker. An empty one takes a show's state away.
@@ -99,7 +99,7 @@ impl Lives {
                     Err(_) => return,
                 },
                 event = next_change(&mut self.followed) => vec![event],
-                _ = tick.tick() => self.events(is_open),
+                _ = tick.tick() => self.events(is_timed),
             };
             if !is_speaking && self.speaking.borrow().is_none() {
                 continue;
@@ -161,8 +161,10 @@ impl Lives {
     }
 }
 
-fn is_open(owner: &Owner) -> bool {
-    owner.views.screen.borrow().stage.phase == PhaseView::Open
+/// Whether a time runs of which the live state tells: that of a round, or of a lobby.
+fn is_timed(owner: &Owner) -> bool {
+    let shown = owner.views.screen.borrow();
+    shown.stage.phase == PhaseView::Open || shown.starts_in_ms.is_some()
 }
 
 /// The first show that has something new. Cancel safe: what is not returned counts as unseen.

@@ -231,9 +231,21 @@ impl EventCore {
         }
     }
 
-    /// What autopilot does next, and when; nothing while a host drives or has paused. Time that stood still is
-    /// waited for again.
+    /// For how long the lobby of a show that starts by itself still waits, in milliseconds.
+    pub(super) fn starts_in_ms(&self, now: Mono) -> Option<u64> {
+        let (due, _) = self.next_step().filter(|_| self.stage() == Stage::LOBBY)?;
+        Some(due.saturating_sub(now).as_millis() as u64)
+    }
+
+    /// What autopilot does next, and when it is this node's turn to.
     fn autopilot_step(&self) -> Option<(Mono, Stage)> {
+        let (due, to) = self.next_step()?;
+        Some((due + self.rules.stagger * self.rank(self.stage().instance), to))
+    }
+
+    /// What autopilot does next, and when the first node does; nothing while a host drives or has paused. Time that
+    /// stood still is waited for again.
+    fn next_step(&self) -> Option<(Mono, Stage)> {
         let script = self.carried.state.script()?;
         let pace = Duration::from_millis(u64::from(script.autopilot_ms?));
         let stage = self.stage();
@@ -249,8 +261,7 @@ impl EventCore {
         };
         let since = self.director.since();
         let held = self.carried.held_since(stage.instance, since);
-        let due = since + wait + held + self.rules.stagger * self.rank(stage.instance);
-        Some((due, to))
+        Some((since + wait + held, to))
     }
 
     /// The stage after a phase of a run, as its kind has it.

@@ -291,6 +291,7 @@ fn same_but_for_counts(a: &LiveView, b: &LiveView) -> bool {
         players: 0,
         age_ms: None,
         remaining_ms: None,
+        starts_in_ms: view.starts_in_ms.map(|_| 0),
         answered: None,
         tallies: view.tallies.clone().filter(|_| view.stage.phase != PhaseView::Open),
         results: view.results.clone().filter(|_| view.stage.phase != PhaseView::Open),

@@ -60,6 +60,7 @@ impl EventCore {
             question: instance.and_then(|i| self.question_view(i)),
             age_ms,
             remaining_ms,
+            starts_in_ms: self.starts_in_ms(now),
             answered: past(Phase::Open).map(|i| state.answered(i)),
             tallies: counted.map(|facts| facts.question.task.counts(&facts)),
             results: counted.map(|facts| self.shown_results(&facts)),
@@ -79,7 +80,7 @@ impl EventCore {
     #[must_use]
     pub fn aged(&self, now: Mono, shown: LiveView) -> LiveView {
         let (age_ms, remaining_ms) = self.ages(now);
-        LiveView { age_ms, remaining_ms, ..shown }
+        LiveView { age_ms, remaining_ms, starts_in_ms: self.starts_in_ms(now), ..shown }
     }
 
     /// For how long the open round has been, and will be, in milliseconds.

@@ -258,6 +258,9 @@ pub struct LiveView {
     pub age_ms: Option<u64>,
     /// For how long it will still be open; only while open.
     pub remaining_ms: Option<u64>,
+    /// In the lobby of a show that starts by itself: for how long it will still wait, at the moment of encoding.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub starts_in_ms: Option<u64>,
     /// Answers counted; players get it from the close on.
     pub answered: Option<u64>,
     /// How many chose each option, from the tallies on; at once where that is the point of the kind.

@@ -120,6 +120,38 @@ fn time_that_a_host_stops_is_waited_for_again_in_every_phase_that_passes_by_itse
 }
 
 #[test]
+fn everybody_is_told_when_a_show_starts_by_itself() {
+    let script = Script { lobby_ms: Some(60_000), ..script() };
+    let mut world = World::new(959, 3, Weather::default());
+    let ticket = world.ask(0, |ticket| Input::Create { ticket, script });
+    assert!(matches!(world.reply(ticket), Reply::Created { .. }));
+    comes_to(&mut world, Stage::LOBBY);
+    let left = |world: &World, at: usize| {
+        let player = world.core(at).player_view(world.view(at).live);
+        player.starts_in_ms
+    };
+    world.run_ms(20_000);
+    for at in 0..3 {
+        let left = left(&world, at).expect("the lobby counts down");
+        assert!((39_000..41_000).contains(&left), "{left} ms are left at node {at}");
+    }
+    world.press(1, Command::Pause);
+    world.run_ms(30_000);
+    assert_eq!((0..3).find_map(|at| left(&world, at)), None, "time stands still");
+    world.press(2, Command::Resume);
+    world.run_ms(1_000);
+    for at in 0..3 {
+        let left = left(&world, at).expect("the lobby counts down again");
+        assert!((37_000..41_000).contains(&left), "{left} ms are left at node {at}");
+    }
+    let due = world.now() + std::time::Duration::from_millis(left(&world, 0).unwrap());
+    world
+        .until("the start", 60_000, |world| world.is_at(Stage::new(1, Phase::Intro)).then_some(()));
+    assert!(world.now() + std::time::Duration::from_millis(50) >= due, "not before it was told");
+    assert_eq!((0..3).find_map(|at| left(&world, at)), None, "it has started");
+}
+
+#[test]
 fn a_lobby_that_a_host_ends_has_no_time_to_stop() {
     let mut world = World::lobby(958, 2, OPEN_MS);
     assert!(!world.view(0).next.contains(&Command::Pause));

@@ -365,6 +365,7 @@ fn live_view(revision: u64) -> LiveView {
         stage: LOBBY,
         question: None,
         age_ms: None,
+        starts_in_ms: None,
         remaining_ms: None,
         answered: None,
         tallies: None,
