@@ -115,6 +115,42 @@ async fn an_answer_that_cannot_be_taken_is_refused_with_its_own_word() {
     cluster.stop();
 }
 
+/// MQTT 3.1.1 acknowledges without a word: the inbox is where a client that does not know its slot is told it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_know_its_slot_is_told_it_in_its_inbox() {
+    let _turn = heavy();
+    let cluster = two_nodes();
+    let old = PlayerOptions { dialect: Dialect::V311, ..options(&cluster, "Ada") };
+    let ada = Player::start(old, cluster.directory());
+    let token = ada.wait_joined(WAIT_MAX).await.token.expect("a join gives a token");
+    cluster.step(0, Command::Next);
+    cluster.step(0, Command::Open);
+    let slot = ada.options.id.slot();
+    let other = format!("{:02x}", (slot + 1) % 256);
+    let payloads = [
+        ("answer", json!({ "token": token, "instance": 1, "choices": [0] })),
+        ("react", json!({ "token": token, "kind": "clap" })),
+        ("connect", json!({ "token": token })),
+        ("connect", json!({ "pin": cluster.pin(), "player": ada.options.id, "name": "Ada" })),
+    ];
+    for (word, payload) in payloads {
+        for topic in [format!("{word}/{other}"), word.to_owned(), format!("{word}/x/y")] {
+            let before = ada.record().refused.len();
+            ada.publish(&topic, &payload.to_string());
+            let told = |record: &Record| record.refused.len() > before;
+            let record = ada.wait(&format!("a word on {topic}"), WAIT_MAX, told).await;
+            let refused = record.refused.last().expect("was waited for");
+            assert_eq!(refused.code, "slot_wrong", "{topic}");
+            let right = format!("publish to {word}/{slot:02x}");
+            assert_eq!(refused.hint.as_deref(), Some(&*right), "{topic}");
+        }
+    }
+    assert_eq!(ada.record().connections, 1);
+    ada.answer(1, &[1]);
+    ada.wait("a receipt", WAIT_MAX, |record: &Record| !record.receipts.is_empty()).await;
+    cluster.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_oversized_packet_ends_its_connection_and_nothing_else() {
     let _turn = heavy();

@@ -1,14 +1,16 @@
 //! Players' reactions, by MQTT and by HTTP.
 
 use super::payload::{React, read};
-use super::players::{check_slot, engine_claim};
+use super::players::{check_slot, engine_claim, refused};
 use super::{Hub, stopping};
 use crate::engine::{Input, Reply};
 use crate::service::view::Refusal;
 use crate::token::PlayerClaim;
 
 impl Hub {
-    /// Takes what was published to `react/<slot>`. A reaction that is refused is told to its sender only.
+    /// Takes what was published to `react/<slot>`. Of a reaction that is refused no inbox is told, for it is worth
+    /// nothing a moment later, but for one that went to another slot: where MQTT 3.1.1 acknowledges it without a
+    /// word, its sender would never learn the right one.
     pub(super) async fn react_by_topic(
         &self,
         edge: &'static str,
@@ -22,7 +24,11 @@ impl Hub {
     async fn try_react_by_topic(&self, slot: &str, payload: &[u8]) -> Result<(), Refusal> {
         let react: React = read(payload, r#"{"token":"...","kind":"heart"}"#)?;
         let claim = self.claim(&react.token)?;
-        check_slot("react", slot, claim.player)?;
+        if let Err(refusal) = check_slot("react", slot, claim.player) {
+            self.meter(claim.player)?;
+            self.inboxes.deliver(claim.player, &refused(&format!("react/{slot}"), &refusal));
+            return Err(refusal);
+        }
         self.count_reaction(claim, react.kind).await
     }
 

@@ -138,6 +138,8 @@ pub struct Refused {
     pub code: String,
     /// What is wrong.
     pub message: String,
+    /// What to do about it; an acknowledgement leaves it out.
+    pub hint: Option<String>,
 }
 
 /// The user property `receipt` of an acknowledgement: a receipt, or a refusal. A refusal also comes
@@ -155,7 +157,7 @@ pub(super) struct ReceiptProperty {
 impl ReceiptProperty {
     pub(super) fn refused(&self, topic: &str) -> Option<Refused> {
         let (code, message) = (self.code.clone()?, self.message.clone()?);
-        Some(Refused { topic: topic.to_owned(), code, message })
+        Some(Refused { topic: topic.to_owned(), code, message, hint: None })
     }
 
     pub(super) fn receipt(
