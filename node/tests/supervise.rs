@@ -10,13 +10,14 @@ mod client;
 use async_trait::async_trait;
 use client::Client;
 use crdt_state::PlayerId;
+use crdt_state::engagement::Given;
 use node::config::{Bound, NodeConfig, Secret};
 use node::edge::{Accept, Accepted, TcpAccept};
-use node::engine::{Carried, Input, Reply};
+use node::engine::{Carried, Claim, Input, Owner, Reply};
 use node::env::Env;
 use node::hub::replay;
 use node::run::{Ground, Node, links, start};
-use node::service::view::{Command, CommandRequest, Imported, LiveView};
+use node::service::view::{Command, CommandRequest, Imported, InboxMessage, LiveView};
 use node::store::{Opened, open_file};
 use node::supervise::{BranchView, State};
 use std::io;
@@ -144,6 +145,75 @@ async fn each_kind_of_task_may_panic_and_everything_else_goes_on() {
     shown.await.expect("the live state goes on to the same subscribers");
     let status = node.hosts().status().await;
     assert_eq!(status.tree, node.supervisor.view());
+}
+
+/// What a shard was handed and had not judged is judged by the one that takes its place; the shards of other slots
+/// notice nothing, and neither does the owner.
+#[tokio::test]
+async fn a_shard_may_panic_and_no_answer_but_the_one_in_its_hands_is_lost() {
+    let (node, mqtt) = node(None).await;
+    see_the_edge_restarted(&node, mqtt).await;
+    let imported = show_in_lobby(&node).await;
+    let owner = node.owners.get(imported.event).unwrap();
+    let claims = players_of(&owner).await;
+    let instance = open_question(&node, &imported).await;
+
+    // Four slots that follow each other are four shards: the first player's dies, twice, and the others' live.
+    let answer = |player: usize| {
+        let (owner, claim) = (owner.clone(), claims[player].clone());
+        async move { owner.answer(claim, instance, Given::choices(&[1])).await }
+    };
+    let before = owner.read(|core, _, _| core.digest()).await.unwrap();
+    let died = |why: &'static str| owner.at_shard(claims[0].player, move || panic!("{why}"));
+    let (first, own, second, others) = tokio::join!(
+        died("the shard panics"),
+        answer(4),
+        died("the shard panics again"),
+        answer(1)
+    );
+    assert_eq!((first, second), (None::<()>, None::<()>), "whoever waited is told at once");
+    for reply in [own, others, answer(0).await, answer(2).await, answer(3).await] {
+        let Some(Reply::Answered(InboxMessage::Receipt { status, choices, .. })) = reply else {
+            panic!("an answer is taken: {reply:?}");
+        };
+        assert_eq!((&*status, &*choices), ("accepted", &[1][..]));
+    }
+    assert_ne!(owner.read(|core, _, _| core.digest()).await, Some(before));
+    assert_eq!(owner.read(move |core, _, _| core.state().answered(instance)).await, Some(5));
+
+    let status = node.hosts().status().await;
+    let shards: Vec<_> = (0..4).map(|at| task(&node, &format!("shard {at}"))).collect();
+    let restarts: Vec<u64> = shards.iter().map(|shard| shard.restarts).collect();
+    assert_eq!(restarts, [2, 0, 0, 0], "{shards:?}");
+    assert_eq!(shards[0].last_panic.as_deref(), Some("the shard panics again"));
+    assert!(shards.iter().all(|shard| shard.state == State::Running), "{shards:?}");
+    let path = format!("events/event {}", imported.event);
+    let own = status.tree.flat().into_iter().find(|(found, _)| found.ends_with(&path));
+    assert_eq!(own.expect("the event's owner is in the status").1.restarts, 0);
+    assert_eq!(status.tree, node.supervisor.view(), "the restarts are in the status");
+}
+
+/// Five players, the first four in slots that follow each other and the last in the first one's.
+async fn players_of(owner: &Owner) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (number, slot) in [0, 1, 2, 3, 0_u128].into_iter().enumerate() {
+        let player = PlayerId(slot << 120 | number as u128 + 1);
+        let (name, joined) = (format!("player {number}"), format!("player {number}"));
+        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name: joined });
+        let Some(Reply::Joined { row, .. }) = asked.await else { panic!("{name} is let in") };
+        claims.push(Claim { player, row, name });
+    }
+    claims
+}
+
+/// Opens the first question; returns its run.
+async fn open_question(node: &Node, imported: &Imported) -> u32 {
+    for command in [Command::Next, Command::Open] {
+        let stage = node.hosts().events().await[0].stage;
+        let request = CommandRequest::new(command, stage);
+        node.hosts().command(imported.event, request).await.unwrap();
+    }
+    1
 }
 
 /// A player is taken in and, in the same turn, before anything of it was handed to the store, the owner

@@ -226,6 +226,16 @@ impl Owner {
         self.doors.answer(claim, instance, given).await
     }
 
+    /// Has the shard of a player's slot do something in its own task, between two answers; `None` if it died of
+    /// it, or is gone.
+    pub async fn at_shard<T: Send + 'static>(
+        &self,
+        player: PlayerId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.doors.at_shard(player, work).await
+    }
+
     /// Tells the owner something.
     pub async fn tell(&self, input: Input) {
         // An owner that is gone has nothing left to be told.

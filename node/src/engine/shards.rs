@@ -46,6 +46,14 @@ pub(super) struct Slip {
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
+/// What comes to a shard.
+pub(super) enum Slipped {
+    /// An answer, which is judged here.
+    Answer(Slip),
+    /// Something to do in the shard's task, between two answers.
+    Errand(Box<dyn FnOnce() + Send>),
+}
+
 /// An answer as a cell holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packed {
@@ -57,7 +65,7 @@ pub(super) struct Packed {
 
 /// The ways into an event's shards.
 #[derive(Debug, Clone)]
-pub(super) struct Doors(Arc<[mpsc::Sender<Slip>]>);
+pub(super) struct Doors(Arc<[mpsc::Sender<Slipped>]>);
 
 impl Doors {
     /// The doors to new shards, which hand over to the owner behind `mail`.
@@ -77,20 +85,34 @@ impl Doors {
     pub(super) async fn answer(&self, claim: Claim, instance: u32, given: Given) -> Option<Reply> {
         let (reply, replied) = oneshot::channel();
         let door = self.of(claim.player);
-        door.send(Slip { claim, instance, given, packed: None, reply }).await.ok()?;
+        let slip = Slip { claim, instance, given, packed: None, reply };
+        door.send(Slipped::Answer(slip)).await.ok()?;
         replied.await.ok()
     }
 
-    fn of(&self, player: PlayerId) -> &mpsc::Sender<Slip> {
+    /// Has the shard of a player's slot do something; `None` if it died of it.
+    pub(super) async fn at_shard<T: Send + 'static>(
+        &self,
+        player: PlayerId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, worked) = oneshot::channel();
+        // Whoever asked may have gone.
+        let errand = Box::new(move || drop(done.send(work())));
+        self.of(player).send(Slipped::Errand(errand)).await.ok()?;
+        worked.await.ok()
+    }
+
+    fn of(&self, player: PlayerId) -> &mpsc::Sender<Slipped> {
         &self.0[usize::from(player.slot()) % self.0.len()]
     }
 }
 
 /// What a shard works on; it outlives a panic of the task.
 pub struct Shard {
-    slips: mpsc::Receiver<Slip>,
+    slips: mpsc::Receiver<Slipped>,
     /// Taken out of the queue and not judged yet.
-    fresh: VecDeque<Slip>,
+    fresh: VecDeque<Slipped>,
     /// Judged and not handed over yet.
     judged: Vec<Slip>,
     mail: mpsc::Sender<Mail>,
@@ -103,7 +125,7 @@ type Judge = fn(&Task, &Given) -> Result<Taken, Invalid>;
 
 impl Shard {
     fn new(
-        slips: mpsc::Receiver<Slip>,
+        slips: mpsc::Receiver<Slipped>,
         mail: mpsc::Sender<Mail>,
         asked: watch::Receiver<Option<Arc<Asked>>>,
         judge: Judge,
@@ -115,7 +137,14 @@ impl Shard {
     pub async fn run(&mut self) {
         while self.gather().await {
             let asked = self.asked.borrow().clone();
-            while let Some(slip) = self.fresh.pop_front() {
+            while let Some(slipped) = self.fresh.pop_front() {
+                let slip = match slipped {
+                    Slipped::Answer(slip) => slip,
+                    Slipped::Errand(errand) => {
+                        errand();
+                        continue;
+                    }
+                };
                 let packed = asked.as_deref().and_then(|asked| self.pack(asked, &slip));
                 self.judged.push(Slip { packed, ..slip });
             }

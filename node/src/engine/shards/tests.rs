@@ -18,7 +18,7 @@ impl Spawn for Runtime {
 
 /// A shard's surroundings.
 struct World {
-    door: mpsc::Sender<Slip>,
+    door: mpsc::Sender<Slipped>,
     mail: mpsc::Receiver<Mail>,
     shard: Option<Shard>,
     asked: watch::Sender<Option<Arc<Asked>>>,
@@ -50,12 +50,12 @@ impl World {
     }
 }
 
-fn slip(number: u32, instance: u32, choice: u8) -> (Slip, oneshot::Receiver<Reply>) {
+fn slip(number: u32, instance: u32, choice: u8) -> (Slipped, oneshot::Receiver<Reply>) {
     let row = Row { origin: Origin(1), number };
     let claim = Claim { player: PlayerId(number.into()), row, name: String::new() };
     let given = Given { choices: vec![choice], ..Given::default() };
     let (reply, replied) = oneshot::channel();
-    (Slip { claim, instance, given, packed: None, reply }, replied)
+    (Slipped::Answer(Slip { claim, instance, given, packed: None, reply }), replied)
 }
 
 #[tokio::test]
