@@ -91,6 +91,8 @@ enum Line {
     Answer(AnswerLine),
     /// What rests on no answer.
     Given {},
+    /// What somebody wrote for all.
+    Post {},
     Tally {
         instance: u32,
         counts: Vec<u64>,
@@ -125,7 +127,7 @@ impl Export {
             Line::Question(line) => self.questions.insert(line.instance, line).is_some(),
             Line::Player(line) => self.players.insert(line.player, line).is_some(),
             Line::Answer(line) => self.answers.insert((line.instance, line.player), line).is_some(),
-            Line::Given {} => false,
+            Line::Given {} | Line::Post {} => false,
             Line::Tally { instance, counts } => self.tallies.insert(instance, counts).is_some(),
             Line::Note { lamport } => {
                 self.trail.push(lamport);

@@ -60,6 +60,9 @@ enum Line<'a> {
     Tally {
         instance: u32,
         counts: Vec<u64>,
+        status: &'static str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
         revision: u64,
     },
     Player {
@@ -241,7 +244,9 @@ impl EventCore {
             secret: Secret::of(&facts),
         };
         put(out, &line);
-        put(out, &Line::Tally { instance, counts: self.state().tally(instance), revision });
+        let (status, missing) = (self.exported_status(instance), self.missing(instance));
+        let counts = self.state().tally(instance);
+        put(out, &Line::Tally { instance, counts, status, missing, revision });
     }
 
     fn export_players(&self, out: &mut Vec<u8>, closed: u32) {

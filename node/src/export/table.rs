@@ -128,6 +128,8 @@ struct Building {
     /// Names by player and questions by instance: answers are read with both beside them.
     names: BTreeMap<String, String>,
     texts: BTreeMap<u64, String>,
+    /// How complete the leaderboard is, and who is missing from it: a table of players says so in every row.
+    coverage: Map<String, Value>,
     /// The question whose tally comes next.
     pending: Option<Map<String, Value>>,
 }
@@ -136,6 +138,10 @@ impl Building {
     fn take(&mut self, mut object: Map<String, Value>) {
         let kind = object.remove("type");
         match kind.as_ref().and_then(Value::as_str).unwrap_or_default() {
+            "event" => {
+                let is_told = |field: &String| ["status", "missing"].contains(&field.as_str());
+                self.coverage = object.into_iter().filter(|(field, _)| is_told(field)).collect();
+            }
             "question" => {
                 self.flush();
                 if let Some((instance, text)) = instance_of(&object).zip(text_of(&object, "text")) {
@@ -152,6 +158,7 @@ impl Building {
                 }
                 // How nodes keep a player is nothing to a reader of tables.
                 object.remove("rows");
+                object.extend(self.coverage.clone());
                 self.players.push(&object);
             }
             "answer" | "given" => {
@@ -353,7 +360,7 @@ const POST_FIELDS: [&str; 9] =
     ["instance", "question", "player", "name", "elapsed_ms", "text", "votes", "fate", "post"];
 const LOG_FIELDS: [&str; 9] =
     ["lamport", "wall_ms", "node", "by", "act", "of", "instance", "phase", "origin"];
-const PLAYER_FIELDS: [&str; 5] = ["rank", "player", "name", "points", "correct_ms"];
+const PLAYER_FIELDS: [&str; 6] = ["rank", "player", "name", "points", "correct_ms", "status"];
 const QUESTION_FIELDS: [&str; 13] = [
     "instance", "number", "text", "options", "correct", "tally", "open_ms", "points", "status",
     "revision", "answer", "kind", "voided",

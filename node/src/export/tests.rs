@@ -137,6 +137,7 @@ fn csv_has_a_row_per_answer_player_and_question() {
     let players = String::from_utf8(file(Format::Csv, "players.csv")).unwrap();
     assert_eq!(players.lines().count(), 4);
     assert!(players.contains(",'=1+1,"), "the formula is defused: {players}");
+    assert!(players.lines().skip(1).all(|row| row.ends_with(",final")), "{players}");
     let questions = String::from_utf8(file(Format::Csv, "questions.csv")).unwrap();
     assert!(questions.contains("Even?,2;3;4,0;2,1;1;1,"), "{questions}");
 }
@@ -152,7 +153,7 @@ fn what_begins_like_a_formula_is_defused_and_numbers_are_not() {
     let line = r#"{"type":"player","player":"1","name":"-5","points":-5}"#;
     let csv = files(line, Format::Csv).unwrap().remove(1);
     let text = String::from_utf8(csv.1).unwrap();
-    assert_eq!(text.lines().nth(1), Some(",1,'-5,-5,"), "{text}");
+    assert_eq!(text.lines().nth(1), Some(",1,'-5,-5,,"), "{text}");
 }
 
 #[test]
@@ -202,8 +203,11 @@ fn fields_of_later_versions_become_columns_and_mixed_types_texts() {
         {\"type\":\"player\",\"player\":\"2\",\"team\":\"red\",\"lives\":3}\n{\"type\":\"news\"}\n";
     let tables = Tables::read(lines).unwrap();
     let names: Vec<&str> = tables.players.columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, ["rank", "player", "name", "points", "correct_ms", "lives", "team"]);
-    let team = &tables.players.columns[6].cells;
+    assert_eq!(
+        names,
+        ["rank", "player", "name", "points", "correct_ms", "status", "lives", "team"]
+    );
+    let team = &tables.players.columns[7].cells;
     assert_eq!((team.in_words(0), team.in_words(1)), (Some("1".into()), Some("red".into())));
     let error = Tables::read("{\"type\":\"event\"}\nnonsense").unwrap_err();
     assert_eq!(error.line, 2);

@@ -69,7 +69,7 @@ fn a_board_a_result_and_an_export_say_who_is_missing() {
     let export = String::from_utf8(core.export("123456").to_vec()).unwrap();
     let lines: Vec<serde_json::Value> =
         export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for kind in ["event", "question"] {
+    for kind in ["event", "question", "tally"] {
         let line = lines.iter().find(|line| line["type"] == kind).unwrap();
         assert_eq!(line["status"], "partial");
         assert_eq!(line["missing"], serde_json::json!(["node-2"]));
