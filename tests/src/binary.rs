@@ -6,6 +6,8 @@
 use escargot::CargoBuild;
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -41,7 +43,22 @@ fn build() -> PathBuf {
 pub fn simulator_path(release: bool, planted: bool) -> PathBuf {
     // With the features that the whole workspace gives to what it shares: nothing is built twice.
     let build = CargoBuild::new().arg("--workspace").bin("starling-sim");
-    built(if planted { build.features("sim/planted") } else { build }, release)
+    if !planted {
+        return built(build, release);
+    }
+    let path = built(build.features("sim/planted"), release);
+    apart(&path, "starling-sim-planted").unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// Cargo puts a program at one path whatever its features: the next build takes it. Under another name this one
+/// stays.
+fn apart(path: &Path, name: &str) -> io::Result<PathBuf> {
+    let kept = path.with_file_name(name);
+    if kept.exists() {
+        fs::remove_file(&kept)?;
+    }
+    fs::hard_link(path, &kept).or_else(|_| fs::copy(path, &kept).map(drop))?;
+    Ok(kept)
 }
 
 fn built(build: CargoBuild, release: bool) -> PathBuf {
