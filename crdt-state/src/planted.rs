@@ -47,11 +47,15 @@ pub enum Bug {
     RunningCount,
     /// A receipt is firm although whoever holds its answer has fenced it off.
     FenceIgnored,
+    /// Players stake what they do not have.
+    StakeBeyondPoints,
+    /// A text that a host accepts beside the key gives nothing.
+    AcceptedForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 22] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -72,6 +76,8 @@ impl Bug {
         Bug::EarlyReveal,
         Bug::RunningCount,
         Bug::FenceIgnored,
+        Bug::StakeBeyondPoints,
+        Bug::AcceptedForgotten,
     ];
 }
 

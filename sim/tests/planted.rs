@@ -14,7 +14,7 @@ const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
 const SEEDS_MAX: u64 = 100;
 
 /// Every bug, and the checker that finds it.
-const FOUND_BY: [(Bug, &str); 20] = [
+const FOUND_BY: [(Bug, &str); 22] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
@@ -35,6 +35,8 @@ const FOUND_BY: [(Bug, &str); 20] = [
     (Bug::EarlyReveal, "secrecy"),
     (Bug::RunningCount, "secrecy"),
     (Bug::FenceIgnored, "seals"),
+    (Bug::StakeBeyondPoints, "ranks"),
+    (Bug::AcceptedForgotten, "rulings"),
 ];
 
 fn hunt_for(bug: Option<Bug>) -> Option<Found> {

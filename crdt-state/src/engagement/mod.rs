@@ -816,7 +816,8 @@ impl<'a> Facts<'a> {
     pub fn key(&self) -> Option<Key> {
         let mut key = self.sole_key()?;
         if let (Key::Texts(texts), Some(ruling)) = (&mut key, self.ruling()) {
-            texts.extend(ruling.accepted().cloned());
+            let accepted = ruling.accepted().filter(|_| !crate::planted!(AcceptedForgotten));
+            texts.extend(accepted.cloned());
         }
         Some(key)
     }

@@ -28,15 +28,15 @@ fn twice(export: &Export) -> Vec<String> {
 }
 
 fn sums(export: &Export) -> Vec<String> {
-    let mut totals: BTreeMap<_, (u64, u64)> = BTreeMap::new();
-    for answer in export.answers.iter().filter(|answer| answer.correct) {
+    let mut totals: BTreeMap<_, (i64, u64)> = BTreeMap::new();
+    for answer in &export.answers {
         let total = totals.entry(answer.player).or_default();
         total.0 += answer.points;
-        total.1 += u64::from(answer.elapsed_ms);
+        total.1 += if answer.correct { u64::from(answer.elapsed_ms) } else { 0 };
     }
     let wrong = export.players.iter().filter(|line| {
         let (points, ms) = totals.get(&line.player).copied().unwrap_or_default();
-        (points.saturating_add_signed(line.awarded), ms) != (line.points, line.correct_ms)
+        (line.total_of(points), ms) != (line.points, line.correct_ms)
     });
     wrong.map(|line| format!("{line:?} is not {:?}", totals.get(&line.player))).collect()
 }
@@ -49,7 +49,8 @@ fn tallies(evidence: &Evidence, export: &Export) -> Vec<String> {
             .answers
             .iter()
             .filter(|answer| answer.instance == *instance && answer.number.is_none());
-        for choice in answers.flat_map(|answer| &answer.choices) {
+        // Of what is typed nothing is counted by its place.
+        for choice in answers.flat_map(|answer| &answer.choices).filter(|_| !counts.is_empty()) {
             counted[usize::from(*choice)] += 1;
         }
         if counted != *counts {
@@ -57,9 +58,9 @@ fn tallies(evidence: &Evidence, export: &Export) -> Vec<String> {
         }
     }
     for answer in &export.answers {
-        let correct = export.correct_of(&evidence.plan, answer);
-        if (correct.as_ref() == Some(&answer.choices)) != answer.correct {
-            found.push(format!("{answer:?} is not what was asked: {correct:?}"));
+        if export.is_right(&evidence.plan, answer) != answer.correct {
+            let asked = export.questions.get(&answer.instance);
+            found.push(format!("{answer:?} is not what was asked: {asked:?}"));
         }
     }
     found

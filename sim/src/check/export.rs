@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crdt_state::PlayerId;
 use serde::Deserialize;
 
-use crate::schedule::Schedule;
+use crate::schedule::{Form, Schedule, choice_of, held};
 
 /// What an export says.
 #[derive(Debug, Default)]
@@ -21,9 +21,12 @@ pub(super) struct Export {
 pub(super) struct QuestionLine {
     pub(super) instance: u32,
     pub(super) number: u32,
+    /// What is right; of a typed question the words that are accepted, of a prediction what came true.
     pub(super) correct: Vec<u8>,
     pub(super) open_ms: u32,
     pub(super) voided: bool,
+    #[serde(default)]
+    answer: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +39,13 @@ pub(super) struct PlayerLine {
     pub(super) awarded: i64,
 }
 
+impl PlayerLine {
+    /// The total that so many points of answers come to, awards on top: neither falls below nothing.
+    pub(super) fn total_of(&self, points: i64) -> u64 {
+        (points.max(0) as u64).saturating_add_signed(self.awarded)
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct AnswerLine {
     pub(super) instance: u32,
@@ -43,7 +53,9 @@ pub(super) struct AnswerLine {
     pub(super) choices: Vec<u8>,
     pub(super) elapsed_ms: u32,
     pub(super) correct: bool,
-    pub(super) points: u64,
+    pub(super) points: i64,
+    #[serde(default)]
+    text: Option<String>,
     /// The question that it was given to, where another one is shown.
     #[serde(default)]
     pub(super) number: Option<u32>,
@@ -63,14 +75,26 @@ struct Kind<'a> {
 }
 
 impl Export {
-    /// What is right for an answer: as the run's line says, or as the plan does where the answer is to
-    /// another question; nothing where the run gives nothing.
-    pub(super) fn correct_of(&self, plan: &Schedule, answer: &AnswerLine) -> Option<Vec<u8>> {
+    /// What an answer's question asks for; nothing where its run gives nothing.
+    pub(super) fn form_of(&self, plan: &Schedule, answer: &AnswerLine) -> Option<Form> {
         let line = self.questions.get(&answer.instance).filter(|line| !line.voided)?;
-        match answer.number {
-            None => Some(line.correct.clone()),
-            Some(number) => Some(vec![plan.questions.get(number as usize - 1)?.correct]),
-        }
+        let number = answer.number.unwrap_or(line.number) as usize;
+        Some(plan.questions.get(number.checked_sub(1)?)?.form)
+    }
+
+    /// Whether an answer is right: as the run's line says, or as the plan does where the answer is to another
+    /// question, on which no host can have ruled.
+    pub(super) fn is_right(&self, plan: &Schedule, answer: &AnswerLine) -> bool {
+        let Some(form) = self.form_of(plan, answer) else { return false };
+        let right = match answer.number {
+            None => self.questions.get(&answer.instance).map(|line| line.correct.clone()),
+            Some(_) if form == Form::Prediction => None,
+            Some(number) => {
+                plan.questions.get(number as usize - 1).map(|question| vec![question.correct])
+            }
+        };
+        let right = right.unwrap_or_default();
+        !answer.choices.is_empty() && answer.choices.iter().all(|choice| right.contains(choice))
     }
 
     /// # Errors
@@ -89,7 +113,10 @@ impl Export {
         let Kind { kind } = serde_json::from_slice(line)?;
         match &*kind {
             "question" => {
-                let line: QuestionLine = serde_json::from_slice(line)?;
+                let mut line: QuestionLine = serde_json::from_slice(line)?;
+                if line.correct.is_empty() {
+                    line.correct = line.answer.split(", ").filter_map(choice_of).collect();
+                }
                 self.questions.insert(line.instance, line);
             }
             "tally" => {
@@ -97,7 +124,11 @@ impl Export {
                 self.tallies.insert(instance, counts);
             }
             "player" => self.players.push(serde_json::from_slice(line)?),
-            "answer" => self.answers.push(serde_json::from_slice(line)?),
+            "answer" => {
+                let mut line: AnswerLine = serde_json::from_slice(line)?;
+                line.choices = held(line.choices, line.text.as_deref());
+                self.answers.push(line);
+            }
             _ => {}
         }
         Ok(())

@@ -8,35 +8,80 @@ use crdt_state::PlayerId;
 use super::Exports;
 use super::export::{AnswerLine, Export, PlayerLine};
 use crate::quiz::evidence::Evidence;
+use crate::schedule::{CREDIT, Form, stake};
 
 /// Points for an answer at once; the show files of runs do not say otherwise.
 const POINTS: u64 = 1_000;
 /// An answer within this is an answer at once.
 const IMMEDIATE_MS: u64 = 500;
 
+/// What each player has, and in how many milliseconds.
+type Totals = BTreeMap<PlayerId, (i64, u64)>;
+
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let Some(export) = super::first(exports) else { return Vec::new() };
-    let mut found = Vec::new();
-    let mut totals: BTreeMap<PlayerId, (u64, u64)> = BTreeMap::new();
-    for answer in &export.answers {
-        let is_correct =
-            export.correct_of(&evidence.plan, answer).as_ref() == Some(&answer.choices);
-        let due = if is_correct { points(export, answer) } else { 0 };
-        if due != answer.points || is_correct != answer.correct {
-            found.push(format!("{answer:?} should give {due}"));
+    let (mut found, mut totals) = (Vec::new(), Totals::new());
+    for answers in by_question(export).into_values() {
+        let form = answers.first().and_then(|answer| export.form_of(&evidence.plan, answer));
+        let is_right: Vec<bool> =
+            answers.iter().map(|answer| export.is_right(&evidence.plan, answer)).collect();
+        let dues = match form {
+            Some(Form::Prediction) => won(&answers, &is_right, &totals),
+            _ => {
+                let due = |(answer, is_right): (&&AnswerLine, &bool)| match is_right {
+                    true => points(export, answer) as i64,
+                    false => 0,
+                };
+                answers.iter().zip(&is_right).map(due).collect()
+            }
+        };
+        for ((answer, due), is_right) in answers.into_iter().zip(dues).zip(is_right) {
+            if due != answer.points || is_right != answer.correct {
+                found.push(format!("{answer:?} should give {due}"));
+            }
+            let total = totals.entry(answer.player).or_default();
+            total.0 += due;
+            total.1 += if is_right { u64::from(answer.elapsed_ms) } else { 0 };
         }
-        let total = totals.entry(answer.player).or_default();
-        total.0 += due;
-        total.1 += if is_correct { u64::from(answer.elapsed_ms) } else { 0 };
     }
     found.extend(check_ranks(export, &totals));
     found
 }
 
-fn check_ranks(export: &Export, totals: &BTreeMap<PlayerId, (u64, u64)>) -> Vec<String> {
+/// The answers of every run in order, those to another question than the one that is shown by themselves.
+fn by_question(export: &Export) -> BTreeMap<(u32, Option<u32>), Vec<&AnswerLine>> {
+    let mut all: BTreeMap<_, Vec<&AnswerLine>> = BTreeMap::new();
+    for answer in &export.answers {
+        all.entry((answer.instance, answer.number)).or_default().push(answer);
+    }
+    all
+}
+
+/// What a prediction gives: whoever is right takes what the others staked by the share of the own stake among
+/// those who are. Nobody stakes more than earlier runs gave, or the credit.
+fn won(answers: &[&AnswerLine], is_right: &[bool], totals: &Totals) -> Vec<i64> {
+    let staked = |answer: &&AnswerLine| {
+        let choice = answer.choices.first().copied().unwrap_or_default();
+        let has = totals.get(&answer.player).map_or(0, |total| total.0);
+        i64::from(stake(answer.player, answer.instance, choice)).min(has.max(CREDIT.into()))
+    };
+    let stakes: Vec<i64> = answers.iter().map(staked).collect();
+    let sum = |of: bool| -> i64 {
+        stakes.iter().zip(is_right).filter(|(_, right)| **right == of).map(|(stake, _)| stake).sum()
+    };
+    let (right, wrong) = (sum(true), sum(false));
+    let due = |(stake, is_right): (&i64, &bool)| match (right, is_right) {
+        (0, _) => 0,
+        (_, true) => wrong * stake / right,
+        (_, false) => -stake,
+    };
+    stakes.iter().zip(is_right).map(due).collect()
+}
+
+fn check_ranks(export: &Export, totals: &Totals) -> Vec<String> {
     let total = |line: &PlayerLine| {
         let (points, ms) = totals.get(&line.player).copied().unwrap_or_default();
-        (points.saturating_add_signed(line.awarded), ms)
+        (line.total_of(points), ms)
     };
     let mut order: Vec<(u64, u64)> = export.players.iter().map(total).collect();
     order.sort_by_key(|(points, ms)| (std::cmp::Reverse(*points), *ms));

@@ -10,6 +10,7 @@ use node::service::view::{Command, CommandRequest};
 use super::Exports;
 use super::export::{Export, QuestionLine};
 use crate::quiz::evidence::Evidence;
+use crate::schedule::choice_of;
 
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
@@ -61,24 +62,51 @@ fn aside(evidence: &Evidence, line: &QuestionLine) -> Option<String> {
     (must && !line.voided).then(|| format!("{line:?} was set aside by a promised ruling"))
 }
 
+/// What is right is what the show file says or some host did, with what hosts accepted beside it.
 fn key(evidence: &Evidence, line: &QuestionLine) -> Option<String> {
-    let script = evidence.plan.questions.get(line.number as usize - 1)?.correct;
-    let of_run = || pressed(evidence, Command::Rescore).filter(|of| run_of(of) == line.instance);
-    let known: BTreeSet<Option<&Key>> = of_run().map(|request| request.key.as_ref()).collect();
-    let held = Key::Choices(line.correct.clone());
-    if line.correct != [script] && !known.contains(&Some(&held)) {
+    let question = evidence.plan.questions.get(line.number as usize - 1)?;
+    let script = if question.form.has_key() { vec![question.correct] } else { Vec::new() };
+    let of_run = |command| {
+        let all = pressed(evidence, command).filter(|of| run_of(of) == line.instance);
+        all.filter_map(move |request| ruled_right(request))
+    };
+    let keys: BTreeSet<Vec<u8>> =
+        of_run(Command::Rescore).chain(of_run(Command::Resolve)).collect();
+    let accepted: Vec<u8> = of_run(Command::Accept).flatten().collect();
+    let is_held = |key: &[u8]| {
+        let beside = line.correct.iter().filter(|choice| !key.contains(*choice));
+        key.iter().all(|choice| line.correct.contains(choice))
+            && beside.into_iter().all(|choice| accepted.contains(choice))
+    };
+    if !is_held(&script) && !keys.iter().any(|key| is_held(key)) {
         return Some(format!("{line:?} has a key that nobody gave"));
     }
-    let promised = evidence.ruled.iter().find(|ruled| {
-        ruled.firm
-            && ruled.request.command == Command::Rescore
-            && run_of(&ruled.request) == line.instance
-    })?;
-    // One of several is the last, and nobody here knows which.
-    let only = known.len() == 1 && promised.request.key.as_ref() != Some(&held);
     // Another question may have been shown where it was given.
-    let fits = super::questions_of(evidence, line.instance).len() == 1;
-    (only && fits).then(|| format!("{line:?} does not have the key of {promised:?}"))
+    if super::questions_of(evidence, line.instance).len() != 1 {
+        return None;
+    }
+    let promised =
+        evidence.ruled.iter().filter(|ruled| ruled.firm && run_of(&ruled.request) == line.instance);
+    let broken = |command, request: &CommandRequest| match (command, ruled_right(request)) {
+        (Command::Accept, Some(texts)) => !texts.iter().all(|it| line.correct.contains(it)),
+        // One of several is the last, and nobody here knows which.
+        (Command::Rescore | Command::Resolve, Some(key)) => keys.len() == 1 && !is_held(&key),
+        _ => false,
+    };
+    let mut broken = promised.filter(|ruled| broken(ruled.request.command, &ruled.request));
+    broken.next().map(|promised| format!("{line:?} does not have the key of {promised:?}"))
+}
+
+/// What a ruling says is right.
+fn ruled_right(request: &CommandRequest) -> Option<Vec<u8>> {
+    match (request.command, &request.key, &request.text) {
+        (Command::Accept, _, Some(text)) => Some(choice_of(text).into_iter().collect()),
+        (_, Some(Key::Choices(choices)), _) => Some(choices.clone()),
+        (_, Some(Key::Texts(texts)), _) => {
+            Some(texts.iter().filter_map(|t| choice_of(t)).collect())
+        }
+        _ => None,
+    }
 }
 
 /// What each player was awarded is some of what was pressed, and all that was promised.

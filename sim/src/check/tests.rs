@@ -8,8 +8,9 @@ use crdt_state::PlayerId;
 use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::check;
+use super::export::Export;
 use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Ruled, Sighting, Unheld};
-use crate::schedule::Schedule;
+use crate::schedule::{CREDIT, Form, Schedule, stake, word};
 
 const PLAYER: PlayerId = PlayerId(7);
 
@@ -230,4 +231,76 @@ fn an_answer_heard_before_the_reveal_is_a_leak() {
         evidence.players.get_mut(&PLAYER).unwrap().leaks.push("tallies".into());
     };
     assert_eq!(found(shown), ["secrecy"]);
+}
+
+/// A prediction on whose first option one player stakes and on whose second another, in which the first came
+/// true; the first player wins so many points.
+fn predicted(won: impl Fn(i64) -> i64) -> Vec<String> {
+    let players = [PlayerId(7), PlayerId(8)];
+    let mut plan = Schedule::classic(1);
+    plan.questions[0].form = Form::Prediction;
+    let staked = |choice: u8| {
+        let player = players[usize::from(choice)];
+        i64::from(stake(player, 1, choice).min(CREDIT))
+    };
+    let points = [won(staked(1)), -staked(1)];
+    let mut text = "{\"type\":\"question\",\"instance\":1,\"number\":1,\"correct\":[0],\
+                    \"open_ms\":2000,\"voided\":false}\n"
+        .to_owned();
+    for (place, player) in players.iter().enumerate() {
+        let (total, ms) = (points[place].max(0), if place == 0 { 900 } else { 0 });
+        text += &format!(
+            "{{\"type\":\"player\",\"player\":\"{player}\",\"points\":{total},\"rank\":{},\
+             \"correct_ms\":{ms}}}\n",
+            place + 1
+        );
+    }
+    for (place, player) in players.iter().enumerate() {
+        let points = points[place];
+        text += &format!(
+            "{{\"type\":\"answer\",\"instance\":1,\"player\":\"{player}\",\"choices\":[{place}],\
+             \"elapsed_ms\":900,\"correct\":{},\"points\":{points}}}\n",
+            place == 0
+        );
+    }
+    let exports = [(1, Export::read(text.as_bytes()))];
+    super::ranks::check(&Evidence::new(plan), &exports)
+}
+
+#[test]
+fn stakes_are_paid_once_and_from_what_there_was() {
+    assert_eq!(predicted(|staked| staked), [] as [&str; 0]);
+    assert_eq!(predicted(|staked| 2 * staked).len(), 2, "the answer and the total");
+}
+
+#[test]
+fn a_typed_answer_is_right_where_a_host_accepts_it_and_a_promised_one_is_not_lost() {
+    let mut plan = Schedule::classic(1);
+    (plan.questions[0].form, plan.questions[0].correct) = (Form::Typed, 0);
+    let question = |answer: &str| {
+        format!(
+            "{{\"type\":\"question\",\"instance\":1,\"number\":1,\"correct\":[],\
+             \"answer\":\"{answer}\",\"open_ms\":2000,\"voided\":false}}\n"
+        )
+    };
+    let found = |answer: &str, accepts: &[u8]| {
+        let mut evidence = Evidence::new(plan.clone());
+        for choice in accepts {
+            let expected = StageView { instance: 1, phase: PhaseView::Board };
+            let text = word(*choice).map(str::to_owned);
+            let by = "host 1".to_owned();
+            let command = CommandRequest::new(Command::Accept, expected);
+            let request = CommandRequest { text, by, ..command };
+            evidence.commands.push((Duration::from_secs(31), 1, request.clone()));
+            evidence.ruled.push(Ruled { request, firm: true });
+        }
+        let seen = Sighting { at: Duration::ZERO, ..sighting(1, 1, PhaseView::Open) };
+        evidence.sightings.push(seen);
+        let exports = [(1, Export::read(question(answer).as_bytes()))];
+        super::rulings::check(&evidence, &exports).len()
+    };
+    assert_eq!(found("amber", &[]), 0);
+    assert_eq!(found("amber, cedar", &[2]), 0);
+    assert_eq!(found("amber, cedar", &[]), 1, "nobody accepted it");
+    assert_eq!(found("amber", &[2]), 1, "it was promised");
 }

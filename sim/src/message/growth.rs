@@ -19,7 +19,7 @@ use super::player::{About, id};
 use super::queue::{Event, Tick};
 use super::world::{EVENT, World};
 use crate::clock;
-use crate::schedule::{Habits, Knobs, Question, Schedule, Weather};
+use crate::schedule::{Form, Habits, Knobs, Question, Schedule, Weather};
 use crate::trace::Trace;
 
 /// What shards gather before they hand it over.
@@ -139,7 +139,7 @@ fn schedule(nodes: u8) -> Schedule {
         seed: 1,
         nodes,
         players: 0,
-        questions: vec![Question { options: 4, correct: 1, open_ms: OPEN_MS }],
+        questions: vec![Question { options: 4, correct: 1, open_ms: OPEN_MS, form: Form::Choice }],
         weather: Weather::CALM,
         skews_ms: Vec::new(),
         habits: Habits { hosts: 1, ..Habits::default() },

@@ -16,6 +16,7 @@ use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
 use crate::quiz::host::{HOST, command_at, is_over};
 use crate::quiz::ruling::{Ruler, is_ruling, is_step};
+use crate::schedule::Form;
 
 /// A host looks again after this.
 const GLANCE: Tick = 50;
@@ -166,7 +167,7 @@ impl World {
             PhaseView::Open if hasty => {
                 Some(if dice.unit(3) < 0.5 { Command::Close } else { Command::Extend })
             }
-            _ => command_at(stage),
+            _ => command_at(stage, self.form_of(node, stage.instance).has_key()),
         };
         let mut request = CommandRequest::new(command?, stage);
         if request.command == Command::Extend {
@@ -175,6 +176,14 @@ impl World {
             request.ms = Some(700);
         }
         Some(request)
+    }
+
+    /// What a run asks for, as a node has it.
+    pub(super) fn form_of(&self, node: u8, instance: u32) -> Form {
+        let life = self.nodes[usize::from(node)].life.as_ref();
+        let shown = life.and_then(|life| life.core.state().question_of(instance));
+        let planned = |number| self.schedule.questions.get(usize::from(number));
+        shown.and_then(|(number, _)| planned(number)).map_or(Form::Choice, |it| it.form)
     }
 
     /// What a host rules, seeing what a node shows.

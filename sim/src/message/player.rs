@@ -8,12 +8,12 @@ use std::time::Duration;
 use ::node::engine::{Claim, Input, Reply};
 use ::node::service::view::{InboxMessage, Refusal};
 use crdt_state::PlayerId;
-use crdt_state::engagement::Given;
 
 use super::queue::{Act, Event, Tick};
 use super::world::World;
 use crate::mix::Draw;
 use crate::quiz::evidence::{Receipt, Unheld};
+use crate::schedule::{Form, held};
 
 /// A choice that is no option of any question.
 const NO_OPTION: u8 = 15;
@@ -45,6 +45,7 @@ pub(super) struct Player {
     /// The newest answer: for which run, what, and how far it is.
     instance: u32,
     choice: u8,
+    form: Form,
     step: Step,
     /// When an answer that was refused for the moment is given again: once, however often it was sent.
     again_at: Tick,
@@ -91,11 +92,6 @@ pub(super) fn id(seed: u64, number: u32) -> PlayerId {
     let dice = Draw::new(seed, &[PLAYER, number.into()]);
     let low = dice.word(1) & !u64::from(u32::MAX) | u64::from(number);
     PlayerId(u128::from(dice.word(0)) << 64 | u128::from(low))
-}
-
-/// An answer that is a choice.
-fn chosen(choices: Vec<u8>) -> Given {
-    Given { choices, ..Given::default() }
 }
 
 fn number_of(player: PlayerId) -> u32 {
@@ -166,6 +162,7 @@ impl World {
                 claim: None,
                 instance: 0,
                 choice: 0,
+                form: Form::Choice,
                 step: Step::Settled,
                 again_at: 0,
                 habit,
@@ -290,11 +287,11 @@ impl World {
         let habit = player.habit;
         let dice = Draw::new(self.chance(), &[PLAYER, number.into(), 2, instance.into()]);
         let shown = shown.and_then(|number| self.schedule.questions.get(usize::from(number)));
-        let options = shown.map_or(2, |question| question.options);
+        let (options, form) = shown.map_or((2, Form::Choice), |it| (it.options, it.form));
         let choice = dice.up_to(die::CHOICE, u64::from(options) - 1) as u8;
         let abstains = dice.unit(die::ABSTAINS) < 0.05;
         let player = self.player(number);
-        (player.instance, player.choice) = (instance, choice);
+        (player.instance, player.choice, player.form) = (instance, choice, form);
         player.step = Step::Thinking;
         if abstains {
             return;
@@ -335,10 +332,11 @@ impl World {
         let node = 1 + self.dice(number, instance.into()).up_to(die::NODE, nodes - 1) as u8;
         let player = &self.players[number as usize - 1];
         let Some(claim) = player.claim.clone().filter(|_| player.node != node) else { return };
+        let given = player.form.given(player.id, instance, choice);
         let answered = &mut self.seen[number as usize - 1].answered;
         *answered.entry(instance).or_default() |= 1 << choice;
         let ticket = self.ticket(About::Answer(number));
-        self.input(node, Input::Answer { ticket, claim, instance, given: chosen(vec![choice]) });
+        self.input(node, Input::Answer { ticket, claim, instance, given });
     }
 
     fn give(&mut self, number: u32, instance: u32, choice: u8) {
@@ -349,6 +347,7 @@ impl World {
         }
         let choice = if is_own { player.choice } else { choice };
         let (node, floods) = (player.node, player.habit.floods);
+        let given = player.form.given(player.id, instance, choice);
         let Some(claim) = player.claim.clone().filter(|_| node != 0) else { return };
         // What lies about the future or about options is never to be acknowledged, unless it waits in
         // front of a stopped process until that future has come.
@@ -361,8 +360,8 @@ impl World {
         }
         for _ in 0..if floods { FLOOD } else { 1 } {
             let ticket = self.ticket(About::Answer(number));
-            let (claim, choices) = (claim.clone(), vec![choice]);
-            self.input(node, Input::Answer { ticket, claim, instance, given: chosen(choices) });
+            let (claim, given) = (claim.clone(), given.clone());
+            self.input(node, Input::Answer { ticket, claim, instance, given });
         }
     }
 
@@ -446,7 +445,8 @@ impl World {
     }
 
     fn on_receipt(&mut self, node: u8, number: u32, message: InboxMessage) {
-        let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } = message
+        let InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, text, .. } =
+            message
         else {
             return;
         };
@@ -456,7 +456,7 @@ impl World {
             instance,
             status,
             firm: level == "firm",
-            choices,
+            choices: held(choices, text.as_deref()),
             elapsed_ms,
         };
         let player = self.player(number);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crdt_state::EventId;
+use crdt_state::engagement::TaskView;
 use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -95,10 +96,12 @@ impl Host {
             owner.map(|owner| owner.views.host.borrow().live.clone())
         };
         let player = |word: u64| super::player::id(seed, 1 + (word % players) as u16);
+        let question = live.as_ref().and_then(|live| live.question.as_ref());
+        let has_key = !question.is_some_and(|it| matches!(it.task, TaskView::Prediction(_)));
         let ruling = self.ruler.as_mut().zip(live).and_then(|(ruler, live)| {
             ruler.ruling(dice, &live, player).filter(|_| live.stage == place.stage)
         });
-        ruling.or_else(|| Some(CommandRequest::new(command_at(place.stage)?, place.stage)))
+        ruling.or_else(|| Some(CommandRequest::new(command_at(place.stage, has_key)?, place.stage)))
     }
 
     /// One of the nodes that have reached this stage, and what it shows.
@@ -164,9 +167,11 @@ pub(crate) fn is_over(stage: StageView) -> bool {
     matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
 }
 
-/// What a host does at a stage; while a round is open it waits for the deadline.
-pub(crate) fn command_at(stage: StageView) -> Option<Command> {
+/// What a host does at a stage; while a round is open it waits for the deadline. What has no key has no
+/// reveal.
+pub(crate) fn command_at(stage: StageView, has_key: bool) -> Option<Command> {
     match stage.phase {
+        PhaseView::Tallies if !has_key => Some(Command::Next),
         PhaseView::Draft => Some(Command::Lobby),
         PhaseView::Lobby | PhaseView::Board => Some(Command::Next),
         PhaseView::Intro => Some(Command::Open),

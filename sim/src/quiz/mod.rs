@@ -19,6 +19,7 @@ pub(crate) use self::player::leaks;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ use self::watch::{digest, watch_node, witness};
 use crate::cluster::{BootError, Cluster, boot};
 use crate::link::Link;
 use crate::mix::Draw;
-use crate::schedule::Schedule;
+use crate::schedule::{Question, Schedule};
 use crate::spawn::Spawn;
 use crate::state::NodeState;
 use crate::world::World;
@@ -208,6 +209,7 @@ impl Quiz {
     /// Starts the players and waits until all have joined, or long enough.
     async fn let_players_in(&self, firm: &mpsc::Sender<evidence::Unheld>) {
         let readings = Readings::default();
+        let questions: Arc<[Question]> = self.plan.questions.clone().into();
         for number in 1..=self.plan.players as u16 {
             let life = self.world.player(number).boot();
             let ticket = Ticket {
@@ -216,6 +218,7 @@ impl Quiz {
                 pin: self.pin.clone(),
                 nodes: self.plan.nodes,
                 habits: self.plan.habits,
+                questions: questions.clone(),
                 notebook: self.notebook.clone(),
                 readings: readings.clone(),
                 firm: firm.clone(),

@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use crdt_state::PlayerId;
+use crdt_state::engagement::Given;
 use node::service::view::{InboxMessage, LiveView, PhaseView};
 use node::service::{inbox_topic, live_topic};
 use serde::Deserialize;
@@ -24,7 +26,7 @@ use super::readings::{Reading, Readings};
 use crate::cluster::{MQTT_PORT, address};
 use crate::machine::Life;
 use crate::mix::Draw;
-use crate::schedule::{Habits, secrets_in};
+use crate::schedule::{Form, Habits, Question, held, secrets_in};
 
 /// A player who has said nothing for so long pings: soon enough to hear of a silent node in time.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -42,6 +44,8 @@ pub(crate) struct Ticket {
     pub(crate) pin: String,
     pub(crate) nodes: u8,
     pub(crate) habits: Habits,
+    /// What is asked: how many words may be typed no page tells.
+    pub(crate) questions: Arc<[Question]>,
     pub(crate) notebook: Notebook,
     /// Live states as all players of the run have read them.
     pub(crate) readings: Readings,
@@ -87,6 +91,7 @@ struct Player {
 struct Answer {
     instance: u32,
     choice: u8,
+    form: Form,
     /// When to publish it, or publish it again; nothing once that is settled.
     due: Option<Instant>,
 }
@@ -118,6 +123,8 @@ struct Verdict {
     level: String,
     #[serde(default)]
     choices: Vec<u8>,
+    #[serde(default)]
+    text: Option<String>,
     #[serde(default)]
     elapsed_ms: u32,
 }
@@ -257,7 +264,10 @@ impl Player {
         }
         answer.due = Some(now + REPEAT_AFTER);
         let (instance, choice) = (answer.instance, answer.choice);
-        let payload = json!({ "token": token, "instance": instance, "choices": [choice] });
+        let Given { choices, text, stake, .. } = answer.form.given(self.id, instance, choice);
+        let payload = json!({
+            "token": token, "instance": instance, "choices": choices, "text": text, "stake": stake,
+        });
         let topic = format!("answer/{:02x}", self.id.slot());
         self.ticket.notebook.player(self.id, |seen| {
             *seen.answered.entry(instance).or_default() |= 1 << choice;
@@ -298,7 +308,8 @@ impl Player {
         let verdict: Verdict = read(receipt.as_bytes())?;
         match about {
             About::Answer(instance) if reason == 0 => {
-                let Verdict { status, level, choices, elapsed_ms, .. } = verdict;
+                let Verdict { status, level, choices, text, elapsed_ms } = verdict;
+                let choices = held(choices, text.as_deref());
                 self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
             }
             // Accepted joins and all refusals come to the inbox, too.
@@ -330,7 +341,10 @@ impl Player {
                         .player(self.id, |seen| *seen.joined.get_or_insert_with(now));
                 }
             }
-            InboxMessage::Receipt { instance, status, level, choices, elapsed_ms, .. } => {
+            InboxMessage::Receipt {
+                instance, status, level, choices, elapsed_ms, text, ..
+            } => {
+                let choices = held(choices, text.as_deref());
                 self.on_receipt(node, instance, status, &level, choices, elapsed_ms);
             }
             InboxMessage::Result { instance, choices, .. } => {
@@ -402,10 +416,13 @@ impl Player {
         // Some tap on zero, some after it.
         let thinks = Duration::from_millis(dice.up_to(die::THINKS, left_ms + LATE_MS));
         let abstains = dice.unit(die::ABSTAINS) < 0.05;
-        let options = question.options().len().max(1) as u64;
+        let plan =
+            question.number.checked_sub(1).and_then(|n| self.ticket.questions.get(n as usize));
+        let (options, form) = plan.map_or((2, Form::Choice), |it| (it.options, it.form));
         self.answer = Some(Answer {
             instance: stage.instance,
-            choice: dice.up_to(die::CHOICE, options - 1) as u8,
+            choice: dice.up_to(die::CHOICE, u64::from(options) - 1) as u8,
+            form,
             due: (!abstains).then(|| Instant::now() + thinks),
         });
     }

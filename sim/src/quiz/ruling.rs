@@ -2,11 +2,14 @@
 //!
 //! A function of dice and of what the page shows, the same in both fidelities.
 
+use std::collections::BTreeMap;
+
 use crdt_state::PlayerId;
-use crdt_state::engagement::Key;
+use crdt_state::engagement::{Key, TaskView};
 use node::service::view::{Command, CommandRequest, LiveView, PhaseView};
 
 use crate::mix::Draw;
+use crate::schedule::{Form, word};
 
 /// The numbers of the dice.
 mod die {
@@ -16,10 +19,17 @@ mod die {
     pub(super) const PLAYER: u64 = 13;
     pub(super) const POINTS: u64 = 14;
     pub(super) const AGAIN: u64 = 15;
+    pub(super) const RESOLVES: u64 = 16;
+    pub(super) const CANCELS: u64 = 17;
 }
 
 /// New attempts that one host makes: more would only make a show longer.
 const ATTEMPTS: u32 = 1;
+/// How often a look at a page that shows no open question leads to a word on an earlier prediction: most are
+/// resolved within the show, and some again.
+const RESOLVES: f64 = 0.1;
+/// How often such a word is that it is cancelled.
+const CANCELS: f64 = 0.2;
 
 /// A host who rules, with what was ruled so far.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +38,26 @@ pub(crate) struct Ruler {
     pressed: u32,
     attempts: u32,
     last_award: Option<CommandRequest>,
+    /// The runs of predictions that were seen closed, with how many options each has.
+    predictions: BTreeMap<u32, u8>,
 }
 
 /// What is not a step of the show, and what leaves a run before its end.
 pub(crate) fn is_ruling(command: Command) -> bool {
-    use Command::{Award, Back, Extend, Pause, Rescore, Restore, Resume, Skip, Void};
-    matches!(command, Award | Back | Extend | Pause | Rescore | Restore | Resume | Skip | Void)
+    use Command::{
+        Accept, Award, Back, Extend, Pause, Rescore, Resolve, Restore, Resume, Skip, Void,
+    };
+    let of_time = matches!(command, Back | Extend | Pause | Resume | Skip);
+    of_time || matches!(command, Accept | Award | Rescore | Resolve | Restore | Void)
+}
+
+/// What a page's question asks for.
+fn form(live: &LiveView) -> Form {
+    match live.question.as_ref().map(|question| &question.task) {
+        Some(TaskView::Prediction(_)) => Form::Prediction,
+        Some(TaskView::Quiz(quiz)) if quiz.form == "typed" => Form::Typed,
+        _ => Form::Choice,
+    }
 }
 
 /// Whether a command leads to another stage.
@@ -60,6 +84,7 @@ impl Ruler {
         live: &LiveView,
         player: impl FnOnce(u64) -> PlayerId,
     ) -> Option<CommandRequest> {
+        self.note_prediction(live);
         let command = self.choose(dice, live)?;
         let instance = live.stage.instance;
         let mut request = CommandRequest::new(command, live.stage);
@@ -71,7 +96,18 @@ impl Ruler {
                 request.instance = Some(instance);
                 let options = live.question.as_ref().map_or(2, |shown| shown.options().len());
                 let option = dice.up_to(die::OPTION, (options.max(1) - 1) as u64) as u8;
-                request.key = Some(Key::Choices(vec![option]));
+                request.key = Some(match form(live) {
+                    Form::Typed => Key::Texts(vec![any_word(dice)]),
+                    _ => Key::Choices(vec![option]),
+                });
+            }
+            Command::Accept => {
+                request.instance = Some(instance);
+                request.text = Some(any_word(dice));
+            }
+            Command::Resolve => {
+                let (run, key) = self.came_true(dice)?;
+                (request.instance, request.key) = (Some(run), Some(key));
             }
             Command::Back => self.attempts += 1,
             Command::Award => return Some(self.award(dice, request, player)),
@@ -80,7 +116,33 @@ impl Ruler {
         Some(self.signed(request))
     }
 
+    /// Remembers a prediction that is closed: it can be resolved from now on.
+    fn note_prediction(&mut self, live: &LiveView) {
+        let stage = live.stage;
+        let is_closed = stage.phase > PhaseView::Open && stage.phase < PhaseView::Ended;
+        if let Some(question) = live.question.as_ref().filter(|_| is_closed)
+            && form(live) == Form::Prediction
+        {
+            self.predictions.insert(stage.instance, question.options().len() as u8);
+        }
+    }
+
+    /// What a host says of an earlier prediction.
+    fn came_true(&self, dice: Draw) -> Option<(u32, Key)> {
+        let last = self.predictions.len().checked_sub(1)?;
+        let (run, options) =
+            self.predictions.iter().nth(dice.up_to(die::RUN, last as u64) as usize)?;
+        let option = dice.up_to(die::OPTION, u64::from(options.saturating_sub(1))) as u8;
+        let is_cancelled = dice.unit(die::CANCELS) < CANCELS;
+        Some((*run, Key::Choices(if is_cancelled { Vec::new() } else { vec![option] })))
+    }
+
     fn choose(&self, dice: Draw, live: &LiveView) -> Option<Command> {
+        let resolves = dice.unit(die::RESOLVES) < RESOLVES && !self.predictions.is_empty();
+        if resolves && live.stage.phase != PhaseView::Open {
+            return Some(Command::Resolve);
+        }
+
         let chance = dice.unit(die::WHAT);
         let pick = |shares: &[(f64, Command)]| {
             let mut sum = 0.0;
@@ -95,9 +157,9 @@ impl Ruler {
         match live.stage.phase {
             PhaseView::Intro => pick(&[(0.03, Command::Skip), (0.02, Command::Pause)]),
             PhaseView::Open => pick(&[(0.008, Command::Pause), (0.002, Command::Skip)]),
-            PhaseView::Closed | PhaseView::Tallies => self.choose_closed(pick),
+            PhaseView::Closed | PhaseView::Tallies => self.choose_closed(form(live), pick),
             PhaseView::Reveal | PhaseView::Board => {
-                self.choose_closed(pick).filter(|command| *command != Command::Skip)
+                self.choose_closed(form(live), pick).filter(|command| *command != Command::Skip)
             }
             _ => None,
         }
@@ -105,12 +167,18 @@ impl Ruler {
 
     fn choose_closed(
         &self,
+        form: Form,
         pick: impl FnOnce(&[(f64, Command)]) -> Option<Command>,
     ) -> Option<Command> {
-        use Command::{Award, Back, Pause, Rescore, Restore, Skip, Void};
+        use Command::{Accept, Award, Back, Pause, Rescore, Restore, Skip, Void};
         let shares = [(0.06, Void), (0.05, Restore), (0.07, Rescore), (0.08, Award), (0.02, Pause)];
-        let all = [&shares[..], &[(0.02, Skip), (0.03, Back)]].concat();
-        pick(&all).filter(|command| *command != Back || self.attempts < ATTEMPTS)
+        let all = [&shares[..], &[(0.02, Skip), (0.03, Back), (0.1, Accept)]].concat();
+        pick(&all).filter(|command| match command {
+            Back => self.attempts < ATTEMPTS,
+            Accept => form == Form::Typed,
+            Rescore => form.has_key(),
+            _ => true,
+        })
     }
 
     /// Points for somebody; or once more what was awarded last, as after a lost reply.
@@ -132,4 +200,9 @@ impl Ruler {
         self.last_award = Some(request.clone());
         request
     }
+}
+
+/// Something that people type.
+fn any_word(dice: Draw) -> String {
+    word(dice.up_to(die::OPTION, 3) as u8).unwrap_or_default().to_owned()
 }

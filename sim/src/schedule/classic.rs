@@ -3,7 +3,8 @@
 //! Invariant: each draw is named, so that changing how one is made leaves the others as they were.
 
 use super::{
-    Blow, CutShape, DiskFate, Fault, Habits, Knobs, Planned, Question, Schedule, Victim, Weather,
+    Blow, CutShape, DiskFate, Fault, Form, Habits, Knobs, Planned, Question, Schedule, Victim,
+    Weather,
 };
 use crate::mix::Draw;
 
@@ -49,7 +50,12 @@ fn questions(draw: Draw) -> Vec<Question> {
         let options = 2 + draw.up_to(10 * n + 1, 2);
         let correct = draw.up_to(10 * n + 2, options - 1);
         let open_ms = 2_000 + 500 * draw.up_to(10 * n + 3, 4);
-        Question { options: options as u8, correct: correct as u8, open_ms: open_ms as u32 }
+        Question {
+            options: options as u8,
+            correct: correct as u8,
+            open_ms: open_ms as u32,
+            form: Form::Choice,
+        }
     };
     (1..=count).map(question).collect()
 }

@@ -3,12 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Blow, CutShape, DiskFate, Fault, Planned, Schedule, Victim, Weather};
+use super::{Blow, CutShape, DiskFate, Fault, Form, Planned, Schedule, Victim, Weather};
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { nodes, players, questions, weather, habits, .. } = self;
-        writeln!(f, "drawn: {players} players, {nodes} nodes, {} questions", questions.len())?;
+        write!(f, "drawn: {players} players, {nodes} nodes, {} questions", questions.len())?;
+        for (form, word) in [(Form::Typed, "typed"), (Form::Prediction, "of a prediction")] {
+            match questions.iter().filter(|question| question.form == form).count() {
+                0 => {}
+                count => write!(f, ", {count} {word}")?,
+            }
+        }
+        writeln!(f)?;
         for planned in &self.faults {
             writeln!(f, "  {planned}")?;
         }

@@ -6,6 +6,7 @@
 
 mod classic;
 mod describe;
+mod form;
 mod kinds;
 mod swarm;
 mod valid;
@@ -16,11 +17,13 @@ use crdt_state::Versions;
 use gossip::replication::Config;
 use node::service::view::StageView;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::link::Link;
 
 pub use self::classic::{NODES, PLAYERS};
+pub use self::form::Form;
+pub(crate) use self::form::{CREDIT, STAKE_MAX, choice_of, held, stake, word};
 pub use self::kinds::{Kind, Kinds};
 pub use self::swarm::Wanted;
 
@@ -56,6 +59,9 @@ pub struct Question {
     pub correct: u8,
     /// How long it is open, in milliseconds.
     pub open_ms: u32,
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "Form::is_choice")]
+    pub form: Form,
 }
 
 /// The properties of links.
@@ -96,7 +102,7 @@ pub struct Habits {
     pub hasty: bool,
     /// The first host is gone for good from this instance on.
     pub vanishes: Option<u32>,
-    /// Hosts rule: they skip, go back, pause, void, rescore and award.
+    /// Hosts rule: they skip, go back, pause, void, rescore, accept, resolve and award.
     #[serde(default)]
     pub ruling: bool,
 }
@@ -323,6 +329,27 @@ impl Question {
     pub fn open(&self) -> Duration {
         Duration::from_millis(self.open_ms.into())
     }
+
+    /// Its entry in the show file.
+    fn entry(&self, number: u32) -> Value {
+        let text = format!("question {number}");
+        let seconds = self.open().as_secs_f64();
+        let options: Vec<_> = (0..self.options).map(|n| format!("option {n}")).collect();
+        match self.form {
+            Form::Choice => json!({
+                "text": text, "options": options, "correct": self.correct,
+                "seconds": seconds, "explanation": secret(number),
+            }),
+            Form::Typed => json!({
+                "text": text, "accepted": [word(self.correct)],
+                "seconds": seconds, "explanation": secret(number),
+            }),
+            Form::Prediction => json!({
+                "kind": "prediction", "text": text, "options": options,
+                "stake_max": STAKE_MAX, "credit": CREDIT, "seconds": seconds,
+            }),
+        }
+    }
 }
 
 impl Schedule {
@@ -379,17 +406,8 @@ impl Schedule {
 
     /// The show file. Each explanation holds a word that nobody may hear before the reveal.
     pub fn show(&self) -> String {
-        let question = |(index, question): (usize, &Question)| {
-            let options: Vec<_> = (0..question.options).map(|n| format!("option {n}")).collect();
-            json!({
-                "text": format!("question {}", index + 1),
-                "options": options,
-                "correct": question.correct,
-                "seconds": question.open().as_secs_f64(),
-                "explanation": secret(index as u32 + 1),
-            })
-        };
-        let questions: Vec<_> = self.questions.iter().enumerate().map(question).collect();
+        let questions = (1..).zip(&self.questions);
+        let questions: Vec<_> = questions.map(|(number, it)| it.entry(number)).collect();
         let title = format!("the show of seed {}", self.seed);
         json!({ "format": node::show::FORMAT, "title": title, "questions": questions }).to_string()
     }

@@ -6,8 +6,8 @@
 //! goes down whole keeps its disks.
 
 use super::{
-    Blow, CutShape, DiskFate, Fault, Habits, Knobs, Planned, Question, Schedule, Trouble, Victim,
-    Weather,
+    Blow, CutShape, DiskFate, Fault, Form, Habits, Knobs, Planned, Question, Schedule, Trouble,
+    Victim, Weather,
 };
 use crate::mix::Draw;
 
@@ -71,6 +71,11 @@ fn questions(draw: Draw) -> Vec<Question> {
             options: options as u8,
             correct: draw.up_to(10 * n + 2, options - 1) as u8,
             open_ms: 1_500 + 500 * draw.up_to(10 * n + 3, 5) as u32,
+            form: match draw.unit(10 * n + 4) {
+                die if die < 0.15 => Form::Typed,
+                die if die < 0.3 => Form::Prediction,
+                _ => Form::Choice,
+            },
         }
     };
     (1..=3 + draw.up_to(0, 1)).map(question).collect()

@@ -1,6 +1,6 @@
 //! Whether a schedule can be run: files are written by people, too.
 
-use super::{CutShape, Fault, QUESTIONS_MAX, Schedule, Victim, Weather};
+use super::{CutShape, Fault, Form, QUESTIONS_MAX, Question, Schedule, Victim, Weather, word};
 
 impl Schedule {
     /// # Errors
@@ -12,6 +12,7 @@ impl Schedule {
             (!(1..=QUESTIONS_MAX).contains(&self.questions.len()), "1 to 9 questions are asked"),
             (self.habits.hosts == 0, "somebody is the host"),
             (self.last_nodes().is_empty(), "a node stands at the end"),
+            (!self.has_words(), "a typed question has words for its options"),
             (!self.joins_follow(), "nodes that join take the next free numbers"),
             (!self.has_shares(), "chances and shares are between 0 and 1"),
             (self.upgrades() > 1, "there is one upgrade at most"),
@@ -42,6 +43,12 @@ impl Schedule {
         let mut joining: Vec<u8> = self.faults.iter().filter_map(joining).collect();
         joining.sort_unstable();
         joining.iter().copied().eq((self.nodes.saturating_add(1)..).take(joining.len()))
+    }
+
+    fn has_words(&self) -> bool {
+        let typed = self.questions.iter().filter(|question| question.form == Form::Typed);
+        let last = |question: &Question| question.options.checked_sub(1).and_then(word);
+        typed.into_iter().all(|it| last(it).is_some() && it.correct < it.options)
     }
 
     fn upgrades(&self) -> usize {

@@ -1,6 +1,6 @@
 //! The ways in which a schedule can be made smaller, each as a list of candidates, the smallest first.
 
-use crate::schedule::{CutShape, Fault, Habits, Knobs, Planned, Schedule, Victim, Weather};
+use crate::schedule::{CutShape, Fault, Form, Habits, Knobs, Planned, Schedule, Victim, Weather};
 
 /// Schedules that are smaller in one way.
 pub(super) type Smaller = fn(&Schedule) -> Vec<Schedule>;
@@ -48,6 +48,8 @@ fn calmer(of: &Schedule) -> Vec<Schedule> {
         with(&|schedule| schedule.habits.hasty = false),
         with(&|schedule| schedule.habits.vanishes = None),
         with(&|schedule| schedule.habits.hosts = 1),
+        with(&|schedule| schedule.habits.ruling = false),
+        with(&|schedule| schedule.questions.iter_mut().for_each(|it| it.form = Form::Choice)),
     ];
     calmer.retain(|schedule| schedule != of);
     calmer
