@@ -69,7 +69,7 @@ impl Replica {
         peer.learn_head(id, head);
         peer.push(lane).on_ack(now, head, mine);
         peer.claim(lane, claim);
-        self.flush(now);
+        // What may leave now leaves at the end of the turn, with whatever else came in it.
         self.settle_receipts();
     }
 }

@@ -63,7 +63,19 @@ impl Receipts {
         let later = waiting.split_off(&(seq + beyond, 0));
         let reached = std::mem::replace(waiting, later);
         self.count -= reached.len();
+        self.forget_settled();
         reached.into_iter().map(|(_, ticket)| ticket).collect()
+    }
+
+    /// Drops the first deadlines for as long as nobody waits for them any more: no timer is set for what is
+    /// settled.
+    fn forget_settled(&mut self) {
+        let Receipts { waiting, deadlines, .. } = self;
+        let waits = |d: &Deadline| {
+            let waiting = waiting.get(&(d.level, d.lane));
+            waiting.is_some_and(|waiting| waiting.contains(&(d.seq, d.ticket)))
+        };
+        while deadlines.pop_front_if(|deadline| !waits(deadline)).is_some() {}
     }
 
     fn awaited(&self, level: AckLevel, lane: Lane) -> bool {

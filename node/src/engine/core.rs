@@ -359,12 +359,14 @@ impl EventCore {
         self.commit_bulk(now);
         match &input {
             replication::Input::PeerUp { peer, node, .. } => {
-                self.connected.insert(*peer, *node);
+                if self.connected.insert(*peer, *node).is_none() {
+                    self.director.peers_since = now;
+                }
                 self.gone_since.remove(peer);
             }
             replication::Input::PeerDown { peer } => {
-                if !crdt_state::planted!(PeerNeverGone) {
-                    self.connected.remove(peer);
+                if !crdt_state::planted!(PeerNeverGone) && self.connected.remove(peer).is_some() {
+                    self.director.peers_since = now;
                 }
                 self.gone_since.insert(*peer, now);
             }

@@ -10,8 +10,7 @@ use super::core::EventCore;
 use crate::service::view::CommandRequest;
 use crdt_state::delta::{Advance, Delta};
 use crdt_state::event::Round;
-use crdt_state::{Mono, NodeId, Origin, Phase, Stage};
-use std::collections::BTreeSet;
+use crdt_state::{Mono, NodeId, Phase, Stage};
 use std::time::Duration;
 
 /// A node that restarted in an open round closes it this long after it has learnt that nobody knows when
@@ -32,8 +31,7 @@ pub struct Director {
     /// Commands given at a stage that another node has already shown and this one has not reached.
     pub(super) ahead: Vec<(Mono, u64, CommandRequest)>,
     /// When the set of connected peers last changed.
-    peers_since: Mono,
-    peers: BTreeSet<Origin>,
+    pub(super) peers_since: Mono,
 }
 
 impl Director {
@@ -47,7 +45,6 @@ impl Director {
             by: None,
             ahead: Vec::new(),
             peers_since: Mono::ZERO,
-            peers: BTreeSet::new(),
         }
     }
 
@@ -80,11 +77,6 @@ impl EventCore {
 
     /// Notices that the stage has moved.
     fn watch(&mut self, now: Mono) {
-        // In each turn several times: nothing is built unless it differs.
-        if !self.connected.keys().eq(&self.director.peers) {
-            self.director.peers = self.connected.keys().copied().collect();
-            self.director.peers_since = now;
-        }
         let stage = self.stage();
         if stage == self.director.seen {
             self.director.since.get_or_insert(now);

@@ -73,6 +73,10 @@ impl EventCore {
     pub(super) fn missing_fences(&self, instance: u32) -> Vec<Fence> {
         let (state, mine) = (self.state(), self.identity.node);
         let is_away = |node: NodeId| node != mine && self.connected.values().all(|of| *of != node);
+        // In every turn while a round is closed, mostly with everybody in reach.
+        if !state.enrolled().any(|(_, node, _)| is_away(node)) {
+            return Vec::new();
+        }
         let unsealed = state.unsealed(instance, self.heads());
         let unsealed = unsealed.filter(|(origin, _)| !state.is_forgotten(*origin));
         let away =
