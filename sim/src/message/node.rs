@@ -47,6 +47,8 @@ pub(super) struct Life {
     pub(super) stopped: Option<Vec<Input>>,
     /// The newest instance of which a result was noted, and its status.
     pub(super) result: Option<(u32, String)>,
+    /// As of which of the core's revisions all that was promised was counted, and how many had been promised.
+    pub(super) counted_at: Option<(u32, u64, usize)>,
 }
 
 impl Life {
@@ -124,6 +126,7 @@ impl Node {
             is_unkept: false,
             stopped: None,
             result: None,
+            counted_at: None,
         });
     }
 

@@ -1,7 +1,6 @@
 //! What is yet to happen, in order.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crdt_state::Origin;
 use gossip::replication::Message;
@@ -49,52 +48,57 @@ pub(super) enum Act {
     Answer { instance: u32, choice: u8 },
 }
 
-struct Entry {
-    at: Tick,
-    number: u64,
-    event: Event,
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
 /// All that is yet to happen; what was scheduled first for a tick happens first.
 #[derive(Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<Entry>>,
-    scheduled: u64,
+    ticks: BTreeMap<Tick, VecDeque<Event>>,
+    /// Of ticks that are over: thousands of them follow each other.
+    spare: Vec<VecDeque<Event>>,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, at: Tick, event: Event) {
-        self.scheduled += 1;
-        self.heap.push(Reverse(Entry { at, number: self.scheduled, event }));
+        let spare = &mut self.spare;
+        self.ticks.entry(at).or_insert_with(|| spare.pop().unwrap_or_default()).push_back(event);
     }
 
     /// The tick of what comes next.
     pub(super) fn next(&self) -> Option<Tick> {
-        self.heap.peek().map(|Reverse(entry)| entry.at)
+        self.ticks.first_key_value().map(|(at, _)| *at)
     }
 
     /// What comes next, if it comes at this tick.
     pub(super) fn pop(&mut self, at: Tick) -> Option<Event> {
-        (self.next()? == at).then(|| self.heap.pop())?.map(|Reverse(entry)| entry.event)
+        let mut first = self.ticks.first_entry().filter(|first| *first.key() == at)?;
+        let event = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            self.spare.push(first.remove());
+        }
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_scheduled_first_for_a_tick_happens_first() {
+        let mut queue = Queue::default();
+        for (at, node) in [(2, 1), (1, 2), (2, 3), (1, 4)] {
+            queue.push(at, Event::Wake { node });
+        }
+        let mut all = Vec::new();
+        while let Some(at) = queue.next() {
+            while let Some(event) = queue.pop(at) {
+                let Event::Wake { node } = event else { panic!("nothing else was scheduled") };
+                all.push((at, node));
+                // Whatever follows from it in the same tick comes after what waits.
+                if node == 2 {
+                    queue.push(1, Event::Wake { node: 5 });
+                }
+            }
+        }
+        assert_eq!(all, [(1, 2), (1, 4), (1, 5), (2, 1), (2, 3)]);
     }
 }

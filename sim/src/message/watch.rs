@@ -137,14 +137,22 @@ impl World {
             shown.instance
         };
         let told = Some((shown.instance, result.status.clone()));
+        let promised = self.promised.get(&instance).map_or(0, Vec::len);
+        let as_of = Some((instance, life.core.revision(), promised));
         let missing = match result.status.as_str() {
-            "settled" | "final" => self.uncounted(number, instance),
+            // What was counted is counted until something changes here or more is promised.
+            "settled" | "final" if life.counted_at != as_of => self.uncounted(number, instance),
             _ => Vec::new(),
         };
+        let (is_told, is_whole) = (life.result == told, missing.is_empty());
+        if let Some(life) = &mut self.nodes[usize::from(number)].life {
+            life.counted_at = as_of.filter(|_| is_whole && result.status != "partial");
+        }
         // What is settled stays so: it is looked at again for as long as it is said.
-        if life.result == told && missing.is_empty() {
+        if is_told && is_whole {
             return;
         }
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
         let answered = life.core.state().answered(instance);
         let status = result.status;
         self.evidence.results.push(ResultSeen {
