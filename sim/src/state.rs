@@ -8,6 +8,8 @@ use node::engine::EventCore;
 use node::service::view::StageView;
 use serde::Serialize;
 
+use crate::quiz::host::in_words;
+
 /// A node at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeState {
@@ -80,7 +82,7 @@ impl NodeState {
                 found.push(format!("{what}: {one} and {two}"));
             }
         };
-        compare("stage", format!("{:?}", self.stage), format!("{:?}", other.stage));
+        compare("stage", in_words(self.stage), in_words(other.stage));
         compare("digest", self.digest.clone(), other.digest.clone());
         compare("players", self.players.to_string(), other.players.to_string());
         compare("answered", format!("{:?}", self.answered), format!("{:?}", other.answered));
@@ -100,10 +102,10 @@ impl NodeState {
 
 impl fmt::Display for NodeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StageView { instance, phase } = self.stage;
+        let (stage, result) = (in_words(self.stage), self.result.as_deref().unwrap_or("none yet"));
         writeln!(f, "  origin {}, digest {}", self.origin, self.digest)?;
-        writeln!(f, "  stage {phase:?} of question {instance}, result {:?}", self.result)?;
-        writeln!(f, "  {} players, answers {:?}", self.players, self.answered)?;
+        writeln!(f, "  stage {stage}, result {result}")?;
+        writeln!(f, "  {} players, answers by round {:?}", self.players, self.answered)?;
         for (lane, head) in &self.heads {
             writeln!(f, "  lane {lane} at {head}")?;
         }

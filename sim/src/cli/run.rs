@@ -172,8 +172,9 @@ fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
 fn in_short(schedule: &Schedule, fidelity: Fidelity) -> String {
     let Schedule { seed, nodes, players, questions, faults, .. } = schedule;
     let (questions, faults) = (questions.len(), faults.len());
+    let fidelity = format!("{fidelity:?}").to_lowercase();
     format!(
-        "seed {seed} in {fidelity:?} fidelity: {nodes} nodes, {players} players, \
+        "seed {seed} in {fidelity} fidelity: {nodes} nodes, {players} players, \
          {questions} questions, {faults} faults"
     )
 }

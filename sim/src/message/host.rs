@@ -14,7 +14,7 @@ use super::queue::{Event, Tick};
 use super::world::{EVENT, PIN, World};
 use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
-use crate::quiz::host::{HOST, command_at, is_over};
+use crate::quiz::host::{HOST, command_at, in_words, is_over};
 use crate::quiz::ruling::{Ruler, is_ruling, is_step};
 use crate::schedule::Form;
 
@@ -234,7 +234,8 @@ impl World {
         let (seen, firm) = (host.seen, host.firm);
         host.seen = newest.unwrap_or(seen);
         host.reached = self.now;
-        self.tell(format!("{seen:?} was lost, host {number} goes on from {newest:?}"));
+        let left = newest.map_or("nothing".to_owned(), in_words);
+        self.tell(format!("{} was lost, host {number} goes on from {left}", in_words(seen)));
         let since = self.at().saturating_sub(Duration::from_millis(LOST_AFTER));
         if firm && !self.evidence.may_hide(since) {
             self.evidence.undone.push(format!("{seen:?} was told firm and is shown by nobody"));
@@ -264,10 +265,12 @@ impl World {
         if is_step(asked.command) {
             (host.seen, host.firm) = (to, firm);
         }
+        let (word, from, to) = (asked.command.word(), in_words(from), in_words(to));
+        let told = format!("host {number}: {word} at node {node} from {from} to {to}, ");
         if is_ruling(asked.command) && !asked.by.is_empty() && reply.outcome == "applied" {
             self.evidence.ruled.push(Ruled { request: asked, firm });
         }
-        self.tell(format!("host {number} at node {node} from {from:?} to {to:?}, {}", reply.level));
+        self.tell(told + &reply.level);
     }
 
     /// The node that the first host would be at.

@@ -125,7 +125,8 @@ impl Host {
     fn fall_back(&self, seen: StageView, firm: bool) -> StageView {
         let newest = self.places().into_iter().map(|place| place.stage).max();
         let newest = newest.unwrap_or(seen);
-        self.notebook.tell(format!("{seen:?} was lost, the host goes on from {newest:?}"));
+        let (lost, left) = (in_words(seen), in_words(newest));
+        self.notebook.tell(format!("{lost} was lost, the host goes on from {left}"));
         let since = super::evidence::now().saturating_sub(LOST_AFTER);
         if firm {
             let what = format!("{seen:?} was told firm and is shown by nobody");
@@ -152,8 +153,12 @@ impl Host {
             self.notebook.write(|evidence| evidence.ruled.push(ruled));
         }
         self.notebook.tell(format!(
-            "{command:?} at node {} from {from:?} to {to:?}, {}",
-            place.node, reply.level
+            "{} at node {} from {} to {}, {}",
+            command.word(),
+            place.node,
+            in_words(from),
+            in_words(to),
+            reply.level
         ));
         // A ruling that makes no step promises nothing of the stage beside which it stands.
         is_step(command).then_some((to, firm))
@@ -162,6 +167,14 @@ impl Host {
 
 /// The name of hosts' dice.
 pub(crate) const HOST: u64 = u64::from_be_bytes(*b"the host");
+
+/// A stage as `starling status` says it.
+pub(crate) fn in_words(stage: StageView) -> String {
+    match stage.instance {
+        instance if instance > 0 && !is_over(stage) => format!("{instance}:{}", stage.phase.word()),
+        _ => stage.phase.word(),
+    }
+}
 
 pub(crate) fn is_over(stage: StageView) -> bool {
     matches!(stage.phase, PhaseView::Ended | PhaseView::Aborted)
