@@ -65,6 +65,8 @@ pub struct EventCore {
     pub(super) is_unknown: bool,
     /// Since when it may lack what others have said before it could hear it, if it may.
     behind_since: Option<Mono>,
+    /// Whether it has once had all that some other node has, since it came or came back.
+    pub(super) has_caught_up: bool,
     pub(super) outputs: VecDeque<Output>,
     /// See [`EventCore::keep_promises`].
     pub(super) keeps_promises: bool,
@@ -159,6 +161,7 @@ impl EventCore {
             leaving: None,
             is_unknown: !formers.is_empty() && !formers.iter().any(stayed),
             behind_since: is_behind.then_some(Mono::ZERO),
+            has_caught_up: !is_behind && carried.state.script().is_some(),
             director: Director::new(carried.state.stage()),
             identity,
             rules,
@@ -223,6 +226,7 @@ impl EventCore {
         if self.behind_since.is_some() && self.has_control_of_peers() {
             self.behind_since = None;
         }
+        self.note_caught_up();
         self.enrol(now);
         self.is_unknown &= !self.is_enrolled_and_known();
         self.vouch_when_due(now);
@@ -306,6 +310,15 @@ impl EventCore {
     /// the others' results do not wait for it before.
     pub(super) fn is_behind(&self, now: Mono) -> bool {
         self.is_unknown || self.behind_since.is_some_and(|since| now < since + BEHIND_PATIENCE)
+    }
+
+    /// Notices that it has all that some other node has. What it had before it went down every node may have
+    /// counted on, and its disk may be older than that.
+    fn note_caught_up(&mut self) {
+        if !self.has_caught_up && self.has_all_of_another() {
+            self.has_caught_up = true;
+            self.revision += 1;
+        }
     }
 
     fn is_enrolled_and_known(&mut self) -> bool {
@@ -418,6 +431,7 @@ impl EventCore {
     }
 
     fn create(&mut self, now: Mono, ticket: u64, script: Script) {
+        self.has_caught_up = true;
         let note = self.note(now, HOST, "create", script.title.clone(), self.stage());
         let create = Create { lamport: self.carried.state.next_lamport(), script };
         let mut entries = create.into_entries();

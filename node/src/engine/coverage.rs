@@ -6,7 +6,9 @@
 //! firm receipt is certainly counted all the same, those included that become firm while this is said: a
 //! receipt that comes too late for that stays provisional until all hold its answer (see the module
 //! `vouch`). `partial`: one may not be. Two sides of a partition
-//! can never both say `final`, since each waits for the other. A node that has left is waited for by nobody: it
+//! can never both say `final`, since each waits for the other. A node that comes, or
+//! comes back, calls nothing settled until it has all that some other node has: receipts may have become firm
+//! because it held their answers, too, and its disk may be older. A node that has left is waited for by nobody: it
 //! calls nothing more than `partial` until a majority knows that it is back.
 
 use super::core::EventCore;
@@ -76,7 +78,7 @@ impl EventCore {
         let unsealed = self.unsealed(instance);
         match self.complete_status(instance) {
             Some(status) => status,
-            None if self.has_orphans(instance) => "partial",
+            None if self.has_orphans(instance) || !self.has_caught_up => "partial",
             None if self.is_settled(instance, &unsealed)
                 || crdt_state::planted!(SettledByMinority) =>
             {

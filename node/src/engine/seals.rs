@@ -105,6 +105,20 @@ impl EventCore {
             && theirs.dots.iter().filter(|(id, _)| matters(id)).all(|(id, head)| is_here(id, *head))
     }
 
+    /// Whether all that some other node has is here. Who has told nothing of a former life of this node, which only
+    /// heads tell, has not told what it has.
+    pub(super) fn has_all_of_another(&self) -> bool {
+        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
+        let (mine, mut others) = (self.carried.heads(), others.map(|(peer, _)| *peer));
+        others.any(|peer| {
+            self.has_compared_with(peer)
+                && self.replica.peer_heads(peer).is_some_and(|theirs| {
+                    let is_here = theirs.dots.iter().all(|(id, head)| *head <= mine.get(id));
+                    is_here && theirs.get(&LaneId::control(peer)) > 0
+                })
+        })
+    }
+
     /// Whether a reachable origin that takes part has not sealed `instance`.
     pub(super) fn reachable_unsealed(&self, instance: u32) -> bool {
         let mut unsealed = self.carried.state.unsealed(instance, self.carried.heads());
