@@ -166,9 +166,10 @@ impl World {
         for other in self.alive() {
             self.see(other);
         }
-        // Nobody waits for who takes no part; but one that is down may have done so.
+        // Nobody waits for who takes no part; but one that is down may have done so, and one that lost its disk
+        // in an earlier life.
         let node = self.node(number);
-        node.has_retired = node.life.is_some() && !node.carries();
+        node.has_retired = node.life.is_some() && !node.carries() && node.lives == 1;
         let ticket = self.ticket(About::Leave(number));
         self.input(number, Input::Retire { ticket, copies: 1 });
     }
