@@ -4,7 +4,8 @@
 //! other. All moments are taken here, on one clock:
 //! - *fan-out*: from the host's command (or, beside, from publishing a message as long as our live
 //!   state) until the last client has the new state; the median of the rounds;
-//! - *acknowledged*: all clients answer at once; answers by the time until the last PUBACK;
+//! - *acknowledged*: all clients answer at once; answers by the time until the last PUBACK; the
+//!   median of the bursts;
 //! - *connect*: from the first connection until the last CONNACK, 64 under way at once; *join*: the
 //!   same until each has subscribed, joined, and knows its token;
 //! - *paced*: 5,000 publishes a second; from writing one to its PUBACK;
@@ -82,7 +83,7 @@ struct Local {
 
 async fn local(clients: usize) -> Result<Local, String> {
     let node = Single::start(&["--ack", "local"]);
-    let show = node.show(&sums(ROUNDS + 2, OPEN_MS));
+    let show = node.show(&sums(ROUNDS + BURSTS + 1, OPEN_MS));
     let plan = plan(&node, &show, clients);
     let empty = node.rss_bytes()?;
     let only_connect = Plan { only_connect: true, from: 2, ..plan.clone() };
@@ -95,11 +96,9 @@ async fn local(clients: usize) -> Result<Local, String> {
     let rss_per_player = node.rss_bytes()?.saturating_sub(empty) / clients as u64;
     let fan_out = fan_out(&node, &show, &crowd).await?;
     let state_bytes = live_bytes(&node, &show)?;
+    let burst = burst(&node, &show, &crowd, ROUNDS + 1).await?;
     open(&node, &show).await;
-    let burst = crowd.publish(ROUNDS + 1, Duration::ZERO).await?;
-    close(&node, &show);
-    open(&node, &show).await;
-    let paced_ms = paced(&crowd, ROUNDS + 2).await?;
+    let paced_ms = paced(&crowd, ROUNDS + BURSTS + 1).await?;
     Ok(Local { connect, join, rss_per_player, fan_out, state_bytes, burst, paced_ms })
 }
 
@@ -118,15 +117,13 @@ async fn peer(clients: usize) -> Result<Peer, String> {
         let linked = members.as_array()?.iter().filter(|member| member["linked"] == true);
         (linked.count() == 2).then_some(())
     });
-    let show = node.show(&sums(2, OPEN_MS));
+    let show = node.show(&sums(BURSTS + 1, OPEN_MS));
     eventually("the show on both nodes", SETTLED_MAX, || other.host_view(&show));
     let (crowd, _) = Crowd::come(plan(&node, &show, clients)).await?;
     sleep(SETTLE).await;
+    let burst = burst(&node, &show, &crowd, 1).await?;
     open(&node, &show).await;
-    let burst = crowd.publish(1, Duration::ZERO).await?;
-    close(&node, &show);
-    open(&node, &show).await;
-    let paced_ms = paced(&crowd, 2).await?;
+    let paced_ms = paced(&crowd, BURSTS + 1).await?;
     Ok(Peer { burst, paced_ms })
 }
 
@@ -151,8 +148,12 @@ async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>,
         rounds.push(crowd.fan_out(&needle, trigger).await?);
         sleep(PAUSE).await;
     }
-    let burst = crowd.publish(0, Duration::ZERO).await?;
-    Ok(Some(Beside { fan_out: median(rounds), burst }))
+    let mut bursts = Vec::new();
+    for _ in 0..BURSTS {
+        sleep(SEEN).await;
+        bursts.push(crowd.publish(0, Duration::ZERO).await?);
+    }
+    Ok(Some(Beside { fan_out: median(rounds), burst: median(bursts) }))
 }
 
 async fn bare(clients: usize) -> Result<f64, String> {
@@ -194,6 +195,22 @@ async fn fan_out(node: &Single, show: &SingleShow, crowd: &Crowd) -> Result<Dura
         close(node, show);
     }
     Ok(median(rounds))
+}
+
+/// Every question from the `first` on is answered by all at once.
+async fn burst(
+    node: &Single,
+    show: &SingleShow,
+    crowd: &Crowd,
+    first: u32,
+) -> Result<Duration, String> {
+    let mut bursts = Vec::new();
+    for instance in first..first + BURSTS {
+        open(node, show).await;
+        bursts.push(crowd.publish(instance, Duration::ZERO).await?);
+        close(node, show);
+    }
+    Ok(median(bursts))
 }
 
 /// Opens the next question; returns when all have had the time to see it.
@@ -287,6 +304,8 @@ const WORKERS: usize = 2;
 const IN_FLIGHT: usize = 64;
 /// Of the fan-out.
 const ROUNDS: u32 = 9;
+/// In which all answer at once.
+const BURSTS: u32 = 5;
 /// Nobody answers by a deadline here.
 const OPEN_MS: u32 = 120_000;
 /// 5,000 a second.
