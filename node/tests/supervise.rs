@@ -197,7 +197,7 @@ async fn a_shard_may_panic_and_no_answer_but_the_one_in_its_hands_is_lost() {
 async fn players_of(owner: &Owner) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (number, slot) in [0, 1, 2, 3, 0_u128].into_iter().enumerate() {
-        let player = PlayerId(slot << 120 | number as u128 + 1);
+        let player = PlayerId((slot << 120) | (number as u128 + 1));
         let (name, joined) = (format!("player {number}"), format!("player {number}"));
         let asked = owner.ask(move |ticket| Input::Join { ticket, player, name: joined });
         let Some(Reply::Joined { row, .. }) = asked.await else { panic!("{name} is let in") };
