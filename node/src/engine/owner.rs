@@ -203,10 +203,15 @@ impl Owner {
         (Owner { mail, doors, arrived, awaited, views }, task, shards)
     }
 
+    /// Whether it knows what the event is.
+    pub fn has_arrived(&self) -> bool {
+        *self.arrived.borrow()
+    }
+
     /// Waits until a peer has brought what the event is, if it must: an owner that has just begun knows nothing.
     /// Whether it has by then.
     pub async fn arrival(&self, patience: Duration) -> bool {
-        if *self.arrived.borrow() {
+        if self.has_arrived() {
             return true;
         }
         let mut arrived = self.arrived.clone();
@@ -222,8 +227,13 @@ impl Owner {
 
     /// Hands in a player's answer, by way of the shard of the player's slot, and waits for the reply;
     /// `None` if the owner is gone.
-    pub async fn answer(&self, claim: Claim, instance: u32, given: Given) -> Option<Reply> {
-        self.doors.answer(claim, instance, given).await
+    pub fn answer(
+        &self,
+        claim: Claim,
+        instance: u32,
+        given: Given,
+    ) -> impl Future<Output = Option<Reply>> + Send + use<> {
+        self.doors.answer(claim, instance, given)
     }
 
     /// Has the shard of a player's slot do something in its own task, between two answers; `None` if it died of

@@ -20,6 +20,7 @@ use crdt_state::engagement::{Given, Invalid, Taken, Task};
 use crdt_state::{Cell, PlayerId};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 
@@ -81,13 +82,31 @@ impl Doors {
         (Doors(doors.into()), shards)
     }
 
-    /// Hands an answer in and waits for what becomes of it; `None` if nobody can say.
-    pub(super) async fn answer(&self, claim: Claim, instance: u32, given: Given) -> Option<Reply> {
+    /// Hands an answer in and waits for what becomes of it; `None` if nobody can say. It is on its way at
+    /// once if there is room: what waits for a crowd's answers is no larger than it must be.
+    pub(super) fn answer(
+        &self,
+        claim: Claim,
+        instance: u32,
+        given: Given,
+    ) -> impl Future<Output = Option<Reply>> + Send + use<> {
         let (reply, replied) = oneshot::channel();
         let door = self.of(claim.player);
         let slip = Slip { claim, instance, given, packed: None, reply };
-        door.send(Slipped::Answer(slip)).await.ok()?;
-        replied.await.ok()
+        let waits = match door.try_send(Slipped::Answer(slip)) {
+            Err(TrySendError::Full(slip)) => {
+                let door = door.clone();
+                Some(Box::pin(async move { door.send(slip).await }))
+            }
+            // Nobody says anything of an answer that was dropped with its door.
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+        };
+        async move {
+            if let Some(waits) = waits {
+                waits.await.ok()?;
+            }
+            replied.await.ok()
+        }
     }
 
     /// Has the shard of a player's slot do something; `None` if it died of it.

@@ -74,12 +74,12 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// All that was sent, for the kind to judge, over a line that takes so long.
-    pub fn given(&self, credit_ms: u32) -> Given {
-        let mut choices = self.choices.clone();
-        choices.extend(self.choice.filter(|choice| !self.choices.contains(choice)));
-        let post = self.post.as_deref().map(|id| PostId::from_str_radix(id, 16).unwrap_or(0));
-        let (text, number) = (self.text.clone(), self.number);
-        let Answer { stake, count, shift_ms, .. } = *self;
+    pub fn given(self, credit_ms: u32) -> Given {
+        let Answer { mut choices, choice, text, number, stake, count, post, shift_ms, .. } = self;
+        if let Some(choice) = choice.filter(|choice| !choices.contains(choice)) {
+            choices.push(choice);
+        }
+        let post = post.map(|id| PostId::from_str_radix(&id, 16).unwrap_or(0));
         Given { choices, text, number, stake, count, post, shift_ms, credit_ms }
     }
 }
