@@ -364,6 +364,7 @@ fn assemble(
         store: store.clone(),
         inboxes: Arc::clone(&inboxes),
         alarms: Arc::clone(&alarms),
+        awaiting: Arc::default(),
         started: facts.started,
     };
     let mut listed = Listed::default();
@@ -388,6 +389,7 @@ fn assemble(
         listings: listings.clone(),
         peers: BTreeMap::new(),
         interest: Interest::new(facts.node, []),
+        listed_at: 0,
         malformed: Arc::clone(&malformed),
         events: supervisor.branch("events", WhenExhausted::GiveUp),
     };

@@ -22,174 +22,43 @@
 //!
 //! It carries the event until that is archived: others may count on what it holds, and only it knows what that is.
 //!
-//! Peers tell each other what they carry in whole lists, which are numbered and repeated until they are heard. A word
-//! that is lost, doubled or overtaken changes nothing but the time that it takes. A node's list leaves before its
-//! first heads of a new event, on the same stream.
+//! Peers tell each other what has changed in what they carry, see [`Word`]: one word is under way to a peer at a time,
+//! and repeated until it is heard; whatever changes meanwhile goes with the next. What a peer says of an event of which
+//! this node has not heard yet that the peer carries it is a stranger's, and said again.
+//!
+//! Work and bytes are those of what has changed, not of all that there is ([`Interest::work`]): who carries an event and
+//! which events wait for a choice is kept, not sought.
+
+mod facts;
+mod list;
+mod peer;
+mod word;
+
+pub use facts::{Heed, Turn, WhyNot};
+pub use word::{News, Word};
 
 use super::director::rendezvous;
 use crdt_state::{EventId, Mono, NodeId, Origin};
-use serde::{Deserialize, Serialize};
+use list::List;
+use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use word::AWAITED_MAX;
 
 /// Nodes that carry an event whoever comes for it: 3, so that two may be lost at once.
 pub const CARRIERS: usize = 3;
 /// From so many nodes on not every node carries every event.
 pub const EVERYBODY: usize = CARRIERS + 1;
-/// A list that was not confirmed is told again after this: 250 ms, as often as heads are exchanged.
+/// Events that one node carries at most: 65,536. Arbitrary: what a peer can make us remember is some MiB, and a node
+/// runs out of memory for owners long before.
+pub const CARRIED_MAX: usize = 1 << 16;
+/// A word that was not confirmed is told again after this: 250 ms, as often as heads are exchanged.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long a node is young: its view of the members still fills. Arbitrary, far above what that takes.
 const YOUNG: Duration = Duration::from_secs(5);
 /// A young node chooses once its view has not changed for so long, or a peer says that they are few: 750 ms, three
 /// rounds of gossip.
 const SETTLED: Duration = Duration::from_millis(750);
-/// Events in one list: 32,768, which fit a frame. Beyond it a node is known to carry those with the lowest ids only.
-const LISTED_MAX: usize = 1 << 15;
-
-/// What one node tells another of what it carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Word {
-    /// The number of the sender's list.
-    pub revision: u64,
-    /// The number of the newest list of the receiver's that the sender has; 0 if none.
-    pub heard: u64,
-    /// The list; nothing in a mere confirmation.
-    pub events: Option<Vec<EventId>>,
-    /// Events in which others wait for the receiver's node.
-    pub awaited: Vec<EventId>,
-    /// Whether fewer than `EVERYBODY` nodes live in the sender's view, the receiver counted.
-    pub few: bool,
-}
-
-/// The version of the vocabulary.
-const PROTOCOL: u8 = 1;
-
-impl Word {
-    /// The word as bytes for the wire.
-    ///
-    /// # Panics
-    /// Never: serialising plain values into a growing buffer cannot fail.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![PROTOCOL]).expect("plain values always serialise")
-    }
-
-    /// Reads a word, believing nothing; `None` if it is none of this version and within its bounds.
-    #[must_use]
-    pub fn decode(frame: &[u8]) -> Option<Word> {
-        let (&PROTOCOL, body) = frame.split_first()? else { return None };
-        // An id takes at least a byte: nothing is allocated for a list that is not there.
-        let (word, rest) = postcard::take_from_bytes::<Word>(body).ok()?;
-        let events = word.events.as_deref().unwrap_or_default();
-        let longest = events.len().max(word.awaited.len());
-        let is_sound = rest.is_empty() && word.revision > 0 && longest <= LISTED_MAX;
-        is_sound.then_some(word)
-    }
-}
-
-/// What the world tells the interest of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heed {
-    /// The events of the catalogue for which players may come, and those whose state is gone for good.
-    Listed {
-        /// The former.
-        live: BTreeSet<EventId>,
-        /// The latter.
-        archived: BTreeSet<EventId>,
-    },
-    /// The nodes that live, this one included.
-    Seen {
-        /// All of them.
-        living: BTreeSet<NodeId>,
-        /// Those that take players.
-        staying: BTreeSet<NodeId>,
-    },
-    /// Somebody has come for an event.
-    Wanted {
-        /// Which.
-        event: EventId,
-    },
-    /// The nodes for which an event that is carried here waits.
-    Awaited {
-        /// Which event.
-        event: EventId,
-        /// The nodes that take part in it.
-        nodes: BTreeSet<NodeId>,
-    },
-    /// A peer is connected; if it already was, over a new link.
-    PeerUp {
-        /// The peer.
-        peer: Origin,
-        /// The node that it is an incarnation of.
-        node: NodeId,
-    },
-    /// A peer is no longer connected.
-    PeerDown {
-        /// The peer.
-        peer: Origin,
-    },
-    /// A peer said something.
-    Word {
-        /// The peer, as its link proved it.
-        from: Origin,
-        /// What it said.
-        word: Word,
-    },
-    /// This node leaves the cluster: nobody is to wait for it in one event more.
-    Leaving,
-    /// The time of [`Interest::poll_timeout`] has come.
-    Timeout,
-}
-
-/// What the interest of a node tells the world.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    /// Carry this event from now on.
-    Begin {
-        /// Which.
-        event: EventId,
-    },
-    /// Drop this event as one.
-    End {
-        /// Which.
-        event: EventId,
-    },
-    /// A connected peer carries an event that this node carries too; if it already did, over a new link.
-    Up {
-        /// Which.
-        event: EventId,
-        /// The peer.
-        peer: Origin,
-    },
-    /// A peer is no longer connected, or no longer carries the event.
-    Down {
-        /// Which.
-        event: EventId,
-        /// The peer.
-        peer: Origin,
-    },
-    /// Tell a peer; it may be lost.
-    Tell {
-        /// Whom.
-        to: Origin,
-        /// What.
-        word: Word,
-    },
-}
-
-/// A connected peer.
-#[derive(Debug)]
-struct Peer {
-    node: NodeId,
-    carried: BTreeSet<EventId>,
-    /// The number of the list that this is.
-    said: u64,
-    /// The number of our list that it has.
-    heard: u64,
-    told_at: Mono,
-    /// As it says.
-    few: bool,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -198,42 +67,57 @@ pub struct Interest {
     /// Whether this node carries every event.
     all: bool,
     live: BTreeSet<EventId>,
+    /// Those that are never begun again.
+    archived: BTreeSet<EventId>,
     living: BTreeSet<NodeId>,
     staying: BTreeSet<NodeId>,
     /// When the set of living nodes last changed.
     seen_at: Mono,
-    carried: BTreeSet<EventId>,
-    /// For which nodes each of these waits.
+    /// What is carried here.
+    list: List,
+    /// What is live and not carried here.
+    lacking: BTreeSet<EventId>,
+    /// Of these, what the members make this node's affair.
+    chosen: BTreeSet<EventId>,
+    /// When these are begun, if the view of the members may still fill.
+    choice_due: Option<Mono>,
+    /// For which nodes each carried event waits.
     awaited: BTreeMap<EventId, BTreeSet<NodeId>>,
-    /// The number of the list of these.
-    revision: u64,
     peers: BTreeMap<Origin, Peer>,
+    /// The peers that carry each event.
+    carriers: BTreeMap<EventId, BTreeSet<Origin>>,
     /// Whether it comes back to a cluster, with events in its store: how few it sees at first says nothing.
     returned: bool,
     /// Whether it leaves, and begins nothing any more.
     leaves: bool,
     turns: VecDeque<Turn>,
+    work: u64,
 }
 
 impl Interest {
     /// Of a node that carries what its store has.
     #[must_use]
     pub fn new(me: NodeId, kept: impl IntoIterator<Item = EventId>) -> Self {
-        let carried: BTreeSet<EventId> = kept.into_iter().collect();
+        let list = List::new(kept);
         Interest {
             me,
             all: false,
             live: BTreeSet::new(),
+            archived: BTreeSet::new(),
             living: BTreeSet::from([me]),
             staying: BTreeSet::from([me]),
             seen_at: Mono::ZERO,
-            returned: !carried.is_empty(),
-            carried,
+            returned: !list.carried().is_empty(),
+            list,
+            lacking: BTreeSet::new(),
+            chosen: BTreeSet::new(),
+            choice_due: None,
             awaited: BTreeMap::new(),
-            revision: 1,
             peers: BTreeMap::new(),
+            carriers: BTreeMap::new(),
             leaves: false,
             turns: VecDeque::new(),
+            work: 0,
         }
     }
 
@@ -241,31 +125,16 @@ impl Interest {
     /// every node, each to those who hold its slot, and the one who holds slot 0 speaks for all shows.
     pub fn carry_all(&mut self) {
         self.all = true;
+        self.judge_all();
     }
 
     /// Takes in one fact; what follows waits in [`Interest::poll_turn`].
     pub fn handle(&mut self, now: Mono, heed: Heed) {
         match heed {
-            Heed::Listed { live, archived } => {
-                self.live = live;
-                self.end(now, &archived);
-            }
-            Heed::Seen { living, staying } => {
-                if living != self.living {
-                    self.seen_at = now;
-                }
-                (self.living, self.staying) = (living, staying);
-            }
-            Heed::Wanted { event } => self.begin(now, &BTreeSet::from([event])),
-            Heed::Awaited { event, nodes } => {
-                let known = self.awaited.get(&event);
-                if !self.carried.contains(&event) || known == Some(&nodes) {
-                    return;
-                }
-                self.awaited.insert(event, nodes);
-                // It is no reason to choose anew: this is told of every event, each second.
-                return self.tell_again(now);
-            }
+            Heed::Listed { live, archived } => self.on_listed(now, live, archived),
+            Heed::Seen { living, staying } => self.on_seen(now, living, staying),
+            Heed::Wanted { event } => self.begin(now, [event]),
+            Heed::Awaited { event, nodes } => self.on_awaited(event, nodes),
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),
             Heed::Word { from, word } => self.on_word(now, from, word),
@@ -284,27 +153,45 @@ impl Interest {
     /// When [`Heed::Timeout`] is wanted, if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let unheard = self.peers.values().filter(|peer| self.has_to_be_told(peer));
-        let settled = self.waits_to_choose().then(|| (self.seen_at + SETTLED).min(YOUNG));
-        unheard.map(|peer| peer.told_at + AGAIN).chain(settled).min()
+        let unheard = self.peers.values().filter_map(|peer| peer.due(self.list.revision()));
+        unheard.chain(self.choice_due).min()
     }
 
     /// Whether this node carries an event.
     #[must_use]
     pub fn carries(&self, event: EventId) -> bool {
-        self.carried.contains(&event)
+        self.list.contains(event)
     }
 
     /// What this node carries.
     #[must_use]
     pub fn carried(&self) -> &BTreeSet<EventId> {
-        &self.carried
+        self.list.carried()
     }
 
     /// The connected peers that are known to carry an event.
     pub fn carriers(&self, event: EventId) -> impl Iterator<Item = Origin> {
-        let carriers = self.peers.iter().filter(move |(_, peer)| peer.carried.contains(&event));
-        carriers.map(|(peer, _)| *peer)
+        self.carriers.get(&event).into_iter().flatten().copied()
+    }
+
+    /// Why this node would not begin an event, if so.
+    #[must_use]
+    pub fn why_not(&self, event: EventId) -> Option<WhyNot> {
+        if self.leaves {
+            Some(WhyNot::Leaving)
+        } else if self.archived.contains(&event) {
+            Some(WhyNot::Archived)
+        } else if self.is_full() {
+            Some(WhyNot::Full)
+        } else {
+            None
+        }
+    }
+
+    /// How many events and nodes were looked at so far: what has changed is looked at, and nothing else.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
     /// Everything that must hold between any two inputs.
@@ -312,63 +199,151 @@ impl Interest {
     /// # Panics
     /// If it does not: a bug of this module.
     pub fn check_invariants(&self) {
-        let bounded = |peer: &Peer| peer.carried.len() <= LISTED_MAX;
+        self.list.check();
+        let bounded = |peer: &Peer| peer.carried.len() <= CARRIED_MAX;
         assert!(self.peers.values().all(bounded), "what a peer can make us keep is bounded");
-        let known = |peer: &Peer| peer.heard <= self.revision;
+        let known = |peer: &Peer| peer.heard <= self.list.revision();
         assert!(self.peers.values().all(known), "no peer has heard what was not said");
+        let carried =
+            self.peers.iter().flat_map(|(of, peer)| peer.carried.iter().map(|it| (*it, *of)));
+        let carried: BTreeSet<_> = carried.collect();
+        let index = self.carriers.iter().flat_map(|(event, of)| of.iter().map(|of| (*event, *of)));
+        assert!(carried.into_iter().eq(index), "who carries what is found by event and by peer");
+        let lacking: BTreeSet<_> = self.live.difference(self.carried()).copied().collect();
+        assert!(lacking == self.lacking, "what is lacking is what is live and not carried");
+        let chosen = lacking.into_iter().filter(|event| self.is_chosen(*event));
+        assert!(chosen.eq(self.chosen.iter().copied()), "what was chosen is what would be");
+    }
+
+    fn on_listed(&mut self, now: Mono, live: BTreeSet<EventId>, archived: BTreeSet<EventId>) {
+        self.end(now, archived);
+        for event in live {
+            if !self.archived.contains(&event) && self.live.insert(event) && !self.carries(event) {
+                self.lacking.insert(event);
+                self.judge(event);
+            }
+        }
+    }
+
+    fn on_seen(&mut self, now: Mono, living: BTreeSet<NodeId>, staying: BTreeSet<NodeId>) {
+        if living != self.living {
+            self.seen_at = now;
+        } else if staying == self.staying {
+            return;
+        }
+        (self.living, self.staying) = (living, staying);
+        self.judge_all();
+    }
+
+    fn on_awaited(&mut self, event: EventId, nodes: BTreeSet<NodeId>) {
+        if !self.carries(event) || self.awaited.get(&event) == Some(&nodes) {
+            return;
+        }
+        for peer in self.peers.values_mut() {
+            self.work += 1;
+            peer.is_awaited(event, nodes.contains(&peer.node));
+        }
+        self.awaited.insert(event, nodes);
     }
 
     fn on_peer_up(&mut self, now: Mono, peer: Origin, node: NodeId) {
-        let carried = BTreeSet::new();
-        let fresh = Peer { node, carried, said: 0, heard: 0, told_at: now, few: false };
-        let known = self.peers.entry(peer).or_insert(fresh);
-        known.heard = 0;
-        let shared: Vec<EventId> = known.carried.intersection(&self.carried).copied().collect();
+        let known = self.peers.entry(peer).or_insert_with(|| Peer::new(node, now));
+        known.forget_told();
+        let awaited = self.awaited.iter().filter(|(_, nodes)| nodes.contains(&node));
+        awaited.for_each(|(event, _)| known.is_awaited(*event, true));
+        let shared = known.carried.intersection(self.list.carried());
+        self.turns.extend(shared.map(|event| Turn::Up { event: *event, peer }));
+        self.work += (self.awaited.len() + self.list.carried().len()) as u64;
         self.tell(now, peer);
-        self.turns.extend(shared.into_iter().map(|event| Turn::Up { event, peer }));
     }
 
     fn on_peer_down(&mut self, peer: Origin) {
         let Some(gone) = self.peers.remove(&peer) else { return };
-        let shared = gone.carried.intersection(&self.carried);
-        self.turns.extend(shared.map(|event| Turn::Down { event: *event, peer }));
+        self.lose(peer, gone.carried);
     }
 
     fn on_word(&mut self, now: Mono, from: Origin, word: Word) {
-        let (revision, Some(peer)) = (self.revision, self.peers.get_mut(&from)) else { return };
-        let awaited = word.awaited.into_iter().filter(|event| self.live.contains(event)).collect();
-        // Less than was known is the word of one who has forgotten us, or an old one: it costs a repetition.
-        peer.heard = word.heard.min(revision);
-        let Some(events) = word.events else { return };
-        self.begin(now, &awaited);
-        let (revision, Some(peer)) = (self.revision, self.peers.get_mut(&from)) else { return };
-        peer.few = word.few;
-        if word.revision > peer.said {
-            peer.said = word.revision;
-            let said: BTreeSet<EventId> = events.into_iter().take(LISTED_MAX).collect();
-            let before = std::mem::replace(&mut peer.carried, said);
-            let shared = |events: &BTreeSet<EventId>, but: &BTreeSet<EventId>| {
-                let fresh = events.difference(but).copied();
-                fresh.filter(|event| self.carried.contains(event)).collect::<Vec<_>>()
-            };
-            let (ended, begun) = (shared(&before, &peer.carried), shared(&peer.carried, &before));
-            self.turns.extend(ended.into_iter().map(|event| Turn::Down { event, peer: from }));
-            self.turns.extend(begun.into_iter().map(|event| Turn::Up { event, peer: from }));
-        }
+        let (revision, Some(peer)) = (self.list.revision(), self.peers.get_mut(&from)) else {
+            return;
+        };
+        peer.hears(word.heard.min(revision));
+        let Some(news) = word.news else { return self.tell_if_free(now, from) };
+        let (begun, ended) = peer.take_in(word.revision, &news);
         let heard = peer.said;
-        let word = Word { revision, heard, events: None, awaited: Vec::new(), few: false };
+        for event in &ended {
+            let awaited = self.awaited.get(event).is_some_and(|nodes| nodes.contains(&peer.node));
+            peer.is_awaited(*event, awaited);
+        }
+        self.lose(from, ended);
+        self.gain(from, begun);
+        let awaited = news.awaited.into_iter().filter(|event| self.live.contains(event));
+        let awaited: Vec<EventId> = awaited.collect();
+        self.begin(now, awaited);
+        let word = Word { revision: self.list.revision(), heard, news: None };
         self.turns.push_back(Turn::Tell { to: from, word });
+        self.tell_if_free(now, from);
+    }
+
+    /// A peer carries events.
+    fn gain(&mut self, peer: Origin, begun: Vec<EventId>) {
+        for event in begun {
+            self.carriers.entry(event).or_default().insert(peer);
+            self.judge(event);
+            if self.carries(event) {
+                self.turns.push_back(Turn::Up { event, peer });
+            }
+        }
+    }
+
+    /// A peer carries events no longer, or is not there to.
+    fn lose(&mut self, peer: Origin, ended: impl IntoIterator<Item = EventId>) {
+        for event in ended {
+            if let Some(carriers) = self.carriers.get_mut(&event) {
+                carriers.remove(&peer);
+                if carriers.is_empty() {
+                    self.carriers.remove(&event);
+                }
+            }
+            self.judge(event);
+            if self.carries(event) {
+                self.turns.push_back(Turn::Down { event, peer });
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.carried().len() >= CARRIED_MAX
+    }
+
+    /// Looks anew whether an event is this node's affair.
+    fn judge(&mut self, event: EventId) {
+        self.work += 1;
+        if self.lacking.contains(&event) && self.is_chosen(event) {
+            self.chosen.insert(event);
+        } else {
+            self.chosen.remove(&event);
+        }
+    }
+
+    /// The members have changed.
+    fn judge_all(&mut self) {
+        self.work += self.lacking.len() as u64;
+        let chosen = self.lacking.iter().copied().filter(|event| self.is_chosen(*event));
+        self.chosen = chosen.collect();
     }
 
     /// Begins what the members make this node's affair.
     fn choose(&mut self, now: Mono) {
-        let are_few = !self.returned && self.peers.values().any(|peer| peer.few);
-        if self.is_unsettled(now) && !self.all && !are_few {
+        self.choice_due = None;
+        if self.chosen.is_empty() || self.leaves || self.is_full() {
             return;
         }
-        let lacking = self.live.difference(&self.carried).copied();
-        let chosen: BTreeSet<EventId> = lacking.filter(|event| self.is_chosen(*event)).collect();
-        self.begin(now, &chosen);
+        let are_few = !self.returned && self.peers.values().any(|peer| peer.few);
+        if self.is_unsettled(now) && !self.all && !are_few {
+            self.choice_due = Some((self.seen_at + SETTLED).min(YOUNG));
+            return;
+        }
+        self.begin(now, self.chosen.clone());
     }
 
     /// Whether this node's view of the members may still fill.
@@ -376,66 +351,76 @@ impl Interest {
         now < YOUNG && now < self.seen_at + SETTLED
     }
 
-    /// Whether a choice waits for this node's view of the members.
-    fn waits_to_choose(&self) -> bool {
-        let mut lacking = self.live.difference(&self.carried);
-        !self.leaves && lacking.any(|event| self.is_chosen(*event))
-    }
-
     /// Whether an event is this node's affair whoever comes for it.
     fn is_chosen(&self, event: EventId) -> bool {
         if self.all {
             return true;
         }
-        if self.carriers(event).next().is_none() {
+        if !self.carriers.contains_key(&event) {
             return false;
         }
         if self.living.len() < EVERYBODY {
             return true;
         }
         let weight = |node: NodeId| (rendezvous(event.0, 0, node), node);
-        let better = self.staying.iter().filter(|node| weight(**node) < weight(self.me));
-        self.staying.contains(&self.me) && better.count() < CARRIERS
+        let mine = weight(self.me);
+        let better = self.staying.iter().filter(|node| weight(**node) < mine);
+        self.staying.contains(&self.me) && better.take(CARRIERS).count() < CARRIERS
     }
 
-    fn begin(&mut self, now: Mono, events: &BTreeSet<EventId>) {
-        if self.leaves {
-            return;
-        }
-        let fresh: Vec<EventId> = events.difference(&self.carried).copied().collect();
-        if fresh.is_empty() {
-            return;
+    fn begin(&mut self, now: Mono, events: impl IntoIterator<Item = EventId>) {
+        let mut fresh = Vec::new();
+        for event in events {
+            self.work += 1;
+            if !self.carries(event) && self.why_not(event).is_none() {
+                self.list.begin(event);
+                self.lacking.remove(&event);
+                self.chosen.remove(&event);
+                fresh.push(event);
+            }
         }
         self.turns.extend(fresh.iter().map(|event| Turn::Begin { event: *event }));
-        self.carried.extend(&fresh);
-        self.tell_all(now);
+        self.tell_news(now);
         for event in fresh {
             let carriers: Vec<Origin> = self.carriers(event).collect();
             self.turns.extend(carriers.into_iter().map(|peer| Turn::Up { event, peer }));
         }
     }
 
-    fn end(&mut self, now: Mono, archived: &BTreeSet<EventId>) {
-        let over: Vec<EventId> = self.carried.intersection(archived).copied().collect();
-        if over.is_empty() {
-            return;
+    fn end(&mut self, now: Mono, archived: BTreeSet<EventId>) {
+        for event in archived {
+            self.work += 1;
+            self.archived.insert(event);
+            self.live.remove(&event);
+            self.lacking.remove(&event);
+            self.chosen.remove(&event);
+            if self.carries(event) {
+                self.list.end(event);
+                self.awaited.remove(&event);
+                self.peers.values_mut().for_each(|peer| peer.is_awaited(event, false));
+                self.turns.push_back(Turn::End { event });
+            }
         }
-        self.carried.retain(|event| !archived.contains(event));
-        self.awaited.retain(|event, _| !archived.contains(event));
-        self.turns.extend(over.into_iter().map(|event| Turn::End { event }));
-        self.tell_all(now);
+        self.tell_news(now);
     }
 
-    /// The list has changed: everybody hears it.
-    fn tell_all(&mut self, now: Mono) {
-        self.revision += 1;
+    /// The list may have changed: whoever has heard all that it was told hears it.
+    fn tell_news(&mut self, now: Mono) {
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.tell(now, peer);
+            self.tell_if_free(now, peer);
+        }
+    }
+
+    fn tell_if_free(&mut self, now: Mono, to: Origin) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        if peer.is_free() && peer.heard < self.list.revision() {
+            self.tell(now, to);
         }
     }
 
     fn tell_again(&mut self, now: Mono) {
-        let is_late = |peer: &Peer| self.has_to_be_told(peer) && peer.told_at + AGAIN <= now;
+        let revision = self.list.revision();
+        let is_late = |peer: &Peer| peer.due(revision).is_some_and(|due| due <= now);
         let late = self.peers.iter().filter(|(_, peer)| is_late(peer));
         for peer in late.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.tell(now, peer);
@@ -448,27 +433,16 @@ impl Interest {
         living < EVERYBODY && !(self.returned && self.is_unsettled(now))
     }
 
-    /// Whether a peer lacks our newest list, or does not carry what it is awaited in.
-    fn has_to_be_told(&self, peer: &Peer) -> bool {
-        peer.heard < self.revision || self.awaits(peer).next().is_some()
-    }
-
-    fn awaits(&self, peer: &Peer) -> impl Iterator<Item = EventId> {
-        let of_node = self.awaited.iter().filter(|(_, nodes)| nodes.contains(&peer.node));
-        of_node.map(|(event, _)| *event).filter(|event| !peer.carried.contains(event))
-    }
-
     fn tell(&mut self, now: Mono, to: Origin) {
         let Some(peer) = self.peers.get(&to) else { return };
-        let word = Word {
-            revision: self.revision,
-            heard: peer.said,
-            events: Some(self.carried.iter().take(LISTED_MAX).copied().collect()),
-            awaited: self.awaits(peer).take(LISTED_MAX / 4).collect(),
-            few: self.are_few(now, peer.node),
-        };
+        let (revision, mut news) = self.list.since(peer.heard);
+        news.awaited = peer.unmet.iter().take(AWAITED_MAX).copied().collect();
+        news.few = self.are_few(now, peer.node);
+        self.work += (news.begun.len() + news.ended.len() + news.awaited.len()) as u64;
+        let word = Word { revision, heard: peer.said, news: Some(news) };
         self.turns.push_back(Turn::Tell { to, word });
-        self.peers.entry(to).and_modify(|peer| peer.told_at = now);
+        let newest = self.list.revision();
+        self.peers.entry(to).and_modify(|peer| peer.is_told(now, revision, newest));
     }
 }
 

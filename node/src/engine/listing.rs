@@ -19,6 +19,17 @@ use std::time::Duration;
 pub struct Listed {
     catalogue: Catalogue,
     content: Heads,
+    /// What was taken in since that was last asked.
+    taken: Vec<Taken>,
+}
+
+/// What changed the catalogue.
+#[derive(Debug)]
+pub enum Taken {
+    /// One change, and who wrote it.
+    Notice(Origin, Notice),
+    /// A snapshot: anything may have changed.
+    Snapshot,
 }
 
 impl Replicated for Listed {
@@ -30,7 +41,8 @@ impl Replicated for Listed {
         _now: Mono,
         entry: &[u8],
     ) -> Result<(), ApplyError> {
-        self.catalogue.apply(from.origin, entry).map_err(|error| refused(&error))?;
+        let taken = self.catalogue.apply(from.origin, entry).map_err(|error| refused(&error))?;
+        self.taken.push(Taken::Notice(from.origin, taken));
         self.content.apply(Dot::new(from, seq));
         Ok(())
     }
@@ -53,6 +65,7 @@ impl Replicated for Listed {
         check_claim(claimed, &content)?;
         self.catalogue.merge(catalogue);
         self.content.merge(content);
+        self.taken.push(Taken::Snapshot);
         Ok(())
     }
 
@@ -101,7 +114,8 @@ impl ListingCore {
     pub fn note(&mut self, now: Mono, ticket: u64, mut notice: Notice) {
         notice.set_lamport(self.listed.catalogue.next_lamport());
         let entry = Bytes::from(encode(&notice));
-        self.listed.catalogue.take(self.origin, notice);
+        self.listed.catalogue.take(self.origin, notice.clone());
+        self.listed.taken.push(Taken::Notice(self.origin, notice));
         let id = LaneId::control(self.origin);
         let dot = self.listed.content.inc(id);
         self.listed.content.apply(dot);
@@ -130,6 +144,11 @@ impl ListingCore {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
         self.replica.poll_timeout()
+    }
+
+    /// What was taken in since the last call.
+    pub fn poll_taken(&mut self) -> Vec<Taken> {
+        std::mem::take(&mut self.listed.taken)
     }
 
     /// Every event that this cluster knows.

@@ -1,9 +1,11 @@
 //! The engine: one owner per event, as a core without IO under a thin shell.
 
 mod alarms;
+mod awaiting;
 mod batch;
 mod bulk;
 mod carried;
+mod changes;
 mod commands;
 mod core;
 mod coverage;
@@ -42,15 +44,17 @@ mod views;
 mod vouch;
 
 pub use alarms::Alarms;
+pub use awaiting::Awaiting;
 pub use bulk::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, BulkVerdict};
 pub use carried::Carried;
+pub use changes::Changes;
 pub use core::EventCore;
 pub use inboxes::{Inboxes, Outlet};
 pub use intake::Claim;
-pub use interest::{CARRIERS, Heed, Interest, Turn, Word};
+pub use interest::{CARRIED_MAX, CARRIERS, Heed, Interest, News, Turn, WhyNot, Word};
 pub use io::{Identity, Input, Output, Reply, Rules};
 pub use lanes::LiveEnds;
-pub use listing::{Listed, ListingCore};
+pub use listing::{Listed, ListingCore, Taken};
 pub(crate) use owed::level;
 pub use owner::{Owner, Ports, open_envelope};
 pub use proof::StateError;

@@ -5,6 +5,7 @@
 //! connections and peers' links feel. Answers come by the batch, see [`shards`](super::shards).
 
 use super::alarms::{Alarms, LATE};
+use super::awaiting::Awaiting;
 use super::bulk::{Bulk, BulkAnswer, BulkVerdict};
 use super::core::EventCore;
 use super::inboxes::Inboxes;
@@ -73,6 +74,8 @@ pub struct Ports {
     pub alarms: Arc<Alarms>,
     /// How many players are there, by event.
     pub present: watch::Receiver<Arc<Present>>,
+    /// Where it is told for which nodes events wait.
+    pub awaiting: Arc<Awaiting>,
     /// When the node started: the zero of its monotonic clock.
     pub started: Instant,
 }
@@ -157,8 +160,6 @@ pub struct Owner {
     doors: Doors,
     /// Whether it is known here what the event is: an owner that has just begun knows nothing.
     pub arrived: watch::Receiver<bool>,
-    /// The nodes for whose word the event's results wait.
-    pub awaited: watch::Receiver<BTreeSet<NodeId>>,
     /// What it shows.
     pub views: Views,
 }
@@ -175,7 +176,6 @@ impl Owner {
         let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
         let (event, trouble) = (core.event(), ports.store.trouble());
         let (arrives, arrived) = watch::channel(core.state().script().is_some());
-        let (awaits, awaited) = watch::channel(core.awaited_nodes());
         let task = Task {
             event,
             core,
@@ -194,13 +194,13 @@ impl Owner {
             promised: None,
             trouble,
             arrives,
-            awaits,
+            awaits: BTreeSet::new(),
             awaits_at: None,
             peers: BTreeMap::new(),
             stopping: None,
         };
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, arrived, awaited, views }, task, shards)
+        (Owner { mail, doors, arrived, views }, task, shards)
     }
 
     /// Whether it knows what the event is.
@@ -338,7 +338,7 @@ pub struct Task {
     /// Whether it is known here what the event is.
     arrives: watch::Sender<bool>,
     /// The nodes for whose word its results wait.
-    awaits: watch::Sender<BTreeSet<NodeId>>,
+    awaits: BTreeSet<NodeId>,
     /// As of which revision of the core these are told.
     awaits_at: Option<u64>,
     /// The peers that carry the event, as they were told.
@@ -407,11 +407,10 @@ impl Task {
         let revision = Some(self.core.awaited_revision());
         if std::mem::replace(&mut self.awaits_at, revision) != revision {
             let awaited = self.core.awaited_nodes();
-            self.awaits.send_if_modified(|known| {
-                let is_new = *known != awaited;
-                *known = awaited;
-                is_new
-            });
+            if awaited != self.awaits {
+                self.awaits.clone_from(&awaited);
+                self.ports.awaiting.tell(self.event, awaited);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The catalogue's task: a thin shell around its core.
 
-use crate::engine::{ListingCore, Output, Ports};
+use crate::engine::{Changes, ListingCore, Output, Ports, Taken};
 use crate::identity::Bearer;
 use crate::service::view::Refusal;
 use crdt_state::EventId;
@@ -8,6 +8,7 @@ use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, Notice, Suspect};
 use crdt_state::engagement::script::Entry;
 use gossip::replication;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,11 +24,69 @@ enum Mail {
     Replication(replication::Input),
 }
 
+/// The catalogue as all of the node see it, and which events changed when: a change costs the same however many events
+/// are listed.
+#[derive(Debug, Default)]
+pub struct Known {
+    catalogue: Catalogue,
+    changes: Changes<EventId>,
+}
+
+impl Known {
+    fn of(catalogue: &Catalogue) -> Self {
+        let (catalogue, changes) = (catalogue.clone(), Changes::default());
+        let mut known = Known { catalogue, changes };
+        known.note_all();
+        known
+    }
+
+    fn note_all(&mut self) {
+        self.catalogue.iter().for_each(|(event, _)| self.changes.note(event));
+    }
+
+    /// Takes in what the catalogue itself has.
+    fn take(&mut self, taken: Vec<Taken>, catalogue: &Catalogue) {
+        for taken in taken {
+            match taken {
+                Taken::Notice(origin, notice) => {
+                    if let Notice::List(list) = &notice {
+                        self.changes.note(list.event);
+                    }
+                    self.catalogue.take(origin, notice);
+                }
+                Taken::Snapshot => {
+                    self.catalogue = catalogue.clone();
+                    self.note_all();
+                }
+            }
+        }
+    }
+
+    /// The number of the newest change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.changes.newest()
+    }
+
+    /// The events whose listing may have changed since a number.
+    pub fn changed_since(&self, revision: u64) -> impl Iterator<Item = EventId> {
+        self.changes.since(revision).map(|(_, event)| event)
+    }
+}
+
+impl Deref for Known {
+    type Target = Catalogue;
+
+    fn deref(&self) -> &Catalogue {
+        &self.catalogue
+    }
+}
+
 /// The way to the catalogue.
 #[derive(Clone)]
 pub struct Listings {
     mail: mpsc::Sender<Mail>,
-    known: watch::Receiver<Arc<Catalogue>>,
+    known: watch::Receiver<Known>,
     ready: Arc<AtomicBool>,
 }
 
@@ -48,9 +107,7 @@ impl Listings {
             Some(listing) if listing.class.0 == Class::Live => {
                 Ok(listing.pin.value().unwrap_or_default().to_owned())
             }
-            Some(listing) if listing.class.0 == Class::Archived => {
-                Err(Refusal::new("event_archived", format!("the event {event} was archived")))
-            }
+            Some(listing) if listing.class.0 == Class::Archived => Err(super::archived(event)),
             _ => Err(Refusal::new("event_unknown", format!("there is no event {event} here"))
                 .hint("`starling status` lists the events")),
         }
@@ -83,7 +140,7 @@ impl Listings {
 
     /// What is known now, and whenever it changes.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
+    pub fn watch(&self) -> watch::Receiver<Known> {
         self.known.clone()
     }
 
@@ -130,7 +187,7 @@ impl Listings {
 pub struct ListingTask {
     core: ListingCore,
     ports: Ports,
-    known: watch::Sender<Arc<Catalogue>>,
+    known: watch::Sender<Known>,
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     tickets: u64,
     mail: mpsc::Receiver<Mail>,
@@ -138,9 +195,11 @@ pub struct ListingTask {
 
 impl ListingTask {
     /// Makes the way to the catalogue and its state, which the caller runs and keeps.
-    pub fn start(core: ListingCore, ports: Ports) -> (Listings, ListingTask) {
+    pub fn start(mut core: ListingCore, ports: Ports) -> (Listings, ListingTask) {
         let (mail, received) = mpsc::channel(MAILBOX);
-        let (known, watched) = watch::channel(Arc::new(core.catalogue().clone()));
+        let (known, watched) = watch::channel(Known::of(core.catalogue()));
+        // It is all there already.
+        drop(core.poll_taken());
         let (waiting, tickets) = (BTreeMap::new(), 0);
         let task = ListingTask { core, ports, known, waiting, tickets, mail: received };
         let listings = Listings { mail, known: watched, ready: Arc::default() };
@@ -188,8 +247,9 @@ impl ListingTask {
                 let _ = listed.send(());
             }
         }
-        if **self.known.borrow() != *self.core.catalogue() {
-            self.known.send_replace(Arc::new(self.core.catalogue().clone()));
+        let taken = self.core.poll_taken();
+        if !taken.is_empty() {
+            self.known.send_modify(|known| known.take(taken, self.core.catalogue()));
         }
     }
 }

@@ -351,7 +351,8 @@ impl Hub {
 
     /// The events for which players may come and that this node does not carry: all that the catalogue knows.
     fn elsewhere_carried(&self) -> Vec<EventSummary> {
-        let known = Arc::clone(&self.listings.watch().borrow());
+        let known = self.listings.watch();
+        let known = known.borrow();
         let live = known.iter().filter(|(_, listing)| listing.class.0 == Class::Live);
         let others = live.filter(|(event, _)| self.owners.get(*event).is_none());
         let view = |(event, listing): (EventId, &Listing)| EventSummary {

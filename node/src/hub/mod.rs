@@ -78,6 +78,12 @@ impl Owners {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn remove(&self, event: EventId) -> Option<Owner> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&event)
     }
@@ -106,7 +112,7 @@ pub enum Wish {
 pub struct Carry {
     event: EventId,
     pin: String,
-    carried: oneshot::Sender<Owner>,
+    carried: oneshot::Sender<Result<Owner, Refusal>>,
 }
 
 /// The hub. Its edges share it.
@@ -240,7 +246,7 @@ impl Hub {
         let (carried, owner) = oneshot::channel();
         let wish = Wish::Carry(Carry { event, pin, carried });
         self.carry.send(wish).await.map_err(|_| stopping())?;
-        owner.await.map_err(|_| stopping())
+        owner.await.map_err(|_| stopping())?
     }
 
     /// Has this node begin to carry nothing any more, whoever comes.
@@ -297,6 +303,11 @@ impl Hub {
     }
 }
 
+/// The no to whoever comes for an event whose state is gone.
+fn archived(event: EventId) -> Refusal {
+    Refusal::new("event_archived", format!("the event {event} was archived"))
+}
+
 /// The no of a node whose owner is gone.
 fn stopping() -> Refusal {
     Refusal::new("overloaded", "this node is stopping").hint("use another node")
@@ -318,7 +329,7 @@ impl Source for Hub {
                 .label("code", code.clone())
         };
         let mut samples: Vec<Sample> = self.lock_refusals().iter().map(refused).collect();
-        let events = self.owners.all().len() as f64;
+        let events = self.owners.count() as f64;
         samples.push(Sample::new("starling_events", "Events that this node carries.", events));
         let sessions = (self.sessions)() as f64;
         samples.push(Sample::new("starling_sessions_active", "Players connected here.", sessions));

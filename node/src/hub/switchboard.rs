@@ -3,12 +3,13 @@
 //!
 //! A thin shell around [`Interest`], which decides what this node carries.
 
-use super::{Facts, Listings, Owners, Wish};
+use super::{Facts, Listings, Owners, Wish, archived, stopping};
 use crate::engine::{
-    Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn, Word,
-    open_envelope,
+    CARRIED_MAX, Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn,
+    WhyNot, Word, open_envelope,
 };
 use crate::env::Env;
+use crate::service::view::Refusal;
 use crate::store::{Kept, StoreOp};
 use crate::supervise::Supervisor;
 use bytes::Bytes;
@@ -22,10 +23,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Between two measurements of links: 1 s, as often as membership is derived anew.
 const RTT_EVERY: Duration = Duration::from_secs(1);
+/// What an owner is not told of: a round trip that differs by less than a quarter, or by less than 2 ms. Ages are
+/// corrected by half of it, and players' clocks are no better.
+const RTT_STEP: Duration = Duration::from_millis(2);
+/// From so many events on an operator is warned: 7 of 8 that a node can carry.
+const CROWDED: usize = CARRIED_MAX / 8 * 7;
 
 /// See the module.
 pub struct Switchboard {
@@ -47,6 +53,8 @@ pub struct Switchboard {
     pub peers: BTreeMap<Origin, PeerInfo>,
     /// Which events this node carries, and which its peers.
     pub interest: Interest,
+    /// As of which of its revisions the catalogue was looked at.
+    pub listed_at: u64,
     /// Frames that could not be read.
     pub malformed: Arc<AtomicU64>,
     /// Keeps the owners up.
@@ -74,6 +82,7 @@ impl Switchboard {
     ) {
         let (mut known, mut members) = (self.listings.watch(), self.ports.network.members());
         let mut measure = Instant::now() + RTT_EVERY;
+        self.listed_at = 0;
         self.follow_members().await;
         self.follow_catalogue().await;
         loop {
@@ -81,10 +90,6 @@ impl Switchboard {
             tokio::select! {
                 biased;
                 Some(wish) = wishes.recv() => self.on_wish(wish).await,
-                event = network.recv() => match event {
-                    Some(event) => self.on_network(event).await,
-                    None => return,
-                },
                 Ok(()) = known.changed() => self.follow_catalogue().await,
                 Ok(()) = members.changed() => self.follow_members().await,
                 () = sleep_until(measure) => {
@@ -93,6 +98,11 @@ impl Switchboard {
                     self.follow_awaited().await;
                 }
                 () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
+                // Last: a flood of frames must not keep a carrier that died from being replaced.
+                event = network.recv() => match event {
+                    Some(event) => self.on_network(event).await,
+                    None => return,
+                },
             }
         }
     }
@@ -101,16 +111,27 @@ impl Switchboard {
         match wish {
             Wish::Carry(wish) => {
                 self.heed(Heed::Wanted { event: wish.event }, Some(wish.pin)).await;
-                if let Some(owner) = self.owners.get(wish.event) {
-                    // Whoever asked may have gone.
-                    let _ = wish.carried.send(owner);
-                }
+                let owner = self.owners.get(wish.event);
+                let owner = owner.ok_or_else(|| self.why_not(wish.event));
+                // Whoever asked may have gone.
+                let _ = wish.carried.send(owner);
             }
             Wish::Leave(said) => {
                 self.heed(Heed::Leaving, None).await;
                 // As above.
                 let _ = said.send(());
             }
+        }
+    }
+
+    fn why_not(&self, event: EventId) -> Refusal {
+        match self.interest.why_not(event) {
+            Some(WhyNot::Archived) => archived(event),
+            Some(WhyNot::Full) => {
+                Refusal::new("limit_reached", format!("this node carries {CARRIED_MAX} shows"))
+                    .hint("archive those that are over, or use another node")
+            }
+            Some(WhyNot::Leaving) | None => stopping(),
         }
     }
 
@@ -158,6 +179,7 @@ impl Switchboard {
                     info!(%event, pin, "carrying an event");
                     let core = self.core(event, Kept::default());
                     self.own(event, core, pin);
+                    self.note_crowd();
                 }
                 Turn::End { event } => self.drop_event(event).await,
                 Turn::Up { event, peer } => {
@@ -186,8 +208,22 @@ impl Switchboard {
         self.ports.network.refuse(from);
     }
 
+    fn note_crowd(&self) {
+        let carried = self.owners.count();
+        if carried == CROWDED {
+            self.ports.alarms.count(CROWDED_ALARM);
+            error!(carried, most = CARRIED_MAX, "soon no more events can be carried here");
+        }
+    }
+
+    /// Tells whom it concerns how far peers are, where that is news.
     async fn measure_links(&mut self) {
         for peer in self.ports.network.peers() {
+            let Some(known) = self.peers.get_mut(&peer.origin) else { continue };
+            if known.rtt.abs_diff(peer.rtt) < (known.rtt / 4).max(RTT_STEP) {
+                continue;
+            }
+            known.rtt = peer.rtt;
             let input = replication::Input::Rtt { peer: peer.origin, rtt: peer.rtt };
             self.listings.replicate(input.clone()).await;
             for owner in self.owners.all() {
@@ -198,12 +234,8 @@ impl Switchboard {
 
     /// Learns for whom each event waits.
     async fn follow_awaited(&mut self) {
-        let carried: Vec<EventId> = self.interest.carried().iter().copied().collect();
-        for event in carried {
-            let awaited = self.owners.get(event).map(|owner| owner.awaited.borrow().clone());
-            if let Some(nodes) = awaited {
-                self.heed(Heed::Awaited { event, nodes }, None).await;
-            }
+        while let Some((event, nodes)) = self.ports.awaiting.pop() {
+            self.heed(Heed::Awaited { event, nodes }, None).await;
         }
     }
 
@@ -221,24 +253,35 @@ impl Switchboard {
     }
 
     /// Learns which events there are, shows those that are carried under their newest PINs, and drops the
-    /// archived ones.
+    /// archived ones: of all this what has changed.
     async fn follow_catalogue(&mut self) {
-        let catalogue = Arc::clone(&self.listings.watch().borrow());
+        let news = self.news_of_catalogue();
         let of = |class: Class| {
-            let those = catalogue.iter().filter(|(_, listing)| listing.class.0 == class);
-            those.map(|(event, _)| event).collect()
+            let those = news.iter().filter(|(_, (of, _))| *of == class);
+            those.map(|(event, _)| *event).collect()
         };
         let heed = Heed::Listed { live: of(Class::Live), archived: of(Class::Archived) };
         self.heed(heed, None).await;
-        for event in self.interest.carried() {
-            let listing = catalogue.get(*event);
-            let Some(pin) = listing.and_then(|listing| listing.pin.value()) else { continue };
-            if let Some(owner) = self.owners.get(*event)
+        for (event, (_, pin)) in news {
+            if let Some(pin) = pin
+                && let Some(owner) = self.owners.get(event)
                 && owner.views.screen.borrow().pin != pin
             {
-                owner.set_pin(pin.to_owned()).await;
+                owner.set_pin(pin).await;
             }
         }
+    }
+
+    /// The events whose listing has changed, with their class and PIN.
+    fn news_of_catalogue(&mut self) -> BTreeMap<EventId, (Class, Option<String>)> {
+        let known = self.listings.watch();
+        let known = known.borrow();
+        let since = std::mem::replace(&mut self.listed_at, known.revision());
+        let told = |event: EventId| {
+            let listing = known.get(event)?;
+            Some((event, (listing.class.0, listing.pin.value().map(str::to_owned))))
+        };
+        known.changed_since(since).filter_map(told).collect()
     }
 
     /// Drops an event as one: its owner with all state and tails, then all that the store keeps.
@@ -287,6 +330,9 @@ impl Switchboard {
         Identity { event, node, name, origin, born_ms }
     }
 }
+
+/// The kind of the alarm of a node that will soon carry as many events as it can.
+const CROWDED_ALARM: &str = "events_crowded";
 
 fn up(peer: &PeerInfo) -> replication::Input {
     replication::Input::PeerUp { peer: peer.origin, node: peer.node, rtt: peer.rtt }
