@@ -11,6 +11,9 @@
 //! least part of them and take turns: nodes that will never come back cost the same however many
 //! they are. The few of them that were named last are spared that, so that a partition heals as
 //! fast beside a thousand dead as beside none.
+//!
+//! It is looked at when a dial has ended, when somebody was named, and when the time of an address has come for whose
+//! dial there is room: where there is none nothing but a dial's end can change that.
 
 use crdt_state::{NodeId, Origin};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,12 +100,15 @@ pub(super) struct AddressBook {
     wait_min: Duration,
     wait_max: Duration,
     addresses: BTreeMap<SocketAddr, Address>,
+    /// Those that were named last, when the book was looked at last: of them somebody may come back at any moment.
+    hopeful: BTreeSet<SocketAddr>,
 }
 
 impl AddressBook {
     /// An empty book of the node that advertises `own`.
     pub(super) fn new(own: SocketAddr, wait_min: Duration, wait_max: Duration) -> Self {
-        AddressBook { own, wait_min, wait_max, addresses: BTreeMap::new() }
+        let (addresses, hopeful) = (BTreeMap::new(), BTreeSet::new());
+        AddressBook { own, wait_min, wait_max, addresses, hopeful }
     }
 
     /// Adds an address to be tried for ever; `false` when the book is full.
@@ -154,18 +160,18 @@ impl AddressBook {
         self.addresses.retain(|_, entry| {
             entry.seed || entry.kept || entry.own || entry.named + CANDIDATE_PATIENCE > now
         });
+        if self.dialling() >= DIALS_MAX {
+            return Vec::new();
+        }
         let open = |address: &SocketAddr, entry: &Address| {
             !entry.own && !covered(*address, entry.answered)
         };
-        let hopeful = self.hopeful(open);
+        self.hopeful = self.named_last(open);
         let waiting = self.addresses.iter().filter(|(address, entry)| {
             entry.dialling.is_none() && entry.due <= now && open(address, entry)
         });
-        let turn = |address: &SocketAddr, entry: &Address| {
-            let is_lost = entry.is_lost(self.wait_max) && !hopeful.contains(address);
-            if is_lost { Turn::Lost } else { Turn::Hopeful }
-        };
-        let waiting = waiting.map(|(address, entry)| (turn(address, entry), entry.due, *address));
+        let waiting =
+            waiting.map(|(address, entry)| (self.turn(address, entry), entry.due, *address));
         let mut waiting: Vec<_> = waiting.collect();
         waiting.sort();
         self.begin(waiting)
@@ -188,8 +194,12 @@ impl AddressBook {
         due
     }
 
-    /// Those that were named last: of them somebody may come back at any moment.
-    fn hopeful(&self, open: impl Fn(&SocketAddr, &Address) -> bool) -> BTreeSet<SocketAddr> {
+    fn turn(&self, address: &SocketAddr, entry: &Address) -> Turn {
+        let is_lost = entry.is_lost(self.wait_max) && !self.hopeful.contains(address);
+        if is_lost { Turn::Lost } else { Turn::Hopeful }
+    }
+
+    fn named_last(&self, open: impl Fn(&SocketAddr, &Address) -> bool) -> BTreeSet<SocketAddr> {
         let open = self.addresses.iter().filter(|(address, entry)| open(address, entry));
         let mut named: Vec<_> = open.map(|(address, entry)| (entry.named, *address)).collect();
         named.sort_unstable_by(|one, other| other.cmp(one));
@@ -200,10 +210,18 @@ impl AddressBook {
         self.addresses.values().filter(|entry| entry.dialling == Some(Turn::Lost)).count()
     }
 
-    /// When to look again, if no link ends before: the earliest future due time.
+    /// When to look again, if no dial and no link ends before: the earliest future due time of an address for which
+    /// there is room.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let idle = self.addresses.values().filter(|entry| !entry.own && entry.dialling.is_none());
-        idle.map(|entry| entry.due).filter(|due| *due > now).min()
+        if self.dialling() >= DIALS_MAX {
+            return None;
+        }
+        let has_room = self.lost_dials() < LOST_DIALS_MAX;
+        let waits = |(address, entry): &(&SocketAddr, &Address)| {
+            let is_idle = !entry.own && entry.dialling.is_none() && entry.due > now;
+            is_idle && (has_room || self.turn(address, entry) == Turn::Hopeful)
+        };
+        self.addresses.iter().filter(waits).map(|(_, entry)| entry.due).min()
     }
 
     /// A node answered at `address`. The waits start anew only once a link has lasted.
@@ -456,6 +474,32 @@ mod tests {
         let turns: Vec<_> = lost.map(|(_, rounds)| *rounds).collect();
         assert_eq!(turns.len(), 92);
         assert!(turns.iter().all(|turns| (2..=3).contains(turns)), "{turns:?}");
+    }
+
+    /// A dial takes 3 s; whoever looks after the book does when one ends, or when the book says.
+    #[test]
+    fn beside_a_thousand_dead_the_book_is_looked_at_for_a_dial_and_for_nothing_else() {
+        let (mut book, mut now) = lost_book(2..1_002);
+        let (end, taking) = (now + Duration::from_secs(300), Duration::from_secs(3));
+        let (mut looks, mut dials) = (0, 0);
+        let mut ending: BTreeMap<Instant, Vec<SocketAddr>> = BTreeMap::new();
+        while now < end {
+            looks += 1;
+            let dialled = due(&mut book, now);
+            dials += dialled.len();
+            if !dialled.is_empty() {
+                ending.entry(now + taking).or_default().extend(dialled);
+            }
+            let next = book.next_due(now).into_iter().chain(ending.keys().next().copied()).min();
+            now = next.unwrap_or(end).max(now + Duration::from_millis(1));
+            let later = ending.split_off(&(now + Duration::from_nanos(1)));
+            for address in std::mem::replace(&mut ending, later).into_values().flatten() {
+                let spread = f64::from(address.port() % 100) / 100.0;
+                book.failed(address, now, spread);
+            }
+        }
+        assert!(dials >= 800, "{dials} dials");
+        assert!(looks <= 2 * dials, "{looks} looks for {dials} dials");
     }
 
     #[test]

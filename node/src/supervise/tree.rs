@@ -44,7 +44,14 @@ pub(super) struct Branch {
     restarts: AtomicU64,
     panics: AtomicU64,
     status: Mutex<Status>,
-    children: Mutex<Vec<Arc<Branch>>>,
+    children: Mutex<Children>,
+}
+
+#[derive(Debug, Default)]
+struct Children {
+    all: Vec<Arc<Branch>>,
+    /// From so many on those that have ended are looked for: twice as many as were left the last time.
+    crowded: usize,
 }
 
 #[derive(Debug, Default)]
@@ -64,11 +71,14 @@ impl Branch {
         &self.name
     }
 
-    /// Takes a child; those that have ended are forgotten.
+    /// Takes a child; those that have ended are forgotten, now and then.
     pub(super) fn adopt(&self, child: &Arc<Branch>) {
         let mut children = lock(&self.children);
-        children.retain(|child| lock(&child.status).state != State::Ended);
-        children.push(Arc::clone(child));
+        if children.all.len() >= children.crowded {
+            children.all.retain(|child| lock(&child.status).state != State::Ended);
+            children.crowded = 2 * children.all.len().max(CROWDED_MIN);
+        }
+        children.all.push(Arc::clone(child));
     }
 
     pub(super) fn set(&self, state: State) {
@@ -92,7 +102,8 @@ impl Branch {
     }
 
     pub(super) fn view(&self) -> BranchView {
-        let children = lock(&self.children).iter().map(|child| child.view()).collect();
+        let children = lock(&self.children).all.clone();
+        let children = children.iter().map(|child| child.view()).collect();
         let status = lock(&self.status);
         BranchView {
             name: self.name.clone(),
@@ -122,5 +133,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Children of whom none is looked for: 16, arbitrary.
+const CROWDED_MIN: usize = 16;
 /// What is kept of a panic's words.
 const PANIC_CHARS_MAX: usize = 300;
