@@ -27,7 +27,7 @@ use gossip::network::{
 };
 use gossip::replication::{AckLevel, Config};
 use ring::digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -183,11 +183,18 @@ impl Node {
         let own = self.facts.node;
         let stays =
             |m: &Member| m.live && !m.left && m.node != own && m.standing == Standing::Ready;
-        if !self.network.members().borrow().iter().any(stays) {
-            return;
-        }
-        let leaving = self.owners.all().into_iter().map(|owner| async move {
-            match timeout(RETIRE_PATIENCE, owner.retire(1)).await {
+        let going: BTreeSet<NodeId> = {
+            let members = self.network.members();
+            let members = members.borrow();
+            if !members.iter().any(stays) {
+                return;
+            }
+            let goes = |m: &&Member| m.live && m.standing >= Standing::Draining;
+            members.iter().filter(goes).map(|m| m.node).collect()
+        };
+        let leaving = self.owners.all().into_iter().map(|owner| async {
+            let owner = owner;
+            match timeout(RETIRE_PATIENCE, owner.retire(1, going.clone())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => info!(why, "an event is left without a goodbye"),
                 Err(_) => warn!("no other node has confirmed all of an event that is left"),

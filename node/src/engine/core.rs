@@ -210,7 +210,7 @@ impl EventCore {
             Input::React { ticket, claim, kind } => self.react(now, ticket, &claim, &kind),
             Input::Command { ticket, request } => self.command(now, ticket, &request),
             Input::Forget { ticket, node } => self.forget(now, ticket, node),
-            Input::Retire { ticket, copies } => self.retire(now, ticket, copies),
+            Input::Retire { ticket, copies, going } => self.retire(now, ticket, copies, going),
             Input::Project { player } => self.project(player),
             Input::Replication(input) => self.replicate(now, input),
             // Whatever is due is done when the turn ends.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crdt_state::engagement::{Given, Script};
 use crdt_state::{EventId, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, Versions};
 use gossip::replication::{self, AckLevel, Alarm, Message, Replicated};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,8 @@ pub enum Input {
         /// How many other nodes must hold all that is here before the reply, at least: as many as make a receipt firm,
         /// or all who stay, must in any case.
         copies: usize,
+        /// Other nodes that are about to go away too: what they hold does not stay.
+        going: BTreeSet<NodeId>,
     },
     /// A player's inbox was opened: say what is known.
     Project {

@@ -278,12 +278,13 @@ impl Owner {
         replied.await.ok()
     }
 
-    /// Has this node leave the event in order: returns once so many other nodes hold all that it holds.
+    /// Has this node leave the event in order: returns once so many other nodes hold all that it holds, those not
+    /// counted that are `going` too.
     ///
     /// # Errors
     /// When it cannot leave, or the owner is gone: then others wait for this node as for one that crashed.
-    pub async fn retire(&self, copies: usize) -> Result<(), String> {
-        match self.ask(move |ticket| Input::Retire { ticket, copies }).await {
+    pub async fn retire(&self, copies: usize, going: BTreeSet<NodeId>) -> Result<(), String> {
+        match self.ask(move |ticket| Input::Retire { ticket, copies, going }).await {
             Some(Reply::Retired) => Ok(()),
             Some(Reply::Refused(refusal)) => Err(refusal.message),
             Some(other) => unreachable!("a goodbye is not answered with {other:?}"),

@@ -11,7 +11,7 @@
 //!   took. Who judges whether a result is settled has all that is within these fences, or waits for it. A lane
 //!   that is sealed for good is no exception: who judges may not have heard that.
 //! - It stays until as many others hold all that it holds as make a receipt firm, or all who stay: its own copy
-//!   goes with it.
+//!   goes with it. Whoever is about to go away too does not stay.
 //!
 //! A node leaves only while two others stand behind receipts, and never when it may have forgotten what it stood
 //! behind; else it goes as if it crashed. Where all leave each other at once, whoever comes back must be known to
@@ -34,31 +34,39 @@ const STAYING: usize = 2;
 /// Who waits until a node may go.
 #[derive(Debug, Default)]
 pub struct Leaving {
-    /// By ticket: how many other nodes must hold everything, at least.
-    waiting: BTreeMap<u64, usize>,
+    /// By ticket: how many other nodes must hold everything, at least, and which do not count because they go too.
+    waiting: BTreeMap<u64, (usize, BTreeSet<NodeId>)>,
 }
 
 impl EventCore {
-    /// Has this node leave the event. Replies once `copies` other nodes hold all that it holds. A node that takes
-    /// no part has nothing to say, and never will: an event that arrives while it goes must not wait for it.
-    pub(super) fn retire(&mut self, now: Mono, ticket: u64, copies: usize) {
+    /// Has this node leave the event. Replies once `copies` other nodes hold all that it holds, those not counted that
+    /// are `going` themselves. A node that takes no part has nothing to say, and never will: an event that arrives
+    /// while it goes must not wait for it.
+    pub(super) fn retire(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        copies: usize,
+        going: BTreeSet<NodeId>,
+    ) {
         if self.enrolled_at.is_none() {
             self.leaving.get_or_insert_default();
             let why = "this node takes no part in the event";
             return self.refuse(ticket, Refusal::new("not_possible", why));
         }
-        if let Err(refusal) = self.check_retire() {
+        if let Err(refusal) = self.check_retire(&going) {
             return self.refuse(ticket, refusal);
         }
-        let firm = self.copies(self.counted_nodes().count()).min(self.staying().len());
+        let staying = self.staying(&going).len();
+        let firm = self.copies(self.counted_nodes().count()).min(staying);
         let copies = copies.max(firm);
         if self.leaving.is_none() {
             self.say_goodbye(now);
         }
-        self.leaving.get_or_insert_default().waiting.insert(ticket, copies);
+        self.leaving.get_or_insert_default().waiting.insert(ticket, (copies, going));
     }
 
-    fn check_retire(&self) -> Result<(), Refusal> {
+    fn check_retire(&self, going: &BTreeSet<NodeId>) -> Result<(), Refusal> {
         let no = |why: &str| Err(Refusal::new("not_possible", why));
         if self.leaving.is_some() {
             return Ok(());
@@ -72,16 +80,17 @@ impl EventCore {
         if self.unsealed_formers().next().is_some() && !self.has_compared_formers() {
             return no("others may hold more of a former life of this node");
         }
-        if self.staying().len() < STAYING {
+        if self.staying(going).len() < STAYING {
             return no("there are too few other nodes to leave the event to");
         }
         Ok(())
     }
 
-    /// The other nodes in reach that stand behind receipts and have not left.
-    fn staying(&self) -> BTreeSet<NodeId> {
+    /// The other nodes in reach that stand behind receipts and have not left, nor are about to.
+    fn staying(&self, going: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         let stays = |(peer, node): &(&Origin, &NodeId)| {
             **node != self.identity.node
+                && !going.contains(node)
                 && self.state().is_vouching(**peer)
                 && !self.state().is_retired(**peer)
         };
@@ -131,7 +140,7 @@ impl EventCore {
     /// What a node that leaves makes of an input: it hears who comes and goes, who has what, and serves.
     pub(super) fn handle_leaving(&mut self, now: Mono, input: Input) {
         match input {
-            Input::Retire { ticket, copies } => self.retire(now, ticket, copies),
+            Input::Retire { ticket, copies, going } => self.retire(now, ticket, copies, going),
             Input::Project { player } => self.project(player),
             Input::Replication(replication::Input::Message { message, .. })
                 if brings_content(&message) => {}
@@ -147,14 +156,17 @@ impl EventCore {
         self.settle_fenced();
         let holders = self.holders_of_all();
         let Some(leaving) = &mut self.leaving else { return };
-        let done = leaving.waiting.extract_if(.., |_, copies| *copies <= holders);
+        let is_done = |(copies, going): &mut (usize, BTreeSet<NodeId>)| {
+            *copies <= holders.difference(going).count()
+        };
+        let done = leaving.waiting.extract_if(.., |_, wanted| is_done(wanted));
         for ticket in done.map(|(ticket, _)| ticket).collect::<Vec<_>>() {
             self.reply(ticket, Reply::Retired);
         }
     }
 
-    /// How many other nodes that stay are known to hold all that is here.
-    fn holders_of_all(&self) -> usize {
+    /// The other nodes that have not left and are known to hold all that is here.
+    fn holders_of_all(&self) -> BTreeSet<NodeId> {
         let holds = |(peer, _): &(&Origin, &NodeId)| {
             let theirs = self.replica.peer_heads(**peer);
             let mine = || self.heads().dots.iter();
@@ -162,7 +174,7 @@ impl EventCore {
                 && theirs.is_some_and(|theirs| mine().all(|(id, head)| theirs.get(id) >= *head))
         };
         let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        others.filter(holds).map(|(_, node)| *node).collect::<BTreeSet<_>>().len()
+        others.filter(holds).map(|(_, node)| *node).collect()
     }
 
     /// Whether all that the nodes which left in order may have stood behind of a lane is here.

@@ -12,7 +12,7 @@ use crdt_state::delta::{Delta, Fence, Seal};
 use crdt_state::{NodeId, Origin, PlayerId};
 use node::engine::{Claim, Input, Reply};
 use node::service::view::{Command, InboxMessage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -96,7 +96,11 @@ impl Desk {
 
     /// A node leaves in order: it goes once another has all that it has.
     fn leave(&mut self, at: usize) {
-        let ticket = self.world.ask(at, |ticket| Input::Retire { ticket, copies: 1 });
+        let ticket = self.world.ask(at, |ticket| Input::Retire {
+            ticket,
+            copies: 1,
+            going: BTreeSet::new(),
+        });
         match self.world.reply(ticket) {
             Reply::Refused(refusal) => {
                 writeln!(self.said, "{at} stays: {}", refusal.message).unwrap();

@@ -8,8 +8,14 @@ use node::service::view::Command;
 impl World {
     /// Has a node leave, and waits until so many others hold all that it holds.
     fn retire(&mut self, at: usize, copies: usize) -> Reply {
-        let ticket = self.ask(at, |ticket| Input::Retire { ticket, copies });
+        let ticket = self.ask_to_leave(at, copies, &[]);
         self.reply(ticket)
+    }
+
+    /// Asks a node to leave, while others are about to go too.
+    fn ask_to_leave(&mut self, at: usize, copies: usize, going: &[usize]) -> u64 {
+        let going = going.iter().map(|at| NodeId(0x100 + *at as u64)).collect();
+        self.ask(at, |ticket| Input::Retire { ticket, copies, going })
     }
 
     /// Has a node leave, and ends it.
@@ -58,7 +64,7 @@ fn a_node_that_leaves_takes_nothing_more_and_serves_what_it_has() {
     let instance = world.open(0);
     world.cut(3, 2);
     world.answer(3, &claim, instance, 1).unwrap();
-    let ticket = world.ask(3, |ticket| Input::Retire { ticket, copies: 3 });
+    let ticket = world.ask_to_leave(3, 3, &[]);
     assert_eq!(world.answer(3, &claim, instance, 2).unwrap_err().code, "overloaded");
     let heads = world.core(3).heads().clone();
     world.join(0, 8);
@@ -131,7 +137,7 @@ fn a_firm_receipt_keeps_two_holders_when_one_of_them_leaves() {
     world.cut(3, 2);
     let ticket = {
         assert!(world.answer(3, &claim, instance, 1).unwrap().firm);
-        let ticket = world.ask(3, |ticket| Input::Retire { ticket, copies: 1 });
+        let ticket = world.ask_to_leave(3, 1, &[]);
         world.cut(3, 1);
         ticket
     };
@@ -139,6 +145,24 @@ fn a_firm_receipt_keeps_two_holders_when_one_of_them_leaves() {
     assert_eq!(world.take_reply(ticket), None, "only one of those who stay holds all");
     world.heal_between(3, 1);
     assert_eq!(world.reply(ticket), Reply::Retired);
+}
+
+/// Two leave at once: that each of them holds what the other took keeps nothing.
+#[test]
+fn who_is_about_to_go_too_keeps_nothing_for_whoever_leaves() {
+    let mut world = World::lobby(106, 4, 10_000);
+    let claim = world.join(3, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    assert!(world.answer(3, &claim, instance, 1).unwrap().firm);
+    let ticket = world.ask_to_leave(3, 1, &[2]);
+    world.cut(3, 1);
+    world.run_ms(1_000);
+    assert_eq!(world.take_reply(ticket), None, "of those who hold all only one stays");
+    world.heal_between(3, 1);
+    assert_eq!(world.reply(ticket), Reply::Retired);
+    let ticket = world.ask_to_leave(2, 1, &[1, 3]);
+    assert_eq!(code(world.reply(ticket)), "not_possible", "only one would stay");
 }
 
 #[test]
@@ -157,8 +181,7 @@ fn where_all_leave_at_once_the_others_are_waited_for() {
     let mut world = World::lobby(94, 3, 20_000);
     let claim = world.join(0, 7);
     world.run_ms(300);
-    let tickets: Vec<u64> =
-        (0..3).map(|at| world.ask(at, |ticket| Input::Retire { ticket, copies: 1 })).collect();
+    let tickets: Vec<u64> = (0..3).map(|at| world.ask_to_leave(at, 1, &[])).collect();
     world.run_ms(2_000);
     assert!(tickets.iter().all(|ticket| world.take_reply(*ticket) != Some(Reply::Retired)));
     for at in 0..3 {

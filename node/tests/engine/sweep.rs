@@ -11,7 +11,7 @@ use crdt_state::{Mono, PlayerId};
 use gossip::replication::Config;
 use node::engine::{Claim, Input, Reply};
 use node::service::view::Command;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How many play.
@@ -206,7 +206,11 @@ impl Run {
         if self.down.is_some() || self.world.now() < self.crashed_at + CRASH_GAP {
             return;
         }
-        let ticket = self.world.ask(at, |ticket| Input::Retire { ticket, copies: 1 });
+        let ticket = self.world.ask(at, |ticket| Input::Retire {
+            ticket,
+            copies: 1,
+            going: BTreeSet::new(),
+        });
         let until = self.world.now() + LEAVING;
         while self.world.now() < until {
             self.world.run_ms(10);

@@ -3,7 +3,7 @@
 use ::node::engine::Input;
 use ::node::service::view::{PhaseView, StageView};
 
-use super::node::Node;
+use super::node::{Node, node_id};
 use super::player::{About, SILENCE_MAX};
 use super::queue::Event;
 use super::world::World;
@@ -171,7 +171,10 @@ impl World {
         let node = self.node(number);
         node.has_retired = node.life.is_some() && !node.carries() && node.lives == 1;
         let ticket = self.ticket(About::Leave(number));
-        self.input(number, Input::Retire { ticket, copies: 1 });
+        let going =
+            self.alive().into_iter().filter(|other| self.nodes[usize::from(*other)].is_leaving);
+        let going = going.filter(|other| *other != number).map(node_id).collect();
+        self.input(number, Input::Retire { ticket, copies: 1, going });
     }
 
     fn victims(&self, victims: &[Victim]) -> Vec<u8> {
