@@ -41,5 +41,7 @@ pub const FORGETS_MAX: u32 = 1_000;
 pub const CREATE_PART_BYTES_MAX: usize = 128 << 10;
 /// Parts of a creation: 8 MiB, twice what a show file may be.
 pub const CREATE_PARTS_MAX: u16 = 64;
+/// Nodes of one cluster that an operator ever gave up.
+pub const GIVEN_UP_MAX: usize = 4_096;
 /// Players and tokens that were ever revoked in one cluster.
 pub const REVOKED_MAX: usize = 65_536;

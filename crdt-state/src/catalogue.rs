@@ -1,13 +1,13 @@
 //! What every node knows of every event, so that any of them knows what a PIN means.
 //!
 //! A small lattice of its own: event ids with their PINs and titles, how far each event is and who may come
-//! in, and whom the whole cluster turns away. It is replicated by the same protocol as an event, under the
+//! in, whom the whole cluster turns away, and which nodes are gone for good. It is replicated by the same protocol as an event, under the
 //! reserved id [`CATALOGUE`].
 
 use crate::caps;
 use crate::delta::DecodeError;
 use crate::engagement::script::Entry;
-use crate::id::{EventId, Lamport, Origin, PlayerId, TokenId};
+use crate::id::{EventId, Lamport, NodeId, Origin, PlayerId, TokenId};
 use crate::lattice::{Max, Pointwise};
 use crate::named::{Bounded, LastWrite, Register};
 use crdts::CvRDT;
@@ -113,6 +113,29 @@ pub struct Revoke {
     pub ban: Ban,
 }
 
+/// What has become of a node.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Fate {
+    /// It is here, or will be: by its own word, if an operator had given it up.
+    #[default]
+    Awaited,
+    /// An operator has given it up: no event is to wait for it.
+    Gone,
+}
+
+/// Gives a node up, in all events; or says that it is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveUp {
+    /// Order hint of the writer.
+    pub lamport: Lamport,
+    /// Which node.
+    pub node: NodeId,
+    /// From now on.
+    pub fate: Fate,
+}
+
 /// One change of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -120,6 +143,8 @@ pub enum Notice {
     List(List),
     /// Of somebody who is turned away.
     Revoke(Revoke),
+    /// Of a node that is gone for good, or back.
+    GiveUp(GiveUp),
 }
 
 impl From<List> for Notice {
@@ -134,12 +159,19 @@ impl From<Revoke> for Notice {
     }
 }
 
+impl From<GiveUp> for Notice {
+    fn from(word: GiveUp) -> Self {
+        Notice::GiveUp(word)
+    }
+}
+
 impl Notice {
     /// Gives it an order hint.
     pub fn set_lamport(&mut self, to: Lamport) {
         match self {
             Notice::List(list) => list.lamport = to,
             Notice::Revoke(revoke) => revoke.lamport = to,
+            Notice::GiveUp(word) => word.lamport = to,
         }
     }
 }
@@ -150,6 +182,8 @@ pub struct Catalogue {
     listings: Pointwise<EventId, Listing>,
     /// A later word holds. Grows with everybody who was ever turned away.
     bans: Bounded<Suspect, LastWrite<Ban>, { caps::REVOKED_MAX }>,
+    /// A later word holds.
+    fates: Bounded<NodeId, LastWrite<Fate>, { caps::GIVEN_UP_MAX }>,
     lamport: Max<Lamport>,
 }
 
@@ -157,6 +191,8 @@ pub struct Catalogue {
 const LIST: (u32, u32) = (128, 2);
 /// The frame kind of a [`Revoke`].
 const REVOKE: (u32, u32) = (129, 1);
+/// The frame kind of a [`GiveUp`].
+const GIVE_UP: (u32, u32) = (130, 1);
 
 impl Catalogue {
     /// Takes in one entry.
@@ -177,6 +213,12 @@ impl Catalogue {
                 self.lamport.observe(lamport);
                 if let Some(held) = self.bans.at(suspect) {
                     held.write(ban, (lamport, origin));
+                }
+            }
+            Notice::GiveUp(GiveUp { lamport, node, fate }) => {
+                self.lamport.observe(lamport);
+                if let Some(held) = self.fates.at(node) {
+                    held.write(fate, (lamport, origin));
                 }
             }
         }
@@ -202,6 +244,18 @@ impl Catalogue {
     pub fn banned(&self) -> impl Iterator<Item = Suspect> {
         let holds = |(_, ban): &(&Suspect, &LastWrite<Ban>)| ban.get() == Some(&Ban::Holds);
         self.bans.iter().filter(holds).map(|(suspect, _)| *suspect)
+    }
+
+    /// The nodes that are given up, in order.
+    pub fn given_up(&self) -> impl Iterator<Item = NodeId> {
+        let is_gone = |(_, fate): &(&NodeId, &LastWrite<Fate>)| fate.get() == Some(&Fate::Gone);
+        self.fates.iter().filter(is_gone).map(|(node, _)| *node)
+    }
+
+    /// Whether no other node can be given up.
+    #[must_use]
+    pub fn is_full_of_fates(&self) -> bool {
+        self.fates.is_full()
     }
 
     /// Whether nobody else can be turned away.
@@ -246,6 +300,7 @@ impl Catalogue {
             (event, words, listing.class.0, listing.entry.0).hash(&mut hash);
         }
         self.bans.hash(&mut hash);
+        self.fates.hash(&mut hash);
         hash.finish()
     }
 }
@@ -259,6 +314,7 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
     let bytes = match notice {
         Notice::List(list) => postcard::to_stdvec(&(LIST, list)),
         Notice::Revoke(revoke) => postcard::to_stdvec(&(REVOKE, revoke)),
+        Notice::GiveUp(word) => postcard::to_stdvec(&(GIVE_UP, word)),
     };
     bytes.expect("our own types always encode into memory")
 }
@@ -280,6 +336,11 @@ fn decode(entry: &[u8]) -> Result<Notice, DecodeError> {
             let fits = revoke.lamport <= caps::LAMPORT_MAX;
             (Notice::Revoke(revoke), fits)
         }
+        GIVE_UP => {
+            let word: GiveUp = postcard::from_bytes(rest).map_err(garbled)?;
+            let fits = word.lamport <= caps::LAMPORT_MAX;
+            (Notice::GiveUp(word), fits)
+        }
         (kind, version) => return Err(DecodeError::Unsupported { kind, version }),
     };
     if fits { Ok(notice) } else { Err(malformed("a catalogue entry is beyond its caps")) }
@@ -295,6 +356,7 @@ impl CvRDT for Catalogue {
     fn merge(&mut self, other: Self) {
         self.listings.merge(other.listings);
         self.bans.merge(other.bans);
+        self.fates.merge(other.fates);
         self.lamport.merge(other.lamport);
     }
 }
@@ -341,6 +403,19 @@ mod tests {
         catalogue.take(Origin(1), closed.into());
         catalogue.take(Origin(1), open.into());
         assert_eq!(catalogue.get(EventId(7)).map(|it| it.entry.0), Some(Entry::Closed));
+    }
+
+    #[test]
+    fn a_node_is_given_up_until_it_says_that_it_is_back() {
+        let word = |lamport, fate| Notice::GiveUp(GiveUp { lamport, node: NodeId(3), fate });
+        let (mut one, mut other) = (Catalogue::default(), Catalogue::default());
+        one.apply(Origin(1), &encode(&word(4, Fate::Gone))).unwrap();
+        assert_eq!(one.given_up().collect::<Vec<_>>(), [NodeId(3)]);
+        other.apply(Origin(2), &encode(&word(one.next_lamport(), Fate::Awaited))).unwrap();
+        other.merge(one.clone());
+        one.apply(Origin(2), &encode(&word(5, Fate::Awaited))).unwrap();
+        assert_eq!((&one, one.digest()), (&other, other.digest()));
+        assert_eq!(one.given_up().count(), 0, "whoever hears of it later does not give it up");
     }
 
     #[test]

@@ -397,6 +397,7 @@ fn assemble(
         peers: BTreeMap::new(),
         interest: Interest::new(facts.node, []),
         listed_at: 0,
+        given_up: BTreeSet::new(),
         malformed: Arc::clone(&malformed),
         events: supervisor.branch("events", WhenExhausted::GiveUp),
     };

@@ -65,5 +65,5 @@ fn describe(view: &ForgetView) -> String {
         _ => format!("{count} {word}s"),
     };
     let (events, origins) = (count(*events, "event"), count(*origins, "incarnation"));
-    format!("the node {node} is forgotten in {events} ({origins}){known}")
+    format!("the node {node} is forgotten, here in {events} ({origins}){known}")
 }

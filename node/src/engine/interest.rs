@@ -18,6 +18,10 @@
 //! What no peer in reach carries is not begun for the members' sake: there would be nothing to fetch. So who is cut
 //! off, or has just started, does not take all events for its own because it sees nobody else.
 //!
+//! Which nodes an operator gave up the catalogue tells, and each node says so in the events that it carries, when it
+//! hears of it and whenever another of these turns out to wait for such a node: nobody else has to be asked, and who was
+//! away then does not bring the waiting back.
+//!
 //! A node that leaves the cluster begins nothing any more: nobody would hear its goodbye.
 //!
 //! It carries the event until that is archived: others may count on what it holds, and only it knows what that is.
@@ -83,6 +87,8 @@ pub struct Interest {
     choice_due: Option<Mono>,
     /// For which nodes each carried event waits.
     awaited: BTreeMap<EventId, BTreeSet<NodeId>>,
+    /// The nodes that an operator gave up.
+    given_up: BTreeSet<NodeId>,
     peers: BTreeMap<Origin, Peer>,
     /// The peers that carry each event.
     carriers: BTreeMap<EventId, BTreeSet<Origin>>,
@@ -113,6 +119,7 @@ impl Interest {
             chosen: BTreeSet::new(),
             choice_due: None,
             awaited: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             peers: BTreeMap::new(),
             carriers: BTreeMap::new(),
             leaves: false,
@@ -135,6 +142,7 @@ impl Interest {
             Heed::Seen { living, staying } => self.on_seen(now, living, staying),
             Heed::Wanted { event } => self.begin(now, [event]),
             Heed::Awaited { event, nodes } => self.on_awaited(event, nodes),
+            Heed::GivenUp { nodes } => self.on_given_up(nodes),
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),
             Heed::Word { from, word } => self.on_word(now, from, word),
@@ -243,7 +251,22 @@ impl Interest {
             self.work += 1;
             peer.is_awaited(event, nodes.contains(&peer.node));
         }
+        let given_up = nodes.intersection(&self.given_up);
+        self.turns.extend(given_up.map(|node| Turn::Forget { event, node: *node }));
         self.awaited.insert(event, nodes);
+    }
+
+    fn on_given_up(&mut self, nodes: BTreeSet<NodeId>) {
+        let before = std::mem::replace(&mut self.given_up, nodes);
+        let fresh: Vec<NodeId> = self.given_up.difference(&before).copied().collect();
+        fresh.into_iter().for_each(|node| self.forget(node));
+    }
+
+    /// Forgets a node in whatever waits for it.
+    fn forget(&mut self, node: NodeId) {
+        self.work += self.awaited.len() as u64;
+        let waiting = self.awaited.iter().filter(|(_, nodes)| nodes.contains(&node));
+        self.turns.extend(waiting.map(|(event, _)| Turn::Forget { event: *event, node }));
     }
 
     fn on_peer_up(&mut self, now: Mono, peer: Origin, node: NodeId) {
@@ -260,6 +283,10 @@ impl Interest {
     fn on_peer_down(&mut self, peer: Origin) {
         let Some(gone) = self.peers.remove(&peer) else { return };
         self.lose(peer, gone.carried);
+        // While it was here it could not be given up.
+        if self.given_up.contains(&gone.node) {
+            self.forget(gone.node);
+        }
     }
 
     fn on_word(&mut self, now: Mono, from: Origin, word: Word) {

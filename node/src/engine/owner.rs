@@ -39,6 +39,9 @@ const TURN: usize = 1_024;
 /// oldest and is told how many. Arbitrary: about a second at full load.
 const FOLLOWED: usize = 1_024;
 
+/// The ticket of whoever wants no reply; those of others begin above it.
+const NOBODY: u64 = 0;
+
 type Ask = Box<dyn FnOnce(u64) -> Input + Send>;
 type Read = Box<dyn FnOnce(&EventCore, &Publisher, Mono) + Send>;
 
@@ -189,7 +192,7 @@ impl Owner {
             taking: None,
             replies: BTreeMap::new(),
             folds: BTreeMap::new(),
-            tickets: 0,
+            tickets: NOBODY,
             applied: None,
             promised: None,
             trouble,
@@ -276,6 +279,11 @@ impl Owner {
         let (reply, replied) = oneshot::channel();
         self.mail.send(Mail::Follow(reply)).await.ok()?;
         replied.await.ok()
+    }
+
+    /// Gives a node up on the whole cluster's word, which comes again if need be.
+    pub async fn give_up(&self, node: NodeId) {
+        self.tell(Input::Forget { ticket: NOBODY, node }).await;
     }
 
     /// Has this node leave the event in order: returns once so many other nodes hold all that it holds, those not

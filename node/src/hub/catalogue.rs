@@ -1,6 +1,6 @@
 //! The catalogue's task: a thin shell around its core.
 
-use crate::engine::{Changes, ListingCore, Output, Ports, Taken};
+use crate::engine::{Changes, ListingCore, Output, Ports, Reply, Taken};
 use crate::identity::Bearer;
 use crate::service::view::Refusal;
 use crdt_state::EventId;
@@ -20,7 +20,7 @@ const MAILBOX: usize = 1_024;
 const PIN_DIGITS: u64 = 6;
 
 enum Mail {
-    Note(Notice, oneshot::Sender<()>),
+    Note(Notice, Option<oneshot::Sender<bool>>),
     Replication(replication::Input),
 }
 
@@ -144,13 +144,18 @@ impl Listings {
         self.known.clone()
     }
 
-    /// Lists an event or turns somebody away; returns when enough nodes know, or after a while.
-    pub async fn note(&self, notice: impl Into<Notice>) {
+    /// Changes the catalogue; returns when enough nodes know, or after a while: whether they do.
+    pub async fn note(&self, notice: impl Into<Notice>) -> bool {
         let (listed, wait) = oneshot::channel();
-        if self.mail.send(Mail::Note(notice.into(), listed)).await.is_ok() {
-            // A catalogue that is gone is a node that is stopping.
-            let _ = wait.await;
-        }
+        // A catalogue that is gone is a node that is stopping.
+        self.mail.send(Mail::Note(notice.into(), Some(listed))).await.is_ok()
+            && wait.await.unwrap_or(false)
+    }
+
+    /// Changes the catalogue, and does not wait until anybody knows.
+    pub async fn tell(&self, notice: impl Into<Notice>) {
+        // As above.
+        let _ = self.mail.send(Mail::Note(notice.into(), None)).await;
     }
 
     /// Passes on what happened between this node and its peers.
@@ -188,7 +193,7 @@ pub struct ListingTask {
     core: ListingCore,
     ports: Ports,
     known: watch::Sender<Known>,
-    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    waiting: BTreeMap<u64, oneshot::Sender<bool>>,
     tickets: u64,
     mail: mpsc::Receiver<Mail>,
 }
@@ -230,7 +235,9 @@ impl ListingTask {
         match mail {
             Mail::Note(notice, listed) => {
                 self.tickets += 1;
-                self.waiting.insert(self.tickets, listed);
+                if let Some(listed) = listed {
+                    self.waiting.insert(self.tickets, listed);
+                }
                 self.core.note(now, self.tickets, notice);
             }
             Mail::Replication(input) => self.core.replicate(now, input),
@@ -239,12 +246,12 @@ impl ListingTask {
 
     async fn carry_out(&mut self) {
         while let Some(output) = self.core.poll_output() {
-            if let Some(Output::Reply { ticket, .. }) =
+            if let Some(Output::Reply { ticket, reply }) =
                 self.ports.carry_out(CATALOGUE, output).await
                 && let Some(listed) = self.waiting.remove(&ticket)
             {
                 // Whoever asked may have gone.
-                let _ = listed.send(());
+                let _ = listed.send(matches!(reply, Reply::Listed { firm: true }));
             }
         }
         let taken = self.core.poll_taken();

@@ -17,7 +17,7 @@ use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
-use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, List, Listing};
+use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, Fate, GiveUp, List, Listing};
 use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
 use crdt_state::engagement::raffle::{Entrants, LISTED_MAX};
@@ -192,29 +192,15 @@ impl Hosts for Hub {
             let hint = "only a node that is gone for good can be forgotten; stop it first";
             return Err(refusal.hint(hint));
         }
-        let mut refused = None;
-        let firm = self.have_arrive(&self.elsewhere_carried()).await;
-        let mut view = ForgetView { node, events: 0, origins: 0, firm };
-        for owner in self.owners.all() {
-            match owner.ask(move |ticket| Input::Forget { ticket, node }).await {
-                Some(Reply::Forgot { origins, firm }) => {
-                    view.events += usize::from(origins > 0);
-                    view.origins += origins;
-                    view.firm &= firm;
-                }
-                Some(Reply::Refused(refusal)) if refusal.code == "node_alive" => {
-                    return Err(refusal);
-                }
-                Some(Reply::Refused(refusal)) => refused = Some(refusal),
-                Some(other) => unreachable!("a wish to forget is not answered with {other:?}"),
-                None => return Err(stopping()),
-            }
+        if self.listings.watch().borrow().is_full_of_fates() {
+            return Err(Refusal::new("limit_reached", "no more nodes can be given up"));
         }
+        let mut view = self.forget_here(node).await?;
+        // Whoever carries others says so there, now or when it is back.
+        let notice = GiveUp { lamport: 0, node, fate: Fate::Gone };
+        view.firm &= self.listings.note(notice).await;
         self.network.forget(node);
-        match refused {
-            Some(refusal) if view.origins == 0 => Err(refusal),
-            _ => Ok(view),
-        }
+        Ok(view)
     }
 
     async fn explain(
@@ -308,12 +294,39 @@ impl Hosts for Hub {
 }
 
 impl Hub {
-    /// Has events arrive of which whoever carries them has to hear something; whether all have in time. What has
-    /// not comes later, or nobody who carries it is here.
-    async fn have_arrive(&self, events: &[EventSummary]) -> bool {
-        let arrived = join_all(events.iter().map(|event| self.owner(event.event))).await;
-        let lacks = |refusal: &Refusal| refusal.code != "event_archived";
-        !arrived.iter().filter_map(|owner| owner.as_ref().err()).any(lacks)
+    /// Gives a node up in the events that are carried here.
+    async fn forget_here(&self, node: NodeId) -> Result<ForgetView, Refusal> {
+        let ask = |owner: Owner| async move {
+            owner.ask(move |ticket| Input::Forget { ticket, node }).await
+        };
+        let mut view = ForgetView { node, events: 0, origins: 0, firm: true };
+        let mut refused = None;
+        for reply in join_all(self.owners.all().into_iter().map(ask)).await {
+            match reply {
+                Some(Reply::Forgot { origins, firm }) => {
+                    view.events += usize::from(origins > 0);
+                    view.origins += origins;
+                    view.firm &= firm;
+                }
+                Some(Reply::Refused(refusal)) if refusal.code == "node_alive" => {
+                    return Err(refusal);
+                }
+                Some(Reply::Refused(refusal)) => refused = Some(refusal),
+                Some(other) => unreachable!("a wish to forget is not answered with {other:?}"),
+                // Its event ended in this moment.
+                None => {}
+            }
+        }
+        // An event that is carried elsewhere only may know it.
+        let is_known = self.network.members().borrow().iter().any(|member| member.node == node);
+        match refused {
+            Some(refusal)
+                if view.origins == 0 && !is_known && self.elsewhere_carried().is_empty() =>
+            {
+                Err(refusal)
+            }
+            _ => Ok(view),
+        }
     }
 
     /// Adds the token of the co-host who has just been made, or had been before.

@@ -13,11 +13,11 @@ use crate::service::view::Refusal;
 use crate::store::{Kept, StoreOp};
 use crate::supervise::Supervisor;
 use bytes::Bytes;
-use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class};
+use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, Fate, GiveUp};
 use crdt_state::{EventId, LaneId, NodeId, Origin};
 use gossip::network::{NetworkEvent, PeerInfo, Standing};
 use gossip::replication::{self, Config, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub struct Switchboard {
     pub interest: Interest,
     /// As of which of its revisions the catalogue was looked at.
     pub listed_at: u64,
+    /// The nodes that an operator gave up, as of then.
+    pub given_up: BTreeSet<NodeId>,
     /// Frames that could not be read.
     pub malformed: Arc<AtomicU64>,
     /// Keeps the owners up.
@@ -190,6 +192,11 @@ impl Switchboard {
                 Turn::Down { event, peer } => {
                     self.tell(event, replication::Input::PeerDown { peer }).await;
                 }
+                Turn::Forget { event, node } => {
+                    if let Some(owner) = self.owners.get(event) {
+                        owner.give_up(node).await;
+                    }
+                }
                 Turn::Tell { to, word } => self.ports.tell_word(to, &word),
             }
         }
@@ -262,6 +269,7 @@ impl Switchboard {
         };
         let heed = Heed::Listed { live: of(Class::Live), archived: of(Class::Archived) };
         self.heed(heed, None).await;
+        self.follow_fates().await;
         for (event, (_, pin)) in news {
             if let Some(pin) = pin
                 && let Some(owner) = self.owners.get(event)
@@ -270,6 +278,24 @@ impl Switchboard {
                 owner.set_pin(pin).await;
             }
         }
+    }
+
+    /// Learns which nodes are gone for good. One that finds itself among them says that it is back.
+    async fn follow_fates(&mut self) {
+        let nodes: BTreeSet<NodeId> = self.listings.watch().borrow().given_up().collect();
+        if nodes == self.given_up {
+            return;
+        }
+        let (me, lamport) = (self.facts.node, 0);
+        if nodes.contains(&me) {
+            info!("an operator gave this node up: it says that it is back");
+            self.listings.tell(GiveUp { lamport, node: me, fate: Fate::Awaited }).await;
+        }
+        for node in nodes.difference(&self.given_up).filter(|node| **node != me) {
+            self.ports.network.forget(*node);
+        }
+        self.given_up.clone_from(&nodes);
+        self.heed(Heed::GivenUp { nodes }, None).await;
     }
 
     /// The events whose listing has changed, with their class and PIN.

@@ -34,6 +34,11 @@ pub enum Heed {
         /// The nodes that take part in it.
         nodes: BTreeSet<NodeId>,
     },
+    /// The nodes that an operator gave up: all of them.
+    GivenUp {
+        /// Which.
+        nodes: BTreeSet<NodeId>,
+    },
     /// A peer is connected; if it already was, over a new link.
     PeerUp {
         /// The peer.
@@ -85,6 +90,13 @@ pub enum Turn {
         event: EventId,
         /// The peer.
         peer: Origin,
+    },
+    /// Nobody waits for a node any more in an event that is carried here and waited for it, unless it is here after all.
+    Forget {
+        /// In which event.
+        event: EventId,
+        /// Which node.
+        node: NodeId,
     },
     /// Tell a peer; it may be lost.
     Tell {

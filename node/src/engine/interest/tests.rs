@@ -81,6 +81,9 @@ impl Net {
             Turn::Down { event, peer } => {
                 writeln!(said, "{node} lost {} for {:x}", peer.0, event.0)
             }
+            Turn::Forget { event, node: gone } => {
+                writeln!(said, "{node} forgets {} in {:x}", gone.0, event.0)
+            }
             Turn::Tell { to, word } => {
                 let Word { revision, heard, news } = &word;
                 let ids = |events: &[EventId]| -> String {
@@ -456,6 +459,40 @@ fn what_is_archived_is_not_begun_again_by_whoever_comes() {
     assert_eq!(net.said, "");
     assert_eq!(net.nodes[&1].why_not(SHOW), Some(WhyNot::Archived));
     assert_eq!(net.nodes[&2].why_not(SHOW), None);
+}
+
+/// Who hears of it later, or of one more event, says so too; who is here after all is not forgotten.
+#[test]
+fn who_is_given_up_is_forgotten_wherever_it_is_waited_for() {
+    let mut net = Net::new(3);
+    net.list(SHOW);
+    net.settle();
+    net.said.clear();
+    let gone = NodeId(9);
+    let await_it = |net: &mut Net, event| {
+        net.heed(1, Heed::Awaited { event, nodes: [NodeId(1), gone].into() });
+    };
+    await_it(&mut net, SHOW);
+    for _ in 0..2 {
+        net.heed(1, Heed::GivenUp { nodes: [gone].into() });
+    }
+    assert_eq!(net.said, "1 forgets 9 in e\n", "once is enough");
+    net.said.clear();
+    let other = EventId(0xf);
+    net.heed(1, Heed::Wanted { event: other });
+    net.settle();
+    net.said.clear();
+    await_it(&mut net, other);
+    assert_eq!(net.said, "1 forgets 9 in f\n");
+    net.said.clear();
+    net.heed(1, Heed::PeerUp { peer: Origin(99), node: gone });
+    net.said.clear();
+    net.heed(1, Heed::PeerDown { peer: Origin(99) });
+    assert_eq!(net.said, "1 forgets 9 in e\n1 forgets 9 in f\n");
+    net.heed(1, Heed::GivenUp { nodes: BTreeSet::new() });
+    net.said.clear();
+    net.heed(1, Heed::Awaited { event: SHOW, nodes: [gone].into() });
+    assert_eq!(net.said, "", "it is back");
 }
 
 /// Nodes whose catalogue has so many events, each of which somebody makes at a node of his choice.

@@ -275,10 +275,10 @@ pub struct ArchivedView {
 pub struct ForgetView {
     /// Which node.
     pub node: NodeId,
-    /// In how many events it was waited for.
+    /// In how many of the events that the asked node carries it was waited for. Whoever carries others gives it up there.
     pub events: usize,
     /// How many of its incarnations nobody waits for any more.
     pub origins: usize,
-    /// Whether enough nodes know, in every event that is carried anywhere. If not, it can be said again.
+    /// Whether enough nodes know, of each of these events and in the catalogue. If not, it can be said again.
     pub firm: bool,
 }
