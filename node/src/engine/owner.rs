@@ -412,6 +412,7 @@ impl Task {
     fn say_how_far(&mut self) {
         if !*self.arrives.borrow() && self.core.has_arrived(self.ports.now()) {
             self.arrives.send_replace(true);
+            self.greet();
         }
         let revision = Some(self.core.awaited_revision());
         if std::mem::replace(&mut self.awaits_at, revision) != revision {
@@ -421,6 +422,17 @@ impl Task {
                 self.ports.awaiting.tell(self.event, awaited);
             }
         }
+    }
+
+    /// Tells those who opened an inbox before the event arrived what there is for them: they were told nothing of it.
+    fn greet(&mut self) {
+        let players = &self.core.state().players;
+        if players.count() == 0 {
+            return;
+        }
+        let knows = |player: &PlayerId| players.row_of(*player).is_some();
+        let known = self.ports.inboxes.players().into_iter().filter(knows);
+        self.turn.extend(known.map(|player| Mail::Tell(Input::Project { player })));
     }
 
     /// Takes the core anew from the store. What waited for a receipt is told that nothing will come, and

@@ -11,6 +11,7 @@ use crdt_state::engagement::script::Entry;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use tracing::debug;
 
 /// Why a token is no good, whichever kind it is of.
 pub(super) enum Unproven {
@@ -109,15 +110,31 @@ impl Hub {
         }
         let proven = self.bearer_of(token).await.map_err(|unproven| match unproven {
             Unproven::Vouched(error) => error,
-            Unproven::Untold(_) => IdentityError::KeysMissing,
+            Unproven::Untold(_) => IdentityError::Arriving,
             Unproven::Own(TokenError::Forged) => IdentityError::Forged,
             Unproven::Own(_) => IdentityError::Malformed,
         });
         match proven {
-            Ok(bearer) => Ok(Some(Arc::new(bearer))),
+            Ok(bearer) => {
+                if token.starts_with("slp_") {
+                    self.have_shows_arrive(&bearer.events).await;
+                }
+                Ok(Some(Arc::new(bearer)))
+            }
             Err(error) => {
                 self.count_refusal("mqtt", &refusal(error));
                 Err(error)
+            }
+        }
+    }
+
+    /// Has the show of a player's token of our own arrive, so that the player's session and inbox are found here as where
+    /// the player was before. One that does not in time is said to whoever asks for it.
+    async fn have_shows_arrive(&self, shows: &Events) {
+        let Events::These(shows) = shows else { return };
+        for event in shows {
+            if let Err(refusal) = self.owner(*event).await {
+                debug!(%event, code = refusal.code, "a player comes to a show that is not here");
             }
         }
     }

@@ -352,13 +352,15 @@ impl Hub {
         let title = script.title.clone();
         let (event, pin) = self.new_event();
         let owner = self.carry(event, pin.clone()).await?;
-        match owner.ask(move |ticket| Input::Create { ticket, script }).await {
-            Some(Reply::Created { .. }) => {}
-            other => return Err(other.map_or_else(stopping, unexpected)),
-        }
         let class = Class::Live;
         let listed = List { lamport: 0, event, pin: pin.clone(), title, class, entry };
-        self.listings.note(listed).await;
+        // Side by side: nobody carries what is not listed, so that the creation would wait in vain for others.
+        let create = owner.ask(move |ticket| Input::Create { ticket, script });
+        let (created, _) = tokio::join!(create, self.listings.note(listed.clone()));
+        if !matches!(created, Some(Reply::Created { .. })) {
+            self.listings.note(List { class: Class::Archived, ..listed }).await;
+            return Err(created.map_or_else(stopping, unexpected));
+        }
         Ok(Imported { event, pin, host_token: self.tokens.host(event) })
     }
 

@@ -291,9 +291,10 @@ impl Switchboard {
             info!("an operator gave this node up: it says that it is back");
             self.listings.tell(GiveUp { lamport, node: me, fate: Fate::Awaited }).await;
         }
-        for node in nodes.difference(&self.given_up).filter(|node| **node != me) {
-            self.ports.network.forget(*node);
-        }
+        // Who is linked here is no ghost, whatever an operator saw elsewhere, and will say so.
+        let is_here = |node: &&NodeId| self.peers.values().any(|peer| peer.node == **node);
+        let fresh = nodes.difference(&self.given_up).filter(|node| **node != me);
+        fresh.filter(|node| !is_here(node)).for_each(|node| self.ports.network.forget(*node));
         self.given_up.clone_from(&nodes);
         self.heed(Heed::GivenUp { nodes }, None).await;
     }

@@ -88,11 +88,14 @@ pub enum IdentityError {
     /// The platform's keys could not be had yet.
     #[error("the platform's keys could not be fetched yet")]
     KeysMissing,
+    /// It is a co-host's, and the show that knows of the invitation is not here yet.
+    #[error("the show that this token is of is still arriving here")]
+    Arriving,
 }
 
 impl IdentityError {
     /// All of them.
-    pub const ALL: [IdentityError; 12] = [
+    pub const ALL: [IdentityError; 13] = [
         IdentityError::Malformed,
         IdentityError::Algorithm,
         IdentityError::KeyUnknown,
@@ -105,6 +108,7 @@ impl IdentityError {
         IdentityError::Revoked,
         IdentityError::Unconfigured,
         IdentityError::KeysMissing,
+        IdentityError::Arriving,
     ];
 
     /// The stable word of the refusal.
@@ -123,6 +127,7 @@ impl IdentityError {
             IdentityError::Revoked => "token_revoked",
             IdentityError::Unconfigured => "identity_unconfigured",
             IdentityError::KeysMissing => "identity_unavailable",
+            IdentityError::Arriving => "overloaded",
         }
     }
 
@@ -142,6 +147,7 @@ impl IdentityError {
             IdentityError::Revoked => "it has been taken back: ask whom you had it from",
             IdentityError::Unconfigured => "start the nodes with --jwt-keys",
             IdentityError::KeysMissing => "try again in some seconds",
+            IdentityError::Arriving => "try again in a moment, or use another node",
         }
     }
 
@@ -161,7 +167,7 @@ impl IdentityError {
             | IdentityError::Audience
             | IdentityError::Issuer
             | IdentityError::Revoked => 0x87,
-            IdentityError::KeysMissing => 0x88,
+            IdentityError::KeysMissing | IdentityError::Arriving => 0x88,
         }
     }
 }
