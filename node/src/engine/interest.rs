@@ -24,7 +24,9 @@
 //!
 //! A node that leaves the cluster begins nothing any more: nobody would hear its goodbye.
 //!
-//! It carries the event until that is archived: others may count on what it holds, and only it knows what that is.
+//! It carries the event until that is archived: others may count on what it holds, and only it knows what that is. An
+//! event that cannot be kept up ends for this life of the node, as if it had crashed in this event alone: the others see
+//! that it is not there, and its store waits for the next life.
 //!
 //! Peers tell each other what has changed in what they carry, see [`Word`]: one word is under way to a peer at a time,
 //! and repeated until it is heard; whatever changes meanwhile goes with the next. What a peer says of an event of which
@@ -73,6 +75,8 @@ pub struct Interest {
     live: BTreeSet<EventId>,
     /// Those that are never begun again.
     archived: BTreeSet<EventId>,
+    /// Those that could not be kept up.
+    broken: BTreeSet<EventId>,
     living: BTreeSet<NodeId>,
     staying: BTreeSet<NodeId>,
     /// When the set of living nodes last changed.
@@ -110,6 +114,7 @@ impl Interest {
             all: false,
             live: BTreeSet::new(),
             archived: BTreeSet::new(),
+            broken: BTreeSet::new(),
             living: BTreeSet::from([me]),
             staying: BTreeSet::from([me]),
             seen_at: Mono::ZERO,
@@ -142,6 +147,7 @@ impl Interest {
             Heed::Seen { living, staying } => self.on_seen(now, living, staying),
             Heed::Wanted { event } => self.begin(now, [event]),
             Heed::Awaited { event, nodes } => self.on_awaited(event, nodes),
+            Heed::Broken { event } => self.on_broken(now, event),
             Heed::GivenUp { nodes } => self.on_given_up(nodes),
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),
@@ -189,6 +195,8 @@ impl Interest {
             Some(WhyNot::Leaving)
         } else if self.archived.contains(&event) {
             Some(WhyNot::Archived)
+        } else if self.broken.contains(&event) {
+            Some(WhyNot::Broken)
         } else if self.is_full() {
             Some(WhyNot::Full)
         } else {
@@ -380,6 +388,9 @@ impl Interest {
 
     /// Whether an event is this node's affair whoever comes for it.
     fn is_chosen(&self, event: EventId) -> bool {
+        if self.broken.contains(&event) {
+            return false;
+        }
         if self.all {
             return true;
         }
@@ -422,13 +433,30 @@ impl Interest {
             self.lacking.remove(&event);
             self.chosen.remove(&event);
             if self.carries(event) {
-                self.list.end(event);
-                self.awaited.remove(&event);
-                self.peers.values_mut().for_each(|peer| peer.is_awaited(event, false));
+                self.cease(event);
                 self.turns.push_back(Turn::End { event });
             }
         }
         self.tell_news(now);
+    }
+
+    fn on_broken(&mut self, now: Mono, event: EventId) {
+        if !self.carries(event) {
+            return;
+        }
+        self.cease(event);
+        self.broken.insert(event);
+        if self.live.contains(&event) {
+            self.lacking.insert(event);
+        }
+        self.turns.push_back(Turn::Abandon { event });
+        self.tell_news(now);
+    }
+
+    fn cease(&mut self, event: EventId) {
+        self.list.end(event);
+        self.awaited.remove(&event);
+        self.peers.values_mut().for_each(|peer| peer.is_awaited(event, false));
     }
 
     /// The list may have changed: whoever has heard all that it was told hears it.

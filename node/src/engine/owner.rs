@@ -300,6 +300,12 @@ impl Owner {
         }
     }
 
+    /// Whether the task that owned the event has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.mail.is_closed()
+    }
+
     /// Ends the owner. When this returns it has written its last entry and said its last word.
     pub async fn stop(&self) {
         let (stopped, wait) = oneshot::channel();

@@ -84,6 +84,12 @@ impl Owners {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The events whose owners are gone.
+    fn gone(&self) -> Vec<EventId> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|(_, owner)| owner.is_gone()).map(|(event, _)| *event).collect()
+    }
+
     fn remove(&self, event: EventId) -> Option<Owner> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&event)
     }

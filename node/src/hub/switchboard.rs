@@ -98,6 +98,7 @@ impl Switchboard {
                     measure = Instant::now() + RTT_EVERY;
                     self.measure_links().await;
                     self.follow_awaited().await;
+                    self.give_up_broken().await;
                 }
                 () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
                 // Last: a flood of frames must not keep a carrier that died from being replaced.
@@ -132,6 +133,10 @@ impl Switchboard {
             Some(WhyNot::Full) => {
                 Refusal::new("limit_reached", format!("this node carries {CARRIED_MAX} shows"))
                     .hint("archive those that are over, or use another node")
+            }
+            Some(WhyNot::Broken) => {
+                Refusal::new("overloaded", format!("the event {event} could not be kept up here"))
+                    .hint("use another node")
             }
             Some(WhyNot::Leaving) | None => stopping(),
         }
@@ -184,6 +189,7 @@ impl Switchboard {
                     self.note_crowd();
                 }
                 Turn::End { event } => self.drop_event(event).await,
+                Turn::Abandon { event } => drop(self.owners.remove(event)),
                 Turn::Up { event, peer } => {
                     if let Some(peer) = self.peers.get(&peer).map(up) {
                         self.tell(event, peer).await;
@@ -243,6 +249,16 @@ impl Switchboard {
     async fn follow_awaited(&mut self) {
         while let Some((event, nodes)) = self.ports.awaiting.pop() {
             self.heed(Heed::Awaited { event, nodes }, None).await;
+        }
+    }
+
+    /// Ends events whose owners panicked too often: what is left of them takes memory, and the others would wait for its
+    /// word while they see that it is here.
+    async fn give_up_broken(&mut self) {
+        for event in self.owners.gone() {
+            self.ports.alarms.count(BROKEN_ALARM);
+            error!(%event, "an event cannot be kept up here; it is taken up again when the node is restarted");
+            self.heed(Heed::Broken { event }, None).await;
         }
     }
 
@@ -360,6 +376,8 @@ impl Switchboard {
 
 /// The kind of the alarm of a node that will soon carry as many events as it can.
 const CROWDED_ALARM: &str = "events_crowded";
+/// The kind of the alarm of an event that could not be kept up.
+const BROKEN_ALARM: &str = "event_broken";
 
 fn up(peer: &PeerInfo) -> replication::Input {
     replication::Input::PeerUp { peer: peer.origin, node: peer.node, rtt: peer.rtt }

@@ -69,6 +69,9 @@ impl World {
                 }
             }
             Turn::Down { peer, .. } => self.input(number, peer_down(peer)),
+            Turn::Abandon { .. } | Turn::Forget { .. } => {
+                unreachable!("nobody says here that something is gone for good")
+            }
             Turn::Tell { to, word } => self.post_word(number, origin, to, word),
         }
     }

@@ -34,6 +34,11 @@ pub enum Heed {
         /// The nodes that take part in it.
         nodes: BTreeSet<NodeId>,
     },
+    /// What carried an event here could not be kept up, and never will be in this life of the node.
+    Broken {
+        /// Which.
+        event: EventId,
+    },
     /// The nodes that an operator gave up: all of them.
     GivenUp {
         /// Which.
@@ -77,6 +82,11 @@ pub enum Turn {
         /// Which.
         event: EventId,
     },
+    /// Carry this event no longer, and keep what the store has of it: the node's next life takes it up.
+    Abandon {
+        /// Which.
+        event: EventId,
+    },
     /// A connected peer carries an event that this node carries too; if it already did, over a new link.
     Up {
         /// Which.
@@ -112,6 +122,8 @@ pub enum Turn {
 pub enum WhyNot {
     /// Its state is gone for good.
     Archived,
+    /// It could not be kept up here.
+    Broken,
     /// The node carries as many others as it can.
     Full,
     /// The node leaves.

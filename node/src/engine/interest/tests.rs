@@ -81,6 +81,7 @@ impl Net {
             Turn::Down { event, peer } => {
                 writeln!(said, "{node} lost {} for {:x}", peer.0, event.0)
             }
+            Turn::Abandon { event } => writeln!(said, "{node} abandons {:x}", event.0),
             Turn::Forget { event, node: gone } => {
                 writeln!(said, "{node} forgets {} in {:x}", gone.0, event.0)
             }
@@ -493,6 +494,26 @@ fn who_is_given_up_is_forgotten_wherever_it_is_waited_for() {
     net.said.clear();
     net.heed(1, Heed::Awaited { event: SHOW, nodes: [gone].into() });
     assert_eq!(net.said, "", "it is back");
+}
+
+/// The others see that it is not there; another takes its place.
+#[test]
+fn what_cannot_be_kept_up_ends_here_and_is_not_begun_again() {
+    let mut net = Net::new(6);
+    net.list(SHOW);
+    net.settle();
+    let first = net.carriers();
+    net.said.clear();
+    net.heed(first[0], Heed::Broken { event: SHOW });
+    net.settle();
+    assert!(net.said.contains(&format!("{} abandons e", first[0])));
+    assert!(net.said.contains(&format!("{} lost {} for e", first[1], first[0])));
+    assert_eq!(net.carriers(), first[1..], "it would be chosen as before, and is not");
+    net.said.clear();
+    net.heed(first[0], Heed::Wanted { event: SHOW });
+    assert_eq!(net.said, "");
+    assert_eq!(net.nodes[&first[0]].why_not(SHOW), Some(WhyNot::Broken));
+    assert!(net.all_know());
 }
 
 /// Nodes whose catalogue has so many events, each of which somebody makes at a node of his choice.
