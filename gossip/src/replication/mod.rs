@@ -14,6 +14,12 @@
 //! [`Config::heads_interval`] finds the lack and a pull mends it. Nobody is ever sent full state
 //! unasked.
 //!
+//! Who takes part is the owner's word ([`Replica::set_enrolled`], [`Replica::set_vouching`]): a
+//! receipt counts only enrolled nodes that have not left, a majority counts those of them that are
+//! down too, and a peer's acknowledgement counts once all that it had said itself by then has been
+//! applied. Who does not carry the event is nobody here. Seals, and what makes a result final or
+//! settled, are entries like any other: the owner's.
+//!
 //! Deliberately absent: clock, randomness, IO, a view of membership (the owner says which peers
 //! carry the event and are connected), any idea of what an entry means ([`Replicated`] has that).
 //!
