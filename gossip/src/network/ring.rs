@@ -10,11 +10,16 @@ use super::identity::ClusterKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Keys that a ring may hold.
+/// Keys up to which a ring takes another one. Rings that merge may hold more for a while: sides that were apart
+/// have each installed their own.
 pub const KEYS_MAX: usize = 8;
 
 /// Keys that a ring knows of, removed ones included. The longest removed are forgotten first.
 const KNOWN_MAX: usize = 32;
+
+/// Keys that a ring of ours can know of: those of eight sides that were apart, each with a full ring. They fit
+/// into a notice twice over.
+const SOUND_MAX: usize = 8 * KEYS_MAX;
 
 /// The public id of a key.
 type KeyId = [u8; 8];
@@ -159,9 +164,7 @@ impl KeyRing {
         let genuine = |(id, entry): (&KeyId, &Entry)| {
             entry.secret.is_none_or(|secret| ClusterKey::from_bytes(secret.0).cluster() == *id)
         };
-        let held = self.entries.keys().filter(|id| self.holds(id)).count();
-        self.entries.len() <= KNOWN_MAX
-            && held <= KEYS_MAX
+        self.entries.len() <= SOUND_MAX
             && self.holds(&self.in_use.1)
             && self.entries.iter().all(genuine)
     }
@@ -271,6 +274,29 @@ mod tests {
             ring.remove(&key(byte).fingerprint()).unwrap();
         }
         assert!(ring.entries.len() <= KNOWN_MAX && ring.is_sound());
+    }
+
+    /// Sides that were apart have each installed keys up to their bound: what they make of it together is as
+    /// good as any, survives a restart, and takes no key more until there is room.
+    #[test]
+    fn full_rings_of_sides_that_were_apart_become_one() {
+        let full = |side: u8| {
+            let mut ring = KeyRing::new(&key(0));
+            for byte in 1..KEYS_MAX as u8 {
+                ring.install(&key(side * 10 + byte)).unwrap();
+            }
+            ring
+        };
+        let mut all = (1..9).map(full).reduce(|one, other| merged(&one, &other)).unwrap();
+        assert_eq!(all.keys().len(), 1 + 8 * (KEYS_MAX - 1));
+        assert!(all.is_sound());
+        assert_eq!(KeyRing::resumed(all.clone(), &key(0)), all);
+        assert_eq!(all.install(&key(99)), Err(RingError::Full));
+        for spare in all.keys().split_off(KEYS_MAX - 1) {
+            all.remove(&spare.fingerprint()).unwrap();
+        }
+        all.install(&key(99)).unwrap();
+        assert!(all.describe().len() < 256, "it can be announced");
     }
 
     #[test]
