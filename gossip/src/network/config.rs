@@ -103,6 +103,14 @@ pub struct Tuning {
     pub versions: Versions,
 }
 
+impl Tuning {
+    /// Incarnations that gossip may name before it is not listened to: twice as many as there may be. Nodes
+    /// that have refused strangers of their own know different ones, and must go on hearing each other.
+    pub(super) fn named_max(&self) -> usize {
+        2 * self.incarnations_max
+    }
+}
+
 impl Default for Tuning {
     fn default() -> Self {
         Tuning {

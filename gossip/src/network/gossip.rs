@@ -58,7 +58,7 @@ impl Shared {
         let Ok(message) = ChitchatMessage::deserialize(&mut bytes) else {
             return &counters.gossip_malformed;
         };
-        match lock(&self.crowd).admit(whole, self.config.tuning.incarnations_max) {
+        match lock(&self.crowd).admit(whole, self.config.tuning.named_max()) {
             Err(Reason::Crowded) => return &counters.gossip_crowded,
             Err(_) => return &counters.gossip_malformed,
             Ok(()) => {}

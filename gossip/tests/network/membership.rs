@@ -242,3 +242,28 @@ async fn a_full_cluster_refuses_strangers_says_why_and_keeps_its_own() {
     assert_eq!(one.network.members().borrow().len(), 2);
     one.live(&[one.origin, two.origin]).await;
 }
+
+/// Each side of a partition took a stranger into its last place: together they know more than there may be,
+/// and must hear each other all the same.
+#[tokio::test(start_paused = true)]
+async fn sides_that_filled_up_apart_hear_each_other_again() {
+    let net = VirtualNet::default();
+    let small = |config: &mut NetworkConfig| config.tuning.incarnations_max = 3;
+    let one = start_with(&net, 1, &[], small).await;
+    let two = start_with(&net, 2, &[1], small).await;
+    one.live(&[one.origin, two.origin]).await;
+    for (here, there) in [(1, 2), (1, 4), (3, 2), (3, 4)] {
+        net.cut(addr(here), addr(there));
+    }
+    let three = start_with(&net, 3, &[1], small).await;
+    let four = start_with(&net, 4, &[2], small).await;
+    one.live(&[one.origin, three.origin]).await;
+    two.live(&[two.origin, four.origin]).await;
+    three.crash();
+    four.crash();
+    one.live(&[one.origin]).await;
+    two.live(&[two.origin]).await;
+    net.heal();
+    one.live(&[one.origin, two.origin]).await;
+    two.live(&[one.origin, two.origin]).await;
+}
