@@ -68,7 +68,7 @@ fn key(evidence: &Evidence, line: &QuestionLine) -> Option<String> {
     let script = if question.form.has_key() { vec![question.correct] } else { Vec::new() };
     let of_run = |command| {
         let all = pressed(evidence, command).filter(|of| run_of(of) == line.instance);
-        all.filter_map(move |request| ruled_right(request))
+        all.filter_map(ruled_right)
     };
     let keys: BTreeSet<Vec<u8>> =
         of_run(Command::Rescore).chain(of_run(Command::Resolve)).collect();
