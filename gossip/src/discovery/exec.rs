@@ -1,5 +1,6 @@
 //! `exec`: a command that prints addresses, for whatever has no strategy of its own.
 
+use super::family::Family;
 use super::list::{LIST_BYTES_MAX, read_list};
 use super::{Discovery, DiscoveryError, Found};
 use std::process::Stdio;
@@ -30,15 +31,15 @@ impl Exec {
 
     async fn call(&self) -> Result<Vec<u8>, DiscoveryError> {
         let failed = |what: String| DiscoveryError::Command { what };
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &self.command])
             // What the command starts has no business with the cluster's secret.
             .env_remove("STARLING_KEY")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
+            .stderr(Stdio::piped());
+        let (mut child, family) = Family::start(&mut command)
             .map_err(|error| failed(format!("could not be run: {error}")))?;
         let (list, errors) = (child.stdout.take(), child.stderr.take());
         let (list, errors) =
@@ -48,6 +49,7 @@ impl Exec {
         }
         let status = child.wait().await;
         let status = status.map_err(|error| failed(format!("could not be awaited: {error}")))?;
+        family.ended();
         if status.success() {
             return Ok(list);
         }
@@ -96,6 +98,14 @@ mod tests {
         outcome.map(|()| found.len()).map_err(|error| error.to_string())
     }
 
+    /// Waits until there is no such process, or only what is left of it.
+    async fn gone(id: &str) {
+        let stat = format!("/proc/{id}/stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     #[tokio::test]
     async fn a_command_is_heard_and_its_failures_are_told() {
         let patient = Duration::from_secs(30);
@@ -107,6 +117,13 @@ mod tests {
         assert!(long.contains("longer than 65536 bytes"), "{long}");
         let slow = look("exec sleep 60", Duration::from_millis(100)).await.unwrap_err();
         assert_eq!(slow, "it took more than 100ms");
+        let dir = tempfile::tempdir().unwrap();
+        let told = dir.path().join("id").display().to_string();
+        let family = format!("sleep 60 & echo $! > {told}; wait; true | cat");
+        // Long enough for a shell to start, on a machine in use.
+        assert!(look(&family, Duration::from_secs(3)).await.is_err());
+        let id = std::fs::read_to_string(&told).unwrap();
+        gone(id.trim()).await;
         assert!(look("echo '?'", patient).await.unwrap_err().contains("line 1"));
         assert!(look("/no/such/thing", patient).await.unwrap_err().contains("127"));
     }

@@ -39,6 +39,7 @@
 
 mod dns;
 mod exec;
+mod family;
 mod file;
 mod list;
 mod local;
@@ -47,6 +48,7 @@ mod multicast;
 mod names;
 mod strategy;
 
+pub use family::Family;
 pub use lookout::{Lookout, Reading, run};
 pub use strategy::{ParseStrategyError, Strategy, Surroundings};
 

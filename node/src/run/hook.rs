@@ -6,6 +6,7 @@
 
 use crate::api::metrics::{Sample, Source};
 use crate::service::view::MemberEventView;
+use gossip::discovery::Family;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -88,7 +89,8 @@ impl Hook {
     }
 
     async fn call(&self, event: &MemberEventView) -> io::Result<ExitStatus> {
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &self.command])
             .env("STARLING_EVENT", &event.event)
             .env("STARLING_MEMBER", &event.name)
@@ -97,15 +99,16 @@ impl Hook {
             // What the command starts has no business with the cluster's secret.
             .env_remove("STARLING_KEY")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
+            .stdout(Stdio::null());
+        let (mut child, family) = Family::start(&mut command)?;
         let line = serde_json::to_vec(event).expect("an event has text keys only");
         if let Some(mut stdin) = child.stdin.take() {
             // A command that does not read its input is as good as any.
             let _ = stdin.write_all(&[&line[..], b"\n"].concat()).await;
         }
-        child.wait().await
+        let status = child.wait().await?;
+        family.ended();
+        Ok(status)
     }
 }
 
