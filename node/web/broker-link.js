@@ -8,7 +8,7 @@
 
 import { parseJson, pause } from "./common.js";
 import { Link, slotOf } from "./link.js";
-import { Connection, Lost } from "./mqtt.js";
+import { CLOSED, Connection, Lost } from "./mqtt.js";
 
 /** Between two repetitions, at most; each is drawn from the upper half, so that a crowd does not speak in chorus. */
 const REPEAT_MS = 2000;
@@ -20,6 +20,13 @@ const FIRM_TRIES = 4;
 const REFUSED_TRIES = 5;
 /** MQTT's reason where another connection has come under the same name. */
 const TAKEN_OVER = 0x8e;
+/**
+ * Some brokers end a connection whose name another one has taken without a word (Mosquitto 2.0.11 over WebSockets). Where
+ * so many in a row end like that within so long, and each next one is let in at its first try, it is no broker that fails:
+ * another device of the player's has the inbox. Who was there first counts first, and leaves it.
+ */
+const TAKEN_TIMES = 3;
+const TAKEN_MS = 30000;
 /** How long what is said only once waits for its verdict. */
 const VERDICT_MS = 6000;
 /** How long whoever was refused looks up at least once: what it waits for is the page's word or the connection's end. */
@@ -50,7 +57,7 @@ export class BrokerLink extends Link {
   constructor({ broker, inbox, ...rest }) {
     super(rest);
     Object.assign(this, { urls: broker, inbox: inbox ?? null, isIn: false, isRefused: false, verdicts: new Set() });
-    Object.assign(this, { stage: { instance: 0, phase: "draft" }, revision: 0, resultOf: 0, stirring: new AbortController() });
+    Object.assign(this, { stage: { instance: 0, phase: "draft" }, revision: 0, resultOf: 0, stirring: new AbortController(), taken: [] });
     this.at = Math.floor(Math.random() * broker.length);
     this.node = brokerAt(broker[this.at]);
     this.onOther = ({ data }) => data === this.inbox && this.isIn && this.leaveToOther();
@@ -184,17 +191,25 @@ export class BrokerLink extends Link {
     const onMessage = (topic, text) => this.deliver(topic, parseJson(text), isAttending);
     const connection = new Connection({ url, clientId, onMessage });
     this.connection = connection;
+    let why = null;
     try {
       await connection.opened;
       const own = isAttending ? [this.inbox] : [];
       await connection.subscribe(`reply/${clientId}`, ...own, `live/${this.pin}`);
       await this.ask(connection, `reply/${clientId}`, () => (isAttending ? this.isIn : this.inbox !== null));
-      await stay(connection);
+      why = await stay(connection);
     } finally {
       this.isIn = false;
       connection.close("left");
-      if (isAttending && connection.reason === TAKEN_OVER && !this.stopped) this.leaveToOther();
+      const isTaken = isAttending && (connection.reason === TAKEN_OVER || this.isTakenAgain(why));
+      if (isTaken && !this.stopped) this.leaveToOther();
     }
+  }
+
+  /** Whether a connection that was in and ended with `why`, null for one that was not, is one too many. */
+  isTakenAgain(why, now = performance.now()) {
+    this.taken = why === CLOSED ? [...this.taken.filter((at) => now - at < TAKEN_MS), now] : [];
+    return this.taken.length >= TAKEN_TIMES;
   }
 
   /**

@@ -13,6 +13,9 @@ const KEEP_ALIVE_S = 60;
 const PING_AFTER_MS = 10000;
 const PONG_WITHIN_MS = 4000;
 
+/** Why a connection ended whose other side closed it without a word. */
+export const CLOSED = "the connection was closed";
+
 /** The connection is gone, or never came to be. */
 export class Lost extends Error {}
 
@@ -69,7 +72,7 @@ export class Connection {
   async open(clientId, password) {
     const { socket } = this;
     socket.binaryType = "arraybuffer";
-    socket.addEventListener("close", () => this.close("the connection was closed"));
+    socket.addEventListener("close", () => this.close(CLOSED));
     socket.addEventListener("message", () => (this.heardAt = performance.now()));
     await this.answered(new Promise((ready) => socket.addEventListener("open", ready)), OPEN_TIMEOUT_MS, false);
     this.client.with_websock(socket);
@@ -110,7 +113,7 @@ function newClient(connection, onMessage) {
     log_conn: quiet,
     on_live: quiet,
     on_sub: (suback) => suback, // the router would keep every one; ours is the only topic handler
-    on_disconnect: () => connection.close("the connection was closed"),
+    on_disconnect: () => connection.close(CLOSED),
     on_error: (error) => connection.close(error.message),
     on_mqtt_type: {
       mqtt_publish(packet) {

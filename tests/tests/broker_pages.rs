@@ -71,6 +71,70 @@ async fn of_two_tabs_the_newer_one_plays() {
     drop(browsers);
 }
 
+/// Where nobody else holds an answer its receipt stays provisional: the page asks a few times, and speaks of it no more
+/// once the question is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_cluster_of_one_node_no_page_repeats_into_the_next_question() {
+    let Some(browsers) = Browsers::start() else { return };
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (node, _, pages) = start(&broker, 1);
+    let show = node.show(&sums(2, OPEN_MS));
+    let ada = open(&browsers, &node, &show, "Ada").await;
+    online_at(&ada, &pages).await;
+    ask(&node, &show, &[&ada]).await;
+    ada.click(CORRECT[0]).await;
+    ada.see(&format!("{}[data-level=provisional]", selector("receipt"))).await;
+    assert!(heard(&node) >= 2, "a join and an answer");
+    reveal(&node, &show, &[&ada]).await;
+    node.step(&show, Command::Leaderboard);
+    ask(&node, &show, &[&ada]).await;
+    // A page that repeats does so each 16 s at the slowest, and twice in that time at the least where it has just begun.
+    let before = heard(&node);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(heard(&node), before, "nobody has said anything in the new question");
+    ada.click(CORRECT[1]).await;
+    ada.see(&format!("{}[data-level=provisional]", selector("receipt"))).await;
+    assert!(heard(&node) > before, "the count is one of what players say");
+    drop(browsers);
+}
+
+/// Mosquitto 2.0.11 tells nobody over a WebSocket that another one has come under the same name. Two devices of one
+/// player would take the inbox from each other for ever, and neither would play.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_devices_of_one_player_the_newer_one_plays() {
+    let Some(browsers) = Browsers::start() else { return };
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (node, _, pages) = start(&broker, 1);
+    let show = node.show(&sums(1, OPEN_MS));
+    let phone = open(&browsers, &node, &show, "Ada").await;
+    online_at(&phone, &pages).await;
+    let kept = phone.run("return JSON.stringify({ ...localStorage })").await;
+    let url = format!("http://{}/?pin={}", node.bound.http, show.imported.pin);
+    let laptop = browsers.open(&url).await;
+    laptop.run(&format!("Object.assign(localStorage, JSON.parse({kept}))")).await;
+    laptop.reload().await;
+    phone.see("[data-testid=link][data-state=elsewhere]").await;
+    online_at(&laptop, &pages).await;
+    ask(&node, &show, &[&laptop]).await;
+    laptop.click(CORRECT[0]).await;
+    laptop.see(&format!("{}[data-level=provisional]", selector("receipt"))).await;
+    online_at(&laptop, &pages).await;
+    phone.reload().await;
+    laptop.see("[data-testid=link][data-state=elsewhere]").await;
+    online_at(&phone, &pages).await;
+    drop(browsers);
+}
+
+/// How many messages of players a node has taken from the broker.
+fn heard(node: &Single) -> u64 {
+    const NAME: &str = "starling_broker_messages_total{direction=\"in\"} ";
+    let metrics = node.get("/metrics").body;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(NAME)?.parse::<f64>().ok());
+    value.unwrap_or_else(|| panic!("no {NAME} in {metrics}")) as u64
+}
+
 /// The scripts of the pages by themselves, under Node.js: what a broker and nodes may say is played to them.
 #[test]
 fn a_page_repeats_what_may_help_and_nothing_for_ever() {

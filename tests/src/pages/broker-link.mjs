@@ -86,6 +86,18 @@ const checks = {
     assert.ok(pauses[2] > pauses[0], pauses.join());
   },
 
+  async "who is closed again and again as soon as it is in leaves the inbox to another device"() {
+    const closed = "the connection was closed";
+    const after = (ends) => {
+      const { link } = linkAt(() => 0);
+      return ends.map(([why, at]) => link.isTakenAgain(why, at * 1000));
+    };
+    assert.deepEqual(after([[closed, 100], [closed, 103], [closed, 106]]), [false, false, true]);
+    assert.deepEqual(after([[closed, 100], [closed, 131], [closed, 162], [closed, 193]]).includes(true), false, "a broker that is restarted now and then");
+    assert.deepEqual(after([[closed, 100], [null, 101], [closed, 103], [null, 104], [closed, 106]]).includes(true), false, "a broker that is gone in between");
+    assert.deepEqual(after([[closed, 100], ["the node went silent", 103], [closed, 106], [closed, 109]]).includes(true), false, "a device that slept");
+  },
+
   async "whom only the broker refuses goes on asking, and to another one in the end"() {
     const { link, published, connection } = linkAt((_, { length }) => (length === 3 ? 0 : 0x97));
     await link.ask(connection, "reply/a", () => published.length === 4);
