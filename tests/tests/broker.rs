@@ -245,7 +245,7 @@ fn a_wrong_password_or_certificate_is_named_with_its_flag() {
     }
 }
 
-/// Two nodes behind a broker with shared subscriptions, and a show on both.
+/// Two nodes behind a broker, and a show on both.
 fn two_behind(broker: &Broker) -> (Single, Single, SingleShow) {
     let flags = broker.flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -283,8 +283,20 @@ fn wait_adopted(node: &Single, times: u32) {
 #[test]
 fn what_waits_in_a_dead_nodes_session_is_taken_by_one_who_lives() {
     let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    joins_outlive_a_node(&broker);
+}
+
+/// Without shared subscriptions the dead node's session alone has what was said to its slots.
+#[test]
+fn what_waits_at_rabbitmq_for_a_dead_node_is_taken_by_one_who_lives() {
+    let Some(broker) = Broker::start(Kind::RabbitMq) else { return };
+    joins_outlive_a_node(&broker);
+}
+
+/// Who joins does so once: whoever repeated it would hide what is lost.
+fn joins_outlive_a_node(broker: &Broker) {
     let _turn = heavy();
-    let (first, dies, show) = two_behind(&broker);
+    let (first, dies, show) = two_behind(broker);
     let (mut raw, said) = Raw::connect(broker.address, false, "flock", None);
     assert_eq!(said.reason, 0, "{said:?}");
     drop(dies);
@@ -311,8 +323,18 @@ fn what_waits_in_a_dead_nodes_session_is_taken_by_one_who_lives() {
 #[test]
 fn an_answer_that_waits_in_a_dead_nodes_session_counts() {
     let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    answers_outlive_a_node(&broker);
+}
+
+#[test]
+fn an_answer_that_waits_at_rabbitmq_for_a_dead_node_counts() {
+    let Some(broker) = Broker::start(Kind::RabbitMq) else { return };
+    answers_outlive_a_node(&broker);
+}
+
+fn answers_outlive_a_node(broker: &Broker) {
     let _turn = heavy();
-    let (first, dies, show) = two_behind(&broker);
+    let (first, dies, show) = two_behind(broker);
     let (mut raw, said) = Raw::connect(broker.address, false, "flock", None);
     assert_eq!(said.reason, 0, "{said:?}");
     raw.subscribe("reply/flock");
