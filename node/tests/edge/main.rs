@@ -8,6 +8,7 @@ mod client;
 mod conformance;
 mod connection;
 mod guard;
+mod malformed;
 mod mosquitto;
 mod open;
 mod players;
