@@ -303,6 +303,63 @@ async fn what_clients_publish_as_retained_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_its_client_refuses_is_not_released_and_not_sent_again() {
+    let players = FakePlayers::new();
+    let (mut client, _closed) = welcomed(&players, 5, &[]).await;
+    let mut wish = subscribe(5, 7, &["inbox/ada"]);
+    *wish.last_mut().unwrap() = 2;
+    client.send(&wish).await;
+    client.read().await.unwrap();
+    let mut inbox = players.inbox("inbox/ada");
+    inbox.send(frame("inbox/ada", "one")).await.unwrap();
+    let message = client.read().await.unwrap();
+    client.send(&packet(0x50, &[message.body[11], message.body[12], 0x97])).await;
+    client.send(&PINGREQ).await;
+    assert_eq!(client.read().await.unwrap().first, 0xd0, "no PUBREL");
+    inbox.send(frame("inbox/ada", "two")).await.unwrap();
+    let next = client.read().await.unwrap();
+    assert!(next.first == 0x34 && next.body.ends_with(b"two"), "{next:?}");
+    let nothing = timeout(Duration::from_secs(60), client.read()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_that_is_to_be_retained_is_not_kept() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, closed) = dial(&players, version);
+        let no_properties = if version == 5 { &[0][..] } else { &[] };
+        let mut body = [b"\0\x04MQTT", &[version, 0x26, 0, 30][..], no_properties].concat();
+        body.extend([&string("ada")[..], no_properties, &string("live/482913")].concat());
+        body.extend(string("mine"));
+        client.send(&packet(0x10, &body)).await;
+        assert_eq!(client.read().await.unwrap().body[1], 0);
+        drop(client);
+        assert_eq!(closed.await.unwrap(), Closed::Gone);
+        assert_eq!(players.payloads(), ["mine"], "it is the node's to judge");
+        let (mut other, _closed) = welcomed(&players, version, &[]).await;
+        other.subscribe("live/482913").await;
+        let nothing = timeout(Duration::from_secs(5), other.read()).await;
+        assert!(nothing.is_err(), "{nothing:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_outlives_the_sessions_that_were_sent_it() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        players.show("state");
+        for _ in 0..2 {
+            let (mut client, closed) = welcomed(&players, version, &[]).await;
+            client.subscribe("live/482913").await;
+            assert_eq!(client.message().await, "state");
+            client.send(&DISCONNECT).await;
+            assert_eq!(closed.await.unwrap(), Closed::Disconnected);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_has_no_words_that_it_did_not_ask_for() {
     let players = FakePlayers::new();
     let (mut client, _closed) = welcomed(&players, 5, &[0x17, 0]).await;
