@@ -9,6 +9,8 @@
 //!   to many is encoded past it;
 //! - packet id 0, reserved flags, empty topics, wildcards in topics, malformed filters, an empty
 //!   client id without a clean session;
+//! - texts with a U+0000, acknowledgements of MQTT 3.1.1 that are too long, a PUBLISH of MQTT 5 that ends
+//!   before its properties;
 //! - what it reports as an error without asking for the connection's end;
 //! - and, should it panic all the same, the panic stays in the one connection.
 //!
@@ -246,6 +248,7 @@ impl Guard {
         if is_numbered_publish(&packet) {
             return Err(Fault::Protocol(fault::PROTOCOL_ERROR));
         }
+        check_texts(&packet)?;
         properties(&packet).iter().try_for_each(check_property)?;
         Inbound::from_packet(packet).ok_or(Fault::Protocol(fault::PROTOCOL_ERROR))
     }
@@ -344,11 +347,28 @@ fn properties(packet: &Packet) -> &[Property] {
         Packet::V5_0Publish(packet) => packet.props(),
         Packet::V5_0Subscribe(packet) => packet.props(),
         Packet::V5_0Unsubscribe(packet) => packet.props(),
+        Packet::V5_0Pubrel(packet) => packet.props().as_deref().unwrap_or_default(),
+        Packet::V5_0Disconnect(packet) => packet.props().as_deref().unwrap_or_default(),
         _ => &[],
     }
 }
 
-/// MQTT 5.0, sections 1.5.4 and 3.3.2.3.5: no text has a U+0000, no response topic a wildcard.
+/// MQTT 5.0, section 1.5.4: no text of an introduction has a U+0000, its will's included.
+fn check_texts(packet: &Packet) -> Result<(), Fault> {
+    let texts = match packet {
+        Packet::V3_1_1Connect(it) => [Some(it.client_id()), it.will_topic(), it.user_name()],
+        Packet::V5_0Connect(it) => {
+            it.will_props().iter().try_for_each(check_property)?;
+            [Some(it.client_id()), it.will_topic(), it.user_name()]
+        }
+        _ => return Ok(()),
+    };
+    let has_null = texts.into_iter().flatten().any(|text| text.contains('\0'));
+    if has_null { Err(Fault::Protocol(fault::MALFORMED)) } else { Ok(()) }
+}
+
+/// MQTT 5.0, sections 1.5.4, 3.3.2.3.5 and 3.14.2.2.5: no text has a U+0000, no response topic a wildcard, and only
+/// servers say where else to go.
 fn check_property(property: &Property) -> Result<(), Fault> {
     let malformed = Fault::Protocol(fault::MALFORMED);
     match property {
@@ -356,6 +376,8 @@ fn check_property(property: &Property) -> Result<(), Fault> {
             Err(malformed)
         }
         Property::ContentType(text) if text.val().contains('\0') => Err(malformed),
+        Property::ReasonString(text) if text.val().contains('\0') => Err(malformed),
+        Property::ServerReference(_) => Err(Fault::Protocol(fault::PROTOCOL_ERROR)),
         Property::ResponseTopic(topic) if topic.val().contains('\0') => Err(malformed),
         Property::ResponseTopic(topic) if topic.val().contains(['+', '#']) => {
             Err(Fault::TopicWildcard)

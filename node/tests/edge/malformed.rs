@@ -195,9 +195,12 @@ fn cases(sound: &Sound) -> Vec<Case> {
     };
     let body = sound.body();
     for cut in cuts(sound) {
-        add(format!("cut at byte {cut}"), packet(sound.first, &body[..cut]), MALFORMED);
+        // A packet that ends after a field lacks what it is about, which is another error.
+        let reasons = if is_inside(sound, cut) { MALFORMED } else { EITHER };
+        add(format!("cut at byte {cut}"), packet(sound.first, &body[..cut]), reasons);
     }
-    if !matches!(sound.fields.last(), Some(Field { what: What::Rest, .. })) {
+    let is_open = matches!(sound.fields.last(), Some(Field { what: What::Rest, .. }));
+    if !is_open {
         let longer = [&body[..], &[0]].concat();
         add("with a byte too many".into(), packet(sound.first, &longer), EITHER);
     }
@@ -215,10 +218,23 @@ fn cases(sound: &Sound) -> Vec<Case> {
     }
     for (at, field) in sound.fields.iter().enumerate() {
         for (what, bytes, reasons) in damaged(field) {
+            // What are no properties is the message then.
+            if is_open && what.ends_with("has 0 bytes") {
+                continue;
+            }
             add(format!("whose field {at} {what}"), sound.with(at, bytes), reasons);
         }
     }
     cases
+}
+
+fn is_inside(sound: &Sound, cut: usize) -> bool {
+    let mut end = 0;
+    let ends = sound.fields.iter().map(|field| {
+        end += field.bytes.len();
+        end
+    });
+    cut > 0 && !ends.collect::<Vec<_>>().contains(&cut)
 }
 
 /// Where a packet must not end.
@@ -286,7 +302,7 @@ fn damaged_properties(held: &[Property], others: &[u8]) -> Vec<Damage> {
             all.push((format!("has half of property {id:#04x}"), short, MALFORMED));
         }
         let is_text = matches!(id, 0x03 | 0x08 | 0x1f);
-        for (what, value, reasons) in texts(value).into_iter().filter(|_| is_text) {
+        for (what, value, reasons) in is_text.then(|| texts(value)).into_iter().flatten() {
             all.push((format!("has property {id:#04x} that {what}"), changed(at, value), reasons));
         }
         if matches!(id, 0x01 | 0x17 | 0x19) {

@@ -136,6 +136,10 @@ impl From<MqttError> for Fault {
         match error {
             MqttError::PacketTooLarge => Fault::Oversized,
             MqttError::UnsupportedProtocolVersion => Fault::VersionUnsupported,
+            // Of a CONNECT whose fields cannot be read: whether they are good is not the state machine's question.
+            MqttError::ClientIdentifierNotValid | MqttError::BadUserNameOrPassword => {
+                Fault::Protocol(MALFORMED)
+            }
             // Codes above one byte are the library's own; they all mean a broken packet.
             other => Fault::Protocol(u8::try_from(other as u16).unwrap_or(0x81)),
         }

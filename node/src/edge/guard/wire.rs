@@ -3,7 +3,7 @@
 use super::Fault;
 use crate::edge::packet::{Has, HasStep, Protocol};
 use bytes::{BufMut, Bytes, BytesMut};
-use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 
 /// A packet's fixed header.
@@ -120,7 +120,11 @@ pub(super) fn check(first: u8, body: &[u8], protocol: Protocol) -> Result<(), Fa
         }
         _ if flags != 0 => Err(Fault::FlagsReserved),
         _ => Ok(()),
-    }
+    }?;
+    // An acknowledgement of MQTT 3.1.1 is its packet id.
+    let is_ack = matches!(kind, PUBACK | PUBREC | PUBREL | PUBCOMP);
+    let is_long = is_ack && protocol == Protocol::V3 && body.len() > 2;
+    if is_long { Err(Fault::Protocol(0x81)) } else { Ok(()) }
 }
 
 fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault> {
@@ -131,7 +135,14 @@ fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault
     let topic_bytes = string_bytes(body).ok_or(Fault::Protocol(0x81))?;
     let (topic, rest) = body.split_at_checked(topic_bytes).ok_or(Fault::Protocol(0x81))?;
     check_topic(&topic[2..], protocol)?;
-    if qos > 0 { check_packet_id(rest) } else { Ok(()) }
+    let rest = if qos > 0 {
+        check_packet_id(rest)?;
+        &rest[2..]
+    } else {
+        rest
+    };
+    // The length of its properties follows at least.
+    if protocol == Protocol::V5 && rest.is_empty() { Err(Fault::Protocol(0x81)) } else { Ok(()) }
 }
 
 /// The packet id of a PUBLISH at QoS 2.
@@ -182,19 +193,26 @@ pub(super) fn answer(first: u8, body: &[u8], protocol: Protocol) -> Result<Optio
         (HasStep::Completed, Protocol::V3) => whole(v3_1_1::Pubcomp::parse(body), body)?.is_none(),
         (HasStep::Acknowledged, Protocol::V5) => {
             let packet = whole(v5_0::Puback::parse(body), body)?;
+            check_words(packet.as_ref().and_then(|it| it.props().as_deref()))?;
             packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
         }
         (HasStep::Received, Protocol::V5) => {
             let packet = whole(v5_0::Pubrec::parse(body), body)?;
+            check_words(packet.as_ref().and_then(|it| it.props().as_deref()))?;
             packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
         }
         (HasStep::Completed, Protocol::V5) => {
             let packet = whole(v5_0::Pubcomp::parse(body), body)?;
+            check_words(packet.as_ref().and_then(|it| it.props().as_deref()))?;
             packet.and_then(|it| it.reason_code()).is_some_and(|reason| reason.is_failure())
         }
     };
     let packet_id = u16::from_be_bytes([body[0], body[1]]);
     Ok(Some(Has { packet_id, step, failed }))
+}
+
+fn check_words(properties: Option<&[Property]>) -> Result<(), Fault> {
+    properties.unwrap_or_default().iter().try_for_each(super::check_property)
 }
 
 /// A parsed body that has nothing left over.
