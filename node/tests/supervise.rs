@@ -199,7 +199,8 @@ async fn players_of(owner: &Owner) -> Vec<Claim> {
     for (number, slot) in [0, 1, 2, 3, 0_u128].into_iter().enumerate() {
         let player = PlayerId((slot << 120) | (number as u128 + 1));
         let (name, joined) = (format!("player {number}"), format!("player {number}"));
-        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name: joined });
+        let asked =
+            owner.ask(move |ticket| Input::Join { ticket, player, name: joined, abuse: None });
         let Some(Reply::Joined { row, .. }) = asked.await else { panic!("{name} is let in") };
         claims.push(Claim { player, row, name });
     }
@@ -229,7 +230,7 @@ async fn an_owner_that_dies_in_a_change_is_read_back_from_the_store() {
 
     let join = |number: u128| {
         let (player, name) = (PlayerId(number), format!("player {number}"));
-        owner.ask(move |ticket| Input::Join { ticket, player, name })
+        owner.ask(move |ticket| Input::Join { ticket, player, name, abuse: None })
     };
     assert!(matches!(join(1).await, Some(Reply::Joined { .. })));
     let before = owner.read(|core, _, _| core.digest()).await.unwrap();

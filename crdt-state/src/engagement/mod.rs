@@ -651,6 +651,8 @@ pub struct Given {
     /// How long the question and the answer took on the player's line, in milliseconds, as the node has
     /// measured it; never what a player says.
     pub credit_ms: u32,
+    /// Whether its words are abuse, where the node has looked already; never what a player says.
+    pub abuse: Option<bool>,
 }
 
 impl Given {

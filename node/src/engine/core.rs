@@ -17,6 +17,7 @@ use super::forget::Lateness;
 use super::hosted::HostScript;
 use super::inputs::Paces;
 use super::io::{Identity, Input, Output, Reply, Rules};
+use super::names::LookedAt;
 use super::owed::Held;
 use super::ranked::Ranked;
 use super::reactions::Reactions;
@@ -93,6 +94,8 @@ pub struct EventCore {
     pub(super) orphans: Cell<Option<((u32, u64), bool)>>,
     /// The names of pictures, by question.
     pub(super) image_names: RefCell<BTreeMap<(u16, Salt), String>>,
+    /// Words that were shown, and whether they may be.
+    pub(super) looked_at: RefCell<LookedAt>,
     /// The status of an instance at a revision.
     pub(super) statuses: Cell<Option<((u32, u64), &'static str)>>,
 }
@@ -189,6 +192,7 @@ impl EventCore {
             host_script: RefCell::default(),
             orphans: Cell::default(),
             image_names: RefCell::default(),
+            looked_at: RefCell::default(),
             statuses: Cell::default(),
         }
     }
@@ -201,7 +205,9 @@ impl EventCore {
         }
         match input {
             Input::Create { ticket, script } => self.create(now, ticket, script),
-            Input::Join { ticket, player, name } => self.join(now, ticket, player, &name),
+            Input::Join { ticket, player, name, abuse } => {
+                self.join(now, ticket, player, (&name, abuse));
+            }
             Input::Resume { ticket, claim } => self.resume_player(now, ticket, claim),
             Input::Answer { ticket, claim, instance, given } => {
                 self.answer(now, ticket, &claim, instance, &given);

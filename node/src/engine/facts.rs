@@ -145,7 +145,7 @@ impl EventCore {
     /// stays revoked.
     fn invite(&self, request: &CommandRequest) -> Fact {
         let name = text_of(request.name.as_deref(), "name", caps::NAME_BYTES_MAX)?;
-        let name = self.check_name(&name)?;
+        let name = self.check_name(&name, None)?;
         if [HOST, DIRECTOR].contains(&name.as_str()) {
             let message = format!("{name:?} is what the audit trail calls somebody else");
             return Err(invalid("name_taken", message));

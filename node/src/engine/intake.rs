@@ -35,7 +35,13 @@ pub(super) struct Answer {
 }
 
 impl EventCore {
-    pub(super) fn join(&mut self, now: Mono, ticket: u64, player: PlayerId, name: &str) {
+    pub(super) fn join(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        player: PlayerId,
+        name: (&str, Option<bool>),
+    ) {
         if self.refuses_kicked(ticket, player) {
             return;
         }
@@ -55,7 +61,11 @@ impl EventCore {
         }
     }
 
-    fn check_join(&self, player: PlayerId, name: &str) -> Result<String, Refusal> {
+    fn check_join(
+        &self,
+        player: PlayerId,
+        (name, abuse): (&str, Option<bool>),
+    ) -> Result<String, Refusal> {
         let state = &self.carried.state;
         let stage = state.stage();
         if stage.is_over() {
@@ -65,7 +75,7 @@ impl EventCore {
             return Err(Refusal::new("not_open", "the lobby is not open yet")
                 .hint("wait until the host opens it"));
         }
-        let name = self.check_name(name)?;
+        let name = self.check_name(name, abuse)?;
         if state.named.is_on(LOBBY_LOCK) {
             return Err(Refusal::new("locked", "the host has locked the lobby"));
         }
@@ -189,7 +199,7 @@ impl EventCore {
             return Err(Refusal::new("choice_invalid", "there is nothing of it, or too much")
                 .hint(format!("a text has 1 to {most} bytes once it is in order")));
         }
-        self.check_words(player, &question.task, &taken)?;
+        self.check_words(player, &question.task, &taken, given.abuse)?;
         Ok((number, elapsed_ms, taken))
     }
 

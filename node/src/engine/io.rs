@@ -77,6 +77,8 @@ pub enum Input {
         player: PlayerId,
         /// The name as typed.
         name: String,
+        /// Whether it is abuse, where whoever asks has looked already.
+        abuse: Option<bool>,
     },
     /// Somebody who has joined before, here or elsewhere, is back.
     Resume {

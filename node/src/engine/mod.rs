@@ -55,6 +55,7 @@ pub use interest::{CARRIED_MAX, CARRIERS, Heed, Interest, News, Turn, WhyNot, Wo
 pub use io::{Identity, Input, Output, Reply, Rules};
 pub use lanes::LiveEnds;
 pub use listing::{Listed, ListingCore, Taken};
+pub(crate) use names::look_at_name;
 pub(crate) use owed::level;
 pub use owner::{Owner, Ports, open_envelope};
 pub use proof::StateError;

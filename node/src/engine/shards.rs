@@ -1,7 +1,8 @@
 //! Fan-in: what players answer, folded by slot on its way to the event's owner.
 //!
 //! An event has a few shards, a task each; a player's slot says which one takes the player's answers. A
-//! shard does what needs no state (it judges an answer by the kind of the open question and packs it), and
+//! shard does what needs no state (it judges an answer by the kind of the open question and packs it, and looks
+//! whether its words are abuse), and
 //! hands the owner everything that has come while it waited for its turn as one batch. So a lone answer
 //! leaves at once, and a crowd's leave by the hundred: no lock and no queue is shared by all
 //! connections, and the owner's cost is that of a batch.
@@ -14,6 +15,7 @@
 
 use super::intake::Claim;
 use super::io::Reply;
+use super::names::look_at_words;
 use super::owner::Mail;
 use super::publisher::Asked;
 use crdt_state::engagement::{Given, Invalid, Taken, Task};
@@ -164,8 +166,10 @@ impl Shard {
                         continue;
                     }
                 };
-                let packed = asked.as_deref().and_then(|asked| self.pack(asked, &slip));
-                self.judged.push(Slip { packed, ..slip });
+                self.judged.push(match asked.as_deref() {
+                    Some(asked) => self.look_at(asked, slip),
+                    None => slip,
+                });
             }
             if self.judged.is_empty() {
                 continue;
@@ -194,16 +198,19 @@ impl Shard {
         true
     }
 
-    fn pack(&self, asked: &Asked, slip: &Slip) -> Option<Packed> {
+    /// Packs an answer to what is asked if its value says it whole, and looks at its words if it has some.
+    fn look_at(&self, asked: &Asked, mut slip: Slip) -> Slip {
         if slip.instance != asked.instance {
-            return None;
+            return slip;
         }
         match (self.judge)(&asked.task, &slip.given) {
             Ok(Taken::Answer { value, text: None }) if value <= Cell::VALUE_MAX => {
-                Some(Packed { question: asked.question, value })
+                slip.packed = Some(Packed { question: asked.question, value });
             }
-            _ => None,
+            Ok(taken) => slip.given.abuse = look_at_words(&asked.task, &taken),
+            Err(_) => {}
         }
+        slip
     }
 }
 

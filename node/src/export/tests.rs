@@ -61,7 +61,7 @@ impl Show {
 
     fn join(&mut self, id: u128, name: &str) -> Row {
         let (player, name) = (PlayerId(id), name.to_owned());
-        match self.ask(|ticket| Input::Join { ticket, player, name }) {
+        match self.ask(|ticket| Input::Join { ticket, player, name, abuse: None }) {
             Reply::Joined { row, .. } => row,
             other => panic!("{other:?}"),
         }

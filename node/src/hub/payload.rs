@@ -80,7 +80,7 @@ impl Answer {
             choices.push(choice);
         }
         let post = post.map(|id| PostId::from_str_radix(&id, 16).unwrap_or(0));
-        Given { choices, text, number, stake, count, post, shift_ms, credit_ms }
+        Given { choices, text, number, stake, count, post, shift_ms, credit_ms, abuse: None }
     }
 }
 

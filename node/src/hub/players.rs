@@ -3,7 +3,7 @@
 use super::bearers::{identity_needed, other_event, player, refusal};
 use super::payload::{Answer, Connect, read};
 use super::{Hub, stopping};
-use crate::engine::{Claim, Input, Owner, Reply, level};
+use crate::engine::{Claim, Input, Owner, Reply, level, look_at_name};
 use crate::identity::{Bearer, IdentityError};
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, ReceiptView, Refusal};
 use crate::service::{Feed, Players, Reason, Verdict, inbox_topic, live_topic};
@@ -232,7 +232,9 @@ impl Hub {
         let called = by.as_ref().filter(|bearer| bearer.is(player)).and_then(|it| it.name.clone());
         let name = called.unwrap_or(name);
         let owner = self.owner(event).await?;
-        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name }).await;
+        // Here and not at the owner, whose time is everybody's.
+        let abuse = look_at_name(&name);
+        let asked = owner.ask(move |ticket| Input::Join { ticket, player, name, abuse }).await;
         let message = self.joined(event, &owner, player, asked).await?;
         Ok(match by.filter(|bearer| bearer.is(player)) {
             Some(bearer) => Said::Proven(message, bearer),

@@ -76,7 +76,7 @@ impl World {
     /// Lets a player try to join under a name.
     pub fn try_join(&mut self, at: usize, player: u128, name: &str) -> Result<Claim, Refusal> {
         let (player, name) = (PlayerId(player), name.to_owned());
-        let ticket = self.ask(at, |ticket| Input::Join { ticket, player, name });
+        let ticket = self.ask(at, |ticket| Input::Join { ticket, player, name, abuse: None });
         match self.reply(ticket) {
             Reply::Joined { row, name, .. } => Ok(Claim { player, row, name }),
             Reply::Refused(refusal) => Err(refusal),

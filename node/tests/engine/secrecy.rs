@@ -152,7 +152,7 @@ impl Run {
 
     fn join(&mut self, player: u128) -> Claim {
         let (at, player, name) = (node_of(player), PlayerId(player), name(player));
-        let ticket = self.world.ask(at, |ticket| Input::Join { ticket, player, name });
+        let ticket = self.world.ask(at, |ticket| Input::Join { ticket, player, name, abuse: None });
         match self.reply(ticket, Some(player.0)) {
             Reply::Joined { row, name, .. } => Claim { player, row, name },
             other => panic!("player {player} is not let in: {other:?}"),

@@ -126,7 +126,12 @@ impl Run {
         let player = PlayerId(u128::from(self.world.roll(PLAYERS)) << 64 | 7);
         let Some(claim) = self.claims.get(&player).cloned() else {
             let name = name(player.0 >> 64);
-            return self.ask(at, Some(player), |ticket| Input::Join { ticket, player, name });
+            return self.ask(at, Some(player), |ticket| Input::Join {
+                ticket,
+                player,
+                name,
+                abuse: None,
+            });
         };
         if self.world.percent(15) {
             return self.ask(at, None, |ticket| Input::Resume { ticket, claim });

@@ -183,7 +183,8 @@ impl World {
             let number = (index * nodes + at) as u32;
             let ticket = self.ticket(About::Crowd(number));
             let player = id(self.schedule.seed, number);
-            self.input(node, Input::Join { ticket, player, name: format!("player {number}") });
+            let name = format!("player {number}");
+            self.input(node, Input::Join { ticket, player, name, abuse: None });
         }
         crowd.sent[at].0 = next;
     }

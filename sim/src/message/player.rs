@@ -265,7 +265,10 @@ impl World {
         let (node, floods) = (player.node, player.habit.floods);
         let input = match &player.claim {
             Some(claim) => Input::Resume { ticket, claim: claim.clone() },
-            None => Input::Join { ticket, player: player.id, name: format!("player {number}") },
+            None => {
+                let name = format!("player {number}");
+                Input::Join { ticket, player: player.id, name, abuse: None }
+            }
         };
         self.input(node, input);
         if floods && let Some(claim) = self.player(number).claim.clone() {

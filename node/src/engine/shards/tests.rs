@@ -96,6 +96,26 @@ async fn what_only_the_state_can_judge_goes_unpacked() {
 }
 
 #[tokio::test]
+async fn words_are_looked_at_on_their_way_and_those_that_are_judged_are_not() {
+    let show = r#"{"title": "T", "questions": [{"kind": "word_cloud", "text": "?"},
+        {"text": "?", "accepted": ["yes"]}]}"#;
+    let script = crate::show::parse(show).expect("it is a show");
+    let mut world = World::new(8, Task::take);
+    world.start();
+    for (task, wanted) in script.questions.iter().zip([Some([true, false]), None]) {
+        let asked = Asked { instance: 1, question: 3, task: task.task.clone() };
+        world.asked.send_replace(Some(Arc::new(asked)));
+        for (at, text) in ["fuck", "duck"].into_iter().enumerate() {
+            let (Slipped::Answer(mut slip), _) = slip(at as u32, 1, 0) else { unreachable!() };
+            slip.given = Given { text: Some(text.to_owned()), ..Given::default() };
+            world.door.send(Slipped::Answer(slip)).await.unwrap();
+            let found = world.handed_over().await.remove(0).given.abuse;
+            assert_eq!(found, wanted.map(|wanted| wanted[at]), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_panic_costs_the_answer_that_was_being_judged_and_no_other() {
     fn judge(task: &Task, given: &Given) -> Result<Taken, Invalid> {
         assert_ne!(given.choices, [9], "the shard panics");

@@ -269,7 +269,7 @@ async fn join_at(
         for number in numbers.by_ref().take(JOINS) {
             let (owner, player, name) = (owner.clone(), id(number), format!("player {number}"));
             joining.spawn(async move {
-                let join = move |ticket| Input::Join { ticket, player, name };
+                let join = move |ticket| Input::Join { ticket, player, name, abuse: None };
                 (player, owner.ask(join).await)
             });
         }
