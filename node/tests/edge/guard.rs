@@ -190,6 +190,20 @@ fn words_are_left_out_for_a_client_that_takes_none() {
 }
 
 #[test]
+fn faults_are_told_in_words() {
+    let alias = fault(5, &publish(5, 0, 0, "", b"x")).unwrap();
+    assert!(alias.to_string().contains("topic alias"), "{alias}");
+    let authentication = fault(5, &[0xf0, 0]).unwrap();
+    assert!(authentication.to_string().contains("not allowed here"), "{authentication}");
+    let cut = fault(5, &packet(0x82, &[0])).unwrap();
+    assert!(cut.to_string().contains("malformed"), "{cut}");
+    for reason in 0x80..=0xa2 {
+        let told = Fault::Protocol(reason).to_string();
+        assert!(!told.contains("0x") && !told.is_empty(), "{reason:#x}: {told}");
+    }
+}
+
+#[test]
 fn twenty_thousand_mutated_dialogues_neither_panic_nor_grow() {
     let mut rng = ChaCha8Rng::seed_from_u64(482_913);
     let mut seen = Seen::default();

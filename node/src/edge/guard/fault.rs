@@ -54,7 +54,7 @@ pub enum Fault {
     #[error("too many publishes wait for their release")]
     ReleasesPending,
     /// The state machine's verdict; the byte is MQTT 5's reason.
-    #[error("the packet breaks the protocol, reason {0:#04x}")]
+    #[error("{}", in_words(*.0))]
     Protocol(u8),
     /// A defect of the state machine.
     #[error("the protocol's state machine panicked")]
@@ -143,6 +143,26 @@ impl From<MqttError> for Fault {
             // Codes above one byte are the library's own; they all mean a broken packet.
             other => Fault::Protocol(u8::try_from(other as u16).unwrap_or(0x81)),
         }
+    }
+}
+
+/// What is wrong by one of MQTT 5's reasons (section 2.4), for the person who writes the client.
+fn in_words(reason: u8) -> &'static str {
+    match reason {
+        MALFORMED => "the packet is malformed: its bytes are not what its type and length say",
+        PROTOCOL_ERROR => "the packet is not allowed here, or says something twice or out of range",
+        0x84 => "the protocol's version is neither 3.1.1 nor 5",
+        0x85 => "the client id is not valid",
+        0x8c => "extended authentication is not supported",
+        0x8f => "the topic filter is not valid",
+        0x90 => "the topic is not valid",
+        0x91 => "the packet id is in use",
+        0x92 => "there is no such packet id",
+        0x93 => "more publishes are under way than the receive maximum allows",
+        0x94 => "the topic alias is 0, above the maximum, or stands for no topic yet",
+        0x95 => "the packet is larger than the limit",
+        0x99 => "the payload is not in the format that its publish names",
+        _ => "the packet breaks the protocol",
     }
 }
 
