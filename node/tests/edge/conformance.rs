@@ -374,6 +374,22 @@ async fn a_client_has_no_words_that_it_did_not_ask_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_who_can_have_no_session_is_told_that_it_ends() {
+    let ends_at_once = [0x11, 0, 0, 0, 0];
+    for (client_id, told) in [("scoreboard", true), ("5a1c0e62a4b2d7f15a1c0e62a4b2d7f1", false)] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = dial(&players, 5);
+        let mut bytes = connect(5, client_id, 30, &[0x11, 0, 0, 1, 44]);
+        bytes[9] = 0;
+        client.send(&bytes).await;
+        let connack = client.read().await.expect("a CONNACK");
+        assert_eq!(connack.body[..2], [0, 0], "there is nothing yet");
+        let found = connack.body[3..].windows(5).any(|it| it == ends_at_once);
+        assert_eq!(found, told, "{client_id}: {connack:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_connection_ends_after_a_disconnect_and_nothing_more_is_read() {
     for version in [4, 5] {
         let players = FakePlayers::new();

@@ -83,7 +83,9 @@ where
         session
             .retain(|(topic, _)| self.edge.check_access(subject, Access::Subscribe, topic).is_ok());
         welcome.session_present = !session.is_empty();
-        if session.is_empty() {
+        // A player's session is there as soon as there is something to derive it from, and until the show is
+        // over: a client that was told 0 would have dropped its own part of it.
+        if session.is_empty() && client_id.parse::<PlayerId>().is_err() {
             welcome.session_expiry_s = Some(0);
         }
         let player = bearer.as_ref().and_then(|bearer| bearer.player);
