@@ -49,6 +49,8 @@ pub struct Guard {
     detail: bool,
     /// Whether its Topic Alias Maximum of 0 was raised.
     takes_no_alias: bool,
+    /// The largest packet that the client takes.
+    peer_bytes_max: usize,
     /// QoS 2 publishes whose PUBREL has not come.
     unreleased: BTreeSet<u16>,
     /// Those of them whose PUBREC has not left: the verdict is still to come.
@@ -87,6 +89,7 @@ impl Guard {
             welcomed: false,
             detail: false,
             takes_no_alias: false,
+            peer_bytes_max: usize::MAX,
             unreleased: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             takes_subscription_ids: false,
@@ -184,11 +187,20 @@ impl Guard {
     }
 
     /// The last words to a client, if its version and state have any: `reason` as MQTT 5 knows it,
-    /// the same in words, and where else to go.
+    /// the same in words, and where else to go. What the client's largest packet has no room for is left
+    /// out, the words first.
     #[must_use]
     pub fn farewell(&self, reason: u8, words: &str, elsewhere: Option<&str>) -> Option<Bytes> {
         let words = self.detail.then_some(words);
-        wire::farewell(self.protocol, self.welcomed, reason, wire::Words { words, elsewhere })
+        let less_and_less = [
+            wire::Words { words, elsewhere },
+            wire::Words { words: None, elsewhere },
+            wire::Words::default(),
+        ];
+        let mut forms = less_and_less
+            .into_iter()
+            .filter_map(|said| wire::farewell(self.protocol, self.welcomed, reason, said));
+        forms.find(|bytes| bytes.len() <= self.peer_bytes_max)
     }
 
     fn read(
@@ -201,6 +213,10 @@ impl Guard {
             None => {
                 let protocol = wire::protocol(body)?;
                 self.protocol = Some(protocol);
+                // Before anything is refused: the refusal has to fit.
+                if let Some(bytes) = wire::peer_bytes_max(body, protocol) {
+                    self.peer_bytes_max = bytes as usize;
+                }
                 self.takes_no_alias = wire::check_connect(body, protocol)?;
             }
             Some(protocol) => {

@@ -374,6 +374,29 @@ async fn a_client_has_no_words_that_it_did_not_ask_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_last_word_is_larger_than_the_client_takes() {
+    for limit in 1..=120 {
+        let players = FakePlayers::new();
+        let (mut client, closed) = dial(&players, 5);
+        client.send(&connect(5, "ada", 30, &[0x27, 0, 0, 0, limit])).await;
+        // Has no place in this connection: the node says what it thinks of it.
+        client.send(&[0xf0, 0]).await;
+        let mut last = None;
+        while let Some(packet) = client.read().await {
+            assert!(packet.body.len() + 2 <= limit.into(), "{limit}: {packet:?}");
+            last = Some((packet.first, packet.body[0], packet.body[1]));
+        }
+        match last {
+            None => assert!(limit < 5, "{limit}"),
+            Some((first, ..)) if first == 0xe0 => {}
+            Some(refused) => assert_eq!(refused, (0x20, 0, 0x95), "{limit}"),
+        }
+        drop(client);
+        assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_who_can_have_no_session_is_told_that_it_ends() {
     let ends_at_once = [0x11, 0, 0, 0, 0];
     for (client_id, told) in [("scoreboard", true), ("5a1c0e62a4b2d7f15a1c0e62a4b2d7f1", false)] {

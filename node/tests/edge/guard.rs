@@ -190,6 +190,41 @@ fn words_are_left_out_for_a_client_that_takes_none() {
 }
 
 #[test]
+fn last_words_fit_the_largest_packet_that_a_client_takes() {
+    const ELSEWHERE: &str = "n2.example:1883";
+    let farewell = |limit: u8, is_welcomed: bool| {
+        let mut guard = Guard::new(PACKET_BYTES_MAX);
+        // One that is refused says its limit in the very packet that is.
+        let refused: &[u8] = if is_welcomed { &[] } else { b"\x15\0\x01x" };
+        guard.feed(&connect(5, "c", 30, &[refused, &[0x27, 0, 0, 0, limit]].concat()));
+        assert_eq!(guard.poll_packet().is_ok(), is_welcomed);
+        if is_welcomed {
+            // Too small a limit has no room for a CONNACK of success, and says so in one that it has.
+            let connack = guard.encode(&welcome()).map(|connack| connack.len());
+            assert!(matches!(connack, Err(Fault::Oversized)) || connack.unwrap() <= limit.into());
+        }
+        guard.farewell(0x9c, "the words of a refusal", Some(ELSEWHERE)).map(Vec::from)
+    };
+    let says = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+    for is_welcomed in [true, false] {
+        let mut seen = [0; 3];
+        for limit in 1..=100 {
+            let Some(bytes) = farewell(limit, is_welcomed) else {
+                assert!(limit < 5, "{limit}");
+                continue;
+            };
+            assert!(bytes.len() <= limit.into(), "{limit}: {bytes:02x?}");
+            let (words, elsewhere) = (says(&bytes, "refusal"), says(&bytes, ELSEWHERE));
+            assert!(elsewhere || !words, "the words go first");
+            seen[usize::from(words) + usize::from(elsewhere)] += 1;
+        }
+        let [bare, referred, told] = seen.map(|it| it > 0);
+        // Words are for a client that is known.
+        assert_eq!((bare, referred, told), (true, true, is_welcomed));
+    }
+}
+
+#[test]
 fn faults_are_told_in_words() {
     let alias = fault(5, &publish(5, 0, 0, "", b"x")).unwrap();
     assert!(alias.to_string().contains("topic alias"), "{alias}");

@@ -85,13 +85,30 @@ fn raise_alias_maximum(properties: &mut [u8]) -> Option<bool> {
     Some(raised)
 }
 
+/// The largest packet that a client takes, as far as its CONNECT can be read and says so.
+pub(super) fn peer_bytes_max(body: &[u8], protocol: Protocol) -> Option<u32> {
+    let properties = body.get(10..).filter(|_| protocol == Protocol::V5)?;
+    let (length, length_bytes) = variable_length(properties).ok()??;
+    let mut rest = properties.get(length_bytes..length_bytes + length)?;
+    while let Some(property_bytes) = connect_property_bytes(rest) {
+        let (property, after) = rest.split_at_checked(property_bytes)?;
+        if let [MAXIMUM_PACKET_SIZE, bytes @ ..] = property {
+            let bytes = u32::from_be_bytes(bytes.try_into().ok()?);
+            // Zero is none (MQTT 5.0, section 3.1.2.11.4), and refused.
+            return (bytes > 0).then_some(bytes);
+        }
+        rest = after;
+    }
+    None
+}
+
 /// The length of the property that comes first, identifier included (MQTT 5.0, section 2.2.2.2).
 fn connect_property_bytes(properties: &[u8]) -> Option<usize> {
     let (&id, value) = properties.split_first()?;
     Some(match id {
         0x17 | 0x19 => 2,
         0x21 | TOPIC_ALIAS_MAXIMUM => 3,
-        0x11 | 0x27 => 5,
+        0x11 | MAXIMUM_PACKET_SIZE => 5,
         0x15 | 0x16 => 1 + string_bytes(value)?,
         0x26 => {
             let key = string_bytes(value)?;
@@ -306,6 +323,7 @@ const PUBCOMP: u8 = 7;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
 const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
+const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 const REASON_STRING: u8 = 0x1f;
 const SERVER_REFERENCE: u8 = 0x1c;
 /// Longer words are left out. Arbitrary: a sentence or two.
