@@ -27,21 +27,48 @@ export const nativeHlsClock = (video, startMs) => () => {
 /** Whether an address is one of HLS. */
 const isHls = (src) => /\.m3u8($|[?#])/i.test(src);
 
+/** The hls.js that a page has loaded, or else the one that nodes serve; it is fetched once it is needed. */
+const hlsOfPage = async () => globalThis.Hls ?? (await import("./vendor/hls-1.7.4.light.min.mjs")).default;
+
 /**
- * Plays a stream and gives its clock. A browser that knows HLS plays it itself; in others hls.js does, where the page
- * has loaded it as `Hls`. `startMs` is the moment at which a live stream with program dates began, in milliseconds
- * since 1970; null for what is played from its beginning.
+ * Whether the browser by itself plays a stream and says where it is. Some play HLS and never say which moment they show:
+ * to them a live stream has no clock.
  */
-export function playStream(video, src, startMs = null, Hls = globalThis.Hls) {
-  const knowsHls = Boolean(video.canPlayType("application/vnd.apple.mpegurl"));
-  if (isHls(src) && !knowsHls && Hls?.isSupported()) {
-    const hls = new Hls();
-    hls.loadSource(src);
-    hls.attachMedia(video);
-    return startMs === null ? videoClock(video) : hlsClock(hls, startMs);
+const playsAlone = (video, src, startMs) =>
+  !isHls(src) || (Boolean(video.canPlayType("application/vnd.apple.mpegurl")) && (startMs === null || Boolean(video.getStartDate)));
+
+/**
+ * Plays a stream and gives its clock. Where the browser cannot do it by itself hls.js does, which `loadHls` gives.
+ * `startMs` is the moment at which a live stream with program dates began, in milliseconds since 1970; null for what is
+ * played from its beginning. `onState` is told "playing" and "failed", as often as that changes.
+ *
+ * @throws Error, with the reason in words, where nothing here can play it
+ */
+export async function playStream(video, src, startMs = null, { onState = () => {}, loadHls = hlsOfPage } = {}) {
+  video.addEventListener("playing", () => onState("playing"));
+  video.addEventListener("error", () => onState("failed"));
+  if (playsAlone(video, src, startMs)) {
+    video.src = src;
+    return startMs === null ? videoClock(video) : nativeHlsClock(video, startMs);
   }
-  video.src = src;
-  return startMs === null ? videoClock(video) : nativeHlsClock(video, startMs);
+  const Hls = await loadHls();
+  if (!Hls.isSupported()) throw new Error("This browser plays no HLS, and has nothing that could play it for it.");
+  // A worker would have to come from a blob, which the pages' policy forbids.
+  const hls = new Hls({ enableWorker: false });
+  hls.on(Hls.Events.ERROR, (_, error) => error.fatal && onFatal(hls, Hls, src, error, onState));
+  hls.loadSource(src);
+  hls.attachMedia(video);
+  return startMs === null ? videoClock(video) : hlsClock(hls, startMs);
+}
+
+/** Between two tries with a stream that is not there, or not yet. */
+const AGAIN_MS = 5000;
+
+/** What hls.js gives up is tried again: a live stream may not have begun, or its server be restarted. */
+function onFatal(hls, Hls, src, { type }, onState) {
+  onState("failed");
+  if (type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
+  else setTimeout(() => hls.loadSource(src), AGAIN_MS);
 }
 
 /** For how long a question has been open by now that closes for the last at `closesAt`, in milliseconds. */

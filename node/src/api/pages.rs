@@ -19,9 +19,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// Content types by the end of a file's name.
-const CONTENT_TYPES: [(&str, &str); 5] = [
+const CONTENT_TYPES: [(&str, &str); 6] = [
     (".html", "text/html; charset=utf-8"),
     (".js", "text/javascript; charset=utf-8"),
+    (".mjs", "text/javascript; charset=utf-8"),
     (".css", "text/css; charset=utf-8"),
     (".svg", "image/svg+xml"),
     ("LICENSE", "text/plain; charset=utf-8"),
@@ -67,6 +68,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/engagement/parts.js" => "engagement/parts.js",
     "/assets/engagement/picture.js" => "engagement/picture.js",
     "/assets/engagement/revised.js" => "engagement/revised.js",
+    "/assets/vendor/hls-1.7.4.light.min.mjs" => "vendor/hls-1.7.4.light.min.mjs",
     "/assets/vendor/u8-mqtt-0.6.7-v5.min.js" => "vendor/u8-mqtt-0.6.7-v5.min.js",
 ];
 
@@ -158,7 +160,12 @@ mod tests {
                 let ends = |end: &str| entry.to_string_lossy().ends_with(end);
                 if entry.is_dir() {
                     folders.push(entry);
-                } else if ends(".html") || ends(".js") || ends(".css") || ends(".svg") {
+                } else if ends(".html")
+                    || ends(".js")
+                    || ends(".mjs")
+                    || ends(".css")
+                    || ends(".svg")
+                {
                     assert!(served.contains(&entry), "{} is not in the table", entry.display());
                 }
             }
