@@ -8,6 +8,8 @@ const FILES = [
   ["answers.csv", "Answers (CSV)"],
   ["players.csv", "Players (CSV)"],
   ["questions.csv", "Questions (CSV)"],
+  ["posts.csv", "Posts (CSV)"],
+  ["log.csv", "Audit trail (CSV)"],
   ["event.jsonl", "JSON lines"],
 ];
 

@@ -253,11 +253,13 @@ function onJoined(message) {
 }
 
 function onReceipt(message) {
-  const { instance, status, level, choices, elapsed_ms, text } = message;
+  const { instance, status, level, choices, elapsed_ms, text, number, stake } = message;
   if (instance === TEAM_INSTANCE) return onTeam(choices);
   if (instance < (state.answer?.instance ?? 0)) return;
-  if (choices.length === 0 && text === undefined && state.answer?.instance !== instance) return; // an input, not the answer
-  settleAnswer(instance, { status, level, choices, elapsed_ms, text });
+  const isAnswer = choices.length > 0 || text !== undefined || number !== undefined;
+  if (!isAnswer && state.answer?.instance !== instance) return; // an input, not the answer
+  const given = number === undefined && stake === undefined ? {} : { given: { number, stake } };
+  settleAnswer(instance, { status, level, choices, elapsed_ms, text, ...given });
 }
 
 function onResult(message) {

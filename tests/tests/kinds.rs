@@ -264,7 +264,13 @@ impl Room {
             ("choice", 2) => self.player.click("option-0").await,
             ("choice", _) => self.choose_in_turn(&[0, 2]).await,
             ("typed", _) => self.send("text", "lima").await,
-            ("estimate", _) => self.send("number", "3000").await,
+            ("estimate", _) => {
+                self.send("number", "3000").await;
+                self.taken().await;
+                self.come_back_without_the_answer().await;
+                let receipt = self.player.text("receipt").await;
+                assert!(receipt.contains("3,000"), "{receipt}");
+            }
             ("order", _) => self.choose_in_turn(&[1, 0, 2]).await,
             other => panic!("nobody has said here how {other:?} is answered"),
         }
@@ -399,6 +405,15 @@ impl Room {
     async fn taken(&self) {
         let receipt = selector("receipt");
         self.player.see(&format!("{receipt}[data-status=accepted]:not([data-code])")).await;
+    }
+
+    /// The player's browser forgets what was answered: the inbox says it.
+    async fn come_back_without_the_answer(&self) {
+        let forget = "const key = 'starling.session'; const kept = JSON.parse(localStorage.getItem(key)); \
+                      delete kept.answer; localStorage.setItem(key, JSON.stringify(kept));";
+        self.player.run(forget).await;
+        self.player.reload().await;
+        self.taken().await;
     }
 
     /// Unfolds what a host can rule; it may be unfolded already.
