@@ -267,6 +267,9 @@ fn roles_are_kept_apart_in_mqtt_and_http() {
     assert_eq!(nobody.publish(&topic, &next).receipt()["code"], "identity_needed");
     let driven = drive(&host);
     assert_eq!((driven.reason, &driven.receipt()["outcome"]), (0, &json!("applied")), "{driven:?}");
+    let (mut raw, _) = closed.connect(true, &host);
+    let bare = raw.publish(&topic, &json!({ "command": "open" }));
+    assert_eq!((bare.reason, &bare.receipt()["code"]), (0x99, &json!("payload_malformed")));
     let joined = {
         let (mut raw, _) = closed.connect(true, &ops);
         closed.join(&mut raw, "ops")

@@ -150,6 +150,7 @@ pub(super) async fn command(
 ) -> Result<Json<CommandReply>, ApiError> {
     let bearer = caller.host(&api, event).await?;
     let request = CommandRequest { by: bearer.called(), ..payload.json()? };
+    request.command.check_expected(payload.text()?.as_bytes())?;
     if request.command == Command::Takeover && bearer.co_host.is_some() {
         let message = "a co-host does not take a show over, who holds a host's own token does";
         return Err(ApiError::new(StatusCode::FORBIDDEN, Refusal::new("not_permitted", message)));

@@ -135,6 +135,14 @@ async fn a_command_for_another_stage_is_told_the_stage() {
 }
 
 #[tokio::test]
+async fn a_step_without_the_stage_that_its_host_saw_is_told_what_is_missing() {
+    let path = format!("/api/v1/events/{EVENT}/commands");
+    let open = post(&path, HOST_TOKEN, json!({"command": "open"}).to_string());
+    let error = assert_refused(open, StatusCode::BAD_REQUEST, "payload_malformed").await;
+    assert!(error["hint"].as_str().unwrap().starts_with("say `expected`"), "{error}");
+}
+
+#[tokio::test]
 async fn a_malformed_body_is_told_where() {
     let path = format!("/api/v1/events/{EVENT}/commands");
     let cut = post(&path, HOST_TOKEN, "{\"command\":");

@@ -185,6 +185,7 @@ impl Hub {
         let expected = r#"{"command":"next","expected":{"instance":0,"phase":"lobby"}}"#;
         self.check_invited(by, event).await?;
         let request = CommandRequest { by: by.called(), ..read(payload, expected)? };
+        request.command.check_expected(payload)?;
         crate::service::Hosts::command(self, event, request).await.map(Said::Commanded)
     }
 

@@ -1,11 +1,12 @@
 //! What hosts see and what they can do. The only views beside the reveal that hold correct answers.
 
-use super::{DeskView, LiveView, StageView};
+use super::{DeskView, LiveView, Refusal, StageView};
 use crdt_state::engagement::Key;
 use crdt_state::engagement::qa::PostView;
 use crdt_state::event::Fate;
 use crdt_state::{EventId, Origin, PlayerId};
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -192,6 +193,32 @@ impl Command {
         );
         of_show || of_people
     }
+
+    /// Refuses what asks for a step, or for the round's time, and leaves out the stage that it starts from: taken
+    /// as the draft, which it is not, it would be told that it makes no sense there.
+    ///
+    /// # Errors
+    /// `payload_malformed`.
+    pub fn check_expected(self, payload: &[u8]) -> Result<(), Refusal> {
+        use Command::{Accept, Moderate, Rescore, Resolve, Restore, Void};
+        #[derive(Deserialize)]
+        struct Stated {
+            expected: Option<IgnoredAny>,
+        }
+        // These name their round by `instance`.
+        let is_of_round = matches!(self, Void | Restore | Rescore | Accept | Resolve | Moderate);
+        if self.is_fact() || is_of_round {
+            return Ok(());
+        }
+        match serde_json::from_slice(payload) {
+            Ok(Stated { expected: None }) => {
+                let message = format!("`{}` does not say what it starts from", self.word());
+                Err(Refusal::new("payload_malformed", message)
+                    .hint("say `expected`: the stage as the live state shows it"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A host's command.
@@ -296,4 +323,25 @@ pub struct Imported {
     pub pin: String,
     /// What its host needs.
     pub host_token: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_says_what_it_starts_from() {
+        for (payload, is_refused) in [
+            (r#"{"command":"open"}"#, true),
+            (r#"{"command":"pause"}"#, true),
+            (r#"{"command":"open","expected":{"instance":0,"phase":"lobby"}}"#, false),
+            (r#"{"command":"lock"}"#, false),
+            (r#"{"command":"void","instance":1}"#, false),
+        ] {
+            let request: CommandRequest = serde_json::from_str(payload).unwrap();
+            let refusal = request.command.check_expected(payload.as_bytes()).err();
+            assert_eq!(refusal.is_some(), is_refused, "{payload}");
+            assert!(refusal.is_none_or(|it| it.hint.unwrap().contains("live state")));
+        }
+    }
 }
