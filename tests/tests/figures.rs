@@ -74,7 +74,8 @@ fn the_simulator_measures_itself() {
     for name in ["wire_virtual_s_per_s", "message_seeds_per_s", "planted_found"] {
         assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers:?}");
     }
-    assert_eq!((&numbers["planted"], &numbers["same_hash"]), (&20.into(), &true.into()));
+    assert!(numbers["planted"].as_u64() >= Some(20), "{numbers:?}");
+    assert_eq!(numbers["same_hash"], true, "{numbers:?}");
     let growth = numbers["growth"].as_array().expect("a list");
     assert_eq!(growth.len(), 3, "{growth:?}");
     for grown in growth {

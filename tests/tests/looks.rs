@@ -88,7 +88,7 @@ async fn takes_home(host: &Page) {
     .await;
     host.click("get-players.csv").await;
     let kept = host.attribute("body[data-kept]", "data-kept").await;
-    assert!(kept.starts_with("rank,player,name,points,correct_ms\r\n1,"), "{kept}");
+    assert!(kept.starts_with("rank,player,name,points,correct_ms,status\r\n1,"), "{kept}");
     assert!(kept.contains(",Ada,"), "{kept}");
     assert!(host.attribute("body", "data-name").await.ends_with("-players.csv"));
     assert_eq!(host.text("locked").await, "over");

@@ -97,7 +97,7 @@ async fn what_only_the_state_can_judge_goes_unpacked() {
 
 #[tokio::test]
 async fn words_are_looked_at_on_their_way_and_those_that_are_judged_are_not() {
-    let show = r#"{"title": "T", "questions": [{"kind": "word_cloud", "text": "?"},
+    let show = r#"{"format": "starling-show/1", "title": "T", "questions": [{"kind": "word_cloud", "text": "?"},
         {"text": "?", "accepted": ["yes"]}]}"#;
     let script = crate::show::parse(show).expect("it is a show");
     let mut world = World::new(8, Task::take);
