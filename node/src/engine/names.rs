@@ -285,23 +285,6 @@ mod tests {
         assert_eq!(look_at_name(" "), None, "no show takes it");
     }
 
-    /// What it costs to look, in microseconds of this thread: a name, a text of 200 bytes, and one made to cost.
-    #[test]
-    fn nothing_that_a_player_can_say_takes_long_to_look_at() {
-        let texts =
-            ["Wolfgang Amadeus Mozart".to_owned(), "a question? ".repeat(16), "@$$".repeat(66)];
-        let filter_us = texts.map(|text| {
-            let begun = std::time::Instant::now();
-            for _ in 0..20 {
-                std::hint::black_box(is_profane(std::hint::black_box(&text)));
-            }
-            begun.elapsed().as_micros() / 20
-        });
-        println!("filter_us {filter_us:?}");
-        // Wide enough for a build that is not optimised, on a machine that is busy.
-        assert!(filter_us.iter().all(|us| *us < 200_000), "{filter_us:?}");
-    }
-
     #[test]
     fn a_number_after_a_name_is_a_number() {
         let numbered = (0..2_000).map(|number| format!("player {number}"));
