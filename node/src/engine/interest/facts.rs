@@ -65,7 +65,7 @@ pub enum Heed {
     },
     /// This node leaves the cluster: nobody is to wait for it in one event more.
     Leaving,
-    /// The time of [`Interest::poll_timeout`] has come.
+    /// The time of [`super::Interest::poll_timeout`] has come.
     Timeout,
 }
 
