@@ -229,13 +229,13 @@ impl Hub {
         let _ = self.broker.set(broker);
     }
 
-    /// The owner of an event, or a clear no. A node that does not carry the event begins to, and waits a moment
-    /// for what the event is.
     /// An event's owner, if the event is here already.
     fn owner_at_hand(&self, event: EventId) -> Option<Owner> {
         self.owners.get(event).filter(Owner::has_arrived)
     }
 
+    /// The owner of an event, or a clear no. A node that does not carry the event begins to, and waits a moment
+    /// for what the event is.
     async fn owner(&self, event: EventId) -> Result<Owner, Refusal> {
         let owner = match self.owners.get(event) {
             Some(owner) => owner,

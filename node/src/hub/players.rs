@@ -353,12 +353,12 @@ impl Hub {
     ) -> Result<Said, Refusal> {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
-        let asked = match self.owner_at_hand(claim.event) {
-            Some(owner) => owner.answer(engine_claim(claim), instance, given),
-            None => {
-                let owner = Box::pin(self.owner(claim.event)).await?;
-                owner.answer(engine_claim(claim), instance, given)
-            }
+        let asked = {
+            let owner = match self.owner_at_hand(claim.event) {
+                Some(owner) => owner,
+                None => Box::pin(self.owner(claim.event)).await?,
+            };
+            owner.answer(engine_claim(claim), instance, given)
         };
         match asked.await.ok_or_else(stopping)? {
             Reply::Answered(message) => Ok(Said::Message(message)),
