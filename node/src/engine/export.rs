@@ -48,7 +48,7 @@ enum Line<'a> {
         points: u32,
         voided: bool,
         /// Receipts that an earlier answer of the same player at another node overruled.
-        #[serde(skip_serializing_if = "is_none")]
+        #[serde(skip_serializing_if = "is_zero")]
         superseded: u64,
         status: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -178,12 +178,8 @@ impl Secret {
     }
 }
 
-fn is_zero(number: &i64) -> bool {
-    *number == 0
-}
-
-fn is_none(count: &u64) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl EventCore {
@@ -226,6 +222,7 @@ impl EventCore {
         let Some(facts) = Facts::of(self.state(), instance) else { return };
         let (question, key) = (facts.question, facts.key());
         let revision = self.state().revision_of(instance);
+        let (status, missing) = (self.exported_status(instance), self.missing(instance));
         let line = Line::Question {
             instance,
             number: u32::from(facts.number) + 1,
@@ -238,13 +235,12 @@ impl EventCore {
             points: question.points,
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             superseded: self.state().named.total(&superseded_name(instance)),
-            status: self.exported_status(instance),
-            missing: self.missing(instance),
+            status,
+            missing: missing.clone(),
             revision,
             secret: Secret::of(&facts),
         };
         put(out, &line);
-        let (status, missing) = (self.exported_status(instance), self.missing(instance));
         let counts = self.state().tally(instance);
         put(out, &Line::Tally { instance, counts, status, missing, revision });
     }
