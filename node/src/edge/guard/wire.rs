@@ -1,6 +1,7 @@
 //! The wire forms that the guard looks at itself, before the state machine does.
 
 use super::Fault;
+use super::fault::MALFORMED;
 use crate::edge::packet::{Has, HasStep, Protocol};
 use bytes::{BufMut, Bytes, BytesMut};
 use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
@@ -59,7 +60,7 @@ pub(super) fn protocol(body: &[u8]) -> Result<Protocol, Fault> {
 
 /// Checks a CONNECT's body and takes the sting out of it, which it tells: see the guard's header.
 pub(super) fn check_connect(body: &mut [u8], protocol: Protocol) -> Result<bool, Fault> {
-    let flags = *body.get(7).ok_or(Fault::Protocol(0x81))?;
+    let flags = *body.get(7).ok_or(Fault::Protocol(MALFORMED))?;
     let (has_will, will_qos) = (flags & 0x04 != 0, (flags >> 3) & 3);
     if flags & 1 != 0 || will_qos == 3 || !has_will && flags & 0x38 != 0 {
         return Err(Fault::FlagsReserved);
@@ -141,7 +142,7 @@ pub(super) fn check(first: u8, body: &[u8], protocol: Protocol) -> Result<(), Fa
     // An acknowledgement of MQTT 3.1.1 is its packet id.
     let is_ack = matches!(kind, PUBACK | PUBREC | PUBREL | PUBCOMP);
     let is_long = is_ack && protocol == Protocol::V3 && body.len() > 2;
-    if is_long { Err(Fault::Protocol(0x81)) } else { Ok(()) }
+    if is_long { Err(Fault::Protocol(MALFORMED)) } else { Ok(()) }
 }
 
 fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault> {
@@ -149,8 +150,8 @@ fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault
     if qos == 3 || qos == 0 && duplicate {
         return Err(Fault::FlagsReserved);
     }
-    let topic_bytes = string_bytes(body).ok_or(Fault::Protocol(0x81))?;
-    let (topic, rest) = body.split_at_checked(topic_bytes).ok_or(Fault::Protocol(0x81))?;
+    let topic_bytes = string_bytes(body).ok_or(Fault::Protocol(MALFORMED))?;
+    let (topic, rest) = body.split_at_checked(topic_bytes).ok_or(Fault::Protocol(MALFORMED))?;
     check_topic(&topic[2..], protocol)?;
     let rest = if qos > 0 {
         check_packet_id(rest)?;
@@ -159,7 +160,11 @@ fn check_publish(flags: u8, body: &[u8], protocol: Protocol) -> Result<(), Fault
         rest
     };
     // The length of its properties follows at least.
-    if protocol == Protocol::V5 && rest.is_empty() { Err(Fault::Protocol(0x81)) } else { Ok(()) }
+    if protocol == Protocol::V5 && rest.is_empty() {
+        Err(Fault::Protocol(MALFORMED))
+    } else {
+        Ok(())
+    }
 }
 
 /// The packet id of a PUBLISH at QoS 2.
@@ -178,7 +183,7 @@ fn check_topic(topic: &[u8], protocol: Protocol) -> Result<(), Fault> {
         return Err(Fault::TopicEmpty);
     }
     if topic.contains(&0) {
-        return Err(Fault::Protocol(0x81));
+        return Err(Fault::Protocol(MALFORMED));
     }
     if topic.iter().any(|byte| matches!(byte, b'+' | b'#')) {
         return Err(Fault::TopicWildcard);
@@ -190,7 +195,7 @@ fn check_packet_id(body: &[u8]) -> Result<(), Fault> {
     match body.first_chunk() {
         Some([0, 0]) => Err(Fault::PacketIdZero),
         Some(_) => Ok(()),
-        None => Err(Fault::Protocol(0x81)),
+        None => Err(Fault::Protocol(MALFORMED)),
     }
 }
 
@@ -236,7 +241,7 @@ fn check_words(properties: Option<&[Property]>) -> Result<(), Fault> {
 fn whole<T>(parsed: Result<(T, usize), MqttError>, body: &[u8]) -> Result<Option<T>, Fault> {
     match parsed.map_err(Fault::from)? {
         (packet, length) if length == body.len() => Ok(Some(packet)),
-        _ => Err(Fault::Protocol(0x81)),
+        _ => Err(Fault::Protocol(MALFORMED)),
     }
 }
 
