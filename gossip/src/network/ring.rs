@@ -18,7 +18,7 @@ pub const KEYS_MAX: usize = 8;
 const KNOWN_MAX: usize = 32;
 
 /// Keys that a ring of ours can know of: those of eight sides that were apart, each with a full ring. They fit
-/// into a notice twice over.
+/// into a notice.
 const SOUND_MAX: usize = 8 * KEYS_MAX;
 
 /// The public id of a key.
@@ -218,6 +218,7 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::notice::{NOTICE_BYTES_MAX, Notice};
     use super::*;
     use proptest::prelude::*;
 
@@ -290,6 +291,7 @@ mod tests {
         let mut all = (1..9).map(full).reduce(|one, other| merged(&one, &other)).unwrap();
         assert_eq!(all.keys().len(), 1 + 8 * (KEYS_MAX - 1));
         assert!(all.is_sound());
+        assert!(Notice::Keys(all.clone()).encode().len() <= NOTICE_BYTES_MAX);
         assert_eq!(KeyRing::resumed(all.clone(), &key(0)), all);
         assert_eq!(all.install(&key(99)), Err(RingError::Full));
         for spare in all.keys().split_off(KEYS_MAX - 1) {
