@@ -31,15 +31,10 @@ impl Exec {
 
     async fn call(&self) -> Result<Vec<u8>, DiscoveryError> {
         let failed = |what: String| DiscoveryError::Command { what };
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &self.command])
-            // What the command starts has no business with the cluster's secret.
-            .env_remove("STARLING_KEY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let (mut child, family) = Family::start(&mut command)
+        let set_up = |shell: &mut Command| {
+            shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        };
+        let (mut child, family) = Family::start(&self.command, set_up)
             .map_err(|error| failed(format!("could not be run: {error}")))?;
         let (list, errors) = (child.stdout.take(), child.stderr.take());
         let (list, errors) =

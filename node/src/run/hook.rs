@@ -89,18 +89,16 @@ impl Hook {
     }
 
     async fn call(&self, event: &MemberEventView) -> io::Result<ExitStatus> {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &self.command])
-            .env("STARLING_EVENT", &event.event)
-            .env("STARLING_MEMBER", &event.name)
-            .env("STARLING_MEMBER_NODE", event.node.to_string())
-            .env("STARLING_MEMBER_ADDR", &event.addr)
-            // What the command starts has no business with the cluster's secret.
-            .env_remove("STARLING_KEY")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null());
-        let (mut child, family) = Family::start(&mut command)?;
+        let set_up = |shell: &mut Command| {
+            shell
+                .env("STARLING_EVENT", &event.event)
+                .env("STARLING_MEMBER", &event.name)
+                .env("STARLING_MEMBER_NODE", event.node.to_string())
+                .env("STARLING_MEMBER_ADDR", &event.addr)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null());
+        };
+        let (mut child, family) = Family::start(&self.command, set_up)?;
         let line = serde_json::to_vec(event).expect("an event has text keys only");
         if let Some(mut stdin) = child.stdin.take() {
             // A command that does not read its input is as good as any.
