@@ -22,10 +22,7 @@ fn a_question_waits_for_the_stream_and_its_time_counts_from_then() {
     let _turn = lab::heavy();
     let node = Single::start(&[]);
     let stream = serve_silence();
-    let options = ["Yes", "No"].map(str::to_owned).to_vec();
-    let mut question = Question::choice("Will she score?", options, 1).open_ms(300_000);
-    (question.media_ms, question.media_window_ms) = (Some(MEDIA_S * 1_000), 120_000);
-    let show = node.show(&node::show::to_json(&Script::new("Match", vec![question])));
+    let show = node.show(&with_the_stream());
     let (base, pin) = (format!("http://{}", node.bound.http), &show.imported.pin);
     block_on(async {
         let page = browsers.open(&format!("{base}/watch?pin={pin}&src={stream}")).await;
@@ -66,6 +63,14 @@ fn a_question_waits_for_the_stream_and_its_time_counts_from_then() {
     drop(browsers);
 }
 
+/// A show whose question waits for the stream.
+fn with_the_stream() -> String {
+    let options = ["Yes", "No"].map(str::to_owned).to_vec();
+    let mut question = Question::choice("Will she score?", options, 1).open_ms(300_000);
+    (question.media_ms, question.media_window_ms) = (Some(MEDIA_S * 1_000), 120_000);
+    node::show::to_json(&Script::new("Match", vec![question]))
+}
+
 /// When the answer was given, as its receipt says.
 async fn elapsed_ms(page: &Page) -> u64 {
     let receipt = format!("{}[data-status=accepted]", selector("receipt"));
@@ -79,10 +84,7 @@ fn a_live_stream_with_program_dates_has_a_clock_and_one_that_is_not_there_holds_
     let _turn = lab::heavy();
     let node = Single::start(&[]);
     let stream = serve(hls());
-    let options = ["Yes", "No"].map(str::to_owned).to_vec();
-    let mut question = Question::choice("Will she score?", options, 1).open_ms(300_000);
-    (question.media_ms, question.media_window_ms) = (Some(MEDIA_S * 1_000), 120_000);
-    let show = node.show(&node::show::to_json(&Script::new("Match", vec![question])));
+    let show = node.show(&with_the_stream());
     let (base, pin) = (format!("http://{}", node.bound.http), &show.imported.pin);
     block_on(async {
         let watch = |file: &str| format!("{base}/watch?pin={pin}&start=1000&src={stream}{file}");

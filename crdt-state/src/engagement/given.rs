@@ -114,6 +114,7 @@ mod tests {
     use crate::engagement::raffle::Raffle;
     use crate::engagement::rating::Rating;
     use crate::engagement::survey::{Item, SKIPPED, Survey};
+    use crate::engagement::testing::{counted, typed};
     use crate::engagement::word_cloud::WordCloud;
     use crate::engagement::{Taken, Task};
 
@@ -123,14 +124,6 @@ mod tests {
 
     fn of(choices: &[u8]) -> Given {
         Given::choices(choices)
-    }
-
-    fn typed(text: &str) -> Given {
-        Given { text: Some(text.to_owned()), ..Given::default() }
-    }
-
-    fn counted(number: f64) -> Given {
-        Given { number: Some(number), ..Given::default() }
     }
 
     /// A task of every form that takes one answer, what somebody gives, and what is said of it afterwards.

@@ -47,6 +47,16 @@ fn outcomes(state: &EventState) -> Vec<Vec<Outcome>> {
     all
 }
 
+/// A text, as a player types it.
+pub fn typed(text: &str) -> Given {
+    Given { text: Some(text.to_owned()), ..Given::default() }
+}
+
+/// A number, as a player gives it.
+pub fn counted(number: f64) -> Given {
+    Given { number: Some(number), ..Given::default() }
+}
+
 /// A show of which every round has been opened and answered.
 pub fn started(tasks: &[Task], players: &[Player]) -> EventState {
     let questions = tasks.iter().map(|task| Question::new("?", task.clone())).collect();

@@ -13,7 +13,7 @@ use crate::engagement::rating::Rating;
 use crate::engagement::reactions::Reactions;
 use crate::engagement::scoring::{Partial, Scoring};
 use crate::engagement::survey::{Item, Survey};
-use crate::engagement::testing::{ME, Player, asked};
+use crate::engagement::testing::{ME, Player, asked, counted, typed};
 use crate::engagement::tug::Tug;
 use crate::engagement::word_cloud::WordCloud;
 use crate::engagement::{Given, KINDS, Key, Task, counter_name};
@@ -159,14 +159,6 @@ fn options() -> Vec<String> {
 
 fn of(choices: &[u8]) -> Given {
     Given::choices(choices)
-}
-
-fn typed(text: &str) -> Given {
-    Given { text: Some(text.to_owned()), ..Given::default() }
-}
-
-fn counted(number: f64) -> Given {
-    Given { number: Some(number), ..Given::default() }
 }
 
 fn bet(option: u8, stake: u32) -> Given {
