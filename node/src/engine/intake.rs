@@ -250,11 +250,12 @@ impl EventCore {
             return Err(Refusal::new("paused", "the host has paused the round")
                 .hint("answer when it goes on"));
         }
-        crdt_state::sometimes!(AnswerFenced, self.is_behind(now));
-        let elapsed = self.carried.elapsed_ms(now, instance).filter(|_| !self.is_behind(now));
+        let is_early = self.is_behind(now) || !self.is_reckoned_with(instance);
+        crdt_state::sometimes!(AnswerFenced, is_early);
+        let elapsed = self.carried.elapsed_ms(now, instance).filter(|_| !is_early);
         let elapsed = elapsed.ok_or_else(|| {
-            Refusal::new("overloaded", "this node has just come back and does not know the time")
-                .hint("send the answer again in a moment")
+            let why = "this node has just come and does not know how the round stands";
+            Refusal::new("overloaded", why).hint("send the answer again in a moment")
         })?;
         let limit = u64::from(state.open_ms(instance))
             + u64::from(extra_ms)

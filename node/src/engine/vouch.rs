@@ -151,6 +151,14 @@ impl EventCore {
         self.standing.knew_from.extend(known);
     }
 
+    /// Whether no result of a round can be final without this node: somebody who takes part knew of it before sealing
+    /// the round, and names it in that seal. Of the creator and of a node in place of its own former origin
+    /// everybody knows.
+    pub(super) fn is_reckoned_with(&self, instance: u32) -> bool {
+        let mut known = self.standing.knew_from.values();
+        self.is_exempt() || known.any(|(_, from)| *from <= instance)
+    }
+
     /// Whether a receipt whose level is reached is firm. If it is not, it waits until every node holds
     /// the answer.
     pub(super) fn stands(&mut self, ticket: u64, waiting: &Waiting) -> bool {

@@ -96,6 +96,35 @@ fn a_newcomer_whose_word_does_not_count_yet_promises_nothing() {
     });
 }
 
+/// A result may be final without a node of which nobody knew, and then nothing may come of its round any more.
+#[test]
+fn a_newcomer_takes_no_answer_before_somebody_reckons_with_it() {
+    for seed in 0..40 {
+        let mut world = World::lobby(2_400 + seed, 3, 20_000);
+        let claim = world.join(0, 7);
+        world.run_ms(300);
+        let instance = world.open(0);
+        // What it says of itself may be lost, and more than once.
+        world.weather.loss = 30;
+        let newcomer = world.add();
+        world.relink();
+        let &(_, origin) = world.lives.last().unwrap();
+        let taken = |world: &mut World| {
+            let (claim, given) = (claim.clone(), Given::choices(&[1]));
+            let answer = |ticket| Input::Answer { ticket, claim, instance, given };
+            let ticket = world.ask(newcomer, answer);
+            let reply = world.take_reply(ticket);
+            (!matches!(reply, Some(Reply::Refused(_)))).then_some(())
+        };
+        world.until("the newcomer takes an answer", 15_000, taken);
+        let knows = |at: usize| world.core(at).state().is_enrolled(origin);
+        assert!((0..3).any(knows), "nobody reckons with it in the show of seed {seed}");
+        world.weather.loss = 0;
+        world.finish_round(0);
+        world.all_call_it("final");
+    }
+}
+
 /// Who is cut off may overrule a receipt after the show's end.
 #[test]
 fn an_answer_that_is_overruled_after_the_end_is_told_too() {
