@@ -140,6 +140,10 @@ impl EventCore {
             self.turn_away(now, instance, claim.player, &refusal);
             return self.refuse(ticket, refusal);
         }
+        // Lanes are independent: answers may be here before what they answer, and a receipt says what is held.
+        if self.carried.state.script().is_none() {
+            return self.refuse(ticket, question_unknown());
+        }
         self.admit(now, claim);
         if instance == TEAM_INSTANCE {
             return self.choose_team(now, ticket, claim, given);

@@ -282,10 +282,9 @@ impl EventCore {
         let state = &self.carried.state;
         // The answer may be to another question than the one that is shown, or that one not be known yet.
         let held = state.held(instance, state.players.rows_of(player));
-        let number = match held.filter(|(_, held)| *held == cell) {
-            Some((number, _)) => Some(number),
-            None => state.question_of(instance).map(|(number, _)| number),
-        };
+        let same = held.filter(|(_, held)| *held == cell).map(|(number, _)| number);
+        let shown = || state.question_of(instance).map(|(number, _)| number);
+        let number = same.or_else(shown).or(held.map(|(number, _)| number));
         let question = number.and_then(|at| state.script()?.questions.get(usize::from(at)));
         let text = number.and_then(|number| self.held_text(instance, number, player));
         let (gave, elapsed_ms) = match question {

@@ -259,7 +259,8 @@ impl EventCore {
     /// current round, and the result once it is revealed.
     pub(super) fn project(&mut self, player: PlayerId) {
         let state = self.state();
-        if state.players.row_of(player).is_none() {
+        // What the event is may come after its players and answers; whoever is here is greeted then.
+        if state.script().is_none() || state.players.row_of(player).is_none() {
             return;
         }
         if state.named.people.is_marked(player) {

@@ -1,9 +1,9 @@
 //! Cores that die, and come back as somebody new.
 
 use crate::world::{Weather, World};
-use crdt_state::{Phase, PlayerId, Stage};
+use crdt_state::{LaneId, Phase, PlayerId, Stage};
 use gossip::replication::Config;
-use node::engine::Reply;
+use node::engine::{Input, Reply};
 use node::service::view::Command;
 use std::time::Duration;
 
@@ -147,6 +147,36 @@ fn a_core_alone_with_a_former_origin_rests() {
     world.run_ms(5_000);
     world.heal();
     world.all_call_it("final");
+}
+
+#[test]
+fn a_newcomer_says_nothing_of_an_answer_before_it_knows_what_was_asked() {
+    let mut world = World::lobby(57, 3, 10_000);
+    let claim = world.join(0, 7);
+    let instance = world.open(0);
+    assert!(world.answer(0, &claim, instance, 2).unwrap().firm);
+    world.all_equal();
+    let (_, creator) = world.lives[0];
+    world.withheld.insert(LaneId::control(creator));
+    let newcomer = world.add();
+    world.relink();
+    world.until("the answer at the newcomer", 5_000, |world| {
+        world.held(newcomer, claim.player, instance)
+    });
+    assert!(world.core(newcomer).state().script().is_none(), "it has come by the other lane");
+    world.inbox.clear();
+    let refusal = world.answer(newcomer, &claim, instance, 2).unwrap_err();
+    assert_eq!(refusal.code, "overloaded");
+    assert!(matches!(world.resume(newcomer, &claim), Reply::Joined { .. }));
+    world.ask(newcomer, |_| Input::Project { player: claim.player });
+    world.run_ms(300);
+    assert!(world.inbox.is_empty(), "{:?}", world.inbox);
+    world.withheld.clear();
+    world.until("what was asked at the newcomer", 5_000, |world| {
+        world.core(newcomer).state().question_of(instance).map(drop)
+    });
+    let again = world.answer(newcomer, &claim, instance, 0).unwrap();
+    assert_eq!((again.status.as_str(), again.choice), ("duplicate", 2));
 }
 
 #[test]

@@ -53,8 +53,9 @@ struct Run {
     pending: BTreeMap<u64, Pending>,
     down: Option<(usize, Mono)>,
     crashed_at: Mono,
-    /// How often a node left in order.
+    /// How often a node left in order, and how often of these it let go of all that it had.
     left: u64,
+    let_go: u64,
 }
 
 impl Run {
@@ -83,8 +84,8 @@ impl Run {
         world.weather = weather;
         let (claims, pending) = (BTreeMap::new(), BTreeMap::new());
         let crashed_at = world.now();
-        let (model, down, left) = (Model::default(), None, 0);
-        Run { world, model, hosts, claims, pending, down, crashed_at, left }
+        let (model, down, left, let_go) = (Model::default(), None, 0, 0);
+        Run { world, model, hosts, claims, pending, down, crashed_at, left, let_go }
     }
 
     fn disturb(&mut self) {
@@ -206,7 +207,8 @@ impl Run {
         self.pending.retain(|_, pending| pending.at != at);
     }
 
-    /// A node says goodbye, waits a moment for others to have all that it has, and is gone.
+    /// A node says goodbye, waits a moment for others to have all that it has, and is gone. If they have, it may drop
+    /// all of it: it comes back as one that never knew of the event.
     fn leave(&mut self, at: usize) {
         if self.down.is_some() || self.world.now() < self.crashed_at + CRASH_GAP {
             return;
@@ -217,11 +219,13 @@ impl Run {
             going: BTreeSet::new(),
         });
         let until = self.world.now() + LEAVING;
+        let mut lets_go = false;
         while self.world.now() < until {
             self.world.run_ms(10);
             match self.world.take_reply(ticket) {
                 Some(Reply::Retired) => {
                     self.left += 1;
+                    lets_go = self.world.percent(50);
                     break;
                 }
                 Some(_) => break,
@@ -229,6 +233,10 @@ impl Run {
             }
         }
         self.crash(at);
+        if lets_go {
+            self.world.wipe(at);
+            self.let_go += 1;
+        }
     }
 
     fn restart(&mut self) {
@@ -298,17 +306,20 @@ fn run_with(seed: u64, hosts: Option<Hosts>) -> Run {
 /// Runs seeds and asserts that they were harsh and long enough to mean something.
 fn sweep(seeds: std::ops::Range<u64>) {
     let count = seeds.end - seeds.start;
-    let (mut promises, mut finals, mut superseded, mut left) = (0, 0, 0, 0);
+    let (mut promises, mut finals, mut superseded) = (0, 0, 0);
+    let (mut left, mut let_go) = (0, 0);
     for run in seeds.map(run) {
         promises += run.model.promises();
         finals += run.model.finals();
         superseded += run.model.superseded;
         left += run.left;
+        let_go += run.let_go;
     }
     assert!(promises as u64 > 5 * count, "only {promises} firm receipts");
     assert!(finals as u64 > count, "only {finals} final results");
     assert!(superseded > 0, "no node ever overruled another");
     assert!(left > count / 4, "only {left} nodes left in order");
+    assert!(let_go > count / 10, "only {let_go} of them let go of what they had");
 }
 
 #[test]

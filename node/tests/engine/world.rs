@@ -80,6 +80,8 @@ pub struct World {
     pub written: Vec<(usize, Vec<Delta>)>,
     /// Answers of others that cores said to have applied.
     pub applied: u64,
+    /// Lanes whose entries are lost, whoever sends them.
+    pub withheld: BTreeSet<LaneId>,
     now: Mono,
     nodes: Vec<Node>,
     cuts: BTreeSet<(usize, usize)>,
@@ -103,6 +105,7 @@ impl World {
             lives: Vec::new(),
             written: Vec::new(),
             applied: 0,
+            withheld: BTreeSet::new(),
             now: Duration::from_secs(1_000),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
             cuts: BTreeSet::new(),
@@ -346,6 +349,9 @@ impl World {
     }
 
     fn post(&mut self, from: Origin, to: Origin, message: &Message) {
+        if matches!(message, Message::Entries { id, .. } if self.withheld.contains(id)) {
+            return;
+        }
         let copies = if self.percent(self.weather.doubled) { 2 } else { 1 };
         for _ in 0..copies {
             let Range { start, end } = self.weather.delay_us;
