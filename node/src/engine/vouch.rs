@@ -21,7 +21,7 @@ use super::io::Output;
 use super::owed::Waiting;
 use crdt_state::delta::{Delta, Fence};
 use crdt_state::event::Sheet;
-use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};
+use crdt_state::{Cell, Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};
 use crdts::CmRDT;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,10 +194,14 @@ impl EventCore {
     }
 
     /// Whether this node stands behind what it holds of a player: its word counts, and it has not fenced in
-    /// this round, or the answer was here before it did.
+    /// this round, or the answer was here before it did. Behind what a former life of its own took others must stand.
     pub(super) fn is_within(&self, instance: u32, player: PlayerId) -> bool {
         let state = self.state();
         if !state.is_vouching(self.identity.origin) {
+            return false;
+        }
+        let formers = self.formers_of(instance, player);
+        if formers.into_iter().any(|former| !self.is_backed(instance, former)) {
             return false;
         }
         let is_own =
@@ -219,6 +223,41 @@ impl EventCore {
         before.is_some_and(had)
     }
 
+    /// The former lives of this node, one of which may have taken what is held of a player.
+    fn formers_of(&self, instance: u32, player: PlayerId) -> Vec<Origin> {
+        if self.formers.is_empty() {
+            return Vec::new();
+        }
+        let state = self.state();
+        let Some((_, cell)) = state.held(instance, state.players.rows_of(player)) else {
+            return Vec::new();
+        };
+        let tag = |origin: Origin| Cell::new(0, origin, 0).tag();
+        self.formers.iter().copied().filter(|former| tag(*former) == cell.tag()).collect()
+    }
+
+    /// Whether enough others stand behind all that a former life of this node took in a round, by what they have said
+    /// of themselves up to when they were known to have it; or every node has it.
+    fn is_backed(&self, instance: u32, former: Origin) -> bool {
+        let (lane, mine) = (LaneId::bulk(former), self.heads());
+        let head = mine.get(&lane);
+        let stands = |(peer, node): &(&Origin, &NodeId)| {
+            let Some(theirs) = self.replica.peer_heads(**peer) else { return false };
+            let said = theirs.get(&LaneId::control(**peer));
+            let is_read = said > 0 && said <= mine.get(&LaneId::control(**peer));
+            let has = is_read && theirs.get(&lane) >= head && self.state().is_vouching(**peer);
+            has && !self.is_fenced_off_by(**node, instance, (former, head))
+        };
+        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
+        let backing: BTreeSet<NodeId> = others.filter(stands).map(|(_, node)| *node).collect();
+        if backing.len() + 1 >= self.copies(self.counted_nodes().count()) {
+            return true;
+        }
+        let mut all = Heads::new();
+        all.apply(Dot::new(lane, head));
+        self.knows_everyone() && self.is_everywhere(&all)
+    }
+
     /// Whether enough nodes stand behind this node's answers to a round, up to a head of its bulk lane.
     fn is_vouched_for(&self, instance: u32, head: u64) -> bool {
         let knew_late = self.standing.knew_from.values().any(|(_, from)| *from > instance);
@@ -226,10 +265,11 @@ impl EventCore {
         if is_calm || crdt_state::planted!(FenceIgnored) {
             return true;
         }
+        let own = (self.identity.origin, head);
         let vouchers = self.replica.vouchers(Lane::Bulk, head);
         let vouchers = vouchers.filter_map(|peer| self.standing.knew_from.get(&peer));
         let in_time = vouchers.filter(|(_, from)| *from <= instance).map(|(node, _)| *node);
-        let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, head));
+        let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, own));
         let others: BTreeSet<NodeId> =
             standing.filter(|node| *node != self.identity.node).collect();
         let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
@@ -246,12 +286,12 @@ impl EventCore {
         writers.filter(|node| *node != self.identity.node).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Whether a node has fenced off what this one took in a round, beyond a head of its bulk lane.
-    fn is_fenced_off_by(&self, node: NodeId, instance: u32, head: u64) -> bool {
-        let (state, me) = (self.state(), self.identity.origin);
+    /// Whether a node has fenced off what a life of this one took in a round, up to a head of its bulk lane.
+    fn is_fenced_off_by(&self, node: NodeId, instance: u32, (life, head): (Origin, u64)) -> bool {
+        let state = self.state();
         let fences = state.fences().around(instance, self.identity.node);
         let mut of_node = fences.filter(|(writer, _)| state.node_of(*writer) == Some(node));
-        of_node.any(|(_, lanes)| lanes.get(&me).is_none_or(|within| *within < head))
+        of_node.any(|(_, lanes)| lanes.get(&life).is_none_or(|within| *within < head))
     }
 
     /// Whether a majority of those who count knew of this node before they sealed a round. Who has left is none of

@@ -96,6 +96,37 @@ fn a_newcomer_whose_word_does_not_count_yet_promises_nothing() {
     });
 }
 
+/// Another holds by now what it took before it went down, but not behind it: whoever is out of reach may have counted
+/// on that other's word, and call settled what lacks the answer.
+#[test]
+fn what_a_former_life_took_beyond_the_fences_is_promised_to_nobody_before_all_have_it() {
+    let mut world = World::lobby(25, 3, 20_000);
+    let claim = world.join(2, 7);
+    world.run_ms(300);
+    let instance = world.open(0);
+    world.isolate(2);
+    assert!(!world.answer(2, &claim, instance, 1).unwrap().firm);
+    world.press(0, Command::Close);
+    world.run_ms(1_000);
+    world.crash(2);
+    world.heal_between(0, 2);
+    world.start(2);
+    world.relink();
+    world.run_ms(2_000);
+    assert_eq!(world.held(0, PlayerId(7), instance), Some(1), "one more has it");
+    assert_eq!(world.view(1).live.result.unwrap().status, "settled", "and the third has not");
+    let told = |world: &mut World| {
+        world.ask(2, |_| Input::Project { player: PlayerId(7) });
+        let (at, shown) = world.receipts(PlayerId(7), instance).pop().unwrap();
+        (at, shown.choice, shown.firm)
+    };
+    assert_eq!(told(&mut world), (2, 1, false));
+    world.heal();
+    world.run_ms(2_000);
+    world.all_call_it("final");
+    assert_eq!(told(&mut world), (2, 1, true));
+}
+
 /// A result may be final without a node of which nobody knew, and then nothing may come of its round any more.
 #[test]
 fn a_newcomer_takes_no_answer_before_somebody_reckons_with_it() {
