@@ -2,6 +2,7 @@
 
 mod alarms;
 mod awaiting;
+mod backed;
 mod batch;
 mod bulk;
 mod carried;

@@ -77,6 +77,14 @@ impl Held {
         self.wait(ticket, Waiting::Create);
     }
 
+    /// A player was told something that is not firm yet.
+    pub fn told(&mut self, ticket: u64, waiting: Waiting) {
+        self.wait(ticket, waiting);
+        if let Some((_, replied)) = self.waiting.get_mut(&ticket) {
+            *replied = true;
+        }
+    }
+
     /// A request waits for its receipt.
     pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
         if let Waiting::Answer { player, instance, .. } = &waiting {
@@ -257,7 +265,8 @@ impl EventCore {
         if cell.value() != own.value() {
             crdt_state::sometimes!(ReceiptSuperseded);
             self.count_superseded(now, instance);
-            let message = self.receipt(instance, player, ("superseded", true), cell);
+            let firm = self.is_within_or_will_be((instance, player), "superseded", cell);
+            let message = self.receipt(instance, player, ("superseded", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }
     }

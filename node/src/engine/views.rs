@@ -292,8 +292,7 @@ impl EventCore {
         let held = self.state().held(instance, self.state().players.rows_of(player));
         let Some((_, cell)) = held else { return };
         let firm = !self.held.is_unfirm(instance, player)
-            && !self.rests_here_alone()
-            && self.is_within(instance, player);
+            && self.is_within_or_will_be((instance, player), "accepted", cell);
         let message = self.receipt(instance, player, ("accepted", firm), cell);
         self.outputs.push_back(Output::Inbox { player, message });
         self.note_told(instance, player, cell);

@@ -16,13 +16,13 @@
 //! without its word they are not settled, as if it were gone. What this rests on is that a node's disk
 //! is kept: fences are on it before anybody hears them.
 
+use super::backed::{Behind, Waiting};
 use super::core::EventCore;
 use super::io::Output;
-use super::owed::Waiting;
+use super::owed;
 use crdt_state::delta::{Delta, Fence};
 use crdt_state::event::Sheet;
-use crdt_state::{Cell, Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};
-use crdts::CmRDT;
+use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Of how many rounds the answers are remembered as they were when this node fenced.
@@ -34,9 +34,8 @@ pub struct Standing {
     /// The node of each incarnation that was seen to know of this one, and the first round that it had not
     /// sealed by then.
     knew_from: BTreeMap<Origin, (NodeId, u32)>,
-    /// Receipts whose level was reached by nodes that do not stand behind them, and what every node must
-    /// hold before they are firm.
-    waiting: BTreeMap<u64, Heads>,
+    /// Receipts whose level was reached by nodes that do not stand behind them.
+    pub(super) waiting: Waiting,
     /// Rounds in which this node fenced, and the answers that it had by then.
     fenced: BTreeMap<u32, BTreeMap<u16, Sheet>>,
     /// The first round of which this node cannot have forgotten anything.
@@ -160,10 +159,10 @@ impl EventCore {
     }
 
     /// Whether a receipt whose level is reached is firm. If it is not, it waits until every node holds
-    /// the answer.
-    pub(super) fn stands(&mut self, ticket: u64, waiting: &Waiting) -> bool {
+    /// the answer, or enough stand behind it where another node took it.
+    pub(super) fn stands(&mut self, ticket: u64, waiting: &owed::Waiting) -> bool {
         let Some(instance) = waiting.instance() else { return true };
-        if self.standing.waiting.contains_key(&ticket) {
+        if self.standing.waiting.has(ticket) {
             return false;
         }
         let is_others = waiting.others_answers().any(|player| !self.is_within(instance, player));
@@ -173,41 +172,29 @@ impl EventCore {
             return true;
         }
         crdt_state::sometimes!(ReceiptFencedOff);
-        let bulk = self.heads().dots.iter().filter(|(id, _)| id.lane == Lane::Bulk);
-        let held = bulk.filter(|(id, _)| is_others || **id == own);
-        let mut heads = Heads::new();
-        held.for_each(|(id, head)| heads.apply(Dot::new(*id, *head)));
-        self.standing.waiting.insert(ticket, heads);
+        let behind = match is_others {
+            true => Behind::Others { instance, heads: self.bulk_heads() },
+            false => Behind::Own(Heads::from(Dot::new(own, head))),
+        };
+        self.standing.waiting.push(ticket, behind);
         false
     }
 
-    /// Makes receipts firm whose answers every node holds by now.
-    pub(super) fn settle_fenced(&mut self) {
-        if self.standing.waiting.is_empty() || !self.knows_everyone() {
-            return;
-        }
-        let held = self.standing.waiting.iter().filter(|(_, heads)| self.is_everywhere(heads));
-        for ticket in held.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
-            self.standing.waiting.remove(&ticket);
-            self.on_firm_receipt(ticket);
-        }
+    /// Whether this node has fenced anything off in a round, in this life or a former one.
+    pub(super) fn has_fenced(&self, instance: u32) -> bool {
+        let is_own =
+            |writer: Origin| writer == self.identity.origin || self.formers.contains(&writer);
+        self.state().fences().of(instance).into_iter().any(|(_, writer)| is_own(writer))
     }
 
     /// Whether this node stands behind what it holds of a player: its word counts, and it has not fenced in
-    /// this round, or the answer was here before it did. Behind what a former life of its own took others must stand.
-    pub(super) fn is_within(&self, instance: u32, player: PlayerId) -> bool {
+    /// this round, or the answer was here before it did.
+    pub(super) fn stands_behind(&self, instance: u32, player: PlayerId) -> bool {
         let state = self.state();
         if !state.is_vouching(self.identity.origin) {
             return false;
         }
-        let formers = self.formers_of(instance, player);
-        if formers.into_iter().any(|former| !self.is_backed(instance, former)) {
-            return false;
-        }
-        let is_own =
-            |writer: Origin| writer == self.identity.origin || self.formers.contains(&writer);
-        let fences = state.fences().of(instance);
-        if !fences.into_iter().any(|(_, writer)| is_own(writer)) {
+        if !self.has_fenced(instance) {
             return true;
         }
         let rows: Vec<_> = state.players.rows_of(player).collect();
@@ -223,41 +210,6 @@ impl EventCore {
         before.is_some_and(had)
     }
 
-    /// The former lives of this node, one of which may have taken what is held of a player.
-    fn formers_of(&self, instance: u32, player: PlayerId) -> Vec<Origin> {
-        if self.formers.is_empty() {
-            return Vec::new();
-        }
-        let state = self.state();
-        let Some((_, cell)) = state.held(instance, state.players.rows_of(player)) else {
-            return Vec::new();
-        };
-        let tag = |origin: Origin| Cell::new(0, origin, 0).tag();
-        self.formers.iter().copied().filter(|former| tag(*former) == cell.tag()).collect()
-    }
-
-    /// Whether enough others stand behind all that a former life of this node took in a round, by what they have said
-    /// of themselves up to when they were known to have it; or every node has it.
-    fn is_backed(&self, instance: u32, former: Origin) -> bool {
-        let (lane, mine) = (LaneId::bulk(former), self.heads());
-        let head = mine.get(&lane);
-        let stands = |(peer, node): &(&Origin, &NodeId)| {
-            let Some(theirs) = self.replica.peer_heads(**peer) else { return false };
-            let said = theirs.get(&LaneId::control(**peer));
-            let is_read = said > 0 && said <= mine.get(&LaneId::control(**peer));
-            let has = is_read && theirs.get(&lane) >= head && self.state().is_vouching(**peer);
-            has && !self.is_fenced_off_by(**node, instance, (former, head))
-        };
-        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        let backing: BTreeSet<NodeId> = others.filter(stands).map(|(_, node)| *node).collect();
-        if backing.len() + 1 >= self.copies(self.counted_nodes().count()) {
-            return true;
-        }
-        let mut all = Heads::new();
-        all.apply(Dot::new(lane, head));
-        self.knows_everyone() && self.is_everywhere(&all)
-    }
-
     /// Whether enough nodes stand behind this node's answers to a round, up to a head of its bulk lane.
     fn is_vouched_for(&self, instance: u32, head: u64) -> bool {
         let knew_late = self.standing.knew_from.values().any(|(_, from)| *from > instance);
@@ -265,11 +217,11 @@ impl EventCore {
         if is_calm || crdt_state::planted!(FenceIgnored) {
             return true;
         }
-        let own = (self.identity.origin, head);
+        let own = (self.identity.node, self.identity.origin);
         let vouchers = self.replica.vouchers(Lane::Bulk, head);
         let vouchers = vouchers.filter_map(|peer| self.standing.knew_from.get(&peer));
         let in_time = vouchers.filter(|(_, from)| *from <= instance).map(|(node, _)| *node);
-        let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, own));
+        let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, own, head));
         let others: BTreeSet<NodeId> =
             standing.filter(|node| *node != self.identity.node).collect();
         let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
@@ -286,10 +238,16 @@ impl EventCore {
         writers.filter(|node| *node != self.identity.node).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Whether a node has fenced off what a life of this one took in a round, up to a head of its bulk lane.
-    fn is_fenced_off_by(&self, node: NodeId, instance: u32, (life, head): (Origin, u64)) -> bool {
+    /// Whether a node has fenced off what a life of another took in a round, up to a head of its bulk lane.
+    pub(super) fn is_fenced_off_by(
+        &self,
+        node: NodeId,
+        instance: u32,
+        (taker, life): (NodeId, Origin),
+        head: u64,
+    ) -> bool {
         let state = self.state();
-        let fences = state.fences().around(instance, self.identity.node);
+        let fences = state.fences().around(instance, taker);
         let mut of_node = fences.filter(|(writer, _)| state.node_of(*writer) == Some(node));
         of_node.any(|(_, lanes)| lanes.get(&life).is_none_or(|within| *within < head))
     }
@@ -301,26 +259,5 @@ impl EventCore {
         let knew = knew.map(|(node, _)| *node).chain([self.identity.node]);
         let knew: BTreeSet<NodeId> = knew.filter(|node| counted.contains(node)).collect();
         self.is_exempt() || knew.len() * 2 > counted.len()
-    }
-
-    /// Whether all who may call a result settled are known here: nobody takes part by hearsay, and all
-    /// that connected peers have in their control lanes has arrived.
-    fn knows_everyone(&self) -> bool {
-        self.state().hearsay().next().is_none() && self.has_control_of_peers()
-    }
-
-    /// Whether every node that takes part and was not given up is known to hold all this.
-    fn is_everywhere(&self, heads: &Heads) -> bool {
-        let state = self.state();
-        let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
-        let holds = |node: NodeId| {
-            let peers = self.connected.iter().filter(|(_, of)| **of == node);
-            let theirs = peers.filter_map(|(peer, _)| self.replica.peer_heads(*peer));
-            theirs
-                .into_iter()
-                .any(|theirs| heads.dots.iter().all(|(id, head)| theirs.get(id) >= *head))
-        };
-        let others: BTreeSet<NodeId> = awaited.map(|(_, node, _)| node).collect();
-        others.into_iter().filter(|node| *node != self.identity.node).all(holds)
     }
 }

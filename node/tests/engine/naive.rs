@@ -51,7 +51,9 @@ fn run(
     instance: u32,
     before: &BTreeMap<PlayerId, Sums>,
 ) -> Vec<(PlayerId, bool, i64, u32)> {
-    if state.rulings.of(instance).is_some_and(Ruling::is_aside) {
+    // What was answered, and what hosts said of it, may be here before the show or the round that it is to.
+    let is_known = state.question_of(instance).is_some();
+    if !is_known || state.rulings.of(instance).is_some_and(Ruling::is_aside) {
         return Vec::new();
     }
     let answers: Vec<_> =

@@ -1,0 +1,213 @@
+//! Who stands behind answers that this life of the node did not take, and the receipts that wait for it.
+//!
+//! How far its own lane is held each peer acknowledges. Of an answer in another lane a node knows that whoever took
+//! it had it, and that it has it itself: enough where two copies are promised, unless a former life of its own took
+//! it, or it has fenced the taker off. Else it takes the word of others: their heads, together with all that they
+//! had said by then, so that a fence of theirs is known here.
+//!
+//! What is not firm when a player is told of it becomes firm later, and the player is told then.
+
+use super::core::EventCore;
+use super::owed;
+use crdt_state::{Cell, Dot, Heads, Lane, LaneId, NodeId, Origin, PlayerId};
+use crdts::CmRDT;
+use std::collections::{BTreeSet, VecDeque};
+
+/// What must be held before a receipt is firm.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Behind {
+    /// So much of this node's own lane, by every node: some who have it do not stand behind it.
+    Own(Heads),
+    /// So much of all lanes, by as many nodes that stand behind it as are promised, or by every node.
+    Others {
+        /// The run that the answers are to.
+        instance: u32,
+        /// The bulk lanes.
+        heads: Heads,
+    },
+}
+
+/// Receipts that wait for others to stand behind them, in the order in which they came: what a later one waits for
+/// is no less.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    queue: VecDeque<(Behind, Vec<u64>)>,
+    tickets: BTreeSet<u64>,
+    /// How many of them nobody has asked for but this node itself.
+    told: u64,
+}
+
+/// Where the tickets begin that this node gives itself; those of requests count from 1.
+const OWN_TICKETS: u64 = 1 << 63;
+
+impl Waiting {
+    pub(super) fn has(&self, ticket: u64) -> bool {
+        self.tickets.contains(&ticket)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn push(&mut self, ticket: u64, behind: Behind) {
+        self.tickets.insert(ticket);
+        match self.queue.back_mut().filter(|(last, _)| *last == behind) {
+            Some((_, tickets)) => tickets.push(ticket),
+            None => self.queue.push_back((behind, vec![ticket])),
+        }
+    }
+
+    fn own_ticket(&mut self) -> u64 {
+        self.told += 1;
+        OWN_TICKETS + self.told
+    }
+
+    fn take(&mut self, at: usize) -> Vec<u64> {
+        let (_, tickets) = self.queue.remove(at).unwrap_or((Behind::Own(Heads::new()), Vec::new()));
+        tickets.iter().for_each(|ticket| _ = self.tickets.remove(ticket));
+        tickets
+    }
+}
+
+impl EventCore {
+    /// Makes receipts firm behind whose answers enough nodes stand by now.
+    pub(super) fn settle_fenced(&mut self) {
+        if self.standing.waiting.is_empty() {
+            return;
+        }
+        let is_kind = |own: bool| move |behind: &Behind| matches!(behind, Behind::Own(_)) == own;
+        for kind in [true, false].map(is_kind) {
+            loop {
+                let queue = &self.standing.waiting.queue;
+                let first = queue.iter().position(|(behind, _)| kind(behind));
+                let Some(at) = first.filter(|at| self.is_kept(&queue[*at].0)) else { break };
+                for ticket in self.standing.waiting.take(at) {
+                    self.on_firm_receipt(ticket);
+                }
+            }
+        }
+    }
+
+    /// Whether what is held of a player here is firm, whoever took it.
+    pub(super) fn is_within(&self, instance: u32, player: PlayerId) -> bool {
+        if !self.stands_behind(instance, player) {
+            return false;
+        }
+        if self.copies(self.counted_nodes().count()) > 2 {
+            return self.is_backed(instance, &self.bulk_heads());
+        }
+        self.formers_of(instance, player).into_iter().all(|former| {
+            let lane = LaneId::bulk(former);
+            self.is_backed(instance, &Heads::from(Dot::new(lane, self.heads().get(&lane))))
+        })
+    }
+
+    /// The same, of what a player is told without having asked: if it is not firm the player is told once it is.
+    pub(super) fn is_within_or_will_be(
+        &mut self,
+        (instance, player): (u32, PlayerId),
+        status: &'static str,
+        cell: Cell,
+    ) -> bool {
+        if !self.rests_here_alone() && self.is_within(instance, player) {
+            return true;
+        }
+        let ticket = self.standing.waiting.own_ticket();
+        self.held.told(ticket, owed::Waiting::Answer { player, instance, cell, status });
+        let heads = self.bulk_heads();
+        self.standing.waiting.push(ticket, Behind::Others { instance, heads });
+        false
+    }
+
+    /// How far this node has all bulk lanes.
+    pub(super) fn bulk_heads(&self) -> Heads {
+        let mut heads = Heads::new();
+        let bulk = self.heads().dots.iter().filter(|(id, _)| id.lane == Lane::Bulk);
+        bulk.for_each(|(id, head)| heads.apply(Dot::new(*id, *head)));
+        heads
+    }
+
+    fn is_kept(&self, behind: &Behind) -> bool {
+        let (Behind::Own(heads) | Behind::Others { heads, .. }) = behind;
+        let is_backed = match behind {
+            Behind::Own(_) => false,
+            Behind::Others { instance, heads } => {
+                let vouches = self.state().is_vouching(self.identity.origin);
+                let own = usize::from(vouches && !self.has_fenced(*instance));
+                self.backing(*instance, heads) + own >= self.copies(self.counted_nodes().count())
+            }
+        };
+        is_backed || self.knows_everyone() && self.is_everywhere(heads)
+    }
+
+    /// The former lives of this node, one of which may have taken what is held of a player.
+    fn formers_of(&self, instance: u32, player: PlayerId) -> Vec<Origin> {
+        if self.formers.is_empty() {
+            return Vec::new();
+        }
+        let state = self.state();
+        let Some((_, cell)) = state.held(instance, state.players.rows_of(player)) else {
+            return Vec::new();
+        };
+        let tag = |origin: Origin| Cell::new(0, origin, 0).tag();
+        self.formers.iter().copied().filter(|former| tag(*former) == cell.tag()).collect()
+    }
+
+    /// Whether enough nodes, this one counted, stand behind all this in a round, or every node has it.
+    fn is_backed(&self, instance: u32, heads: &Heads) -> bool {
+        self.backing(instance, heads) + 1 >= self.copies(self.counted_nodes().count())
+            || self.knows_everyone() && self.is_everywhere(heads)
+    }
+
+    /// How many other nodes stand behind all this in a round, by what they had said of themselves when they were
+    /// known to have it.
+    fn backing(&self, instance: u32, heads: &Heads) -> usize {
+        let stands = |(peer, node): &(&Origin, &NodeId)| {
+            let Some(theirs) = self.replica.peer_heads(**peer) else { return false };
+            let said = theirs.get(&LaneId::control(**peer));
+            let is_read = said > 0 && said <= self.heads().get(&LaneId::control(**peer));
+            let is_read = is_read && self.state().is_vouching(**peer);
+            is_read && self.stands_behind_lanes(**node, instance, theirs, heads)
+        };
+        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
+        others.filter(stands).map(|(_, node)| *node).collect::<BTreeSet<NodeId>>().len()
+    }
+
+    /// Whether a node that has so much has all this, and has fenced off none of it in a round.
+    fn stands_behind_lanes(
+        &self,
+        node: NodeId,
+        instance: u32,
+        theirs: &Heads,
+        heads: &Heads,
+    ) -> bool {
+        heads.dots.iter().all(|(id, head)| {
+            let taker = self.state().node_of(id.origin);
+            theirs.get(id) >= *head
+                && !taker.is_some_and(|taker| {
+                    self.is_fenced_off_by(node, instance, (taker, id.origin), *head)
+                })
+        })
+    }
+
+    /// Whether all who may call a result settled are known here: nobody takes part by hearsay, and all
+    /// that connected peers have in their control lanes has arrived.
+    fn knows_everyone(&self) -> bool {
+        self.state().hearsay().next().is_none() && self.has_control_of_peers()
+    }
+
+    /// Whether every node that takes part and was not given up is known to hold all this.
+    fn is_everywhere(&self, heads: &Heads) -> bool {
+        let state = self.state();
+        let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
+        let holds = |node: NodeId| {
+            let peers = self.connected.iter().filter(|(_, of)| **of == node);
+            let theirs = peers.filter_map(|(peer, _)| self.replica.peer_heads(*peer));
+            theirs
+                .into_iter()
+                .any(|theirs| heads.dots.iter().all(|(id, head)| theirs.get(id) >= *head))
+        };
+        let others: BTreeSet<NodeId> = awaited.map(|(_, node, _)| node).collect();
+        others.into_iter().filter(|node| *node != self.identity.node).all(holds)
+    }
+}
