@@ -8,6 +8,7 @@ use crate::edge::{Acl, Limits, Rate};
 use crate::identity::IdentityConfig;
 use gossip::discovery::Strategy;
 use gossip::network::ClusterKey;
+use gossip::replication::AckLevel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,6 +38,16 @@ pub enum Ack {
     Peer,
     /// Enough for a majority of all nodes that take the event's players, dead ones included.
     Majority,
+}
+
+impl From<Ack> for AckLevel {
+    fn from(ack: Ack) -> Self {
+        match ack {
+            Ack::Local => AckLevel::Local,
+            Ack::Peer => AckLevel::Peer,
+            Ack::Majority => AckLevel::Majority,
+        }
+    }
 }
 
 /// Whom a node's MQTT listeners serve.

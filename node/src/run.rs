@@ -6,7 +6,7 @@
 use crate::api::{self, metrics};
 use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
-use crate::config::{Ack, Bound, MqttProfile, NodeConfig};
+use crate::config::{Bound, MqttProfile, NodeConfig};
 use crate::edge::{Accept, Edge, Elsewhere, OpenLimits, Transport, accept_from};
 use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
@@ -25,7 +25,7 @@ use gossip::network::{
     ClusterKey, Member, Network, NetworkConfig, Ports as NetworkPorts, Standing,
     StartError as NetworkStartError, Tuning,
 };
-use gossip::replication::{AckLevel, Config};
+use gossip::replication::Config;
 use ring::digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -359,7 +359,7 @@ fn assemble(
     mut events: BTreeMap<crdt_state::EventId, store::Kept>,
     received: mpsc::Receiver<gossip::network::NetworkEvent>,
 ) -> Node {
-    let (ack, grace, versions) = (ack(config), config.cluster.grace, config.versions);
+    let (ack, grace, versions) = (config.cluster.ack.into(), config.cluster.grace, config.versions);
     let rules = Rules { ack, grace, versions, ..Rules::default() };
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
@@ -551,14 +551,6 @@ impl Sessions {
     fn fill(&self, edge: &Edge) {
         // Filled once, right here.
         let _ = self.0.set(Arc::clone(edge.counters()));
-    }
-}
-
-fn ack(config: &NodeConfig) -> AckLevel {
-    match config.cluster.ack {
-        Ack::Local => AckLevel::Local,
-        Ack::Peer => AckLevel::Peer,
-        Ack::Majority => AckLevel::Majority,
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use crdt_state::{EventId, Versions};
-use node::config::{NodeConfig, Secret};
+use node::config::{Ack, ClusterConfig, NodeConfig, Secret};
 use node::edge::{Accept, Accepted};
 use node::engine::Owner;
 use node::env::{Blocking, Env, Work};
@@ -126,7 +126,7 @@ impl Cluster {
     }
 }
 
-/// Starts the node `number` with a program, which looks for the peers at `seeds` first.
+/// Starts the node `number` with a program, which looks for the peers at `seeds` first and promises what so many hold.
 ///
 /// # Errors
 /// If its ground or its store cannot be used, or it does not start.
@@ -134,12 +134,13 @@ pub async fn boot(
     world: &World,
     number: u8,
     seeds: &[u8],
-    program: Versions,
+    (program, ack): (Versions, Ack),
 ) -> Result<Running, BootError> {
     let life = world.node(number).boot();
     let ground = ground(&life, number, seeds)?;
     let config = NodeConfig::loopback(&name(number), Secret::new(KEY));
-    let config = NodeConfig { versions: program, ..config };
+    let cluster = ClusterConfig { ack, ..config.cluster };
+    let config = NodeConfig { versions: program, cluster, ..config };
     let node = start(&config, &env(world.seed(), &life), ground).await;
     let node = node.map_err(|why| BootError::Start { number, why })?;
     life.note("origin", node.facts.origin.0);

@@ -78,8 +78,11 @@ fn recording_changes_nothing_and_sees_messages_arrive_and_get_lost() {
 /// lost from the crash on, though only the end shows it.
 #[test]
 fn futures_fail_once_the_damage_is_done() {
-    let mut schedule =
-        Schedule::draw_of(6, Wanted { nodes: Some(3), players: Some(20) }, Kinds::NONE);
+    let mut schedule = Schedule::draw_of(
+        6,
+        Wanted { nodes: Some(3), players: Some(20), ..Wanted::default() },
+        Kinds::NONE,
+    );
     schedule.faults.push(Planned {
         instance: 2,
         after_ms: 500,

@@ -24,7 +24,7 @@ fn every_workload_is_valid_whatever_goes_wrong() {
 
 #[test]
 fn nothing_is_unknown_where_nothing_goes_wrong() {
-    let wanted = Wanted { nodes: Some(5), players: Some(50) };
+    let wanted = Wanted { nodes: Some(5), players: Some(50), ack: None };
     let schedule = Schedule::draw_of(1, wanted, Kinds::NONE);
     for workload in Workload::ALL {
         let results = maelstrom(workload, &schedule);

@@ -12,7 +12,7 @@ use sim::schedule::{Schedule, Wanted};
 use sim::sweep::Draws;
 use sim::verdict::{Fidelity, Verdict, judge_in};
 
-const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
+const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 
 fn good(fidelity: Fidelity, schedule: Schedule) -> Verdict {
     let verdict = judge_in(fidelity, schedule, Options::default()).unwrap();

@@ -9,7 +9,7 @@ use sim::schedule::Wanted;
 use sim::sweep::{Draws, Found, hunt};
 
 /// What `sweep --fidelity message --scenario swarm` draws.
-const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
+const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 /// Within so many seeds each bug shows.
 const SEEDS_MAX: u64 = 100;
 

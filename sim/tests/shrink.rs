@@ -11,7 +11,7 @@ use sim::shrink::{Shrink, Shrunk};
 use sim::sweep::{Draws, hunt};
 use sim::verdict::Fidelity;
 
-const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None });
+const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 
 fn found_and_shrunk(bug: Bug) -> (Schedule, Shrunk) {
     plant(Some(bug));

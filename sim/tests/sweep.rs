@@ -78,7 +78,7 @@ fn wrong_usage_is_told_apart_from_a_failure() {
 fn a_sweep_ends_when_its_time_is_up() {
     let sweep = Sweep {
         seeds: 1..=u64::MAX,
-        draw: Draws::Swarm(Wanted { nodes: Some(3), players: Some(10) }),
+        draw: Draws::Swarm(Wanted { nodes: Some(3), players: Some(10), ack: None }),
         fidelity: Fidelity::Message,
         jobs: 1,
         real_limit: std::time::Duration::from_secs(60),

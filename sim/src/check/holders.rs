@@ -1,4 +1,4 @@
-//! A firm receipt is held by another node at the moment when it comes.
+//! A firm receipt is held by as many nodes as are promised at the moment when it comes.
 //!
 //! A holder may have crashed since it said so; then nobody can be asked, and the receipt is judged
 //! by the final exports alone.
@@ -17,7 +17,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
         .iter()
         .filter(|unheld| !evidence.had_outage(unheld.receipt.at, CRASH_BEFORE));
     let what = early.map(|unheld| {
-        format!("no other node holds the answer of player {}: {:?}", unheld.player, unheld.receipt)
+        format!("too few nodes hold the answer of player {}: {:?}", unheld.player, unheld.receipt)
     });
     what.collect()
 }

@@ -15,8 +15,7 @@ use crate::schedule::choice_of;
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     for (node, end) in &evidence.ends {
-        let lost = evidence.ruled.iter().filter(|ruled| ruled.firm);
-        let lost = lost.filter(|ruled| !end.trail.contains(&ruled.request.by));
+        let lost = evidence.promised().filter(|ruled| !end.trail.contains(&ruled.request.by));
         found.extend(lost.map(|ruled| format!("node {node} has no trace of {ruled:?}")));
     }
     for (node, export) in super::readable(exports) {
@@ -49,8 +48,7 @@ fn aside(evidence: &Evidence, line: &QuestionLine) -> Option<String> {
         return Some(format!("{line:?} was set aside by nobody"));
     }
     let firm = |command| {
-        let all = evidence.ruled.iter().filter(|ruled| ruled.firm);
-        all.map(|ruled| &ruled.request).filter(move |of| of.command == command)
+        evidence.promised().map(|ruled| &ruled.request).filter(move |of| of.command == command)
     };
     let left = [Command::Skip, Command::Back].into_iter().flat_map(firm);
     let is_left = left.into_iter().any(|of| run_of(of) == line.instance);
@@ -85,8 +83,7 @@ fn key(evidence: &Evidence, line: &QuestionLine) -> Option<String> {
     if super::questions_of(evidence, line.instance).len() != 1 {
         return None;
     }
-    let promised =
-        evidence.ruled.iter().filter(|ruled| ruled.firm && run_of(&ruled.request) == line.instance);
+    let promised = evidence.promised().filter(|ruled| run_of(&ruled.request) == line.instance);
     let broken = |command, request: &CommandRequest| match (command, ruled_right(request)) {
         (Command::Accept, Some(texts)) => !texts.iter().all(|it| line.correct.contains(it)),
         // One of several is the last, and nobody here knows which.
@@ -111,12 +108,8 @@ fn ruled_right(request: &CommandRequest) -> Option<Vec<u8>> {
 
 /// What each player was awarded is some of what was pressed, and all that was promised.
 fn awards(evidence: &Evidence, export: &Export) -> Vec<String> {
-    let firm: BTreeSet<&str> = evidence
-        .ruled
-        .iter()
-        .filter(|ruled| ruled.firm)
-        .filter_map(|ruled| ruled.request.id.as_deref())
-        .collect();
+    let firm: BTreeSet<&str> =
+        evidence.promised().filter_map(|ruled| ruled.request.id.as_deref()).collect();
     let mut given: BTreeMap<PlayerId, BTreeMap<&str, i64>> = BTreeMap::new();
     for request in pressed(evidence, Command::Award) {
         let (Some(player), Some(id), Some(points)) =

@@ -3,13 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use crdt_state::PlayerId;
+
 use super::Exports;
-use crate::quiz::evidence::Evidence;
+use crate::quiz::evidence::{Evidence, Receipt, ResultSeen};
 
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     let complete = evidence.results.iter().filter(|seen| seen.status != "partial");
-    for seen in complete.filter(|seen| !seen.missing.is_empty()) {
+    let is_promised = |seen: &&ResultSeen| {
+        let missing = |(player, receipt): (PlayerId, &Receipt)| {
+            receipt.instance == seen.instance && seen.missing.contains(&player)
+        };
+        !seen.missing.is_empty() && evidence.firm().any(missing)
+    };
+    for seen in complete.filter(is_promised) {
         found.push(format!("{seen:?} does not count firm receipts"));
     }
     let Some(export) = super::first(exports) else { return found };

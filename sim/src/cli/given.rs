@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+use node::config::Ack;
+
 use super::Failed;
 use crate::kept::Kept;
 use crate::schedule::{Kinds, Schedule, Wanted};
@@ -24,6 +27,9 @@ pub(super) struct Given {
     /// Players; by default the seed draws 10 to 190.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     players: Option<u32>,
+    /// How many must hold what a node promises; by default mostly one more, as the seed draws.
+    #[arg(long, value_enum)]
+    ack: Option<Ack>,
     /// What may go wrong: none, all, or some kinds as in crash,cut,loss; each of them does then.
     #[arg(long, value_name = "KINDS")]
     faults: Option<Kinds>,
@@ -68,8 +74,13 @@ pub(super) enum Scenario {
 
 impl Given {
     pub(super) fn scenario(&self) -> Scenario {
-        let chosen = self.nodes.is_some() || self.players.is_some() || self.faults.is_some();
-        self.scenario.unwrap_or(if chosen { Scenario::Swarm } else { Scenario::Quiz })
+        self.scenario.unwrap_or(if self.chooses() { Scenario::Swarm } else { Scenario::Quiz })
+    }
+
+    /// Whether something is fixed that a seed draws else.
+    fn chooses(&self) -> bool {
+        let sizes = self.nodes.is_some() || self.players.is_some();
+        sizes || self.ack.is_some() || self.faults.is_some()
     }
 
     pub(super) fn fidelity(&self) -> Fidelity {
@@ -85,14 +96,14 @@ impl Given {
     /// # Errors
     /// If the options contradict each other.
     pub(super) fn draws(&self) -> Result<Draws, Failed> {
-        let Self { nodes, players, faults, .. } = *self;
-        let wanted = Wanted { nodes, players };
+        let Self { nodes, players, ack, faults, .. } = *self;
+        let wanted = Wanted { nodes, players, ack };
         match self.scenario() {
             Scenario::Swarm => {
                 Ok(faults.map_or(Draws::Swarm(wanted), |kinds| Draws::Chosen(wanted, kinds)))
             }
-            _ if nodes.is_some() || players.is_some() || faults.is_some() => {
-                let what = "--nodes, --players and --faults are for --scenario swarm";
+            _ if self.chooses() => {
+                let what = "--nodes, --players, --ack and --faults are for --scenario swarm";
                 Err(Failed::Usage(what.to_owned()))
             }
             Scenario::Quiz => Ok(Draws::Classic),
@@ -111,6 +122,9 @@ impl Given {
         };
         for (name, value) in [("nodes", self.nodes.map(u32::from)), ("players", self.players)] {
             line += &value.map_or(String::new(), |value| format!(" --{name} {value}"));
+        }
+        if let Some(ack) = self.ack.and_then(|ack| ack.to_possible_value()) {
+            line += &format!(" --ack {}", ack.get_name());
         }
         if let Some(kinds) = self.faults {
             line += &format!(" --faults {kinds}");

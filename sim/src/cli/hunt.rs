@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 /// Plants each bug in turn and draws seeds as a swarm does, until one fails.
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     std::panic::set_hook(Box::new(|_| {}));
-    let draw = Draws::Swarm(Wanted { nodes: None, players: None });
+    let draw = Draws::Swarm(Wanted::default());
     let is_out = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     if let Some(found) = hunt(arguments.seeds.clone(), draw) {
         let (seed, what) = (found.seed, found.what);

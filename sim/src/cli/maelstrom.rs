@@ -32,7 +32,8 @@ pub(super) struct Arguments {
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let workloads = arguments.workload.map_or(Workload::ALL.to_vec(), |one| vec![one]);
-    let wanted = Wanted { nodes: arguments.nodes, players: arguments.clients };
+    let (nodes, players) = (arguments.nodes, arguments.clients);
+    let wanted = Wanted { nodes, players, ..Wanted::default() };
     let mut all: Vec<(u64, Results)> = Vec::new();
     for seed in arguments.seeds.clone() {
         let schedule = Schedule::draw_of(seed, wanted, arguments.faults);

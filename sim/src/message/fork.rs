@@ -32,7 +32,8 @@ impl World {
     /// From here on another future: what has not begun to go wrong does not, other things do.
     pub(super) fn part(&mut self) {
         let asked = self.hosts.iter().map(Host::instance).max().unwrap_or_default();
-        let wanted = Wanted { nodes: Some(self.schedule.nodes), players: Some(1) };
+        let nodes = Some(self.schedule.nodes);
+        let wanted = Wanted { nodes, players: Some(1), ..Wanted::default() };
         let other = Schedule::draw(self.chance(), wanted).faults;
         let places = self.nodes.len() as u8;
         let new = other.into_iter().filter(|planned| {

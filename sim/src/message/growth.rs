@@ -5,6 +5,7 @@
 //! here and no actor: so ten million of them fit. No checker judges such a run but the one rule that every
 //! node holds every answer at its end.
 
+use ::node::config::Ack;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -143,6 +144,7 @@ fn schedule(nodes: u8) -> Schedule {
         weather: Weather::CALM,
         skews_ms: Vec::new(),
         habits: Habits { hosts: 1, ..Habits::default() },
+        ack: Ack::default(),
         knobs: Knobs::default(),
         faults: Vec::new(),
     }

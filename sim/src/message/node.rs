@@ -1,5 +1,6 @@
 //! A node as this fidelity has it: its core while it lives, its disk always, and whom it sees.
 
+use ::node::config::Ack;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub(super) struct Node {
     pub(super) has_retired: bool,
     /// What the program speaks that is started on it.
     pub(super) program: Versions,
+    /// How many must hold what it promises.
+    pub(super) ack: Ack,
     /// The players that are connected to it.
     pub(super) players: Vec<u32>,
 }
@@ -107,7 +110,8 @@ impl Node {
         let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
         let interest = Interest::new(node, is_kept.then_some(EVENT));
         let logs = replay(kept, &mut carried, Mono::ZERO);
-        let core = EventCore::resume(identity, rules(self.program), config, carried, logs);
+        let core =
+            EventCore::resume(identity, rules(self.program, self.ack), config, carried, logs);
         self.life = Some(Life {
             has_arrived: core.state().script().is_some(),
             interest_due: interest.poll_timeout(),
@@ -151,8 +155,8 @@ impl Node {
 }
 
 /// The rules that whole nodes have.
-fn rules(versions: Versions) -> Rules {
-    Rules { grace: GRACE, versions, ..Rules::default() }
+fn rules(versions: Versions, ack: Ack) -> Rules {
+    Rules { ack: ack.into(), grace: GRACE, versions, ..Rules::default() }
 }
 
 /// The name of origins' dice.

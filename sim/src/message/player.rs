@@ -487,17 +487,17 @@ impl World {
         }
     }
 
-    /// Asks the other nodes about a firm receipt the moment it comes.
+    /// Asks the other nodes about a firm receipt the moment it comes: as many as are promised hold it.
     fn witness(&mut self, node: u8, number: u32, receipt: Receipt) {
         self.evidence.asked += 1;
         let player = self.player(number).id;
-        let mut others = (1..self.nodes.len() as u8).filter(|other| *other != node);
+        let others = (1..self.nodes.len() as u8).filter(|other| *other != node);
         let held = |other: u8| {
             let Some(life) = &self.nodes[usize::from(other)].life else { return false };
             let state = life.core.state();
             state.held(receipt.instance, state.players.rows_of(player)).is_some()
         };
-        if !others.any(held) {
+        if others.filter(|other| held(*other)).count() + 1 < self.schedule.copies() {
             self.evidence.unheld.push(Unheld { player, receipt });
         }
     }

@@ -82,11 +82,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(schedule: Arc<Schedule>, trace: Trace) -> Self {
         let count = usize::from(schedule.nodes_ever());
-        let program = schedule.programs().0;
+        let (program, ack) = (schedule.programs().0, schedule.ack);
         let mut world = World {
             now: 0,
             queue: Queue::default(),
-            nodes: (0..=count).map(|_| Node { program, ..Node::default() }).collect(),
+            nodes: (0..=count).map(|_| Node { program, ack, ..Node::default() }).collect(),
             cuts: Cuts::default(),
             storms: BTreeMap::new(),
             links: BTreeMap::new(),

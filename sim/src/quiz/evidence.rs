@@ -13,11 +13,12 @@ use node::service::view::{CommandRequest, StageView};
 use node::store::Kept;
 
 use crate::clock;
-use crate::schedule::Schedule;
+use crate::schedule::{DiskFate, Fault, Schedule};
 use crate::state::NodeState;
 
-/// How many nodes hold at least what was told firm: the one that told it and one other.
-const COPIES: usize = 2;
+/// How long after a node has promised something alone it may lose it by going down: what it writes is on its disk by
+/// then.
+const WRITTEN: Duration = Duration::from_secs(1);
 
 /// All that was seen.
 #[derive(Clone, Debug)]
@@ -244,18 +245,38 @@ impl Evidence {
         }
     }
 
-    /// Every firm receipt and whose it is.
+    /// Every firm receipt that holds whatever has happened, and whose it is.
     pub fn firm(&self) -> impl Iterator<Item = (PlayerId, &Receipt)> {
-        self.players.iter().flat_map(|(player, seen)| {
-            seen.receipts.iter().filter(|receipt| receipt.firm).map(|receipt| (*player, receipt))
+        let firm = |receipt: &&Receipt| receipt.firm && !self.may_be_lost(receipt.node, receipt.at);
+        self.players.iter().flat_map(move |(player, seen)| {
+            seen.receipts.iter().filter(firm).map(|receipt| (*player, receipt))
         })
+    }
+
+    /// Whether what a node promised alone may have gone down with it.
+    fn may_be_lost(&self, node: u8, at: Duration) -> bool {
+        let loses_disks = self.plan.faults.iter().any(|planned| {
+            let all = DiskFate::Same;
+            matches!(planned.fault, Fault::Crash { disk, .. } if disk != all)
+        });
+        let loses = |outage: &Outage| {
+            let is_later = outage.node == node && outage.to.is_none_or(|to| to >= at);
+            is_later && (loses_disks || outage.from <= at + WRITTEN)
+        };
+        self.plan.copies() == 1 && self.outages.iter().any(loses)
+    }
+
+    /// The rulings that hold whatever has happened.
+    pub fn promised(&self) -> impl Iterator<Item = &Ruled> {
+        let may_be_lost = self.plan.copies() == 1 && !self.outages.is_empty();
+        self.ruled.iter().filter(move |ruled| ruled.firm && !may_be_lost)
     }
 
     /// Whether what was told firm before then may be shown by nobody for now: as many nodes as hold it at least
     /// were down or stopped since.
     pub fn may_hide(&self, since: Duration) -> bool {
         let since = self.outages.iter().filter(|outage| outage.to.is_none_or(|to| to >= since));
-        since.map(|outage| outage.node).collect::<BTreeSet<u8>>().len() >= COPIES
+        since.map(|outage| outage.node).collect::<BTreeSet<u8>>().len() >= self.plan.copies()
     }
 
     /// Whether a node was down at this moment or in the time before it.

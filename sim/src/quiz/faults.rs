@@ -175,8 +175,9 @@ impl Faults {
 
     async fn start(&self, number: u8) -> Result<(), BootError> {
         let (machine, seeds) = (self.world.node(number), seeds(&self.schedule, number));
+        let program = (self.program.get(), self.schedule.ack);
         let running = loop {
-            match boot(&self.world, number, &seeds, self.program.get()).await {
+            match boot(&self.world, number, &seeds, program).await {
                 // Whatever runs nodes starts this one again, until its disk lets it.
                 Err(BootError::Store { .. })
                     if machine.disk_trouble(STORE) != DiskTrouble::None =>

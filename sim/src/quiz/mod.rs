@@ -130,7 +130,7 @@ fn set_weather(world: &World, plan: &Schedule) {
 async fn form(world: &World, plan: &Schedule) -> Result<Rc<RefCell<Cluster>>, Broken> {
     let mut cluster = Cluster::new(world.clone());
     for number in plan.first_nodes() {
-        let program = plan.programs().0;
+        let program = (plan.programs().0, plan.ack);
         cluster.insert(number, boot(world, number, &seeds(plan, number), program).await?);
     }
     let linked = |cluster: &Cluster| {

@@ -115,26 +115,31 @@ pub(crate) async fn witness(
                 |(number, running): (u8, &Arc<Running>)| Some((number, running.owner(event)?));
             cluster.running().filter_map(owner).collect()
         };
-        // Whoever is asked about all that came at once answers for as many as possible.
+        let copies = notebook.write(|evidence| evidence.plan.copies());
+        // How many others must hold each of them. Whoever is asked about all that came at once answers for as many as
+        // possible.
+        let mut lacking: Vec<(Unheld, usize)> =
+            claims.drain(..).map(|claim| (claim, copies - 1)).collect();
+        lacking.retain(|(_, lacks)| *lacks > 0);
         for (number, owner) in owners {
             let (mut rest, own): (Vec<_>, Vec<_>) =
-                claims.drain(..).partition(|claim: &Unheld| claim.receipt.node != number);
+                lacking.drain(..).partition(|(claim, _)| claim.receipt.node != number);
             if !rest.is_empty() {
                 rest = not_held(&owner, rest).await;
             }
-            claims.extend(own.into_iter().chain(rest));
+            lacking.extend(own.into_iter().chain(rest));
         }
         notebook.write(|evidence| {
             evidence.asked += asked;
-            evidence.unheld.append(&mut claims);
+            evidence.unheld.extend(lacking.into_iter().map(|(claim, _)| claim));
         });
     }
 }
 
-/// What a node does not hold of what is claimed; all of it if the node is gone.
-async fn not_held(owner: &Owner, claims: Vec<Unheld>) -> Vec<Unheld> {
+/// What is still claimed once a node was asked, and how many more must hold it; all of it if the node is gone.
+async fn not_held(owner: &Owner, claims: Vec<(Unheld, usize)>) -> Vec<(Unheld, usize)> {
     let asked: Vec<(PlayerId, u32)> =
-        claims.iter().map(|claim| (claim.player, claim.receipt.instance)).collect();
+        claims.iter().map(|(claim, _)| (claim.player, claim.receipt.instance)).collect();
     let read = owner.read(move |core, _, _| {
         let state = core.state();
         let held = |(player, instance): &(PlayerId, u32)| {
@@ -143,5 +148,7 @@ async fn not_held(owner: &Owner, claims: Vec<Unheld>) -> Vec<Unheld> {
         asked.iter().map(held).collect::<Vec<bool>>()
     });
     let held = read.await.unwrap_or_default().into_iter().chain(std::iter::repeat(false));
-    claims.into_iter().zip(held).filter(|(_, held)| !held).map(|(claim, _)| claim).collect()
+    let lacks = claims.into_iter().zip(held);
+    let lacks = lacks.map(|((claim, lacks), held)| (claim, lacks - usize::from(held)));
+    lacks.filter(|(_, lacks)| *lacks > 0).collect()
 }

@@ -7,6 +7,7 @@ use super::{
     Weather,
 };
 use crate::mix::Draw;
+use node::config::Ack;
 
 /// The nodes of the cluster.
 pub const NODES: [u8; 3] = [1, 2, 3];
@@ -37,6 +38,7 @@ impl Schedule {
             weather: weather(draw(name::WEATHER)),
             skews_ms: [0, 1, 2].map(skew).to_vec(),
             habits: Habits { roaming: 0.2, hosts: 1, ..Habits::default() },
+            ack: Ack::default(),
             knobs: Knobs::default(),
             faults: vec![crash, cut],
             questions,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use node::config::Ack;
+
 use super::{Blow, CutShape, DiskFate, Fault, Form, Planned, Schedule, Victim, Weather};
 
 impl fmt::Display for Schedule {
@@ -14,6 +16,11 @@ impl fmt::Display for Schedule {
                 0 => {}
                 count => write!(f, ", {count} {word}")?,
             }
+        }
+        match self.ack {
+            Ack::Local => write!(f, "; a node promises alone")?,
+            Ack::Peer => {}
+            Ack::Majority => write!(f, "; a majority promises")?,
         }
         writeln!(f)?;
         for planned in &self.faults {

@@ -183,7 +183,8 @@ impl Schedule {
             return schedule;
         }
         schedule.keep(kinds);
-        let wanted = Wanted { nodes: Some(schedule.nodes), players: Some(schedule.players) };
+        let (nodes, players) = (Some(schedule.nodes), Some(schedule.players));
+        let wanted = Wanted { nodes, players, ack: Some(schedule.ack) };
         for kind in kinds.kinds().filter(|kind| !schedule.has(*kind)).collect::<Vec<_>>() {
             let others = (1..=SEEDS_ASKED).map(|n| Self::draw(seed ^ n << 40, wanted));
             if let Some(other) = others.into_iter().find(|other| other.has(kind)) {

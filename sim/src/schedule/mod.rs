@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crdt_state::Versions;
 use gossip::replication::Config;
+use node::config::Ack;
 use node::service::view::StageView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,10 +45,17 @@ pub struct Schedule {
     pub skews_ms: Vec<i64>,
     /// How players and hosts behave.
     pub habits: Habits,
+    /// How many must hold what is promised.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub ack: Ack,
     /// How replication is bounded.
     pub knobs: Knobs,
     /// What goes wrong.
     pub faults: Vec<Planned>,
+}
+
+fn is_usual(ack: &Ack) -> bool {
+    *ack == Ack::default()
 }
 
 /// A question.
@@ -353,6 +361,17 @@ impl Question {
 }
 
 impl Schedule {
+    /// How many nodes hold what is promised, at least.
+    pub fn copies(&self) -> usize {
+        let leaves = |planned: &&Planned| matches!(planned.fault, Fault::Leave { .. });
+        let stay = usize::from(self.nodes) - self.faults.iter().filter(leaves).count();
+        match self.ack {
+            Ack::Local => 1,
+            Ack::Peer => 2,
+            Ack::Majority => stay / 2 + 1,
+        }
+    }
+
     /// The question of an instance.
     pub fn question(&self, instance: u32) -> Option<&Question> {
         self.questions.get(instance.checked_sub(1)? as usize)

@@ -3,13 +3,14 @@
 //!
 //! What may go wrong at once is bounded by what is promised: a firm receipt has two holders, so at
 //! most one node at a time loses what it remembers, and the next one only after repair. A zone that
-//! goes down whole keeps its disks.
+//! goes down whole keeps its disks. Where one holder is enough, checkers excuse what goes down with it.
 
 use super::{
     Blow, CutShape, DiskFate, Fault, Form, Habits, Knobs, Planned, Question, Schedule, Trouble,
     Victim, Weather,
 };
 use crate::mix::Draw;
+use node::config::Ack;
 
 /// The names of the draws.
 mod name {
@@ -19,6 +20,7 @@ mod name {
     pub(super) const CLOCKS: u64 = 4;
     pub(super) const HABITS: u64 = 5;
     pub(super) const KNOBS: u64 = 6;
+    pub(super) const ACK: u64 = 7;
     /// Each kind of fault has its own from here on.
     pub(super) const FAULTS: u64 = 100;
 }
@@ -30,6 +32,8 @@ pub struct Wanted {
     pub nodes: Option<u8>,
     /// How many players; else 10 to 200.
     pub players: Option<u32>,
+    /// How many must hold what is promised; else mostly one more node.
+    pub ack: Option<Ack>,
 }
 
 /// The chance that a kind of fault is left out.
@@ -53,6 +57,7 @@ impl Schedule {
             weather: weather(draw(name::WEATHER)),
             skews_ms: (0..nodes.into()).map(|node| skew(draw(name::CLOCKS), node)).collect(),
             habits: habits(draw(name::HABITS), questions.len() as u64),
+            ack: wanted.ack.unwrap_or_else(|| ack(draw(name::ACK))),
             knobs: knobs(draw(name::KNOBS)),
             faults: swarm.faults(),
             questions,
@@ -117,6 +122,14 @@ fn habits(draw: Draw, questions: u64) -> Habits {
         hasty: draw.unit(6) < 0.3,
         vanishes: vanishes.then(|| 1 + draw.up_to(7, questions - 1) as u32),
         ruling: draw.unit(8) < 0.4,
+    }
+}
+
+fn ack(draw: Draw) -> Ack {
+    match draw.unit(0) {
+        die if die < 0.12 => Ack::Local,
+        die if die < 0.3 => Ack::Majority,
+        _ => Ack::Peer,
     }
 }
 
