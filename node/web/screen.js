@@ -181,6 +181,7 @@ function questionView(view) {
       answered !== null && answered !== undefined && !kindOf(view, draw)?.counted && h("p", { class: "answered-count", testid: "answered", "data-value": answered }, h("b", {}, count(answered)), " answered"),
     ),
     picture(question, nodes.current.http),
+    view.voided && h("p", { class: "notice", testid: "voided" }, "This question does not count."),
     kindOf(view, draw)?.shown(view),
     reveal?.explanation && h("p", { class: "notice explanation", testid: "explanation" }, reveal.explanation),
     proofLink(seen.address(view)),

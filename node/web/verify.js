@@ -10,6 +10,7 @@ const asked = Object.fromEntries(pageParameters());
 const state = { key: null, raffle: null };
 /** What tells the key of a raffle: there is nothing to keep secret but its salt. */
 const RAFFLE_KEY = "texts:draw";
+const VOID = "But the hosts have set this round aside: whoever was drawn gets nothing.";
 
 function start() {
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.check === "key" ? checkKeyForm() : checkRaffleForm()));
@@ -78,6 +79,7 @@ async function checkKeyForm() {
 
 async function checkRaffleForm() {
   state.raffle = await judged(() => checkRaffle(readRecord(field("record")), asked));
+  state.raffle.voided = isVoid(field("record"));
   told(state.raffle);
 }
 
@@ -101,6 +103,15 @@ function readRecord(text) {
   return record;
 }
 
+/** Whether a record says that the round is set aside: an honest draw may give nothing to anybody. */
+function isVoid(text) {
+  try {
+    return JSON.parse(text)?.voided === true;
+  } catch {
+    return false;
+  }
+}
+
 async function judged(check) {
   try {
     if (!globalThis.crypto?.subtle) throw new Error("This browser computes hashes on pages over https or from localhost only. On a command line: printf %s 'SALT:KEY' | sha256sum");
@@ -113,7 +124,7 @@ async function judged(check) {
 
 function told(verdict) {
   draw();
-  announce(verdict.holds ? "It holds." : "It does not hold.");
+  announce([verdict.holds ? "It holds." : "It does not hold.", verdict.voided && VOID].filter(Boolean).join(" "));
 }
 
 // ---- Drawing ----
@@ -153,13 +164,14 @@ const raffleCard = () =>
 
 function verdictView(testid, verdict) {
   if (!verdict) return null;
-  const { holds, checks, error } = verdict;
+  const { holds, checks, error, voided } = verdict;
   const row = ({ name, holds: ok, detail }) => h("li", { testid: `check-of-${name}`, "data-key": name, "data-holds": String(ok) }, ok ? "✓ " : "✕ ", detail);
   return h(
     "div",
     { class: `notice ${holds ? "good" : "bad"}`, testid, "data-verdict": holds ? "holds" : "refused", "data-key": testid },
     h("p", {}, h("b", {}, holds ? "It holds." : "It does not hold.")),
     error && h("p", {}, error),
+    voided && h("p", { testid: "draw-voided" }, h("b", {}, VOID)),
     h("ul", { class: "proofs" }, checks.map(row)),
   );
 }

@@ -121,6 +121,15 @@ fn a_raffle_is_drawn_again_and_a_forged_record_of_it_refused() {
         check.put("record", &record.to_string()).await;
         check.click("check-raffle").await;
         verdict(&check, "raffle-verdict", HOLDS).await;
+        assert_eq!(check.count(&selector("draw-voided")).await, 0);
+
+        node.step(&show, Command::Void);
+        for page in [&room.player, &room.screen] {
+            page.see(&selector("voided")).await;
+        }
+        let check = browsers.open(&format!("{}{link}", room.base)).await;
+        verdict(&check, "raffle-verdict", HOLDS).await;
+        assert!(check.text("draw-voided").await.contains("gets nothing"));
     });
     drop(browsers);
 }
