@@ -34,7 +34,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let path =
         format!("/api/v1/events/{}/explain?player={player}&round={}", args.event, args.round);
     let mut view: ExplainView = client.get(&path)?;
-    view.refused.extend(elsewhere(args, &client, &path, &view));
+    for theirs in elsewhere(args, &client, &path) {
+        merge(&mut view, theirs);
+    }
     if args.json {
         say_json(&view)?;
     } else {
@@ -43,27 +45,32 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What other nodes turned away. One that does not answer is left out: all else is replicated.
-fn elsewhere(
-    args: &ExplainArgs,
-    client: &Client,
-    path: &str,
-    view: &ExplainView,
-) -> Vec<TurnedAwayView> {
+/// What other nodes say. One that does not answer is left out.
+fn elsewhere(args: &ExplainArgs, client: &Client, path: &str) -> Vec<ExplainView> {
     let host = client.get::<serde_json::Value>(&format!("/api/v1/events/{}", args.event));
     let pin = host.ok().and_then(|host| host["pin"].as_str().map(str::to_owned));
     let nodes = pin.and_then(|pin| client.get::<PinView>(&format!("/api/v1/pins/{pin}")).ok());
-    let mut told: Vec<TurnedAwayView> = Vec::new();
-    for node in nodes.map(|pin| pin.nodes).unwrap_or_default() {
-        let other = Client::new(&NodeArgs { node: node.http, ..args.node.clone() });
-        let Ok(theirs) = other.get::<ExplainView>(path) else { continue };
-        let is_new = |it: &TurnedAwayView| {
-            view.refused.iter().chain(&told).all(|known| known.node != it.node)
-        };
-        let new: Vec<_> = theirs.refused.into_iter().filter(is_new).collect();
-        told.extend(new);
+    let other = |http| Client::new(&NodeArgs { node: http, ..args.node.clone() });
+    let nodes = nodes.map(|pin| pin.nodes).unwrap_or_default().into_iter();
+    nodes.filter_map(|node| other(node.http).get(path).ok()).collect()
+}
+
+/// Adds what only another node knows: what it turned away, who it knows to hold the answer, and, if it took it, how
+/// far its receipt got. All else is replicated.
+fn merge(view: &mut ExplainView, theirs: ExplainView) {
+    let is_new = |it: &TurnedAwayView| view.refused.iter().all(|known| known.node != it.node);
+    let new: Vec<_> = theirs.refused.into_iter().filter(is_new).collect();
+    view.refused.extend(new);
+    let (Some(held), Some(other)) = (&mut view.receipt, theirs.receipt) else { return };
+    if (&held.gave, held.elapsed_ms) != (&other.gave, other.elapsed_ms) {
+        return;
     }
-    told
+    held.level = held.level.take().or(other.level);
+    for node in other.held_by {
+        if !held.held_by.contains(&node) {
+            held.held_by.push(node);
+        }
+    }
 }
 
 fn describe(view: &ExplainView) -> String {
@@ -81,6 +88,11 @@ fn describe(view: &ExplainView) -> String {
             let (given, elapsed, by) =
                 (&held.gave.words, held.elapsed_ms, held.taken_by.join(", "));
             let _ = writeln!(text, "answer    {given:?} after {elapsed} ms, taken by {by}");
+            let level = match &held.level {
+                Some(level) => level.clone(),
+                None => format!("{by} alone knows whether it is firm, and does not say"),
+            };
+            let _ = writeln!(text, "receipt   {level}; held by {}", held.held_by.join(", "));
         }
         None => text.push_str("answer    none is held\n"),
     }
@@ -118,10 +130,45 @@ fn percent_encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::percent_encoded;
+    use super::{describe, merge, percent_encoded};
+    use crate::service::explain::ExplainView;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_name_survives_a_url() {
         assert_eq!(percent_encoded("Zoë & co"), "Zo%C3%AB%20%26%20co");
+    }
+
+    fn told(receipt: &Value) -> ExplainView {
+        let view = json!({
+            "event": "0000000000000001", "player": "0".repeat(32), "name": "Ada", "round": 1,
+            "stage": { "instance": 1, "phase": "open" }, "number": 1, "question": "Why?", "open_ms": 1_000,
+            "grace_ms": 250, "receipt": receipt, "refused": [], "verdict": "an answer is held"
+        });
+        serde_json::from_value(view).expect("it is one")
+    }
+
+    #[test]
+    fn who_took_the_answer_tells_of_its_receipt_and_all_tell_who_holds_it() {
+        let receipt = |choice: u8, level: Option<&str>, held_by: &[&str]| {
+            let held = json!({
+                "choices": [choice], "words": "Lima", "elapsed_ms": 20, "taken_by": ["n2"], "rows": 1,
+                "level": level, "held_by": held_by
+            });
+            told(&held)
+        };
+        let line = |view: &ExplainView| {
+            let text = describe(view);
+            text.lines().find(|line| line.starts_with("receipt")).expect("there is one").to_owned()
+        };
+        let mut view = receipt(1, None, &["n1"]);
+        let unknown = "n2 alone knows whether it is firm, and does not say; held by n1";
+        assert_eq!(line(&view), format!("receipt   {unknown}"));
+        merge(&mut view, receipt(0, Some("provisional"), &["n4"]));
+        assert_eq!(line(&view), format!("receipt   {unknown}"), "that is of another answer");
+        merge(&mut view, receipt(1, Some("firm"), &["n2", "n1"]));
+        merge(&mut view, told(&Value::Null));
+        merge(&mut view, receipt(1, None, &["n3", "n1"]));
+        assert_eq!(line(&view), "receipt   firm; held by n1, n2, n3");
     }
 }

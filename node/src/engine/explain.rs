@@ -4,6 +4,7 @@
 //! away only that node knows: it remembers the newest of each player, so many in all.
 
 use super::core::EventCore;
+use super::owed::level;
 use super::ranked::outcomes_of;
 use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
@@ -11,8 +12,8 @@ use crate::service::view::Refusal;
 use crdt_state::engagement::{Case, Facts, Gave, Reason};
 use crdt_state::event::Ruling;
 use crdt_state::name::skeleton;
-use crdt_state::{Cell, Mono, PlayerId};
-use std::collections::BTreeMap;
+use crdt_state::{Cell, LaneId, Mono, Origin, PlayerId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers turned away that an event remembers; beyond them the oldest rounds' are forgotten first.
 const TURNED_AWAY_MAX: usize = 100_000;
@@ -178,13 +179,38 @@ impl EventCore {
 
     fn held_view(&self, player: PlayerId, instance: u32, (number, cell): (u16, Cell)) -> HeldView {
         let takers = self.state().enrolled();
-        let takers = takers.filter(|(origin, ..)| (origin.0 >> 48) as u16 == cell.tag());
+        let takers: Vec<_> = takers.filter(|(origin, ..)| is_tagged(*origin, cell)).collect();
         HeldView {
             gave: self.gave(player, (instance, number), cell),
             elapsed_ms: cell.elapsed_ms(),
-            taken_by: takers.map(|(_, _, name)| name.to_owned()).collect(),
+            taken_by: takers.iter().map(|(_, _, name)| (*name).to_owned()).collect(),
             rows: self.state().players.rows_of(player).count(),
+            level: self.level_of(player, instance, cell),
+            held_by: self.holders_of(&takers.iter().map(|(origin, ..)| *origin).collect()),
         }
+    }
+
+    /// How far the receipt for an answer got that this life of the node took; of others it knows nothing.
+    fn level_of(&self, player: PlayerId, instance: u32, cell: Cell) -> Option<String> {
+        let rests = self.held.is_unfirm(instance, player) || self.own_rests_here_alone();
+        is_tagged(self.identity.origin, cell).then(|| level(!rests))
+    }
+
+    /// The nodes that hold all that is here of what these origins took: this one, and the peers that have said so.
+    fn holders_of(&self, takers: &BTreeSet<Origin>) -> Vec<String> {
+        let bulk = |origin: &Origin| LaneId::bulk(*origin);
+        let all = takers.iter().map(|taker| (bulk(taker), self.heads().get(&bulk(taker))));
+        let all: Vec<_> = all.collect();
+        let has = |peer: &&Origin| {
+            let heads = self.replica.peer_heads(**peer);
+            heads.is_some_and(|heads| all.iter().all(|(id, head)| heads.get(id) >= *head))
+        };
+        let name = |peer: &Origin| {
+            let mut known = self.state().enrolled().filter(|(origin, ..)| origin == peer);
+            known.next().map_or_else(|| peer.to_string(), |(_, _, name)| name.to_owned())
+        };
+        let peers = self.connected.keys().filter(has).map(name);
+        std::iter::once(self.identity.name.clone()).chain(peers).collect()
     }
 
     fn refusals(&self, player: PlayerId, instance: u32) -> Vec<TurnedAwayView> {
@@ -211,6 +237,11 @@ impl EventCore {
         let text = state.held_text(instance, number, state.players.rows_of(player));
         question.map(|question| question.task.given(cell.value(), text)).unwrap_or_default()
     }
+}
+
+/// Whether an answer may be of this origin: it keeps 16 bits of it.
+fn is_tagged(origin: Origin, cell: Cell) -> bool {
+    (origin.0 >> 48) as u16 == cell.tag()
 }
 
 fn told(case: &Case<'_>, verdict: &str) -> String {

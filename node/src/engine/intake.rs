@@ -341,15 +341,22 @@ impl EventCore {
     pub(super) fn rests_here_alone(&self) -> bool {
         let mine = self.carried.heads();
         let formers = self.formers.iter().map(|former| LaneId::bulk(*former));
-        let formers = formers.map(|id| (id, mine.get(&id)));
-        let own = self.revived_at.map(|head| (LaneId::bulk(self.identity.origin), head));
-        let is_elsewhere = |(id, head): (LaneId, u64)| {
-            let has = |peer: &Origin| {
-                self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) >= head)
-            };
-            head == 0 || self.connected.keys().any(has)
+        let mut formers = formers.map(|id| (id, mine.get(&id)));
+        self.own_rests_here_alone() || !formers.all(|lane| self.is_elsewhere(lane))
+    }
+
+    /// The same of what this life took before its owner was lost.
+    pub(super) fn own_rests_here_alone(&self) -> bool {
+        let own = LaneId::bulk(self.identity.origin);
+        self.revived_at.is_some_and(|head| !self.is_elsewhere((own, head)))
+    }
+
+    /// Whether a peer is known to hold a lane so far.
+    fn is_elsewhere(&self, (id, head): (LaneId, u64)) -> bool {
+        let has = |peer: &Origin| {
+            self.replica.peer_heads(*peer).is_some_and(|heads| heads.get(&id) >= head)
         };
-        !formers.chain(own).all(is_elsewhere)
+        head == 0 || self.connected.keys().any(has)
     }
 
     /// Has the ticket wait for the entry that this turn will commit, or for the newest there is.

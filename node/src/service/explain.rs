@@ -61,6 +61,13 @@ pub struct HeldView {
     pub taken_by: Vec<String>,
     /// How many rows the player has; more than one where several nodes took the player at once.
     pub rows: usize,
+    /// `firm` or `provisional`: whether its receipt has reached its level, as the node knows that took it; absent where
+    /// another one tells, or the one that took it has been started again since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub level: Option<String>,
+    /// The names of the nodes that are known to hold it, the one that tells first.
+    #[serde(default)]
+    pub held_by: Vec<String>,
 }
 
 /// An answer that a node turned away.

@@ -110,3 +110,41 @@ fn a_result_is_told_once_and_again_only_when_it_says_something_new() {
     shown.world.answer(0, &ben, instance, 0).unwrap();
     assert_eq!(shown.results_in(1_200), NONE, "nor does an answer to what is open");
 }
+
+/// How far a receipt got only the node knows that took the answer; who holds the answer is seen from everywhere.
+#[test]
+fn whoever_asks_why_is_told_whether_the_receipt_is_firm() {
+    let mut world = World::lobby(76, 3, 60_000);
+    let claims = [world.join(0, 0), world.join(1, 1)];
+    let instance = world.open(0);
+    world.all_equal();
+    world.isolate(0);
+    let receipts = [0, 1].map(|at| world.answer(at, &claims[at], instance, 1).unwrap());
+    assert_eq!(receipts.map(|receipt| receipt.firm), [false, true]);
+    let told = |world: &World, at: usize, player| {
+        let held = world.core(at).explain(&name(player), instance).unwrap().receipt;
+        held.map(|held| (held.level, held.held_by.len()))
+    };
+    let firm = || Some("firm".to_owned());
+    assert_eq!(told(&world, 0, 0), Some((Some("provisional".to_owned()), 1)));
+    assert_eq!(told(&world, 1, 0), None, "nothing of it is known there");
+    assert_eq!(told(&world, 1, 1), Some((firm(), 2)));
+    assert_eq!(told(&world, 2, 1), Some((None, 2)), "another one took it");
+    world.heal();
+    world.all_equal();
+    world.run_ms(2_000);
+    assert_eq!(told(&world, 0, 0), Some((firm(), 3)));
+    for at in [1, 2] {
+        assert_eq!(told(&world, at, 0), Some((None, 3)));
+    }
+    world.crash(1);
+    world.start(1);
+    world.relink();
+    world.all_equal();
+    world.run_ms(2_000);
+    assert_eq!(
+        told(&world, 1, 1),
+        Some((None, 3)),
+        "a life knows nothing of former ones' receipts"
+    );
+}
