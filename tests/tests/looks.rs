@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::browser::{Browsers, Page, selector};
 use tests::javascript::{pages, run_with_pages};
 use tests::lab::{self, eventually, need};
@@ -42,6 +42,56 @@ fn who_comes_before_the_lobby_is_let_in_when_it_opens() {
         assert_eq!(player.text("player-name").await, "Ada");
     });
     drop(browsers);
+}
+
+/// A host holds the time until both pages are there: then it runs out before their eyes, and the show starts.
+#[test]
+fn a_lobby_that_ends_by_itself_counts_down_on_phones_and_screen() {
+    let Some(browsers) = Browsers::start() else { return };
+    let _turn = lab::heavy();
+    let node = Single::start(&[]);
+    let show = r#"{"format": "starling-show/1", "title": "By itself", "autopilot_seconds": 2, "lobby_seconds": 12,
+        "questions": [{"text": "1 + 1?", "options": ["1", "2"], "correct": 1, "seconds": 300}]}"#;
+    let imported = node.post("/api/v1/events", show).json();
+    let show = SingleShow { imported };
+    node.step(&show, Command::Pause);
+    block_on(async {
+        let screen = format!("{}/screen?pin={}", base(&node), show.imported.pin);
+        let screen = browsers.open(&screen).await;
+        let player = join(&browsers, &node, &show, "Ada").await;
+        for page in [&player, &screen] {
+            page.see(&selector("paused")).await;
+            assert_eq!(page.count(&selector("starts")).await, 0, "nothing runs");
+        }
+        node.step(&show, Command::Resume);
+        for page in [&player, &screen] {
+            counts_down(page, 12).await;
+        }
+        for page in [&player, &screen] {
+            page.see("[data-testid=phase][data-phase=open]").await;
+            assert_eq!(page.count(&selector("starts")).await, 0, "it has started");
+        }
+    });
+    assert!(node.host_view(&show).is_some_and(|view| view.live.stage.instance == 1));
+    drop(browsers);
+}
+
+/// The page shows whole seconds, no more than there are, and fewer after a while, until there is nothing to count.
+async fn counts_down(page: &Page, most: u64) {
+    page.see("[data-testid=starts] [data-testid=countdown]").await;
+    let number = "return document.querySelector('[data-testid=starts] .number')?.textContent ?? ''";
+    let (mut shown, until) = (Vec::new(), Instant::now() + WAIT_MAX);
+    while shown.len() < 3 && Instant::now() < until {
+        let text = page.run(number).await;
+        match text.as_str().and_then(|text| text.parse::<u64>().ok()) {
+            Some(left) if shown.last() != Some(&left) => shown.push(left),
+            Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            None => break,
+        }
+    }
+    assert!(shown.first().is_some_and(|first| (1..=most).contains(first)), "{shown:?}");
+    assert!(shown.is_sorted_by(|one, next| one > next), "{shown:?}");
+    assert!(shown.len() > 1, "{shown:?}");
 }
 
 #[test]
