@@ -9,6 +9,7 @@ const FILES = [
   ["players.csv", "Players (CSV)"],
   ["questions.csv", "Questions (CSV)"],
   ["posts.csv", "Posts (CSV)"],
+  ["votes.csv", "Votes (CSV)"],
   ["log.csv", "Audit trail (CSV)"],
   ["event.jsonl", "JSON lines"],
 ];

@@ -93,6 +93,8 @@ enum Line {
     Given {},
     /// What somebody wrote for all.
     Post {},
+    /// Who supports it.
+    Vote {},
     Tally {
         instance: u32,
         counts: Vec<u64>,
@@ -127,7 +129,7 @@ impl Export {
             Line::Question(line) => self.questions.insert(line.instance, line).is_some(),
             Line::Player(line) => self.players.insert(line.player, line).is_some(),
             Line::Answer(line) => self.answers.insert((line.instance, line.player), line).is_some(),
-            Line::Given {} | Line::Post {} => false,
+            Line::Given {} | Line::Post {} | Line::Vote {} => false,
             Line::Tally { instance, counts } => self.tallies.insert(instance, counts).is_some(),
             Line::Note { lamport } => {
                 self.trail.push(lamport);

@@ -96,7 +96,7 @@ async fn results_are_equal_on_two_nodes_readable_by_others_and_provable() {
     for folder in &folders {
         let (code, said) = replay(folder);
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("(final): folded again, 14 files are equal"), "{said}");
+        assert!(said.contains("(final): folded again, 16 files are equal"), "{said}");
     }
     read_by_others(&folders[0]);
     let path = folders[0].join("event.jsonl");

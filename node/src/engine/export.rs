@@ -2,15 +2,15 @@
 //!
 //! Nothing in it depends on the node that writes: no reachability, no time of day. Nodes are named only that all
 //! wait for, and in the notes of the audit trail, whose names and calendars are replicated with them. Lines, in
-//! this order: one `event`, then per instance a `question`, its `tally`, then every `player`, every `answer` and
-//! every `post`, each sorted by its own key, and at last every `note`.
+//! this order: one `event`, then per instance a `question`, its `tally`, then every `player`, every `answer`,
+//! every `post` and every `vote`, each sorted by its own key, and at last every `note`.
 
 use super::core::EventCore;
 use super::views::correct_of;
 use super::views::stage_view;
 use crate::service::view::LogLine;
 use bytes::Bytes;
-use crdt_state::engagement::qa::{ToldPost, told_posts};
+use crdt_state::engagement::qa::{ToldPost, told_posts, voters};
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
     Facts, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt, superseded_name,
@@ -121,6 +121,8 @@ enum Line<'a> {
         votes: u64,
         fate: Fate,
     },
+    /// Who supports a post: as many as its votes.
+    Vote { instance: u32, post: &'a str, player: PlayerId },
     /// Who did what, where and when.
     Note(LogLine),
 }
@@ -296,8 +298,10 @@ impl EventCore {
         out.extend(answers);
     }
 
-    /// Every post of the closed rounds, the earliest first; like answers, without those of players who are out.
+    /// Every post of the closed rounds, the earliest first, and after them in the same order who supports them; like
+    /// answers, without those of players who are out.
     fn export_posts(&self, out: &mut Vec<u8>, closed: u32) {
+        let mut supported = Vec::new();
         let instances = self.state().instances().map(|(instance, _)| instance);
         for facts in
             instances.take_while(|of| *of <= closed).filter_map(|of| Facts::of(self.state(), of))
@@ -306,9 +310,13 @@ impl EventCore {
             for told in told_posts(&facts) {
                 let ToldPost { id, player, elapsed_ms, text, votes, fate } = told;
                 let post = format!("{id:016x}");
+                for player in voters(&facts, id) {
+                    put(&mut supported, &Line::Vote { instance, post: &post, player });
+                }
                 put(out, &Line::Post { instance, post, player, elapsed_ms, text, votes, fate });
             }
         }
+        out.extend(supported);
     }
 }
 

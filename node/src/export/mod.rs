@@ -29,11 +29,11 @@ pub enum Format {
     Jsonl,
     /// One JSON document
     Json,
-    /// Text tables: answers, players, questions, posts, log
+    /// Text tables: answers, players, questions, posts, votes, log
     Csv,
     /// One workbook with a sheet for each table
     Xlsx,
-    /// Columnar tables: answers, players, questions, posts, log
+    /// Columnar tables: answers, players, questions, posts, votes, log
     Parquet,
 }
 
@@ -44,13 +44,21 @@ impl Format {
         match self {
             Format::Jsonl => &[LINES],
             Format::Json => &["event.json"],
-            Format::Csv => &["answers.csv", "players.csv", "questions.csv", "posts.csv", "log.csv"],
+            Format::Csv => &[
+                "answers.csv",
+                "players.csv",
+                "questions.csv",
+                "posts.csv",
+                "votes.csv",
+                "log.csv",
+            ],
             Format::Xlsx => &["event.xlsx"],
             Format::Parquet => &[
                 "answers.parquet",
                 "players.parquet",
                 "questions.parquet",
                 "posts.parquet",
+                "votes.parquet",
                 "log.parquet",
             ],
         }

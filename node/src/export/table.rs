@@ -15,6 +15,8 @@ pub struct Tables {
     pub questions: Table,
     /// One row per post.
     pub posts: Table,
+    /// One row per post and player who supports it.
+    pub votes: Table,
     /// One row per note of the audit trail.
     pub log: Table,
 }
@@ -113,7 +115,8 @@ impl Tables {
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Table> {
-        [&self.answers, &self.players, &self.questions, &self.posts, &self.log].into_iter()
+        let Tables { answers, players, questions, posts, votes, log } = self;
+        [answers, players, questions, posts, votes, log].into_iter()
     }
 }
 
@@ -124,10 +127,14 @@ struct Building {
     players: Rows,
     questions: Rows,
     posts: Rows,
+    votes: Rows,
     log: Rows,
-    /// Names by player and questions by instance: answers are read with both beside them.
+    /// Names by player, and by instance the question and how complete its result is: what players gave is read
+    /// with both beside it.
     names: BTreeMap<String, String>,
-    texts: BTreeMap<u64, String>,
+    runs: BTreeMap<u64, Map<String, Value>>,
+    /// What posts say, by run and id: votes are read with it beside them.
+    said: BTreeMap<(u64, String), String>,
     /// How complete the leaderboard is, and who is missing from it: a table of players says so in every row.
     coverage: Map<String, Value>,
     /// The question whose tally comes next.
@@ -139,13 +146,14 @@ impl Building {
         let kind = object.remove("type");
         match kind.as_ref().and_then(Value::as_str).unwrap_or_default() {
             "event" => {
-                let is_told = |field: &String| ["status", "missing"].contains(&field.as_str());
-                self.coverage = object.into_iter().filter(|(field, _)| is_told(field)).collect();
+                self.coverage = coverage_of(&object);
             }
             "question" => {
                 self.flush();
                 if let Some((instance, text)) = instance_of(&object).zip(text_of(&object, "text")) {
-                    self.texts.insert(instance, text);
+                    let mut run = coverage_of(&object);
+                    run.insert("question".to_owned(), text.into());
+                    self.runs.insert(instance, run);
                 }
                 self.pending = Some(object);
             }
@@ -165,10 +173,8 @@ impl Building {
                 let answer = self.named(object);
                 self.answers.push(&answer);
             }
-            "post" => {
-                let post = self.named(object);
-                self.posts.push(&post);
-            }
+            "post" => self.post(object),
+            "vote" => self.vote(object),
             "note" => self.note(object),
             _ => {}
         }
@@ -186,16 +192,29 @@ impl Building {
         self.flush();
     }
 
-    /// A player's line with the player's name and the question beside it.
+    fn post(&mut self, post: Map<String, Value>) {
+        if let Some((key, text)) = post_of(&post).zip(text_of(&post, "text")) {
+            self.said.insert(key, text);
+        }
+        let post = self.named(post);
+        self.posts.push(&post);
+    }
+
+    fn vote(&mut self, mut vote: Map<String, Value>) {
+        let text = post_of(&vote).and_then(|key| self.said.get(&key));
+        vote.extend(text.map(|text| ("text".to_owned(), text.clone().into())));
+        let vote = self.named(vote);
+        self.votes.push(&vote);
+    }
+
+    /// A player's line with the player's name beside it, the question, and how complete its result is.
     fn named(&self, mut line: Map<String, Value>) -> Map<String, Value> {
         let name = text_of(&line, "player").and_then(|player| self.names.get(&player));
         if let Some(name) = name {
             line.insert("name".to_owned(), name.clone().into());
         }
-        let question = instance_of(&line).and_then(|instance| self.texts.get(&instance));
-        if let Some(question) = question {
-            line.insert("question".to_owned(), question.clone().into());
-        }
+        let run = instance_of(&line).and_then(|instance| self.runs.get(&instance));
+        line.extend(run.cloned().unwrap_or_default());
         line
     }
 
@@ -222,6 +241,7 @@ impl Building {
             players: self.players.done("players", &PLAYER_FIELDS),
             questions: self.questions.done("questions", &QUESTION_FIELDS),
             posts: self.posts.done("posts", &POST_FIELDS),
+            votes: self.votes.done("votes", &VOTE_FIELDS),
             log: self.log.done("log", &LOG_FIELDS),
         }
     }
@@ -229,6 +249,17 @@ impl Building {
 
 fn text_of(object: &Map<String, Value>, field: &str) -> Option<String> {
     object.get(field)?.as_str().map(str::to_owned)
+}
+
+/// What says how complete a result is.
+fn coverage_of(object: &Map<String, Value>) -> Map<String, Value> {
+    let told = ["status", "missing"].iter().filter_map(|field| object.get_key_value(*field));
+    told.map(|(field, value)| (field.clone(), value.clone())).collect()
+}
+
+/// The run and the id of the post that a line is about.
+fn post_of(object: &Map<String, Value>) -> Option<(u64, String)> {
+    instance_of(object).zip(text_of(object, "post"))
 }
 
 fn instance_of(object: &Map<String, Value>) -> Option<u64> {
@@ -345,7 +376,7 @@ fn in_words(value: &Value) -> Option<String> {
     }
 }
 
-const ANSWER_FIELDS: [&str; 9] = [
+const ANSWER_FIELDS: [&str; 10] = [
     "instance",
     "question",
     "player",
@@ -355,9 +386,21 @@ const ANSWER_FIELDS: [&str; 9] = [
     "correct",
     "points",
     "words",
+    "status",
 ];
-const POST_FIELDS: [&str; 9] =
-    ["instance", "question", "player", "name", "elapsed_ms", "text", "votes", "fate", "post"];
+const POST_FIELDS: [&str; 10] = [
+    "instance",
+    "question",
+    "player",
+    "name",
+    "elapsed_ms",
+    "text",
+    "votes",
+    "fate",
+    "post",
+    "status",
+];
+const VOTE_FIELDS: [&str; 7] = ["instance", "question", "post", "text", "player", "name", "status"];
 const LOG_FIELDS: [&str; 9] =
     ["lamport", "wall_ms", "node", "by", "act", "of", "instance", "phase", "origin"];
 const PLAYER_FIELDS: [&str; 6] = ["rank", "player", "name", "points", "correct_ms", "status"];

@@ -128,12 +128,13 @@ fn file(format: Format, name: &str) -> Vec<u8> {
 fn csv_has_a_row_per_answer_player_and_question() {
     let answers = String::from_utf8(file(Format::Csv, "answers.csv")).unwrap();
     let mut rows = answers.split("\r\n");
-    let header = "instance,question,player,name,choices,elapsed_ms,correct,points,words";
+    let header = "instance,question,player,name,choices,elapsed_ms,correct,points,words,status";
     assert_eq!(rows.next(), Some(header));
     let first = rows.next().unwrap();
     assert!(first.starts_with("1,1 + 1?,"), "{first}");
     assert!(first.contains(",\"Ada, \"\"the\"\" first\",1,2"), "{first}");
     assert_eq!(answers.lines().count(), 5, "two players answered two questions");
+    assert!(answers.lines().skip(1).all(|row| row.ends_with(",final")), "{answers}");
     let players = String::from_utf8(file(Format::Csv, "players.csv")).unwrap();
     assert_eq!(players.lines().count(), 4);
     assert!(players.contains(",'=1+1,"), "the formula is defused: {players}");
@@ -160,7 +161,10 @@ fn what_begins_like_a_formula_is_defused_and_numbers_are_not() {
 fn a_workbook_is_read_back_with_texts_as_texts() {
     let bytes = file(Format::Xlsx, "event.xlsx");
     let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(&bytes)).unwrap();
-    assert_eq!(workbook.sheet_names(), ["answers", "players", "questions", "posts", "log"]);
+    assert_eq!(
+        workbook.sheet_names(),
+        ["answers", "players", "questions", "posts", "votes", "log"]
+    );
     let players = workbook.worksheet_range("players").unwrap();
     let names: Vec<&Data> = players.rows().skip(1).map(|row| &row[2]).collect();
     let formula = Data::String("=1+1".into());
@@ -279,13 +283,15 @@ fn what_was_given_is_in_the_lines_whatever_it_is() {
     assert_eq!((&post["player"], &post["text"]), (&json!(PlayerId(1)), &json!("Why?")));
     assert_eq!((&post["votes"], &post["fate"]), (&json!(1), &json!("shown")));
     assert!(post["elapsed_ms"].is_u64(), "{post}");
+    let vote = of("vote", 4);
+    assert_eq!((&vote["player"], &vote["post"]), (&json!(PlayerId(2)), &post["post"]));
     let (lost, silent) = (of("answer", 5), of("given", 5));
     assert_eq!((&lost["lives"], &lost["revived"]), (&json!(1), &json!(0)));
     assert_eq!((&silent["player"], &silent["lives"]), (&json!(PlayerId(2)), &json!(1)));
 }
 
 #[test]
-fn posts_and_the_audit_trail_have_a_table_each_in_every_format() {
+fn posts_votes_and_the_audit_trail_have_a_table_each_in_every_format() {
     let lines = String::from_utf8(all_sorts().export("123456").into()).expect("text");
     let made = |format, name: &str| {
         let all = files(&lines, format).expect("all is well");
@@ -293,10 +299,18 @@ fn posts_and_the_audit_trail_have_a_table_each_in_every_format() {
     };
     let posts = String::from_utf8(made(Format::Csv, "posts.csv")).unwrap();
     let mut rows = posts.split("\r\n");
-    assert_eq!(rows.next(), Some("instance,question,player,name,elapsed_ms,text,votes,fate,post"));
+    let header = "instance,question,player,name,elapsed_ms,text,votes,fate,post,status";
+    assert_eq!(rows.next(), Some(header));
     let post = rows.next().expect("there is one");
     assert!(post.starts_with("4,Ask,") && post.contains(",Ada,"), "{post}");
-    assert!(post.contains(",Why?,1,shown,"), "{post}");
+    assert!(post.contains(",Why?,1,shown,") && post.ends_with(",final"), "{post}");
+    let votes = String::from_utf8(made(Format::Csv, "votes.csv")).unwrap();
+    let mut rows = votes.split("\r\n");
+    assert_eq!(rows.next(), Some("instance,question,post,text,player,name,status"));
+    let vote = rows.next().expect("there is one");
+    assert!(vote.starts_with("4,Ask,") && vote.ends_with(",Bea,final"), "{vote}");
+    assert!(vote.contains(&format!(",Why?,{},", PlayerId(2))), "{vote}");
+    assert_eq!(rows.next(), Some(""), "and no other");
     let log = String::from_utf8(made(Format::Csv, "log.csv")).unwrap();
     assert!(log.starts_with("lamport,wall_ms,node,by,act,of,instance,phase,origin\r\n"), "{log}");
     let acts: Vec<&str> = log.lines().skip(1).map(|row| row.split(',').nth(4).unwrap()).collect();
@@ -313,7 +327,7 @@ fn posts_and_the_audit_trail_have_a_table_each_in_every_format() {
         answers.get_value((1, column.expect("it is there") as u32)),
         Some(&Data::Float(320.5))
     );
-    for (name, rows) in [("log.parquet", notes), ("posts.parquet", 1)] {
+    for (name, rows) in [("log.parquet", notes), ("posts.parquet", 1), ("votes.parquet", 1)] {
         let bytes = bytes::Bytes::from(made(Format::Parquet, name));
         let reader = SerializedFileReader::new(bytes).unwrap();
         assert_eq!(reader.metadata().file_metadata().num_rows(), rows as i64, "{name}");
@@ -329,6 +343,10 @@ fn numbers_with_decimals_are_numbers_wherever_the_first_of_them_stands() {
     assert_eq!(column.cells, table::Cells::Real(vec![Some(3.0), None, Some(2.5)]));
 }
 
+/// How the line of a vote ends, and no other.
+const BEA: &str = "\"player\":\"00000000000000000000000000000002\"}";
+const ADA: &str = "\"player\":\"00000000000000000000000000000001\"}";
+
 #[test]
 fn a_forged_post_stake_or_life_is_found() {
     let proof = all_sorts().proof(Duration::from_secs(60), "123456").expect("it is over");
@@ -339,6 +357,7 @@ fn a_forged_post_stake_or_life_is_found() {
         ("a comment", "\"text\":\"=fine\"", "\"text\":\"=mine\""),
         ("a post", "\"text\":\"Why?\"", "\"text\":\"How?\""),
         ("a vote", "\"votes\":1", "\"votes\":9"),
+        ("a voter", BEA, ADA),
         ("a fate", "\"fate\":\"shown\"", "\"fate\":\"hidden\""),
         ("a life", "\"lives\":1", "\"lives\":2"),
     ] {
@@ -477,7 +496,7 @@ fn an_export_folds_again_to_the_byte() {
     let folder = folder();
     assert_eq!(differences(folder.path()), Vec::<String>::new());
     let replayed = replay(folder.path()).unwrap();
-    assert_eq!((replayed.lines, replayed.compared), (lines(), 14));
+    assert_eq!((replayed.lines, replayed.compared), (lines(), 16));
     assert!(!replayed.manifest.heads.is_empty());
 }
 

@@ -183,18 +183,22 @@ fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost
         let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
         let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
         let is_counted = state.counts(player);
-        let votes = is_counted.then(|| votes(facts, post));
+        let votes = is_counted.then(|| who(facts, post).len() as u64);
         votes.map(|votes| ToldPost { id, player, elapsed_ms, text, votes, fate })
     };
     state.sides.posts(facts.instance).filter_map(told).collect()
 }
 
-/// How many players support a post, aliases counted once.
-fn votes(facts: &Facts<'_>, post: &Post) -> u64 {
+/// Who supports a post, aliases as one, without whoever is kicked. So many are its votes.
+#[must_use]
+pub fn voters(facts: &Facts<'_>, id: PostId) -> BTreeSet<PlayerId> {
+    facts.state.sides.post(facts.instance, id).map(|post| who(facts, post)).unwrap_or_default()
+}
+
+fn who(facts: &Facts<'_>, post: &Post) -> BTreeSet<PlayerId> {
     let players = &facts.state.players;
     let voters = post.votes().filter_map(|row| players.get(row).map(|player| player.id));
-    let who: BTreeSet<PlayerId> = voters.filter(|player| facts.state.counts(*player)).collect();
-    who.len() as u64
+    voters.filter(|player| facts.state.counts(*player)).collect()
 }
 
 #[cfg(test)]
@@ -268,11 +272,18 @@ mod tests {
             told_posts(&facts).into_iter().map(of).collect::<Vec<_>>()
         };
         let second = (8, 2, 20, 1, Fate::Waiting);
+        let who = |state: &EventState, id| {
+            let voters = voters(&Facts { state, instance: 1, number: 0, question: &question }, id);
+            voters.into_iter().map(|player| player.0).collect::<Vec<_>>()
+        };
+        let of_both = |state: &EventState| [7, 8, 9].map(|id| who(state, id));
+        assert_eq!(of_both(&state), [vec![2], vec![1], vec![]], "two rows are one voter");
         assert_eq!(told(&state), [(7, 1, 10, 1, Fate::Hidden), second]);
         let mark = state.named.people.kick(ME, PlayerId(1), true).expect("it is not so yet");
         let kick = Change::Player(PlayerChange { player: PlayerId(1), mark });
         state.take(ME, Delta::Named(kick));
         assert_eq!(told(&state), [(8, 2, 20, 0, Fate::Waiting)], "nor has it votes");
+        assert_eq!(who(&state, 8), [0; 0]);
     }
 
     #[test]
