@@ -4,7 +4,8 @@
 
 use super::{EventState, Round};
 use crate::engagement::Amendment;
-use crate::stage::Phase;
+use crate::id::PlayerId;
+use crate::stage::{Phase, Stage};
 
 impl EventState {
     /// Whether what came of a run is known to everybody: the show is past its reveal, and did not leave it
@@ -27,24 +28,31 @@ impl EventState {
         ruling.marks().saturating_sub(u64::from(is_late))
     }
 
-    /// How often hosts have changed what the leaderboard says: by a ruling on any run, or by an award.
+    /// How often hosts have changed what the leaderboard says: by a ruling on any run, by an award, or by what they said
+    /// of a player who has answered: a kick and a grant of time change how answers of before are read.
     #[must_use]
     pub fn board_revision(&self) -> u64 {
         let rulings: u64 = self.rulings.iter().map(|(run, _)| self.revision_of(run)).sum();
         let awards: usize = self.named.awards.iter().map(|(_, awards)| awards.len()).sum();
-        rulings + awards as u64
+        let (people, open) = (&self.named.people, |run| Stage::new(run, Phase::Open));
+        let answered = |player: &PlayerId| {
+            let mut closed = self.instances().filter(|(run, _)| self.stage() > open(*run));
+            closed.any(|(run, _)| self.held(run, self.players.rows_of(*player)).is_some())
+        };
+        let marked = people.ever_marked().into_iter().filter(|player| people.changes(*player) > 0);
+        let marks: u64 = marked.filter(answered).map(|player| people.changes(player)).sum();
+        rulings + awards as u64 + marks
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::{Advance, Create, Delta, RulingChange, encode};
+    use crate::delta::{Advance, Answers, Create, Delta, Join, RulingChange, encode};
     use crate::engagement::{Key, Question, Script};
     use crate::event::Rule;
-    use crate::id::{LaneId, Origin, PlayerId};
-    use crate::named::{Award, AwardChange, Change};
-    use crate::stage::Stage;
+    use crate::id::{LaneId, Origin, PlayerId, Row};
+    use crate::named::{Award, AwardChange, Change, PlayerChange, PlayerMark};
     use crdts::CvRDT;
 
     const AUTHOR: Origin = Origin(1);
@@ -82,6 +90,34 @@ mod tests {
         let award = Award { id: "x".into(), player: PlayerId(7), points: 5 };
         let award = Change::Award(AwardChange { name: "song".into(), award });
         assert_eq!(revise(Delta::Named(award)), (3, 4));
+    }
+
+    #[test]
+    fn what_hosts_say_of_players_who_have_answered_raises_the_boards_revision() {
+        let mut state = at(Phase::Open);
+        let join = |number: u32| Join {
+            row: Row { origin: AUTHOR, number },
+            player: PlayerId(u128::from(number)),
+            name: format!("p{number}"),
+        };
+        state.take(AUTHOR, Delta::Joins(vec![join(0), join(1)]));
+        let answers = Answers { instance: 1, question: 0, rows_of: AUTHOR, rows: vec![(0, 9, 1)] };
+        state.take(AUTHOR, Delta::Answers(answers));
+        let mark = |state: &mut EventState, player, mark| {
+            let change = PlayerChange { player: PlayerId(player), mark };
+            state.take(AUTHOR, Delta::Named(Change::Player(change)));
+            state.board_revision()
+        };
+        let kick = |state: &mut EventState, player, out| {
+            let of = state.named.people.kick(AUTHOR, PlayerId(player), out).expect("it is news");
+            mark(state, player, of)
+        };
+        assert_eq!(kick(&mut state, 0, true), 0, "nothing is closed yet");
+        state.take(AUTHOR, step(3, Stage::new(1, Phase::Closed), 0));
+        assert_eq!(state.board_revision(), 1);
+        assert_eq!(kick(&mut state, 0, false), 2);
+        assert_eq!(mark(&mut state, 0, PlayerMark::ExtraMs(9, 500)), 3);
+        assert_eq!(kick(&mut state, 1, true), 3, "who has answered nothing is on no board before");
     }
 
     #[test]

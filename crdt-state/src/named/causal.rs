@@ -56,6 +56,12 @@ impl<V> Causal<V> {
         self.live.values().map(|(_, value)| value)
     }
 
+    /// How many writes are seen, those included that were overwritten.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.seen.dots.values().sum()
+    }
+
     /// Whether nothing is written, or all of it was erased.
     #[must_use]
     pub fn is_empty(&self) -> bool {

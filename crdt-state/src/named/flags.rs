@@ -22,6 +22,12 @@ impl EnableWins {
         !self.0.is_empty()
     }
 
+    /// How often it was switched, as far as that can be told: on and off at once may count as one.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        (2 * self.0.writes()).saturating_sub(u64::from(self.is_on()))
+    }
+
     /// The change that makes it so, as written by `origin`; nothing if it is so.
     #[must_use]
     pub fn set(&self, origin: Origin, on: bool) -> Option<FlagOp> {

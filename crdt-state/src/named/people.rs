@@ -148,6 +148,13 @@ impl People {
         kicked.chain(muted).chain(extra).chain(named).collect()
     }
 
+    /// How often hosts have put a player out or let one in again, and whether they gave time.
+    #[must_use]
+    pub fn changes(&self, player: PlayerId) -> u64 {
+        let kicks = self.kicked.get(&player).map_or(0, EnableWins::changes);
+        kicks + u64::from(self.extra_ms(player) > 0)
+    }
+
     /// The change that kicks a player or takes it back; nothing if it is so.
     #[must_use]
     pub fn kick(&self, origin: Origin, player: PlayerId, out: bool) -> Option<PlayerMark> {
