@@ -25,6 +25,17 @@ pub struct Outcome {
     pub lives: Option<u32>,
     /// How often the player has come back in that elimination by then.
     pub revived: u32,
+    /// Whether the player has answered any round of that elimination by then.
+    pub took_part: bool,
+}
+
+impl Outcome {
+    /// Whether the player is in an elimination after its round: who has answered none of its rounds has lives as all
+    /// others have, and no part in it.
+    #[must_use]
+    pub fn is_survivor(&self) -> bool {
+        self.lives > Some(0) && self.took_part
+    }
 }
 
 /// What one player has before a run.
@@ -36,10 +47,14 @@ pub struct SoFar {
     pub correct_ms: u64,
     /// Correct answers in a row.
     pub streak: u32,
-    /// Lives left in the elimination that is going on.
+    /// Lives left in the elimination whose first question has the number [`SoFar::elimination`].
     pub lives: Option<u32>,
     /// How often the player came back in it.
     pub revived: u32,
+    /// Which elimination that is.
+    pub elimination: u16,
+    /// Whether the player has answered any round of it.
+    pub took_part: bool,
 }
 
 /// One player in one run, as a kind scores it.
@@ -142,13 +157,18 @@ impl People {
 }
 
 impl SoFar {
+    /// Begins an elimination, unless it is the one that is going on.
+    pub fn enter(&mut self, elimination: u16) {
+        if self.lives.is_none() || self.elimination != elimination {
+            (self.lives, self.revived, self.took_part) = (None, 0, false);
+            self.elimination = elimination;
+        }
+    }
+
     fn take(&mut self, outcome: &Outcome) {
         self.points += outcome.points;
         let time = outcome.answer.filter(|_| outcome.correct).map(|(_, cell)| cell.elapsed_ms());
         self.correct_ms += u64::from(time.unwrap_or(0));
-        // Lives last as long as elimination rounds follow each other.
-        self.lives = outcome.lives;
-        self.revived = self.lives.map_or(0, |_| self.revived);
     }
 }
 

@@ -197,9 +197,11 @@ pub trait Kind: Sized + 'static {
         false
     }
 
-    /// Which of the run's counters a player's taps go to, where [`Taken::Count`] is taken.
-    fn counter_of(&self, _state: &EventState, _player: PlayerId, option: u8) -> usize {
-        usize::from(option)
+    /// On which side a player taps who has not tapped yet, where [`Taken::Count`] is taken and it is not the player who
+    /// says so: which of the run's counters the taps go to. It is held of the player as an answer is, so that nothing
+    /// which comes after the round is closed changes who was on it.
+    fn side_of(&self, _state: &EventState, _player: PlayerId) -> Option<u32> {
+        None
     }
 
     /// How many gave each answer.
@@ -456,11 +458,11 @@ macro_rules! kinds {
                 }
             }
 
-            /// See [`Kind::counter_of`].
+            /// See [`Kind::side_of`].
             #[must_use]
-            pub fn counter_of(&self, state: &EventState, player: PlayerId, option: u8) -> usize {
+            pub fn side_of(&self, state: &EventState, player: PlayerId) -> Option<u32> {
                 match self {
-                    $(Task::$variant(kind) => kind.counter_of(state, player, option),)*
+                    $(Task::$variant(kind) => kind.side_of(state, player),)*
                 }
             }
 

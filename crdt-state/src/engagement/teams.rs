@@ -7,8 +7,8 @@
 //! has the longest, the next one a millisecond less. Of two made apart as the same number of changes, the
 //! origin decides, as it does between answers.
 
+use super::Scoreboard;
 use super::script::TeamScore;
-use super::{Facts, Scoreboard};
 use crate::column::Cell;
 use crate::event::EventState;
 use crate::id::{Origin, PlayerId, Row};
@@ -90,16 +90,14 @@ pub(super) struct Sides {
     count: usize,
     /// By handle; one more than the side, 0 for whoever has not chosen.
     chosen: Vec<u8>,
-    /// Whether they are the show's teams.
-    are_teams: bool,
 }
 
 impl Sides {
     /// `count` sides, which are the show's teams if it has as many.
     pub(super) fn of(state: &EventState, count: usize) -> Self {
         let teams = state.script().map_or(0, |script| script.teams.names.len());
-        let (mut chosen, are_teams) = (Vec::new(), teams == count);
-        if are_teams {
+        let mut chosen = Vec::new();
+        if teams == count {
             state.each_held(TEAM_INSTANCE, |handle, _, cell| {
                 let Some(team) = team_in(cell, teams) else { return };
                 let at = handle as usize;
@@ -109,7 +107,7 @@ impl Sides {
                 chosen[at] = team as u8 + 1;
             });
         }
-        Sides { count, chosen, are_teams }
+        Sides { count, chosen }
     }
 
     /// The side of a player, by the row that speaks for the player.
@@ -118,21 +116,6 @@ impl Sides {
             Some(side) if *side > 0 => Some(usize::from(*side) - 1),
             _ => side_of(self.count, player),
         }
-    }
-
-    /// How many players who count are on each side.
-    pub(super) fn sizes(&self, facts: &Facts<'_>) -> Vec<u64> {
-        let (state, mut sizes) = (facts.state, vec![0; self.count]);
-        state.each_counted(|handle| {
-            let side = match self.are_teams {
-                true => self.get(handle, state.players.id_at(handle)),
-                false => side_by_turns(self.count, state.players.row_at(handle)),
-            };
-            if let Some(side) = side {
-                sizes[side] += 1;
-            }
-        });
-        sizes
     }
 }
 

@@ -33,22 +33,6 @@ impl EventState {
         self.players.ids().filter(|player| self.counts(*player))
     }
 
-    /// Calls `each` with the handle of the row that speaks for every player who counts.
-    pub(crate) fn each_counted(&self, mut each: impl FnMut(Handle)) {
-        let out = self.kicked_handles();
-        let mut each = |handle: Handle| {
-            if out.is_empty() || out.binary_search(&handle).is_err() {
-                each(handle);
-            }
-        };
-        for block in self.players.blocks() {
-            for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
-                each(block.first + at as Handle);
-            }
-        }
-        self.players.aliased().for_each(|rows| each(rows[0]));
-    }
-
     /// Whether somebody else bears this name, or one that looks the same, by own choice or a host's.
     #[must_use]
     pub fn is_name_taken(&self, name: &str, by_other_than: PlayerId) -> bool {

@@ -4,7 +4,7 @@
 //! counted; what bounds them is a pace per player, which each node keeps on its own clock.
 
 use super::core::EventCore;
-use super::intake::Claim;
+use super::intake::{Answer, Claim};
 use crate::service::view::Refusal;
 use crdt_state::delta::{Delta, Posts, Votes};
 use crdt_state::engagement::qa::{POSTS_MAX, post_id};
@@ -37,13 +37,16 @@ impl EventCore {
         let status = match taken {
             Taken::Post(text) => self.take_post(now, claim, at, text),
             Taken::Vote(post) => self.take_vote(now, claim, at.0, post),
-            Taken::Count { option, by } => self.take_count(now, claim, at.0, (option, by)),
+            Taken::Count { option, by } => self.take_count(now, claim, at, (option, by)),
             Taken::Answer { .. } => unreachable!("an answer has been taken"),
         };
         match status {
             Err(refusal) => self.refuse(ticket, refusal),
             Ok(status) => {
-                let cell = Cell::new(at.1, self.identity.origin, 0);
+                // Of who pulls a rope the side is held.
+                let rows = self.carried.state.players.rows_of(claim.player);
+                let held = self.carried.state.held(at.0, rows).map(|(_, cell)| cell);
+                let cell = held.unwrap_or_else(|| Cell::new(at.1, self.identity.origin, 0));
                 self.answered(now, ticket, claim.player, at.0, cell, status);
             }
         }
@@ -110,23 +113,31 @@ impl EventCore {
         &mut self,
         now: Mono,
         claim: &Claim,
-        instance: u32,
+        (instance, elapsed_ms): (u32, u32),
         (option, by): (u8, u32),
     ) -> Result<&'static str, Refusal> {
-        let question = self.carried.state.question_of(instance).map(|(_, question)| question);
-        let task = question.map(|question| &question.task);
+        let state = &self.carried.state;
+        let question = state.question_of(instance);
+        let task = question.map(|(_, question)| &question.task);
         // A tug of war is a game and no reaction: it goes on without them.
         if task.is_some_and(Task::is_reaction) {
             self.check_may_react(claim.player)?;
         }
-        let option = task.map_or(usize::from(option), |task| {
-            task.counter_of(&self.carried.state, claim.player, option)
-        });
+        let held = state.held(instance, state.players.rows_of(claim.player));
+        let held = held.map(|(_, cell)| cell.value());
+        let side = task.and_then(|task| task.side_of(state, claim.player));
+        let question = question.map(|(number, _)| number).filter(|_| held.is_none());
         if !self.keeps_pace(now, claim.player, instance) {
             return Err(Refusal::new("flooded", "taps come faster than they are counted")
                 .hint("gather the taps of a second in one message"));
         }
-        let (name, origin) = (counter_name(instance, option), self.identity.origin);
+        let origin = self.identity.origin;
+        if let (Some(question), Some(side)) = (question, side) {
+            let answer = Answer { cell: Cell::new(elapsed_ms, origin, side), text: None };
+            self.take_answer(now, instance, question, claim.row, answer);
+        }
+        let counter = held.or(side).unwrap_or_else(|| u32::from(option));
+        let name = counter_name(instance, counter as usize);
         let total = self.counted(&name) + u64::from(by);
         let change = NumberChange { name: name.clone(), value: total };
         self.carried.take(now, origin, Delta::Named(Change::Total(change)));

@@ -149,7 +149,8 @@ impl EventCore {
             return self.choose_team(now, ticket, claim, given);
         }
         let rows = self.carried.state.players.rows_of(claim.player);
-        if let Some((question, cell)) = self.carried.state.held(instance, rows) {
+        let held = self.carried.state.held(instance, rows);
+        if let Some((question, cell)) = held.filter(|_| !self.is_pulled(instance, claim.player)) {
             crdt_state::sometimes!(AnswerRepeated);
             if self.rests_here_alone() {
                 let text = self.held_text(instance, question, claim.player);
@@ -178,6 +179,13 @@ impl EventCore {
                 self.take_input(now, ticket, claim, (instance, elapsed_ms), taken);
             }
         }
+    }
+
+    /// Whether what is held of a player in a run is a side, on which there is more to give.
+    fn is_pulled(&self, instance: u32, player: PlayerId) -> bool {
+        let state = &self.carried.state;
+        let question = state.question_of(instance);
+        question.is_some_and(|(_, question)| question.task.side_of(state, player).is_some())
     }
 
     /// The question, the elapsed milliseconds and what is to be held of an answer that can be taken.

@@ -2,15 +2,19 @@
 //!
 //! Rounds of this kind that follow each other in the script are one elimination: the lives and revivals of
 //! its first round hold, and the survivors of its last round split that one's prize. Whoever is out may go on
-//! answering: a correct answer brings them back with one life, as often as revivals allow.
+//! answering: a correct answer brings them back with one life, as often as revivals allow. What the script asks
+//! between two eliminations parts them, also where a host sets it aside.
+//!
+//! Who has answered no round of it is no survivor, whatever lives are left: so whoever comes once a round is over
+//! takes nothing from those who were in it.
 
 use super::file::{Object, Report, Table};
 use super::quiz::Quiz;
 use super::reason::Timed;
 use super::script::{caps, read_correct};
 use super::{
-    Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, PATH, Question, Reason, Script, Taken,
-    Task, bits, mask,
+    Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, Outcome, PATH, Question, Reason, Script,
+    Taken, Task, bits, mask,
 };
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -80,7 +84,7 @@ impl Kind for Elimination {
 
     /// The lives are those that the elimination began with.
     fn view_in(&self, script: &Script, number: u16, announced: bool) -> EliminationView {
-        let lives = first_of(script, number).map_or(self.lives, |first| first.lives);
+        let lives = first_of(script, number).map_or(self.lives, |(_, first)| first.lives);
         EliminationView { lives, ..self.view(announced) }
     }
 
@@ -122,7 +126,7 @@ impl Kind for Elimination {
             state,
             |instance| instance <= facts.instance,
             |instance, outcomes| {
-                let alive = outcomes.iter().filter(|(_, outcome)| outcome.lives > Some(0));
+                let alive = outcomes.iter().filter(|(_, outcome)| outcome.is_survivor());
                 if instance == facts.instance {
                     survivors = alive.count() as u64;
                 }
@@ -133,8 +137,9 @@ impl Kind for Elimination {
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
         let (Some(key), quiz) = (facts.key(), self.as_quiz()) else { return };
-        let first = self.first(facts);
+        let (number, first) = self.first(facts);
         for entry in entries.iter_mut() {
+            entry.so_far.enter(number);
             let judged = entry.answer.map(|cell| quiz.judge(facts, &key, cell, None));
             let was_in = entry.so_far.lives.unwrap_or(first.lives) > 0;
             entry.judge(facts.question, judged.unwrap_or((false, 0)));
@@ -156,7 +161,7 @@ impl Kind for Elimination {
 
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         let lives = case.outcome.lives?;
-        let share = self.share(case, lives);
+        let share = self.share(case);
         let (points, bonus) = (case.outcome.points - share, case.outcome.bonus - share);
         let own = self.own_part(case, points, bonus);
         let left = if lives == 1 {
@@ -171,7 +176,7 @@ impl Kind for Elimination {
         let sum = match share {
             0 => String::new(),
             share => {
-                let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome.lives));
+                let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome));
                 let (prize, total) = (self.prize, case.outcome.points);
                 format!(
                     "; the prize among {survivors} survivors: {prize} / {survivors}, rounded down = {share}; \
@@ -192,10 +197,10 @@ impl Elimination {
         Quiz::Choice { options, correct, multiple: false }
     }
 
-    /// The round that the elimination began with: its lives and revivals hold.
-    fn first<'a>(&'a self, facts: &Facts<'a>) -> &'a Self {
+    /// The round that the elimination began with, and its number: its lives and revivals hold.
+    fn first<'a>(&'a self, facts: &Facts<'a>) -> (u16, &'a Self) {
         let script = facts.state.script();
-        script.and_then(|script| first_of(script, facts.number)).unwrap_or(self)
+        script.and_then(|script| first_of(script, facts.number)).unwrap_or((facts.number, self))
     }
 
     /// Counts a player's lives, of an elimination that began with this round; whoever was out gets no
@@ -215,13 +220,15 @@ impl Elimination {
             (entry.outcome.points, entry.outcome.bonus) = (0, 0);
         }
         entry.so_far.lives = Some(left);
+        entry.so_far.took_part |= entry.answer.is_some();
         (entry.outcome.lives, entry.outcome.revived) = (Some(left), entry.so_far.revived);
+        entry.outcome.took_part = entry.so_far.took_part;
     }
 
-    /// What a player with so many lives has of the prize.
-    fn share(&self, case: &Case<'_>, lives: u32) -> i64 {
-        let is_shared = lives > 0 && self.prize > 0 && self.is_last(&case.facts);
-        let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome.lives));
+    /// What the player has of the prize.
+    fn share(&self, case: &Case<'_>) -> i64 {
+        let is_shared = case.outcome.is_survivor() && self.prize > 0 && self.is_last(&case.facts);
+        let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome));
         if is_shared { i64::from(self.prize) / survivors.max(1) } else { 0 }
     }
 
@@ -234,7 +241,8 @@ impl Elimination {
         let Some(timed) = Timed::of(case, how) else {
             return Reason::nothing("no answer counts");
         };
-        if case.had().lives == Some(0) {
+        let had = case.had();
+        if had.lives == Some(0) && had.elimination == self.first(&case.facts).0 {
             let verdict = timed.reason(points, bonus).verdict;
             return Reason {
                 arithmetic: format!("who is out of the elimination gets nothing: {points}"),
@@ -254,10 +262,11 @@ impl Elimination {
     }
 }
 
-/// The first round of the elimination that a question is a round of.
-fn first_of(script: &Script, number: u16) -> Option<&Elimination> {
+/// The first round of the elimination that a question is a round of, and its number.
+fn first_of(script: &Script, number: u16) -> Option<(u16, &Elimination)> {
     let until = script.questions.get(..=usize::from(number))?;
-    until.iter().rev().map_while(as_round).last()
+    let rounds = until.iter().enumerate().rev();
+    rounds.map_while(|(at, question)| Some((at as u16, as_round(question)?))).last()
 }
 
 fn as_round(question: &Question) -> Option<&Elimination> {
@@ -267,15 +276,15 @@ fn as_round(question: &Question) -> Option<&Elimination> {
     }
 }
 
-/// How many still have a life.
-fn survivors(lives: impl Iterator<Item = Option<u32>>) -> i64 {
-    lives.filter(|lives| *lives > Some(0)).count() as i64
+/// How many are still in.
+fn survivors<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> i64 {
+    outcomes.filter(|outcome| outcome.is_survivor()).count() as i64
 }
 
 /// Every survivor gets an equal share, rounded down.
 fn split(prize: u32, entries: &mut [Entry<'_>]) {
-    let survivors = survivors(entries.iter().map(|entry| entry.outcome.lives));
-    for entry in entries.iter_mut().filter(|entry| entry.outcome.lives > Some(0)) {
+    let survivors = survivors(entries.iter().map(|entry| &*entry.outcome));
+    for entry in entries.iter_mut().filter(|entry| entry.outcome.is_survivor()) {
         let share = i64::from(prize) / survivors;
         entry.outcome.points += share;
         entry.outcome.bonus += share;
@@ -285,8 +294,12 @@ fn split(prize: u32, entries: &mut [Entry<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delta::{Delta, RulingChange};
     use crate::engagement::TaskView;
-    use crate::engagement::testing::{Player, play_all};
+    use crate::engagement::fold;
+    use crate::engagement::poll::Poll;
+    use crate::engagement::testing::{ME, Player, play_all, started};
+    use crate::event::Rule;
 
     fn round(prize: u32, revivals: u32) -> Task {
         round_of(2, prize, revivals)
@@ -333,6 +346,27 @@ mod tests {
         let lives = |round: usize| [0, 1].map(|player: usize| outcomes[round][player].lives);
         assert_eq!((lives(0), lives(1)), ([Some(0); 2], [Some(1), Some(0)]));
         assert_eq!(outcomes[1][0].bonus, 900);
+    }
+
+    #[test]
+    fn who_has_answered_none_of_its_rounds_shares_no_prize() {
+        let rounds = [round_of(3, 0, 0), round_of(3, 900, 0)];
+        let players = ["rr", "w-", "--"].map(answers);
+        let outcomes = play_all(&rounds, &players);
+        let of = |player: usize| (outcomes[1][player].lives, outcomes[1][player].bonus);
+        assert_eq!([0, 1, 2].map(of), [(Some(3), 450), (Some(1), 450), (Some(1), 0)]);
+    }
+
+    #[test]
+    fn what_is_asked_between_two_eliminations_parts_them_also_when_it_is_set_aside() {
+        let poll = Task::Poll(Poll { options: vec!["a".into(), "b".into()], multiple: false });
+        let rounds = [round_of(1, 600, 0), poll, round_of(1, 900, 0)];
+        let mut state = started(&rounds, &["r-r", "w-r"].map(answers));
+        let rule = Rule::Void(true);
+        state.take(ME, Delta::Ruling(RulingChange { lamport: 100, instance: 2, rule }));
+        let mut last = Vec::new();
+        fold(&state, |_| true, |_, all| last = all.iter().map(|(_, out)| out.bonus).collect());
+        assert_eq!(last, [450, 450], "who was out of the first one is in the second");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every sum is done again: what is said of points has to come out at the points that were given.
 
 use super::*;
-use crate::delta::{Delta, RulingChange};
+use crate::delta::{Answers, Delta, RulingChange};
 use crate::engagement::coin::Coin;
 use crate::engagement::elimination::Elimination;
 use crate::engagement::poll::Poll;
@@ -329,6 +329,9 @@ fn others() -> Vec<(&'static str, EventState)> {
     let tug = Task::Tug(Tug { sides: vec!["left".into(), "right".into()] });
     let sides = ask(vec![tug], vec![vec![], vec![], vec![], vec![]]);
     let mut pulled = sides.clone();
+    let rows = vec![(0, 500, 0), (1, 500, 1), (2, 700, 0)];
+    let pulls = Answers { instance: 1, question: 0, rows_of: ME, rows };
+    pulled.take(ME, Delta::Answers(pulls));
     for (side, value) in [(0, 7), (1, 10)] {
         let change = NumberChange { name: counter_name(1, side), value };
         pulled.take(ME, Delta::Named(Change::Total(change)));

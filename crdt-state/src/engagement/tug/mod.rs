@@ -1,13 +1,14 @@
 //! The tug of war: sides tap against each other, and everybody sees the rope move.
 //!
 //! A player's side is the team of the show; in a show without teams each node gives its players the sides by
-//! turns, so that they are even. Taps are counted like reactions; what counts is the mean per player of a side, so
-//! that a small one has a chance.
+//! turns, so that they are even. Taps are counted like reactions; what counts is the mean per player who pulls, so
+//! that a small side has a chance. On whose side a player pulls is held with the first tap, as an answer is: who comes
+//! or changes teams later changes nothing of it.
 
 use super::file::{Object, Report, Table};
 use super::reactions::{TAPS_MAX, taps};
-use super::teams::{Sides, side_by_turns, team_of};
-use super::{Case, Draw, Entry, Facts, Given, Invalid, Kind, Question, Reason, Taken};
+use super::teams::{side_by_turns, team_of};
+use super::{Case, Draw, Entry, Facts, Gave, Given, Invalid, Kind, Question, Reason, Taken};
 use crate::event::EventState;
 use crate::id::PlayerId;
 use crate::stage::Phase;
@@ -31,9 +32,9 @@ pub struct TugView {
 /// How it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TugResults {
-    /// How many players each side has.
+    /// How many players pull on each side.
     pub players: Vec<u64>,
-    /// Taps per hundred players of each side.
+    /// Taps per hundred players who pull, of each side.
     pub pull: Vec<u64>,
 }
 
@@ -69,8 +70,12 @@ impl Kind for Tug {
         Ok(Taken::Count { option: option.min(self.sides.len() as u8 - 1), by: taps(given)? })
     }
 
-    fn counter_of(&self, state: &EventState, player: PlayerId, _: u8) -> usize {
-        self.side(state, player)
+    fn side_of(&self, state: &EventState, player: PlayerId) -> Option<u32> {
+        Some(self.side(state, player) as u32)
+    }
+
+    fn given(&self, side: u32, _: Option<&str>) -> Gave {
+        Gave::choices(vec![side as u8], &self.sides)
     }
 
     fn options(&self) -> &[String] {
@@ -82,7 +87,12 @@ impl Kind for Tug {
     }
 
     fn results(&self, facts: &Facts<'_>) -> TugResults {
-        let players = Sides::of(facts.state, self.sides.len()).sizes(facts);
+        let mut players = vec![0; self.sides.len()];
+        facts.each_cell(|cell| {
+            if let Some(count) = players.get_mut(cell.value() as usize) {
+                *count += 1;
+            }
+        });
         let pull = self
             .counts(facts)
             .into_iter()
@@ -98,7 +108,8 @@ impl Kind for Tug {
             return;
         }
         for entry in entries.iter_mut() {
-            if pull[self.side(facts.state, entry.player)] == most {
+            let side = entry.answer.and_then(|cell| pull.get(cell.value() as usize));
+            if side == Some(&most) {
                 entry.outcome.points = i64::from(facts.question.points);
                 entry.outcome.correct = true;
             }
@@ -108,24 +119,25 @@ impl Kind for Tug {
     fn rule(&self, question: &Question) -> Option<String> {
         let points = question.points;
         Some(format!(
-            "everybody on the side that pulls more for each of its players gets {points} points, also who \
-             has not tapped; where none does, nobody gets any"
+            "everybody who pulls on the side that pulls more for each of those who do gets {points} points; \
+             where none does, nobody gets any"
         ))
     }
 
     /// Taps are no answer, and a side wins or loses with all who are on it.
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         let (facts, points) = (&case.facts, case.outcome.points);
+        let (_, cell) = case.outcome.answer?;
         let (taps, TugResults { players, pull }) = (self.counts(facts), self.results(facts));
         let side = |at: usize| {
             let (name, players) = (&self.sides[at], players[at].max(1));
             format!(
-                "{name}, taps in hundredths for each of its players: {} * 100 / {players}, rounded down = {}",
+                "{name}, taps in hundredths for each of those who pull: {} * 100 / {players}, rounded down = {}",
                 taps[at], pull[at]
             )
         };
         let sides: Vec<String> = (0..self.sides.len()).map(side).collect();
-        let own = &self.sides[self.side(facts.state, case.player)];
+        let own = self.sides.get(cell.value() as usize)?;
         let is_won = case.all.iter().any(|(_, outcome)| outcome.correct);
         let verdict = match (case.outcome.correct, is_won) {
             (true, _) => format!("on the side {own}, which won"),
@@ -137,7 +149,7 @@ impl Kind for Tug {
 }
 
 impl Tug {
-    /// The side of a player: the team where there are as many sides as teams, and by turns else.
+    /// The side of a player who has not pulled yet: the team where there are as many sides as teams, and by turns else.
     #[must_use]
     pub fn side(&self, state: &EventState, player: PlayerId) -> usize {
         let teams = state.script().map_or(0, |script| script.teams.names.len());
@@ -150,62 +162,93 @@ impl Tug {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::{Answers, Create, Delta, Join};
-    use crate::engagement::{Question, Script, TEAM_INSTANCE, Task, counter_name};
+    use crate::delta::{Advance, Answers, Create, Delta, Join};
+    use crate::engagement::{Question, Script, TEAM_INSTANCE, Task, counter_name, fold};
     use crate::id::{Origin, Row};
     use crate::named::{Change, NumberChange};
+    use crate::stage::Stage;
+
+    const ME: Origin = Origin(1);
+
+    fn join(number: u32) -> Join {
+        let player = PlayerId(u128::from(number));
+        Join { row: Row { origin: ME, number }, player, name: format!("p{number}") }
+    }
+
+    /// These players pull on these sides, with so many taps of each side in all.
+    fn pulled(state: &mut EventState, players: &[(u32, u32)], taps: &[u64]) {
+        let rows = players.iter().map(|(number, side)| (*number, 500, *side)).collect();
+        let answers = Answers { instance: 1, question: 0, rows_of: ME, rows };
+        state.take(ME, Delta::Answers(answers));
+        for (side, value) in taps.iter().enumerate() {
+            let change = NumberChange { name: counter_name(1, side), value: *value };
+            state.take(ME, Delta::Named(Change::Total(change)));
+        }
+    }
+
+    fn show(sides: &[&str], players: u32) -> (EventState, Tug) {
+        let tug = Tug { sides: sides.iter().map(|side| (*side).to_owned()).collect() };
+        let question = Question::new("?", Task::Tug(tug.clone()));
+        let mut state = EventState::default();
+        let script = Script::new("T", vec![question]);
+        state.take(ME, Delta::Create(Create { lamport: 1, script }));
+        state.take(ME, Delta::Joins((0..players).map(join).collect()));
+        let (to, question) = (Stage::new(1, Phase::Open), Some(0));
+        let advance = Advance { lamport: 2, to, question, open_ms: Some(10_000) };
+        state.take(ME, Delta::Advance(advance));
+        (state, tug)
+    }
+
+    fn points(state: &EventState) -> Vec<i64> {
+        let mut points = Vec::new();
+        fold(state, |_| true, |_, all| points = all.iter().map(|(_, out)| out.points).collect());
+        points
+    }
 
     #[test]
     fn the_side_that_pulls_harder_per_player_wins_and_a_draw_gives_nothing() {
-        let tug = Tug { sides: vec!["left".into(), "right".into()] };
-        let mut state = EventState::default();
-        let join = |number: u32| Join {
-            row: Row { origin: Origin(1), number },
-            player: PlayerId(u128::from(number)),
-            name: format!("p{number}"),
-        };
-        state.take(Origin(1), Delta::Joins((0..40).map(join).collect()));
-        let question = Question::new("?", Task::Tug(tug.clone()));
-        let pull = |state: &EventState| {
-            let facts = Facts { state, instance: 1, number: 0, question: &question };
-            tug.results(&facts)
-        };
-        let sides = pull(&state).players;
-        assert_eq!(sides, [20, 20], "by turns");
+        let (mut state, tug) = show(&["left", "right"], 4);
         let of = |player| tug.side(&state, PlayerId(player));
-        assert_eq!((0..40).filter(|player| of(*player) == 0).count(), 20);
+        assert_eq!((0..4).filter(|player| of(*player) == 0).count(), 2, "by turns");
         assert_ne!(of(0), of(1), "two players pull against each other");
-        for (side, taps) in [(0, sides[0] * 2), (1, sides[1] * 3)] {
-            let (name, value) = (counter_name(1, side), taps);
-            let change = Change::Total(NumberChange { name, value });
-            state.take(Origin(1), Delta::Named(change));
-        }
-        assert_eq!(pull(&state).pull, [200, 300]);
+        pulled(&mut state, &[(0, 0), (1, 0), (2, 1)], &[10, 5]);
+        let results = tug.results(&Facts::of(&state, 1).unwrap());
+        assert_eq!((results.players, results.pull), (vec![2, 1], vec![500, 500]));
+        assert_eq!(points(&state), [0; 4], "a draw");
+        pulled(&mut state, &[], &[10, 6]);
+        assert_eq!(points(&state), [0, 0, 1_000, 0], "who has not pulled has won nothing");
+    }
+
+    #[test]
+    fn who_comes_or_changes_sides_later_changes_nothing_of_it() {
+        let (mut state, _) = show(&["left", "right"], 2);
+        pulled(&mut state, &[(0, 0), (1, 1)], &[10, 9]);
+        assert_eq!(points(&state), [1_000, 0]);
+        state.take(ME, Delta::Joins((2..30).map(join).collect()));
+        let rows = vec![(0, 15, 1), (1, 15, 0)];
+        let (instance, question) = (TEAM_INSTANCE, 0);
+        state.take(ME, Delta::Answers(Answers { instance, question, rows_of: ME, rows }));
+        let after = points(&state);
+        assert_eq!((&after[..2], after.iter().sum::<i64>()), (&[1_000, 0][..], 1_000));
     }
 
     #[test]
     fn sides_are_the_teams_where_there_are_as_many() {
         let tug = Tug { sides: vec!["a".into(), "b".into(), "c".into()] };
         let question = Question::new("?", Task::Tug(tug.clone()));
-        let mut script = Script::new("T", vec![question.clone()]);
+        let mut script = Script::new("T", vec![question]);
         script.teams.names.clone_from(&tug.sides);
         let mut state = EventState::default();
-        state.take(Origin(1), Delta::Create(Create { lamport: 1, script }));
-        let row = Row { origin: Origin(1), number: 0 };
-        let join = Join { row, player: PlayerId(7), name: "p".into() };
-        state.take(Origin(1), Delta::Joins(vec![join]));
+        state.take(ME, Delta::Create(Create { lamport: 1, script }));
+        state.take(ME, Delta::Joins(vec![join(0)]));
         for id in 0..100 {
             assert_eq!(Some(tug.side(&state, PlayerId(id))), team_of(&state, PlayerId(id)));
         }
         for team in 0..3 {
             let mut state = state.clone();
-            let (instance, question_of) = (TEAM_INSTANCE, 0);
-            let rows = vec![(0, 0, team)];
-            let chosen = Answers { instance, question: question_of, rows_of: Origin(1), rows };
-            state.take(Origin(1), Delta::Answers(chosen));
-            assert_eq!(tug.side(&state, PlayerId(7)), team as usize);
-            let facts = Facts { state: &state, instance: 1, number: 0, question: &question };
-            assert_eq!(tug.results(&facts).players[team as usize], 1);
+            let (instance, question, rows) = (TEAM_INSTANCE, 0, vec![(0, 0, team)]);
+            state.take(ME, Delta::Answers(Answers { instance, question, rows_of: ME, rows }));
+            assert_eq!(tug.side_of(&state, PlayerId(0)), Some(team));
         }
     }
 }
