@@ -122,6 +122,7 @@ function stageView(live) {
   const view = views[live.stage.phase] ?? lobbyView;
   return [
     h("div", { class: "stage-line" }, phaseBadge(live.stage), coverage(live.result), revised.badge()),
+    resolvedPart(live),
     view(live),
   ];
 }
@@ -275,6 +276,17 @@ function revealView(live) {
 /** The way to check that the key was fixed before anybody answered. */
 const proofLink = (href) =>
   href && h("p", { class: "muted" }, h("a", { href, target: "_blank", rel: "noopener", testid: "verify" }, "Check that this was fixed before you answered"));
+
+/** What a stake gave, once the prediction is resolved. */
+export const stakeWords = ({ instance, stake, points, correct }) =>
+  `Question ${instance}: you staked ${count(stake)}${correct ? " and were right" : ""}. It gave ${points < 0 ? "" : "+"}${count(points)}.`;
+
+/** That, for as long as the question is on during which it came. */
+function resolvedPart(live) {
+  const { resolved } = state;
+  if (!resolved || resolved.until !== live.stage.instance) return null;
+  return h("p", { class: `notice ${resolved.correct ? "good" : ""}`, testid: "resolved", "data-value": resolved.points, role: "status" }, stakeWords(resolved));
+}
 
 function ownLine() {
   const { name, points, rank, players } = state.session;

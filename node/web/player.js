@@ -9,7 +9,7 @@ import { befriend, lookForFriends, unfriend } from "./player-friends.js";
 import { requestJson } from "./nodes.js";
 import { BrokerLink } from "./broker-link.js";
 import { Link } from "./link.js";
-import { onKind, pageView, verdictWord } from "./player-view.js";
+import { onKind, pageView, stakeWords, verdictWord } from "./player-view.js";
 import { asked, deadline, isFrozen, opening, revised, seen, state } from "./player-state.js";
 import { ticketOf } from "./proof.js";
 import { sentence } from "./frame.js";
@@ -193,7 +193,7 @@ function stopLink() {
 
 function forget() {
   if (state.session) Object.assign(state.form, { pin: state.session.pin, name: state.session.name });
-  Object.assign(state, { session: null, live: null, answer: null, result: null, marks: { kicked: false, muted: false, extra_ms: 0 } });
+  Object.assign(state, { session: null, live: null, answer: null, result: null, resolved: null, marks: { kicked: false, muted: false, extra_ms: 0 } });
   remember(localStorage, SESSION_KEY, null);
 }
 
@@ -263,10 +263,13 @@ function onReceipt(message) {
 }
 
 function onResult(message) {
-  state.result = message;
+  // A prediction is resolved when the show has gone on: it stands beside what the newest round gave.
+  if (message.stake === undefined) state.result = message;
+  else state.resolved = { ...message, until: state.live?.stage.instance };
   Object.assign(state.session ?? {}, { points: message.total, rank: message.rank, players: message.players, team: message.team });
   if (state.session) saveSession();
   draw();
+  if (message.stake !== undefined) announce(stakeWords(message));
   const isShown = state.live?.stage.instance === message.instance;
   const gain = message.points === undefined ? "" : ` ${plural(message.points, "point")}, rank ${message.rank}.`;
   if (isShown) announce(`${verdictWord(message)}${gain}`);

@@ -99,6 +99,12 @@ impl Ruling {
         self.key.0.as_ref().map(|(_, _, key)| key)
     }
 
+    /// When that key was put in place, as far as an order hint can tell.
+    #[must_use]
+    pub fn key_since(&self) -> Option<Lamport> {
+        self.key.0.as_ref().map(|(lamport, ..)| *lamport)
+    }
+
     /// Texts that are accepted too.
     pub fn accepted(&self) -> impl Iterator<Item = &String> {
         self.accepted.iter()

@@ -69,7 +69,7 @@ pub struct Publisher {
 #[derive(Debug, Default)]
 struct Results {
     /// Fingerprints, which differ where two results do but for one chance in 2^64.
-    sent: BTreeMap<PlayerId, u64>,
+    sent: BTreeMap<PlayerId, [u64; 2]>,
     /// As of which scores and stage, and since when.
     walked: Option<Walked>,
     /// Whether results wait for room on their way out.
@@ -236,7 +236,8 @@ impl Results {
         }
     }
 
-    /// Sends every player here the result of the newest revealed question, and again when it changes.
+    /// Sends every player here the result of the newest revealed question, and of the prediction that was resolved
+    /// last, and again when they change.
     fn send(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
         let is_open = core.state().stage().phase == Phase::Open;
         let mut players = inboxes.players();
@@ -248,16 +249,20 @@ impl Results {
         self.walked = Some(Walked { scored: core.scored_revision(), stage, at: now });
         self.owing = false;
         for player in players {
-            let Some(result) = core.result_of(player) else { continue };
-            let print = fingerprint(&result);
-            if self.sent.get(&player) == Some(&print) {
-                continue;
-            }
-            if inboxes.deliver(player, &result) {
-                self.sent.insert(player, print);
-            } else if inboxes.outlet().is_some_and(|outlet| outlet.serves(player)) {
-                self.owing = true;
-                return;
+            // What was resolved before what is on: a page shows what comes last.
+            let results = [core.resolved_for(player), core.result_of(player)];
+            for (at, result) in results.iter().enumerate() {
+                let Some(result) = result else { continue };
+                let print = fingerprint(result);
+                if self.sent.get(&player).is_some_and(|sent| sent[at] == print) {
+                    continue;
+                }
+                if inboxes.deliver(player, result) {
+                    self.sent.entry(player).or_default()[at] = print;
+                } else if inboxes.outlet().is_some_and(|outlet| outlet.serves(player)) {
+                    self.owing = true;
+                    return;
+                }
             }
         }
     }

@@ -3,25 +3,42 @@
 
 use super::core::EventCore;
 use crate::service::view::BoardLine;
-use crdt_state::engagement::{Facts, Outcome, Scoreboard, Standing, fold, outcome_alone};
+use crdt_state::engagement::{
+    Amendment, Facts, Outcome, Scoreboard, Standing, fold, outcome_alone,
+};
 use crdt_state::{EventState, Phase, PlayerId};
 use std::cell::Ref;
 
-/// The leaderboard, and what the newest revealed round gave.
+/// The leaderboard, and what the newest revealed round gave, and the prediction that was resolved last.
 #[derive(Debug, Default)]
 pub struct Ranked {
     /// The scored revision at which it was brought up to date.
     of: Option<u64>,
     board: Scoreboard,
-    newest: Option<Newest>,
+    newest: Option<Told>,
+    /// The prediction that was resolved last, where it is not the newest round.
+    resolved: Option<Told>,
 }
 
-/// The newest round whose outcome players are told.
+/// A round whose outcome players are told.
 #[derive(Debug)]
-struct Newest {
+struct Told {
     instance: u32,
     /// By player; nothing where each answer stands alone and is judged when it is asked for.
     outcomes: Option<Vec<(PlayerId, Outcome)>>,
+}
+
+impl Told {
+    fn of(&self, state: &EventState, player: PlayerId) -> (u32, Outcome) {
+        let outcome = match &self.outcomes {
+            None => outcome_alone(state, self.instance, player),
+            Some(outcomes) => {
+                let found = outcomes.binary_search_by_key(&player, |(id, _)| *id);
+                found.map_or_else(|_| Outcome::default(), |at| outcomes[at].1)
+            }
+        };
+        (self.instance, outcome)
+    }
 }
 
 impl EventCore {
@@ -42,15 +59,15 @@ impl EventCore {
     pub(super) fn newest_outcome(&self, player: PlayerId) -> Option<(u32, Outcome)> {
         self.update_ranked();
         let ranked = self.ranked.borrow();
-        let Newest { instance, outcomes } = ranked.newest.as_ref()?;
-        let outcome = match outcomes {
-            None => outcome_alone(self.state(), *instance, player),
-            Some(outcomes) => {
-                let found = outcomes.binary_search_by_key(&player, |(id, _)| *id);
-                found.map_or_else(|_| Outcome::default(), |at| outcomes[at].1)
-            }
-        };
-        Some((*instance, outcome))
+        Some(ranked.newest.as_ref()?.of(self.state(), player))
+    }
+
+    /// The prediction that was resolved last, and what it gave a player who had staked on it.
+    pub(super) fn resolved_outcome(&self, player: PlayerId) -> Option<(u32, Outcome)> {
+        self.update_ranked();
+        let ranked = self.ranked.borrow();
+        let resolved = ranked.resolved.as_ref()?.of(self.state(), player);
+        Some(resolved).filter(|(_, outcome)| outcome.answer.is_some())
     }
 
     fn update_ranked(&self) {
@@ -59,14 +76,14 @@ impl EventCore {
             return;
         }
         let (state, stage) = (self.state(), self.stage());
-        let newest = self.newest_told();
+        let (newest, resolved) = (self.newest_told(), self.last_resolved());
         let ranked = &mut *self.ranked.borrow_mut();
         ranked.board.update(state, |instance| stage.has_revealed(instance));
-        ranked.newest = newest;
+        (ranked.newest, ranked.resolved) = (newest, resolved);
         ranked.of = revision;
     }
 
-    fn newest_told(&self) -> Option<Newest> {
+    fn newest_told(&self) -> Option<Told> {
         let state = self.state();
         let is_told = |instance: &u32| {
             let question = state.question_of(*instance);
@@ -77,9 +94,21 @@ impl EventCore {
         let instance = state.instances().map(|(instance, _)| instance).filter(is_told).last()?;
         let facts = Facts::of(state, instance)?;
         if facts.question.task.alone(&facts).is_some() {
-            return Some(Newest { instance, outcomes: None });
+            return Some(Told { instance, outcomes: None });
         }
-        Some(Newest { instance, outcomes: Some(outcomes_of(state, instance)) })
+        Some(Told { instance, outcomes: Some(outcomes_of(state, instance)) })
+    }
+
+    fn last_resolved(&self) -> Option<Told> {
+        let state = self.state();
+        let since = |(instance, _): (u32, _)| {
+            let (_, question) = state.question_of(instance)?;
+            let is_late = question.task.amendments().contains(&Amendment::Resolve);
+            let since = state.rulings.of(instance)?.key_since()?;
+            (is_late && state.has_revealed(instance)).then_some((since, instance))
+        };
+        let (_, instance) = state.instances().filter_map(since).max()?;
+        Some(Told { instance, outcomes: Some(outcomes_of(state, instance)) })
     }
 
     /// A line of the leaderboard.

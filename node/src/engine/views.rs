@@ -223,7 +223,20 @@ impl EventCore {
     /// What the newest revealed round gave a player, and where the player stands.
     #[must_use]
     pub fn result_of(&self, player: PlayerId) -> Option<InboxMessage> {
-        let (instance, outcome) = self.newest_outcome(player)?;
+        self.result(player, self.newest_outcome(player)?)
+    }
+
+    /// What the prediction that was resolved last gave a player who had staked on it.
+    #[must_use]
+    pub fn resolved_for(&self, player: PlayerId) -> Option<InboxMessage> {
+        self.result(player, self.resolved_outcome(player)?)
+    }
+
+    fn result(
+        &self,
+        player: PlayerId,
+        (instance, outcome): (u32, crdt_state::engagement::Outcome),
+    ) -> Option<InboxMessage> {
         let (state, board) = (self.state(), self.scoreboard());
         let standing = board.of(state, player)?;
         let gave = outcome.answer.map(|(number, cell)| self.gave(player, (instance, number), cell));
@@ -283,7 +296,10 @@ impl EventCore {
         for instance in &runs[runs.len().saturating_sub(PROJECTED_RUNS)..] {
             self.project_receipt(*instance, player);
         }
-        if is_revealed && let Some(message) = self.result_of(player) {
+        if !is_revealed {
+            return;
+        }
+        for message in [self.resolved_for(player), self.result_of(player)].into_iter().flatten() {
             self.outputs.push_back(Output::Inbox { player, message });
         }
     }

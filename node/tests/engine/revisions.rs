@@ -1,9 +1,10 @@
 //! What hosts rule after a result was shown: the result says that it was revised, the same on every node.
 
-use crate::world::World;
-use crdt_state::engagement::Key;
+use crate::world::{Weather, World};
+use crdt_state::engagement::prediction::Prediction;
 use crdt_state::engagement::raffle::Raffle;
 use crdt_state::engagement::script::Salt;
+use crdt_state::engagement::{Given, Key};
 use crdt_state::engagement::{Question, Script, Task};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
@@ -194,4 +195,56 @@ fn no_state_is_given_out_between_the_opening_of_a_key_and_its_reveal() {
     world.all_equal();
     world.step(0, Command::Reveal);
     assert!(is_given(&world));
+}
+
+/// The match ends when the show is some questions further.
+#[test]
+fn who_staked_is_told_what_it_gave_once_the_prediction_is_resolved() {
+    let options = ["home", "away"].map(str::to_owned).to_vec();
+    let bet = Prediction { options: options.clone(), stake_max: 500, credit: 100 };
+    let questions = vec![
+        Question::new("Who wins?", Task::Prediction(bet)),
+        Question::choice("?", options, 1),
+        Question::choice("?", vec!["a".into(), "b".into()], 1),
+    ];
+    let script = Script::new("a show", questions);
+    let mut world = World::lobby_of(411, 2, script, Weather::default());
+    let claims = [(0, 1), (1, 2), (1, 3)].map(|(at, player)| world.join(at, player));
+    world.all_equal();
+    let stakes = world.open(0);
+    for (at, claim, option) in [(0, &claims[0], 0), (1, &claims[1], 1)] {
+        let given = Given { stake: Some(100), ..Given::choices(&[option]) };
+        world.give(at, claim, stakes, given).unwrap();
+    }
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    let second = world.open(0);
+    world.answer(0, &claims[0], second, 1).unwrap();
+    world.finish_round(0);
+    world.all_equal();
+    let told = |world: &World, player: u128| {
+        let core = world.core(1);
+        let both = [core.resolved_for(PlayerId(player)), core.result_of(PlayerId(player))];
+        both.map(|message| match message? {
+            InboxMessage::Result { instance, points, stake, .. } => {
+                Some((instance, points?, stake))
+            }
+            other => panic!("not a result: {other:?}"),
+        })
+    };
+    assert_eq!(told(&world, 2), [None, Some((second, 0, None))], "nobody knows yet");
+    rule(&mut world, 1, Command::Resolve, |wish| {
+        (wish.instance, wish.key) = (Some(stakes), Some(Key::Choices(vec![0])));
+    });
+    world.all_equal();
+    assert_eq!(told(&world, 1)[0], Some((stakes, 100, Some(100))));
+    assert_eq!(told(&world, 2), [Some((stakes, -100, Some(100))), Some((second, 0, None))]);
+    assert_eq!(told(&world, 3)[0], None, "who has staked nothing is told nothing of it");
+    world.ask(1, |ticket| Input::Resume { ticket, claim: claims[1].clone() });
+    world.ask(1, |_| Input::Project { player: PlayerId(2) });
+    let results = world.inbox.iter().filter_map(|(_, player, message)| match message {
+        InboxMessage::Result { instance, .. } if player.0 == 2 => Some(*instance),
+        _ => None,
+    });
+    assert_eq!(results.collect::<Vec<_>>(), [stakes, second], "what is on comes last");
 }
