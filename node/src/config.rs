@@ -12,7 +12,7 @@ use gossip::replication::AckLevel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -112,6 +112,8 @@ pub struct NodeConfig {
     pub identity: Option<IdentityConfig>,
     /// How often things may happen at the players' edge.
     pub rates: RateConfig,
+    /// The longest keep-alive that a client of MQTT 5 gets, in seconds.
+    pub keep_alive_max_s: Option<NonZeroU16>,
     /// Who may use which topic at the players' edge.
     pub acl: Acl,
     /// Whom its MQTT listeners serve.
@@ -189,6 +191,7 @@ impl NodeConfig {
             on_member_event: None,
             identity: None,
             rates: RateConfig::default(),
+            keep_alive_max_s: None,
             acl: Acl::default(),
             mqtt_profile: MqttProfile::Players,
             broker: None,

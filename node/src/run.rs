@@ -7,7 +7,7 @@ use crate::api::{self, metrics};
 use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
 use crate::config::{Bound, MqttProfile, NodeConfig};
-use crate::edge::{Accept, Edge, Elsewhere, OpenLimits, Transport, accept_from};
+use crate::edge::{Accept, Edge, Elsewhere, Limits, OpenLimits, Transport, accept_from};
 use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
@@ -478,7 +478,8 @@ fn assemble(
 
 /// What players connect to; in the open profile anybody.
 fn players_edge(config: &NodeConfig, env: &Env, hub: &Arc<Hub>, supervisor: &Supervisor) -> Edge {
-    let edge = Edge::new(Arc::clone(hub) as Arc<dyn Players>, config.rates.limits());
+    let limits = Limits { keep_alive_max_s: config.keep_alive_max_s, ..config.rates.limits() };
+    let edge = Edge::new(Arc::clone(hub) as Arc<dyn Players>, limits);
     let edge = edge.with_acl(config.acl.clone()).with_nonce(env.random_u64("client names"));
     let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));
     if config.mqtt_profile == MqttProfile::Players {

@@ -14,6 +14,7 @@ use gossip::discovery::Strategy;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -94,6 +95,10 @@ pub(super) struct ServeArgs {
     /// Messages of one player that are taken a second, three times as many at once. 0: no limit
     #[arg(long, value_name = "N", env = "STARLING_PLAYER_PUBLISHES_PER_S", default_value_t = 20)]
     player_publishes_per_s: u32,
+    /// Longest keep-alive, in seconds, that a client of MQTT 5 gets, whatever it asks for: one that is gone
+    /// without a word is noticed after one and a half times as long. 0: what it asks for
+    #[arg(long, value_name = "S", env = "STARLING_KEEP_ALIVE_MAX_S", default_value_t = 0)]
+    keep_alive_max_s: u16,
     /// File that says who may use which MQTT topic; see node/docs/mqtt.md
     #[arg(long, value_name = "FILE", env = "STARLING_ACL")]
     acl: Option<PathBuf>,
@@ -207,6 +212,7 @@ impl ServeArgs {
                 publishes_per_s: self.publishes_per_s,
                 player_publishes_per_s: self.player_publishes_per_s,
             },
+            keep_alive_max_s: NonZeroU16::new(self.keep_alive_max_s),
             acl: self.acl()?,
             mqtt_profile: self.mqtt_profile,
             broker: match self.edge {

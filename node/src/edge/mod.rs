@@ -70,6 +70,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// The keep-alive for a client of MQTT 5 that asks for none, in seconds.
     pub keep_alive_default_s: NonZeroU16,
+    /// The longest keep-alive that a client of MQTT 5 gets, in seconds; whoever asks for more is told so.
+    pub keep_alive_max_s: Option<NonZeroU16>,
     /// How long a closing connection may take over its last words.
     pub farewell_timeout: Duration,
     /// Clients that may connect, in all. Those beyond are told when to come again, so that those who
@@ -104,6 +106,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             // The usual default of MQTT clients.
             keep_alive_default_s: NonZeroU16::new(60).expect("it is not zero"),
+            keep_alive_max_s: None,
             // Arbitrary: a round trip or two of a slow network.
             farewell_timeout: Duration::from_secs(2),
             // Above what two cores accept (measured: 15,000), so that a queue never grows for long.
@@ -116,5 +119,14 @@ impl Default for Limits {
             // Twenty times the 250 ms after which a verdict comes whatever its level.
             settle_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+impl Limits {
+    /// What a client of MQTT 5 that asks for a keep-alive of `asked_s` is given in its place, if anything.
+    fn keep_alive(&self, asked_s: u16) -> Option<u16> {
+        let most = self.keep_alive_max_s.map_or(u16::MAX, NonZeroU16::get);
+        let wanted = if asked_s == 0 { self.keep_alive_default_s.get() } else { asked_s };
+        Some(wanted.min(most)).filter(|given| *given != asked_s)
     }
 }

@@ -10,6 +10,7 @@ use node::edge::{Closed, Counters, Edge, Elsewhere, Limits, Rate, Transport, ser
 use node::service::Frame;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -306,6 +307,33 @@ async fn silence_beyond_the_keep_alive_ends_the_connection() {
     assert_eq!(start.elapsed().as_secs(), 42 + 15);
     drop(client);
     assert_eq!(closed.await.unwrap(), Closed::KeepAliveExpired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_a_longer_keep_alive_than_there_is_is_told_and_held_to_it() {
+    let most = NonZeroU16::new(20);
+    let limits = Limits { keep_alive_max_s: most, ..Limits::default() };
+    let edge = Edge::new(FakePlayers::new() as _, limits);
+    // What is asked for, by which version, and after how long silence ends the connection.
+    for (asked_s, version, told, ends_after_s) in [
+        (0, 5, true, 30),
+        (10, 5, false, 15),
+        (20, 5, false, 30),
+        (21, 5, true, 30),
+        (40, 4, false, 60),
+    ] {
+        let Served { io, closed, .. } = served_by(&edge, 1024);
+        let mut client = Client::new(io, version);
+        client.send(&connect(version, "c", asked_s, &[])).await;
+        let connack = client.read().await.unwrap().body;
+        let start = Instant::now();
+        let says = connack.windows(3).any(|window| window == [0x13, 0, 20]);
+        assert_eq!(says, told, "{asked_s} s in MQTT {version}: {connack:02x?}");
+        while client.read().await.is_some() {}
+        assert_eq!(start.elapsed().as_secs(), ends_after_s, "{asked_s} s in MQTT {version}");
+        drop(client);
+        assert_eq!(closed.await.unwrap(), Closed::KeepAliveExpired);
+    }
 }
 
 #[tokio::test(start_paused = true)]

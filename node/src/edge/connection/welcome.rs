@@ -113,8 +113,7 @@ where
     pub(super) fn introduce(&mut self, connect: Connect) -> (String, Welcome) {
         let limits = self.edge.limits();
         let v5 = self.guard.protocol() == Some(Protocol::V5);
-        let given = v5 && connect.keep_alive_s == 0;
-        let keep_alive_s = given.then_some(limits.keep_alive_default_s.get());
+        let keep_alive_s = limits.keep_alive(connect.keep_alive_s).filter(|_| v5);
         let seconds = keep_alive_s.unwrap_or(connect.keep_alive_s);
         let silence_ms = u64::from(seconds) * 1500;
         self.silence_max = (seconds > 0).then_some(Duration::from_millis(silence_ms));
