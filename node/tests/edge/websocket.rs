@@ -50,10 +50,16 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     match u8::try_from(payload.len()) {
         Ok(short) if short < 126 => out.push(0x80 | short),
-        _ => {
-            out.push(0x80 | 126);
-            out.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
-        }
+        _ => match u16::try_from(payload.len()) {
+            Ok(length) => {
+                out.push(0x80 | 126);
+                out.extend(length.to_be_bytes());
+            }
+            Err(_) => {
+                out.push(0x80 | 127);
+                out.extend((payload.len() as u64).to_be_bytes());
+            }
+        },
     }
     let mask = [1, 2, 3, 4];
     out.extend(mask);
@@ -139,6 +145,22 @@ async fn players_join_answer_and_watch_over_websocket() {
     assert_eq!(players.topics().len(), 4);
 }
 
+/// What the node says at a WebSocket's end: the code, and the reason.
+async fn close_of(mut stream: TcpStream) -> (u16, String) {
+    let mut unread = BytesMut::new();
+    loop {
+        while let Some((first, payload)) = split_frame(&mut unread) {
+            if first == CLOSE {
+                let code = u16::from_be_bytes(payload[..2].try_into().unwrap());
+                let reason = String::from_utf8(payload[2..].to_vec()).unwrap();
+                assert_eq!(stream.read_buf(&mut unread).await.unwrap(), 0, "the end follows");
+                return (code, reason);
+            }
+        }
+        assert!(stream.read_buf(&mut unread).await.unwrap() > 0, "a Close comes before the end");
+    }
+}
+
 #[tokio::test]
 async fn a_text_message_ends_the_connection() {
     let address = listen(&FakePlayers::new(), Limits::default()).await;
@@ -146,6 +168,50 @@ async fn a_text_message_ends_the_connection() {
     let mut client = dialogue(address, &messages, 5).await;
     assert_eq!(client.read().await.unwrap().first, 0x20);
     assert_eq!(client.read().await, None);
+    let (mut stream, _) = upgrade(address, MQTT).await;
+    stream.write_all(&frame(TEXT, b"hello")).await.unwrap();
+    let (code, reason) = close_of(stream).await;
+    assert_eq!((code, reason.contains("binary")), (1003, true), "{reason}");
+}
+
+/// A message has a bound of its own, above that of the packets in it: whoever sends more hears which.
+#[tokio::test]
+async fn a_message_may_hold_several_packets_and_one_that_is_too_large_is_refused_in_words() {
+    let players = FakePlayers::new();
+    let address = listen(&players, Limits::default()).await;
+    let answers: Vec<u8> =
+        (1..=4).flat_map(|id| publish(5, 1, id, "answer/2a", &vec![b'y'; 60_000])).collect();
+    let messages = [frame(BINARY, &connect(5, "c", 30, &[])), frame(BINARY, &answers)];
+    let mut client = dialogue(address, &messages, 5).await;
+    assert_eq!(client.read().await.unwrap().first, 0x20);
+    for _ in 1..=4 {
+        assert_eq!(client.read().await.unwrap().first, 0x40);
+    }
+    assert_eq!(players.topics().len(), 4);
+    // In one frame, and in fragments of which each would do; all that follows is discarded, not reset.
+    let many = answers.repeat(8);
+    let mut fragments = vec![frame(0x02, &many[..200_000])];
+    fragments.extend(many[200_000..].chunks(100_000).map(|part| frame(0x00, part)));
+    for messages in [vec![frame(BINARY, &many)], fragments] {
+        let (mut stream, _) = upgrade(address, MQTT).await;
+        stream.write_all(&frame(BINARY, &connect(5, "d", 30, &[]))).await.unwrap();
+        for message in messages {
+            stream.write_all(&message).await.unwrap();
+        }
+        let (code, reason) = close_of(stream).await;
+        assert_eq!((code, reason.contains("262144 bytes")), (1009, true), "{reason}");
+    }
+    assert_eq!(players.topics().len(), 4, "nothing of it was taken");
+}
+
+#[tokio::test]
+async fn what_is_no_frame_of_a_client_is_refused_in_words() {
+    let address = listen(&FakePlayers::new(), Limits::default()).await;
+    let (mut stream, _) = upgrade(address, MQTT).await;
+    // Without a mask.
+    stream.write_all(&[BINARY, 2, 0xc0, 0]).await.unwrap();
+    let (code, reason) = close_of(stream).await;
+    assert_eq!((code, reason.contains("RFC 6455")), (1002, true), "{reason}");
 }
 
 #[tokio::test]
