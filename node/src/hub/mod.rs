@@ -14,6 +14,7 @@ pub(crate) mod payload;
 mod players;
 mod presence;
 mod reactions;
+mod refusals;
 mod results;
 mod switchboard;
 
@@ -37,7 +38,7 @@ use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -133,7 +134,7 @@ pub struct Hub {
     carry: mpsc::Sender<Wish>,
     network: Network,
     random: Mutex<ChaCha12Rng>,
-    refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
+    refusals: refusals::Refusals,
     sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
     member_events: Arc<MemberEvents>,
     /// What each player may publish, on all connections together.
@@ -192,7 +193,7 @@ impl Hub {
         let Parts { sessions, member_events, publishes, supervisor, identities, store, .. } = parts;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
-        let refusals = Mutex::default();
+        let refusals = refusals::Refusals::default();
         Hub {
             facts,
             tokens,
@@ -300,12 +301,7 @@ impl Hub {
     }
 
     fn count_refusal(&self, edge: &'static str, refusal: &Refusal) {
-        let mut refusals = self.lock_refusals();
-        *refusals.entry((edge, refusal.code.clone())).or_default() += 1;
-    }
-
-    fn lock_refusals(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), u64>> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusals.count(edge, &refusal.code);
     }
 }
 
@@ -328,13 +324,16 @@ fn links(member: &Member) -> NodeLinks {
 
 impl Source for Hub {
     fn samples(&self) -> Vec<Sample> {
-        let refused = |((edge, code), count): (&(&'static str, String), &u64)| {
+        let refused = |edge: &'static str, (code, count): (String, u64)| {
             let help = "Requests of players that were refused, by reason.";
-            Sample::new("starling_refused_total", help, *count as f64)
-                .label("edge", *edge)
-                .label("code", code.clone())
+            Sample::new("starling_refused_total", help, count as f64)
+                .label("edge", edge)
+                .label("code", code)
         };
-        let mut samples: Vec<Sample> = self.lock_refusals().iter().map(refused).collect();
+        let edges = self.refusals.sum().into_iter();
+        let mut samples: Vec<Sample> = edges
+            .flat_map(|(edge, codes)| codes.into_iter().map(move |code| refused(edge, code)))
+            .collect();
         let events = self.owners.count() as f64;
         samples.push(Sample::new("starling_events", "Events that this node carries.", events));
         let sessions = (self.sessions)() as f64;
