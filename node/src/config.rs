@@ -366,6 +366,9 @@ pub struct Bound {
     /// For MQTT under TLS (TCP).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtts: Option<SocketAddr>,
+    /// The file with the certificate that it made for itself (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
 }
 
 /// The cluster key: 32 random bytes that make a node a member. Never printed by accident.

@@ -36,6 +36,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
+mod certificate;
 mod discover;
 mod hook;
 mod http;

@@ -78,7 +78,7 @@ async fn node(store: Option<Opened>) -> (Node, SocketAddr) {
     let (socket, peer) = gossip::network::open_socket(config.peer).unwrap();
     let under = TcpAccept::bind(config.mqtt).unwrap();
     let mqtt = under.local_address().unwrap();
-    let bound = Bound { peer, http: mqtt, mqtt, https: None, mqtts: None };
+    let bound = Bound { peer, http: mqtt, mqtt, https: None, mqtts: None, certificate: None };
     let ground = Ground {
         socket,
         runtime: Arc::new(quinn::TokioRuntime),

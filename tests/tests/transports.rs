@@ -151,5 +151,41 @@ fn mosquitto_plays_over_tcp_and_tls() {
     });
 }
 
+/// A node that makes its own certificate says where it is, and clients trust that and no other.
+#[test]
+fn mosquitto_trusts_a_node_by_the_certificate_that_it_made_for_itself() {
+    let Some(publish) = need("mosquitto_pub") else { return };
+    let _turn = heavy();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let listeners = ["--mqtts", "127.0.0.1:0", "--tls-self-signed"];
+    let (temporary, kept) = {
+        let with_data = [&listeners[..], &["--data", data]].concat();
+        let (one, other) = (Single::start(&listeners), Single::start(&with_data));
+        let certificate = |node: &Single| node.bound.certificate.clone().unwrap();
+        let publishes = |node: &Single, cafile: &Path, host: &str| {
+            let mut command = Command::new(&publish);
+            let port = node.bound.mqtts.unwrap().port().to_string();
+            command.args(["-h", host, "-p", &port, "-V", "mqttv311", "-q", "1"]);
+            command.args(["-t", "connect/00", "-m", "{}", "--cafile"]).arg(cafile);
+            command.stdin(Stdio::null()).output().unwrap()
+        };
+        for node in [&one, &other] {
+            for host in ["127.0.0.1", "localhost"] {
+                let output = publishes(node, &certificate(node), host);
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{host}: {}: {errors}", output.status);
+            }
+        }
+        let crossed = publishes(&one, &certificate(&other), "127.0.0.1");
+        assert!(!crossed.status.success(), "each node has its own");
+        let certificates = (certificate(&one), certificate(&other));
+        one.stop();
+        certificates
+    };
+    assert!(!temporary.exists(), "it goes with the node");
+    assert_eq!(kept, folder.path().join("self-signed.pem"));
+}
+
 /// The release that the tests were written with.
 const MQTT_JS: &str = "mqtt@5.16.0";

@@ -54,7 +54,8 @@ pub(super) struct ServeArgs {
     /// PEM file with the certificate's key
     #[arg(long, value_name = "FILE", env = "STARLING_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Make a certificate that nobody trusts, to try out --https and --mqtts
+    /// Make a certificate to try out --https and --mqtts; clients trust it by its file, self-signed.pem in
+    /// --data, or without that a temporary one that the log names
     #[arg(long, conflicts_with = "tls_cert")]
     tls_self_signed: bool,
     /// Host name or address under which others reach this node [default: the ones it listens on]

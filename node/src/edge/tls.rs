@@ -7,6 +7,8 @@
 use super::Transport;
 use super::listener::{Accept, Accepted, Stream};
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -67,16 +69,18 @@ impl Tls {
         Tls::new(certificates, key)
     }
 
-    /// A new identity that nobody has reason to trust, for development: for `host` and loopback.
+    /// A new identity that nobody has reason to trust, for development: for `host` and loopback. With it
+    /// its certificate in PEM, for those who are to trust it all the same.
     ///
     /// # Errors
     /// [`TlsError::Making`] if `host` cannot stand in a certificate.
-    pub fn self_signed(host: &str) -> Result<Self, TlsError> {
+    pub fn self_signed(host: &str) -> Result<(Self, String), TlsError> {
         let names = [host, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names);
         let made = made.map_err(|error| TlsError::Making { host: host.to_owned(), error })?;
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        Tls::new(vec![made.cert.der().clone()], key.into())
+        let pem = pem(made.cert.der());
+        Ok((Tls::new(vec![made.cert.der().clone()], key.into())?, pem))
     }
 
     fn new(
@@ -105,6 +109,19 @@ impl Tls {
         };
         TlsStream(State::Shaking(Box::pin(shaking)))
     }
+}
+
+/// A certificate as text (RFC 7468, section 5).
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    let mut out = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for (at, c) in text.char_indices() {
+        if at > 0 && at % 64 == 0 {
+            out.push('\n');
+        }
+        out.push(c);
+    }
+    out + "\n-----END CERTIFICATE-----\n"
 }
 
 impl std::fmt::Debug for Tls {

@@ -1,5 +1,6 @@
 //! A node on real ground: sockets, files, signals.
 
+use super::certificate::CertificateFile;
 use super::discover::start_discovery;
 use super::hook::Hook;
 use super::http::{self, HttpLimits};
@@ -37,6 +38,9 @@ pub enum RunError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate that it made for itself could not be written.
+    #[error("the certificate of --tls-self-signed cannot be written: {0}")]
+    Certificate(io::Error),
     /// The peers' socket could not be bound.
     #[error("{0}; choose another address with --peer")]
     Peers(#[from] gossip::network::OpenError),
@@ -76,7 +80,7 @@ pub async fn serve(
     let (socket, peer) = gossip::network::open_socket(config.peer)?;
     let listeners = Listeners::bind(&config)?;
     let bound = listeners.bound(peer)?;
-    let Listeners { mqtt, http, secure } = listeners;
+    let Listeners { mqtt, http, secure, certificate } = listeners;
     let (mut players, mut pages) = (vec![Box::new(mqtt) as Box<dyn Accept>], Vec::new());
     pages.push(Box::new(http) as Box<dyn Accept>);
     if let Some((tls, mqtts, https)) = secure {
@@ -109,6 +113,10 @@ pub async fn serve(
     let serving: Vec<_> = serving.collect();
     listening(&bound)?;
     info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
+    if let Some(certificate) = &certificate {
+        let certificate = certificate.path().display();
+        info!(%certificate, "made a certificate for itself: clients trust it by this file (--cafile)");
+    }
     let fallen = tokio::select! {
         stopped = &mut stop => {
             stopped?;
@@ -140,6 +148,8 @@ struct Listeners {
     http: TcpAccept,
     /// Who the node is, MQTT and HTTP under TLS.
     secure: Option<(Tls, Option<TcpAccept>, Option<TcpAccept>)>,
+    /// What it made for itself.
+    certificate: Option<CertificateFile>,
 }
 
 impl Listeners {
@@ -147,14 +157,15 @@ impl Listeners {
         let bind =
             |flag, addr| TcpAccept::bind(addr).map_err(|error| RunError::Listen { flag, error });
         let secure = |flag, addr: Option<SocketAddr>| addr.map(|addr| bind(flag, addr)).transpose();
-        let tls =
-            config.tls.identity.as_ref().map(|identity| identify(identity, config)).transpose()?;
+        let tls = config.tls.identity.as_ref().map(|identity| identify(identity, config));
+        let (tls, certificate) = tls.transpose()?.unzip();
         let (mqtts, https) =
             (secure("--mqtts", config.tls.mqtts)?, secure("--https", config.tls.https)?);
         Ok(Listeners {
             mqtt: bind("--mqtt", config.mqtt)?,
             http: bind("--http", config.http)?,
             secure: tls.map(|tls| (tls, mqtts, https)),
+            certificate: certificate.flatten(),
         })
     }
 
@@ -169,15 +180,23 @@ impl Listeners {
             mqtt: self.mqtt.local_address()?,
             https: https.map(TcpAccept::local_address).transpose()?,
             mqtts: mqtts.map(TcpAccept::local_address).transpose()?,
+            certificate: self.certificate.as_ref().map(|file| file.path().to_owned()),
         })
     }
 }
 
-fn identify(identity: &TlsIdentity, config: &NodeConfig) -> Result<Tls, TlsError> {
+/// Who the node is under TLS, and the certificate if it made one.
+fn identify(
+    identity: &TlsIdentity,
+    config: &NodeConfig,
+) -> Result<(Tls, Option<CertificateFile>), RunError> {
     match identity {
-        TlsIdentity::Files { chain, key } => Tls::from_files(chain, key),
+        TlsIdentity::Files { chain, key } => Ok((Tls::from_files(chain, key)?, None)),
         TlsIdentity::SelfSigned => {
-            Tls::self_signed(config.advertise.as_deref().unwrap_or("localhost"))
+            let host = config.advertise.as_deref().unwrap_or("localhost");
+            let (tls, pem) = Tls::self_signed(host)?;
+            let file = CertificateFile::write(&pem, config.data.as_deref());
+            Ok((tls, Some(file.map_err(RunError::Certificate)?)))
         }
     }
 }

@@ -75,7 +75,14 @@ impl Launcher {
         log: File,
     ) -> io::Result<Command> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let free = Bound { peer: free, http: free, mqtt: free, https: None, mqtts: None };
+        let free = Bound {
+            peer: free,
+            http: free,
+            mqtt: free,
+            https: None,
+            mqtts: None,
+            certificate: None,
+        };
         let bound = before.unwrap_or(&free);
         let join: Vec<_> = join.iter().map(SocketAddr::to_string).collect();
         let mut command = Command::new(&self.program);
