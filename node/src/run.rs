@@ -10,7 +10,9 @@ use crate::config::{Bound, MqttProfile, NodeConfig};
 use crate::edge::{Accept, Edge, Elsewhere, Limits, OpenLimits, Transport, accept_from};
 use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
-use crate::hub::{Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay};
+use crate::hub::{
+    Attendance, Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay,
+};
 use crate::identity::Identities;
 use crate::service::view::NodeLinks;
 use crate::service::{Hosts, Ops, Players};
@@ -365,7 +367,9 @@ fn assemble(
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
     let alarms = Arc::new(Alarms::default());
-    let (presence, present) = Presence::new(facts.node, Arc::clone(&inboxes), network.clone());
+    let attendance = Arc::new(Attendance::default());
+    let here = (Arc::clone(&inboxes), Arc::clone(&attendance));
+    let (presence, present) = Presence::new(facts.node, here, network.clone());
     let ports = Ports {
         present,
         network: network.clone(),
@@ -427,6 +431,7 @@ fn assemble(
         owners: owners.clone(),
         listings: listings.clone(),
         inboxes,
+        attendance,
         carry,
         network: network.clone(),
         sessions: sessions.reader(),

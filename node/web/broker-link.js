@@ -5,6 +5,9 @@
 // either: it is short of room, say, and what was refused is published again later. And the inbox has a name that only
 // the cluster can tell: a new player asks for it under a random name and comes back under the inbox's own, which
 // is what a broker's access rules go by. `online` is said only after the inbox has spoken.
+//
+// Nor does a node see who is connected: the page says that it is there, and leaves a will at the broker which says
+// that it has gone. Both name the connection, for the will of an older one to take nobody away.
 
 import { parseJson, pause } from "./common.js";
 import { Link, slotOf } from "./link.js";
@@ -33,6 +36,8 @@ const VERDICT_MS = 6000;
 const REFUSED_MS = 60000;
 /** How often a result is asked for that did not come. */
 const RESULT_TRIES = 2;
+/** For so long a player counts as there after each word; one who has nothing to say renews it after half of that. */
+const WORD_MS = 600000;
 /** In this order a run goes through them, and never back. */
 const PHASES = ["draft", "lobby", "intro", "open", "closed", "tallies", "reveal", "board", "ended", "aborted"];
 
@@ -189,21 +194,34 @@ export class BrokerLink extends Link {
     const isAttending = this.inbox !== null;
     const url = this.node.ws;
     const onMessage = (topic, text) => this.deliver(topic, parseJson(text), isAttending);
-    const connection = new Connection({ url, clientId, onMessage });
+    const here = isAttending ? randomId() : null;
+    const connection = new Connection({ url, clientId, will: this.will(here), onMessage });
     this.connection = connection;
     let why = null;
+    const renewing = here && setInterval(() => this.sayHere(connection, here), WORD_MS / 2);
     try {
       await connection.opened;
       const own = isAttending ? [this.inbox] : [];
       await connection.subscribe(`reply/${clientId}`, ...own, `live/${this.pin}`);
-      await this.ask(connection, `reply/${clientId}`, () => (isAttending ? this.isIn : this.inbox !== null));
+      await this.ask(connection, { reply: `reply/${clientId}`, here }, () => (isAttending ? this.isIn : this.inbox !== null));
       why = await stay(connection);
     } finally {
       this.isIn = false;
+      clearInterval(renewing);
       connection.close("left");
       const isTaken = isAttending && (connection.reason === TAKEN_OVER || this.isTakenAgain(why));
       if (isTaken && !this.stopped) this.leaveToOther();
     }
+  }
+
+  /** What the broker says once a connection of that name is over, if who comes has been let in before. */
+  will(here) {
+    const { token } = this.request();
+    return here && token ? { topic: this.topic("connect"), message: { token, gone: here } } : null;
+  }
+
+  sayHere(connection, here) {
+    connection.publish(this.topic("connect"), { ...this.request(), here }).catch(() => {});
   }
 
   /** Whether a connection that was in and ended with `why`, null for one that was not, is one too many. */
@@ -216,11 +234,11 @@ export class BrokerLink extends Link {
    * Asks until there is an answer; after a refusal, once more whenever the page says so.
    * @throws Lost, also where the broker takes nothing: another one may.
    */
-  async ask(connection, reply, isTold) {
+  async ask(connection, said, isTold) {
     let refused = 0;
     while (!isTold()) {
       Object.assign(this, { isRefused: false, stirring: new AbortController() });
-      const ack = await connection.publish(this.topic("connect"), { ...this.request(), reply });
+      const ack = await connection.publish(this.topic("connect"), { ...this.request(), ...said });
       refused = isRefusal(ack) ? refused + 1 : 0;
       if (refused >= REFUSED_TRIES) throw new Lost("the broker takes nothing");
       if (!isTold()) await this.rest(connection, jittered(refused));

@@ -21,7 +21,8 @@ export class Lost extends Error {}
 
 /** One connection. `opened` resolves when CONNACK came; `closed` resolves, with a reason, at its end. */
 export class Connection {
-  constructor({ url, clientId, password, onMessage }) {
+  /** `will`, of a topic and a message, is what the other side says for this one if the connection breaks. */
+  constructor({ url, clientId, password, will, onMessage }) {
     this.reason = 0; // that of the DISCONNECT which ended it, if one did
     this.heardAt = performance.now();
     this.closed = new Promise((end) => (this.end = end));
@@ -31,7 +32,7 @@ export class Connection {
     this.lost.catch(() => {});
     this.socket = new WebSocket(url, ["mqtt"]);
     this.client = newClient(this, onMessage);
-    this.opened = this.open(clientId, password);
+    this.opened = this.open(clientId, password, will);
   }
 
   /** Subscribes with QoS 1. @throws Lost */
@@ -69,7 +70,7 @@ export class Connection {
     setTimeout(() => this.heardAt < askedAt && this.close("the node went silent"), PONG_WITHIN_MS);
   }
 
-  async open(clientId, password) {
+  async open(clientId, password, will) {
     const { socket } = this;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("close", () => this.close(CLOSED));
@@ -78,6 +79,7 @@ export class Connection {
     this.client.with_websock(socket);
     const proof = password ? { username: "player", password } : {}; // a name goes with every password
     const connect = { client_id: clientId, keep_alive: KEEP_ALIVE_S, flags: { clean_start: true }, ...proof };
+    if (will) connect.will = { topic: will.topic, payload: JSON.stringify(will.message), qos: 1 };
     await this.answered(this.client.connect(connect), OPEN_TIMEOUT_MS, false);
     this.pinger = setInterval(() => this.watch(), PONG_WITHIN_MS);
   }

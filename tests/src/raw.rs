@@ -53,16 +53,47 @@ impl Raw {
         client_id: &str,
         password: Option<&str>,
     ) -> (Self, Said) {
+        Raw::introduce(to, v5, client_id, (password, None))
+    }
+
+    /// The same, and leaves a will of QoS 1: a topic, and JSON.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    #[must_use]
+    pub fn connect_with_will(
+        to: impl ToSocketAddrs,
+        v5: bool,
+        client_id: &str,
+        will: (&str, &Value),
+    ) -> (Self, Said) {
+        Raw::introduce(to, v5, client_id, (None, Some(will)))
+    }
+
+    fn introduce(
+        to: impl ToSocketAddrs,
+        v5: bool,
+        client_id: &str,
+        (password, will): (Option<&str>, Option<(&str, &Value)>),
+    ) -> (Self, Said) {
         let stream = TcpStream::connect(to).expect("the node listens");
         let mut raw = Raw { stream, v5, buffer: Vec::new(), packet_ids: 0, inbox: Vec::new() };
         let mut body = Vec::new();
         put(&mut body, b"MQTT");
-        let flags = 0x02 | if password.is_some() { 0xc0 } else { 0 };
+        let (named, left) = (password.map_or(0, |_| 0xc0), will.map_or(0, |_| 0x0c));
+        let flags = 0x02 | named | left;
         body.extend([if v5 { 5 } else { 4 }, flags, 0, 60]);
         if v5 {
             body.push(0);
         }
         put(&mut body, client_id.as_bytes());
+        if let Some((topic, message)) = will {
+            if v5 {
+                body.push(0);
+            }
+            put(&mut body, topic.as_bytes());
+            put(&mut body, message.to_string().as_bytes());
+        }
         if let Some(password) = password {
             put(&mut body, b"anybody");
             put(&mut body, password.as_bytes());

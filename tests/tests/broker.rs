@@ -365,3 +365,103 @@ fn answers_outlive_a_node(broker: &Broker) {
     });
     wait_adopted(&first, 2);
 }
+
+/// Who is there behind a broker is what players say, and their wills when they go without a word.
+#[test]
+fn the_host_sees_who_is_there_behind_mosquitto() {
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    presence_behind(&broker, &[false, true]);
+}
+
+#[test]
+fn the_host_sees_who_is_there_behind_rabbitmq() {
+    let Some(broker) = Broker::start(Kind::RabbitMq) else { return };
+    presence_behind(&broker, &[false]);
+}
+
+/// A player who has come under its inbox's name: the connection, and what it says there.
+struct Attending {
+    raw: Raw,
+    topic: String,
+    token: serde_json::Value,
+}
+
+impl Attending {
+    /// Joins, comes back under the inbox's name with a will, and says that it is there on `connection`.
+    fn come(
+        broker: &Broker,
+        show: &SingleShow,
+        (number, v5): (usize, bool),
+        connection: &str,
+    ) -> Self {
+        let (topic, mut ask) = join(show, number);
+        let first = format!("guest-{number}");
+        let (mut raw, said) = Raw::connect(broker.address, v5, &first, None);
+        assert_eq!(said.reason, 0, "{said:?}");
+        raw.subscribe(&format!("reply/{first}"));
+        ask["reply"] = json!(format!("reply/{first}"));
+        raw.publish(&topic, &ask);
+        let joined = raw.message("the join", |it| it["type"] == "joined");
+        let inbox = joined["inbox"].as_str().expect("a broker stands before the nodes");
+        let name = inbox.strip_prefix("inbox/").expect("it is an inbox").to_owned();
+        let token = joined["token"].clone();
+        let will = json!({ "token": token, "gone": connection });
+        let (mut raw, said) = Raw::connect_with_will(broker.address, v5, &name, (&topic, &will));
+        assert_eq!(said.reason, 0, "{said:?}");
+        raw.subscribe(inbox);
+        raw.publish(&topic, &json!({ "token": token, "here": connection }));
+        raw.message("the welcome", |it| it["type"] == "joined");
+        Attending { raw, topic, token }
+    }
+
+    fn says(&mut self, word: &str, connection: &str) {
+        let (topic, said) = (self.topic.clone(), json!({ "token": self.token, word: connection }));
+        self.raw.publish(&topic, &said);
+    }
+}
+
+fn presence_behind(broker: &Broker, versions: &[bool]) {
+    let _turn = heavy();
+    let (first, second, show) = two_behind(broker);
+    let wait_present = |nodes: &[&Single], wanted: u64, what: &str| {
+        eventually_ok(what, WAIT_MAX, || {
+            let seen: Vec<Option<u64>> =
+                nodes.iter().map(|node| node.host_view(&show).map(|view| view.present)).collect();
+            let as_wanted = seen.iter().all(|present| *present == Some(wanted));
+            as_wanted.then_some(()).ok_or_else(|| format!("{seen:?} in place of {wanted}"))
+        });
+    };
+    // Over slots of both nodes.
+    let comes = |number: usize, connection: &str| {
+        let version = versions[number % versions.len()];
+        Attending::come(broker, &show, (number * 37, version), connection)
+    };
+    let mut players: Vec<Attending> = (0..6).map(|number| comes(number, "one")).collect();
+    let both = [&first, &second];
+    wait_present(&both, 6, "everybody being there");
+    drop(players.pop());
+    wait_present(&both, 5, "one having gone without a word");
+    let mut goes = players.pop().expect("there are five");
+    goes.says("gone", "one");
+    wait_present(&both, 4, "one having gone with a word");
+    drop(goes);
+    // It comes back before its old connection is gone, whose will the broker publishes then.
+    let mut back = comes(0, "two");
+    back.says("gone", "one");
+    drop(players.pop());
+    wait_present(&both, 3, "another one having gone, and not the one who came back");
+    drop(second);
+    wait_adopted(&first, 1);
+    // Who takes the slots over counts their players again as soon as they speak.
+    eventually_ok("those being there who say so", WAIT_MAX, || {
+        back.says("here", "two");
+        players[1..].iter_mut().for_each(|player| player.says("here", "one"));
+        let present = first.host_view(&show).map(|view| view.present);
+        (present == Some(3)).then_some(()).ok_or_else(|| format!("{present:?}"))
+    });
+    eventually_ok("the one who came back having gone", WAIT_MAX, || {
+        back.says("gone", "two");
+        let present = first.host_view(&show).map(|view| view.present);
+        (present == Some(2)).then_some(()).ok_or_else(|| format!("{present:?}"))
+    });
+}

@@ -71,6 +71,32 @@ async fn of_two_tabs_the_newer_one_plays() {
     drop(browsers);
 }
 
+/// A page says that it is there, and the broker says for it that it is not any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_sees_that_a_page_is_there_and_that_it_was_left() {
+    let Some(browsers) = Browsers::start() else { return };
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (node, _, pages) = start(&broker, 1);
+    let show = node.show(&sums(1, OPEN_MS));
+    let wait_present = |wanted: u64| {
+        eventually_ok("the host seeing who is there", WAIT_MAX, || {
+            let present = node.host_view(&show).map(|view| view.present);
+            (present == Some(wanted)).then_some(()).ok_or_else(|| format!("{present:?}"))
+        });
+    };
+    let ada = open(&browsers, &node, &show, "Ada").await;
+    let grace = open(&browsers, &node, &show, "Grace").await;
+    online_at(&ada, &pages).await;
+    online_at(&grace, &pages).await;
+    wait_present(2);
+    ada.reload().await;
+    online_at(&ada, &pages).await;
+    grace.run("location.href = 'about:blank'").await;
+    wait_present(1);
+    drop(browsers);
+}
+
 /// Where nobody else holds an answer its receipt stays provisional: the page asks a few times, and speaks of it no more
 /// once the question is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

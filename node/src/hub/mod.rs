@@ -4,6 +4,7 @@
 //! checks tokens, turns payloads into requests and refusals into verdicts, and holds no state of any
 //! event.
 
+mod attendance;
 mod bearers;
 mod catalogue;
 mod health;
@@ -18,6 +19,7 @@ mod refusals;
 mod results;
 mod switchboard;
 
+pub use attendance::Attendance;
 pub use catalogue::{ListingTask, Listings};
 pub use presence::Presence;
 pub use switchboard::{Switchboard, replay};
@@ -131,6 +133,7 @@ pub struct Hub {
     owners: Owners,
     listings: Listings,
     inboxes: Arc<crate::engine::Inboxes>,
+    attendance: Arc<Attendance>,
     carry: mpsc::Sender<Wish>,
     network: Network,
     random: Mutex<ChaCha12Rng>,
@@ -169,6 +172,8 @@ pub struct Parts {
     pub listings: Listings,
     /// The open inboxes, shared with the owners.
     pub inboxes: Arc<crate::engine::Inboxes>,
+    /// Who is there behind a broker, shared with whoever counts.
+    pub attendance: Arc<Attendance>,
     /// The switchboard's ear.
     pub carry: mpsc::Sender<Wish>,
     /// The peers.
@@ -191,6 +196,7 @@ impl Hub {
     pub fn new(parts: Parts, env: &Env) -> Self {
         let Parts { facts, tokens, owners, listings, inboxes, carry, network, .. } = parts;
         let Parts { sessions, member_events, publishes, supervisor, identities, store, .. } = parts;
+        let attendance = parts.attendance;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
         let refusals = refusals::Refusals::default();
@@ -201,6 +207,7 @@ impl Hub {
             owners,
             listings,
             inboxes,
+            attendance,
             carry,
             network,
             random,

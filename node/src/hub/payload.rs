@@ -20,10 +20,20 @@ pub(crate) enum Connect {
         #[serde(default)]
         name: String,
     },
+    /// Somebody goes; what a will says, which the broker publishes. Before a broker it says nothing new.
+    Gone {
+        /// Proves the join.
+        token: String,
+        /// The connection that is over, by the name that it was given.
+        gone: String,
+    },
     /// Somebody who has joined before is back.
     Back {
         /// Proves the join.
         token: String,
+        /// Any name for the connection to the broker on which it is said, another one for each.
+        #[serde(default)]
+        here: Option<String>,
     },
     /// Somebody joins.
     Join {
@@ -119,7 +129,12 @@ mod tests {
             Connect::Vouched { pin: "1".into(), token: "ey".into(), name: String::new() };
         assert_eq!(vouched, Ok(expected));
         let back = read::<Connect>(br#"{"token":"slp_x"}"#, "");
-        assert_eq!(back, Ok(Connect::Back { token: "slp_x".into() }));
+        assert_eq!(back, Ok(Connect::Back { token: "slp_x".into(), here: None }));
+        let here = read::<Connect>(br#"{"token":"slp_x","here":"c1"}"#, "");
+        let expected = Connect::Back { token: "slp_x".into(), here: Some("c1".into()) };
+        assert_eq!(here, Ok(expected));
+        let gone = read::<Connect>(br#"{"token":"slp_x","gone":"c1"}"#, "");
+        assert_eq!(gone, Ok(Connect::Gone { token: "slp_x".into(), gone: "c1".into() }));
     }
 
     #[test]

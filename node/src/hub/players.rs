@@ -29,7 +29,27 @@ enum Said {
     Proven(InboxMessage, Arc<Bearer>),
     /// What became of a host's command.
     Commanded(CommandReply),
+    /// Nothing, to somebody who has gone.
+    Nothing,
 }
+
+impl Said {
+    /// The show that a player was told something of.
+    fn event(&self) -> Option<EventId> {
+        match self {
+            Said::Message(message) | Said::Proven(message, _) => match message {
+                InboxMessage::Joined { event, .. } | InboxMessage::Receipt { event, .. } => {
+                    Some(*event)
+                }
+                _ => None,
+            },
+            Said::Commanded(_) | Said::Nothing => None,
+        }
+    }
+}
+
+/// The edge of those who come by a broker, among the edges that refusals are counted by.
+const BROKER: &str = "broker";
 
 /// Somebody who asks to play.
 struct Newcomer {
@@ -103,11 +123,12 @@ impl Hub {
     /// Nobody has proven anything on the broker's connection: each payload proves its sender.
     pub async fn take(&self, topic: &str, payload: &Bytes) -> Option<InboxMessage> {
         if let ("react", slot) = parts(topic) {
-            let refusal = self.react_by_topic("broker", slot, payload).await.err()?;
+            let refusal = self.react_by_topic(BROKER, slot, payload).await.err()?;
             return Some(refused(topic, &refusal));
         }
-        Some(match self.publish_from(("broker", Duration::ZERO), None, topic, payload).await {
+        Some(match self.publish_from((BROKER, Duration::ZERO), None, topic, payload).await {
             Ok(Said::Message(message) | Said::Proven(message, _)) => message,
+            Ok(Said::Nothing) => return None,
             Ok(Said::Commanded(_)) => unreachable!("a command is nobody's without a bearer"),
             Err(refusal) => refused(topic, &refusal),
         })
@@ -122,11 +143,17 @@ impl Hub {
     ) -> Result<Said, Refusal> {
         let (player, said) = match parts(topic) {
             // Boxed, so that an answer under way does not carry the room for what is rare.
-            ("connect", slot) => Box::pin(self.connect(by, slot, payload)).await,
+            ("connect", slot) => Box::pin(self.connect((edge, by), slot, payload)).await,
             ("answer", slot) => self.answer(line, slot, payload).await,
             ("command", event) => (None, Box::pin(self.drive(by, event, payload)).await),
             _ => (None, Err(topic_unknown(topic))),
         };
+        if edge == BROKER
+            && let (Some(player), Ok(said)) = (player, &said)
+            && let Some(event) = said.event()
+        {
+            self.attendance.here(player, event, None);
+        }
         said.inspect_err(|refusal| {
             self.count_refusal(edge, refusal);
             if let Some(player) = player {
@@ -135,7 +162,12 @@ impl Hub {
         })
     }
 
-    async fn connect(&self, by: Option<&Arc<Bearer>>, slot: &str, payload: &[u8]) -> Outcome {
+    async fn connect(
+        &self,
+        (edge, by): (&'static str, Option<&Arc<Bearer>>),
+        slot: &str,
+        payload: &[u8],
+    ) -> Outcome {
         let expected = r#"{"pin":"...","player":"32 hex digits","name":"..."} or {"token":"..."}"#;
         let by = by.cloned();
         match read(payload, expected) {
@@ -152,9 +184,17 @@ impl Hub {
                     self.join(slot, Newcomer { pin, player, name, by: Some(by) }).await
                 }
             },
-            Ok(Connect::Back { token }) => match self.claim(&token) {
+            Ok(Connect::Gone { token, gone }) => (None, self.go((edge, slot), &token, &gone)),
+            Ok(Connect::Back { token, here }) => match self.claim(&token) {
                 Err(refusal) => (None, Err(refusal)),
-                Ok(claim) => (Some(claim.player), self.come_back(slot, claim).await),
+                Ok(claim) => {
+                    let (player, event) = (claim.player, claim.event);
+                    let back = self.come_back(slot, claim).await;
+                    if edge == BROKER && back.is_ok() {
+                        self.attendance.here(player, event, here.as_deref());
+                    }
+                    (Some(player), back)
+                }
             },
         }
     }
@@ -259,6 +299,21 @@ impl Hub {
         let asked = owner.ask(move |ticket| Input::Resume { ticket, claim }).await;
         let message = self.joined(event, &owner, player, asked).await?;
         Ok(Said::Proven(message, bearer))
+    }
+
+    /// Somebody's connection to the broker is over. One to this node ends by itself.
+    fn go(
+        &self,
+        (edge, slot): (&'static str, &str),
+        token: &str,
+        connection: &str,
+    ) -> Result<Said, Refusal> {
+        let claim = self.claim(token)?;
+        check_slot("connect", slot, claim.player)?;
+        if edge == BROKER {
+            self.attendance.gone(claim.player, claim.event, connection);
+        }
+        Ok(Said::Nothing)
     }
 
     /// Puts the proof of a join into the player's inbox, together with what is held of the player.
@@ -487,6 +542,7 @@ fn accepted(said: Said) -> Verdict {
     let (message, proves) = match said {
         Said::Message(message) => (message, None),
         Said::Proven(message, bearer) => (message, Some(bearer)),
+        Said::Nothing => return said_only("gone"),
         Said::Commanded(reply) => {
             let receipt = serde_json::to_string(&reply).expect("a reply has text keys only");
             return Verdict { reason: Reason::Success, receipt, proves: None };
@@ -511,7 +567,11 @@ fn accepted(said: Said) -> Verdict {
 
 /// The yes to a reaction.
 fn counted() -> Verdict {
-    let receipt = serde_json::json!({ "status": "counted" }).to_string();
+    said_only("counted")
+}
+
+fn said_only(status: &str) -> Verdict {
+    let receipt = serde_json::json!({ "status": status }).to_string();
     Verdict { reason: Reason::Success, receipt, proves: None }
 }
 

@@ -1,10 +1,12 @@
 //! Who is here: how many players of each show have an open inbox, on this node and on all.
 //!
 //! Derived, never stored: an inbox ends with its connection, so a player who goes, with or without a
-//! word, counts no longer a second later. What other nodes have they announce like their other small
+//! word, counts no longer a second later. Behind a broker, [`Attendance`] has those who say that they are
+//! here. What other nodes have they announce like their other small
 //! facts; a node that dies takes its count along. A show that is not among a node's largest is not told
 //! to the others.
 
+use super::Attendance;
 use crate::engine::{Inboxes, Present};
 use crdt_state::{EventId, NodeId};
 use gossip::network::Network;
@@ -27,6 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Presence {
     me: NodeId,
     inboxes: Arc<Inboxes>,
+    attendance: Arc<Attendance>,
     network: Network,
     said: String,
     present: watch::Sender<Arc<Present>>,
@@ -37,11 +40,11 @@ impl Presence {
     #[must_use]
     pub fn new(
         me: NodeId,
-        inboxes: Arc<Inboxes>,
+        (inboxes, attendance): (Arc<Inboxes>, Arc<Attendance>),
         network: Network,
     ) -> (Self, watch::Receiver<Arc<Present>>) {
         let (present, seen) = watch::channel(Arc::default());
-        (Presence { me, inboxes, network, said: String::new(), present }, seen)
+        (Presence { me, inboxes, attendance, network, said: String::new(), present }, seen)
     }
 
     /// Looks again and again.
@@ -54,6 +57,9 @@ impl Presence {
 
     fn look(&mut self) {
         let mut all = self.inboxes.present();
+        let outlet = self.inboxes.outlet();
+        let is_own = |player| outlet.is_some_and(|outlet| outlet.serves(player));
+        self.attendance.count(is_own, &mut all);
         self.tell(&all);
         let members = self.network.members();
         let members = members.borrow();

@@ -98,10 +98,18 @@ const checks = {
     assert.deepEqual(after([[closed, 100], ["the node went silent", 103], [closed, 106], [closed, 109]]).includes(true), false, "a device that slept");
   },
 
+  async "the will names the connection, and only a player who is in leaves one"() {
+    const { link } = linkAt(() => 0);
+    assert.equal(link.will("a"), null, "without a token there is nothing to prove");
+    link.request = () => ({ token: "slp_x" });
+    assert.deepEqual(link.will("a"), { topic: "connect/00", message: { token: "slp_x", gone: "a" } });
+    assert.equal(link.will(null), null, "who asks for the inbox is not there yet");
+  },
+
   async "whom only the broker refuses goes on asking, and to another one in the end"() {
     const { link, published, connection } = linkAt((_, { length }) => (length === 3 ? 0 : 0x97));
-    await link.ask(connection, "reply/a", () => published.length === 4);
-    await assert.rejects(link.ask(connection, "reply/a", () => false));
+    await link.ask(connection, { reply: "reply/a" }, () => published.length === 4);
+    await assert.rejects(link.ask(connection, { reply: "reply/a" }, () => false));
     assert.equal(published.length, 9);
   },
 };
