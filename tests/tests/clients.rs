@@ -1,8 +1,10 @@
 //! Clients that we did not write play along: mosquitto's over TCP, Paho's over TCP and WebSocket,
 //! each in MQTT 3.1.1 and 5.
 
-use node::service::view::{Command, PhaseView};
+use node::service::view::{Command as Step, PhaseView};
 use serde_json::json;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::cluster::{Cluster, ClusterOptions};
 use tests::lab::{heavy, random};
@@ -10,6 +12,7 @@ use tests::mosquitto::Mosquitto;
 use tests::paho::{PahoOptions, PahoPlayer, python};
 use tests::player::{Dialect, Transport};
 use tests::shows::sums;
+use tests::single::Single;
 
 const OPEN_MS: u32 = 60_000;
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -73,8 +76,8 @@ fn mosquitto_plays(dialect: Dialect) {
     assert_eq!((&joined["name"], &joined["pin"]), (&json!("Mosquito"), &json!(cluster.pin())));
     assert_eq!(joined["nodes"].as_array().map(Vec::len), Some(2), "{joined}");
 
-    cluster.step(0, Command::Next);
-    cluster.step(0, Command::Open);
+    cluster.step(0, Step::Next);
+    cluster.step(0, Step::Open);
     let open = live.wait("the opening", |live| live["stage"]["phase"] == "open");
     assert_eq!(open["question"]["options"].as_array().map(Vec::len), Some(4), "{open}");
     assert!(open["reveal"].is_null() && open["tallies"].is_null(), "{open}");
@@ -88,7 +91,7 @@ fn mosquitto_plays(dialect: Dialect) {
     assert!(again.output.contains("RC:0"), "{}", again.output);
     inbox.wait("a duplicate", |it| it["type"] == "receipt" && it["status"] == "duplicate");
 
-    cluster.step(0, Command::Close);
+    cluster.step(0, Step::Close);
     cluster.wait_phase(1, 1, PhaseView::Closed, WAIT_MAX);
     let mosquito_two = json!({ "pin": cluster.pin(), "player": "7".repeat(32), "name": "Two" });
     let mut second = mosquitto.listen(&format!("inbox/{}", "7".repeat(32)));
@@ -101,8 +104,8 @@ fn mosquitto_plays(dialect: Dialect) {
     let refused = second.wait_type("refused");
     assert!(refused["code"] == "late" || refused["code"] == "not_open", "{refused}");
 
-    cluster.step(0, Command::Tallies);
-    cluster.step(0, Command::Reveal);
+    cluster.step(0, Step::Tallies);
+    cluster.step(0, Step::Reveal);
     let result = inbox.wait_type("result");
     assert_eq!((&result["correct"], &result["choices"]), (&json!(true), &json!([1])), "{result}");
     assert_eq!((&result["rank"], &result["players"]), (&json!(1), &json!(2)), "{result}");
@@ -119,8 +122,8 @@ fn paho_plays(dialect: Dialect, transport: Transport) {
     let paho = PahoPlayer::start(&python, &links, &options);
     let joined = paho.wait("joined");
     assert_eq!(joined["name"], "Paho");
-    cluster.step(0, Command::Next);
-    cluster.step(0, Command::Open);
+    cluster.step(0, Step::Next);
+    cluster.step(0, Step::Open);
     assert_eq!(paho.wait("open")["instance"], 1);
     // The receipt comes by inbox and by acknowledgement, in either order.
     let (mut by_inbox, mut by_acknowledgement) = (false, false);
@@ -134,9 +137,9 @@ fn paho_plays(dialect: Dialect, transport: Transport) {
             by_inbox = told["level"] == "firm";
         }
     }
-    cluster.step(0, Command::Close);
-    cluster.step(0, Command::Tallies);
-    cluster.step(0, Command::Reveal);
+    cluster.step(0, Step::Close);
+    cluster.step(0, Step::Tallies);
+    cluster.step(0, Step::Reveal);
     let result = paho.wait("result");
     assert_eq!((&result["correct"], &result["rank"]), (&json!(true), &json!(1)), "{result}");
     cluster.stop();
@@ -153,4 +156,26 @@ fn check_acknowledgement(told: &serde_json::Value, dialect: Dialect) {
             assert_eq!(told["receipt"]["choices"], json!([1]), "{told}");
         }
     }
+}
+
+/// A client that asks for a place to be answered at is given one, and has its answer there with all that it sent along.
+#[test]
+fn paho_asks_and_is_answered_where_it_listens() {
+    let Some(python) = python() else { return };
+    let _turn = heavy();
+    let node = Single::start(&["--ack", "local"]);
+    let show = node.show(&sums(1, OPEN_MS));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/paho/request.py");
+    let (host, port) = (node.bound.mqtt.ip().to_string(), node.bound.mqtt.port().to_string());
+    let mut command = Command::new(python);
+    command.arg(script).args([&host, &port, &show.imported.pin, &player()]).stdin(Stdio::null());
+    let output = command.output().expect("python runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    let told: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {errors}"));
+    assert_eq!(told["topic"], "reply/asker", "{told}");
+    assert_eq!(told["answer"]["status"], "joined", "{told}");
+    assert_eq!(told["correlation"], "01ff", "{told}");
+    assert_eq!(told["user"], json!([["seat", "7"], ["row", "2"], ["seat", "8"]]), "{told}");
 }

@@ -64,8 +64,11 @@ async fn ill_formed_text_ends_the_connection() {
             let give_up = [&[0, 7][..], no_properties, &named].concat();
             ends(version, &packet(0xa2, &give_up)).await;
         }
-        let users = [&string("t")[..], &[named.len() as u8 + 4, 0x26], &string("k")[..2], b"k"];
-        ends(5, &packet(0x30, &[&users.concat()[..], &named].concat())).await;
+        let (well_formed, length) = (string("k"), named.len() as u8 + 4);
+        for pair in [[&well_formed[..], &named], [&named[..], &well_formed]] {
+            let users = [&string("t")[..], &[length, 0x26], &pair.concat()].concat();
+            ends(5, &packet(0x30, &users)).await;
+        }
     }
 }
 
@@ -133,6 +136,66 @@ async fn nothing_is_looked_at_after_a_refused_connect() {
         assert!(matches!(closed.await.unwrap(), Closed::Faulty(_)));
     }
     assert!(players.topics().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_connect_ends_the_connection_and_has_no_connack_of_its_own() {
+    for version in [4, 5] {
+        ends(version, &connect(version, "ada", 30, &[])).await;
+        ends(version, &connect(version, "bob", 30, &[])).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_start_afresh_and_has_no_session_begins_one() {
+    for version in [4, 5] {
+        let (mut client, _closed) = dial(&FakePlayers::new(), version);
+        let mut bytes = connect(version, "ada", 30, &[]);
+        bytes[9] = 0;
+        client.send(&bytes).await;
+        let connack = client.read().await.expect("a CONNACK");
+        assert_eq!((connack.first, &connack.body[..2]), (0x20, &[0, 0][..]), "none is present");
+        client.send(&PINGREQ).await;
+        assert_eq!(client.read().await.unwrap().first, 0xd0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_alias_that_was_granted_is_taken_and_ends_with_its_connection() {
+    let aliased = |topic: &str, alias: u8| {
+        let body = [&string(topic)[..], &[0, alias, 3, 0x23, 0, alias], b"x"].concat();
+        packet(0x32, &body)
+    };
+    let players = FakePlayers::new();
+    let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+    let mut topics = Vec::new();
+    for _ in 0..2 {
+        let (mut client, closed) = dial_edge(&edge, 5);
+        client.send(&connect(5, "ada", 30, &[])).await;
+        let connack = client.read().await.unwrap().body;
+        assert!(connack.windows(3).any(|it| it == [0x22, 0, 4]), "four: {connack:02x?}");
+        for alias in 1..=4 {
+            let topic = format!("answer/0{alias}");
+            for said in [topic.as_str(), ""] {
+                client.send(&aliased(said, alias)).await;
+                assert_eq!(client.read().await.unwrap().body[..3], [0, alias, 0]);
+                topics.push(topic.clone());
+            }
+        }
+        client.send(&DISCONNECT).await;
+        closed.await.unwrap();
+        // The same client, and what it may have hoped to be known.
+        let (mut back, closed) = dial_edge(&edge, 5);
+        back.send(&connect(5, "ada", 30, &[])).await;
+        back.read().await.unwrap();
+        back.send(&aliased("", 1)).await;
+        let farewell = back.read().await.unwrap();
+        assert_eq!((farewell.first, farewell.body[0]), (0xe0, 0x94));
+        assert_eq!(back.read().await, None, "nothing follows");
+        drop(back);
+        closed.await.unwrap();
+    }
+    assert_eq!(players.topics(), topics);
 }
 
 #[tokio::test(start_paused = true)]

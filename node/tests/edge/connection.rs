@@ -155,6 +155,10 @@ async fn a_publish_of_qos_2_is_taken_once() {
             assert_eq!((pubcomp.first, &pubcomp.body[..]), (0x70, unknown));
         }
         assert_eq!(players.topics(), ["answer/2a"], "taken once");
+        // From then on the id is that of another one.
+        client.publish(2, 3, "answer/2a", b"y").await;
+        assert_eq!(client.read().await.unwrap().first, 0x50);
+        assert_eq!(players.topics().len(), 2);
     }
 }
 
@@ -195,9 +199,14 @@ async fn a_subscription_brings_the_current_state_and_every_newer_one() {
         players.show("first");
         let (mut client, _closed) = connected(&players, version).await;
         assert_eq!(client.subscribe("live/482913").await.body.last(), Some(&0), "QoS 0");
-        assert_eq!(client.message().await, "first");
+        let no_properties = if version == 5 { "\0" } else { "" };
+        let message = |text: &str| format!("\0\x0blive/482913{no_properties}{text}");
+        let first = client.read().await.unwrap();
+        assert_eq!((first.first, &first.body[..]), (0x31, message("first").as_bytes()));
         players.show("second");
-        assert_eq!(client.message().await, "second");
+        let second = client.read().await.unwrap();
+        // That it is retained is for those to know who come; and nobody gets an alias who takes none.
+        assert_eq!((second.first, &second.body[..]), (0x30, message("second").as_bytes()));
         client.send(&unsubscribe(version, 8, &["live/482913", "live/1"])).await;
         let unsuback = client.read().await.unwrap();
         let expected = if version == 5 { &[0, 8, 0, 0, 0x11][..] } else { &[0, 8] };
@@ -579,6 +588,10 @@ async fn a_draining_node_sends_its_clients_elsewhere() {
     let disconnect = client.read().await.unwrap();
     assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x9c));
     assert!(disconnect.body.ends_with(b"\x1c\0\x0fn2.example:1883"), "{disconnect:?}");
+    // Two properties and no more, so none that says how long a session lasts: a reason string comes first.
+    let words_end = 5 + usize::from(disconnect.body[4]);
+    assert_eq!(disconnect.body[2], 0x1f, "{disconnect:?}");
+    assert_eq!(disconnect.body[words_end..].len(), 3 + 15, "{disconnect:?}");
     assert_eq!(older.read().await, None);
     drop(client);
     assert_eq!(served.closed.await.unwrap(), Closed::Drained);
@@ -643,6 +656,11 @@ async fn messages_of_qos_1_and_2_are_sent_as_the_client_takes_them() {
                 came.push(message.unwrap());
             }
             assert_eq!(came.len(), 2, "{came:?}");
+            // Nothing else waits for that.
+            client.send(&PINGREQ).await;
+            assert_eq!(client.read().await.unwrap().first, 0xd0);
+            client.publish(1, 9, "answer/2a", b"x").await;
+            assert_eq!(client.read().await.unwrap().first, 0x40);
         }
         let mut texts = Vec::new();
         while texts.len() < 4 {
@@ -757,29 +775,34 @@ async fn a_request_is_answered_where_its_client_listens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_will_speaks_for_whoever_goes_without_a_word() {
-    // How the client goes, and whether its will is published then.
-    let ways: [(u8, &[u8], bool); 4] = [
-        (4, &DISCONNECT, false),
-        (5, &DISCONNECT, false),
-        (5, &[0xe0, 1, 4], true),
-        (4, &[], true),
+    // Whether it has a will, how it goes, and whether a will is published then.
+    let ways: [(u8, u8, &[u8], bool); 7] = [
+        (4, 6, &DISCONNECT, false),
+        (5, 6, &DISCONNECT, false),
+        (5, 6, &[0xe0, 1, 4], true),
+        (4, 6, &[], true),
+        (5, 6, &[], true),
+        (4, 2, &[], false),
+        (5, 2, &[], false),
     ];
-    for (version, words, published) in ways {
+    for (version, flags, words, published) in ways {
         let players = FakePlayers::new();
         let served = served(&players, 4096);
         let mut client = Client::new(served.io, version);
-        let mut body = [b"\0\x04MQTT", &[version, 6, 0, 30][..]].concat();
-        body.extend(if version == 5 { &[0][..] } else { &[] });
+        let no_properties = if version == 5 { &[0][..] } else { &[] };
+        let mut body = [b"\0\x04MQTT", &[version, flags, 0, 30][..], no_properties].concat();
         body.extend(string("ada"));
-        body.extend(if version == 5 { &[0][..] } else { &[] });
-        body.extend([string("answer/2a"), string("gone")].concat());
+        if flags & 4 != 0 {
+            let will = [no_properties, &string("answer/2a"), &string("gone")].concat();
+            body.extend(will);
+        }
         client.send(&packet(0x10, &body)).await;
         client.read().await.unwrap();
         client.send(words).await;
         drop(client);
         served.closed.await.unwrap();
         let expected = if published { &["gone"][..] } else { &[] };
-        assert_eq!(players.payloads(), expected, "version {version}, {words:?}");
+        assert_eq!(players.payloads(), expected, "version {version}, {flags:#x}, {words:?}");
     }
 }
 
