@@ -211,6 +211,11 @@ impl Guard {
         let body = &mut packet[header.header_bytes..];
         match self.protocol {
             None => {
+                if wire::is_of_later_version(body) {
+                    // It is told so as MQTT 5 has it, whose successor it is.
+                    self.protocol = Some(Protocol::V5);
+                    return Err(Fault::VersionUnsupported);
+                }
                 let protocol = wire::protocol(body)?;
                 self.protocol = Some(protocol);
                 // Before anything is refused: the refusal has to fit.
@@ -265,6 +270,7 @@ impl Guard {
             return Err(Fault::Protocol(fault::PROTOCOL_ERROR));
         }
         check_texts(&packet)?;
+        check_company(properties(&packet))?;
         properties(&packet).iter().try_for_each(check_property)?;
         Inbound::from_packet(packet).ok_or(Fault::Protocol(fault::PROTOCOL_ERROR))
     }
@@ -338,6 +344,8 @@ impl Lengths {
             return Err(Fault::ClientIdLong);
         }
         match &connect.will {
+            Some(will) if will.topic.is_empty() => Err(Fault::TopicEmpty),
+            Some(will) if will.topic.contains(['+', '#']) => Err(Fault::TopicWildcard),
             Some(will) if will.topic.len() > self.topic => Err(Fault::TopicLong),
             Some(will) if will.payload.len() > self.will => Err(Fault::WillLarge),
             _ => Ok(()),
@@ -383,8 +391,21 @@ fn check_texts(packet: &Packet) -> Result<(), Fault> {
     if has_null { Err(Fault::Protocol(fault::MALFORMED)) } else { Ok(()) }
 }
 
-/// MQTT 5.0, sections 1.5.4, 3.3.2.3.5 and 3.14.2.2.5: no text has a U+0000, no response topic a wildcard, and only
-/// servers say where else to go.
+/// MQTT 5.0, sections 3.1.2.11.10 and 3.8.2.1.2: what proves somebody goes with the method by which it does, and a
+/// subscription has one number.
+fn check_company(properties: &[Property]) -> Result<(), Fault> {
+    let count = |wanted: fn(&Property) -> bool| properties.iter().filter(|it| wanted(it)).count();
+    let numbers = count(|it| matches!(it, Property::SubscriptionIdentifier(_)));
+    let methods = count(|it| matches!(it, Property::AuthenticationMethod(_)));
+    let proofs = count(|it| matches!(it, Property::AuthenticationData(_)));
+    if numbers > 1 || proofs > methods {
+        return Err(Fault::Protocol(fault::PROTOCOL_ERROR));
+    }
+    Ok(())
+}
+
+/// MQTT 5.0, sections 1.5.4, 3.3.2.3.5 and 3.14.2.2.5: no text has a U+0000, a response topic is not empty and has no
+/// wildcard, and only servers say where else to go.
 fn check_property(property: &Property) -> Result<(), Fault> {
     let malformed = Fault::Protocol(fault::MALFORMED);
     match property {
@@ -395,6 +416,9 @@ fn check_property(property: &Property) -> Result<(), Fault> {
         Property::ReasonString(text) if text.val().contains('\0') => Err(malformed),
         Property::ServerReference(_) => Err(Fault::Protocol(fault::PROTOCOL_ERROR)),
         Property::ResponseTopic(topic) if topic.val().contains('\0') => Err(malformed),
+        Property::ResponseTopic(topic) if topic.val().is_empty() => {
+            Err(Fault::Protocol(fault::PROTOCOL_ERROR))
+        }
         Property::ResponseTopic(topic) if topic.val().contains(['+', '#']) => {
             Err(Fault::TopicWildcard)
         }

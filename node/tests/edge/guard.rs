@@ -129,7 +129,8 @@ fn a_refused_introduction_is_told_why() {
     let old = packet(0x10, b"\0\x06MQIsdp\x03\x02\0\x1e\0\x01c");
     assert_eq!(first_fault(&old), (Some(Fault::VersionUnsupported), Some(vec![0x20, 2, 0, 1])));
     let new = connect(6, "c", 30, &[]);
-    assert_eq!(first_fault(&new), (Some(Fault::VersionUnsupported), Some(vec![0x20, 2, 0, 1])));
+    let later = Some(vec![0x20, 3, 0, 0x84, 0]);
+    assert_eq!(first_fault(&new), (Some(Fault::VersionUnsupported), later));
     let mut nameless = connect(4, "", 30, &[]);
     nameless[9] = 0;
     assert_eq!(first_fault(&nameless), (Some(Fault::ClientIdMissing), Some(vec![0x20, 2, 0, 2])));
@@ -138,6 +139,31 @@ fn a_refused_introduction_is_told_why() {
     assert_eq!(first_fault(&authentication), (Some(Fault::AuthenticationUnsupported), told));
     let (_, told) = first_fault(&connect(5, "c", 30, b"\x15\0\x01x"));
     assert_eq!(told.unwrap().len(), 5, "the words are left out before the client is known");
+}
+
+#[test]
+fn proof_without_a_method_and_a_will_with_an_answer_to_nowhere_are_refused() {
+    let refused = (Some(Fault::Protocol(0x82)), Some(vec![0x20, 3, 0, 0x82, 0]));
+    assert_eq!(first_fault(&connect(5, "c", 30, b"\x16\0\x01x")), refused);
+    let mut body = b"\0\x04MQTT\x05\x06\0\x1e\0\0\x01c\x03\x08\0\0".to_vec();
+    body.extend([string("t"), string("gone")].concat());
+    assert_eq!(first_fault(&packet(0x10, &body)), refused);
+}
+
+/// What nobody may publish to is no topic of a will either (MQTT 5.0, section 4.7).
+#[test]
+fn a_will_has_a_topic_that_can_be_published_to() {
+    for version in [4, 5] {
+        let no_properties = if version == 5 { &[0][..] } else { &[] };
+        let cases =
+            [("", Fault::TopicEmpty), ("a/+", Fault::TopicWildcard), ("#", Fault::TopicWildcard)];
+        for (topic, fault) in cases {
+            let head = [&b"\0\x04MQTT"[..], &[version, 6, 0, 30], no_properties].concat();
+            let will = [no_properties, &string(topic), &string("gone")].concat();
+            let body = [head, string("c"), will].concat();
+            assert_eq!(first_fault(&packet(0x10, &body)).0, Some(fault), "{topic:?}");
+        }
+    }
 }
 
 #[test]

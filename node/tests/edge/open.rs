@@ -419,8 +419,13 @@ async fn what_no_broker_may_take_ends_the_connection() {
         packet(0x82, &[&[0, 7, 0][..], &string(filter), &[options]].concat())
     };
     let nothing = packet(0x82, &[&[0, 7, 2, 0x0b, 0][..], &string("t"), &[0]].concat());
+    let two_numbers =
+        packet(0x82, &[&[0, 7, 4, 0x0b, 1, 0x0b, 2][..], &string("t"), &[0]].concat());
+    let nowhere = saying(0x30, 0, "t", b"\x08\0\0", b"x");
     let cases = [
         (numbered, 0x82),
+        (two_numbers, 0x82),
+        (nowhere, 0x82),
         (wish("$share/g/t", 4), 0x82),
         (nothing, 0x82),
         (wish("$share/g", 0), 0x81),

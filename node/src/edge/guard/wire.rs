@@ -58,6 +58,11 @@ pub(super) fn protocol(body: &[u8]) -> Result<Protocol, Fault> {
     }
 }
 
+/// Whether a CONNECT's body asks for a version of MQTT that came after those that are spoken.
+pub(super) fn is_of_later_version(body: &[u8]) -> bool {
+    matches!(body.get(..7), Some([0, 4, b'M', b'Q', b'T', b'T', level]) if *level > 5)
+}
+
 /// Checks a CONNECT's body and takes the sting out of it, which it tells: see the guard's header.
 pub(super) fn check_connect(body: &mut [u8], protocol: Protocol) -> Result<bool, Fault> {
     let flags = *body.get(7).ok_or(Fault::Protocol(MALFORMED))?;
