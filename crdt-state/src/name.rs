@@ -81,6 +81,15 @@ fn find_hidden(name: &str) -> Option<char> {
     before.zip(name.chars()).find(hides).map(|(_, c)| c)
 }
 
+/// The first character of a text that does something to what is shown around it: a control character, or one that
+/// turns the direction of what follows. Of hosts' texts, in which marks of other scripts are welcome.
+#[must_use]
+pub fn find_unruly(text: &str) -> Option<char> {
+    let is_unruly =
+        |c: &char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().find(is_unruly)
+}
+
 /// Zero-width, direction-changing, filling and tagging characters, with which one name could pass for
 /// another.
 pub(crate) fn is_invisible(c: char) -> bool {

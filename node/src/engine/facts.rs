@@ -10,6 +10,7 @@ use super::trail::DIRECTOR;
 use crate::service::view::{Command, CommandRequest, HOST, Refusal};
 use crdt_state::caps;
 use crdt_state::delta::Delta;
+use crdt_state::name::find_unruly;
 use crdt_state::named::{
     ANNOUNCEMENT, Award, AwardChange, CO_HOSTS, CURTAIN, Change, EnableWins, FlagChange, GrowOnly,
     LOBBY_LOCK, MultiChange, NAME_FILTER, OWNER, PLAYERS_MAX, PlayerChange, PlayerMark, REACTIONS,
@@ -302,10 +303,15 @@ fn text_of(text: Option<&str>, field: &str, bytes_max: usize) -> Result<String, 
     if text.is_empty() { Err(missing(field)) } else { Ok(text) }
 }
 
+/// In one line, without anything that would do something to a terminal or to what is written around it.
 fn text_at_most(text: &str, bytes_max: usize) -> Result<String, Refusal> {
-    let text = text.trim();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(unruly) = find_unruly(&text) {
+        let message = format!("the text holds U+{:04X}, which cannot be shown", u32::from(unruly));
+        return Err(invalid("text_control", message).hint("leave it out"));
+    }
     if text.len() <= bytes_max {
-        return Ok(text.to_owned());
+        return Ok(text);
     }
     let message = format!("a text of {} bytes, at most {bytes_max} are possible", text.len());
     Err(invalid("value_invalid", message))

@@ -10,6 +10,7 @@ use crdt_state::delta::{Delta, RulingChange};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
 use crdt_state::engagement::{Amendment, Facts, Key, PostId};
 use crdt_state::event::{Rule, Ruling};
+use crdt_state::name::find_unruly;
 use crdt_state::{Mono, Phase, Stage};
 
 impl EventCore {
@@ -274,7 +275,7 @@ fn accept(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, S
         return Err("only a typed answer can be accepted".to_owned());
     }
     let text = request.text.as_deref().unwrap_or_default().trim().to_owned();
-    if text.is_empty() || text.len() > ANSWER_BYTES_MAX {
+    if text.is_empty() || text.len() > ANSWER_BYTES_MAX || find_unruly(&text).is_some() {
         return Err("name the text that is right too".to_owned());
     }
     // What is right already, in another spelling or with a slip that is forgiven, changes nothing.

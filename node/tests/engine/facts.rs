@@ -358,6 +358,10 @@ fn a_host_bounds_how_many_may_be_in_and_names_the_show() {
     assert_eq!(code(world.say(0, Command::Set, |_| {})), "value_missing");
     let long = "x".repeat(2_000);
     assert_eq!(code(world.say(0, Command::Announce, |r| r.text = Some(long))), "value_invalid");
+    for unruly in ["a\u{1b}[31mb", "a\0b", "a\u{7}", "\u{202e}evil"] {
+        let announce = |r: &mut CommandRequest| r.text = Some(unruly.to_owned());
+        assert_eq!(code(world.say(0, Command::Announce, announce)), "text_control", "{unruly:?}");
+    }
 }
 
 #[test]
