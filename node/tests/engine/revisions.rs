@@ -106,7 +106,7 @@ fn raffle(seed: u64) -> World {
     let raffle = Question::new("Who wins?", Task::Raffle(Raffle { winners: 1 })).open_ms(20_000);
     let mut script = Script::new("a raffle", vec![raffle]);
     script.questions[0].salt = Salt([7; 16]);
-    let mut world = World::lobby_of(seed, 2, script, crate::world::Weather::default());
+    let mut world = World::lobby_of(seed, 2, script, Weather::default());
     world.join(0, 1);
     world
 }
