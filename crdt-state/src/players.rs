@@ -308,7 +308,8 @@ impl Players {
 
     /// The handle of the row that speaks for a player.
     pub(crate) fn handle_of(&self, id: PlayerId) -> Option<Handle> {
-        self.by_id.find(id_hash(id), |handle| self.at(handle).is_some_and(|p| p.id == id))
+        let is = |handle: Handle| self.blocks[handle as usize / BLOCK].is_of(at(handle), id);
+        self.by_id.find(id_hash(id), is)
     }
 
     /// Every row's handle and what it says.

@@ -50,6 +50,11 @@ impl Rows {
         Some(Player { id: self.ids[at], name: &self.text[from..from + (name & 0xff) as usize] })
     }
 
+    /// Whether a place has a row of this player, without a look at its name.
+    pub(super) fn is_of(&self, at: usize, id: PlayerId) -> bool {
+        self.ids.get(at) == Some(&id) && self.names[at] != 0
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Player<'_>)> {
         (0..self.names.len()).filter_map(|at| Some((at, self.get(at)?)))
     }

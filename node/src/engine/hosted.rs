@@ -64,7 +64,9 @@ impl EventCore {
         facts.map(|facts| posts(&facts, |fate| fate == Fate::Waiting)).unwrap_or_default()
     }
 
-    fn carriers(&self) -> Vec<CarrierView> {
+    /// The nodes that take part, as hosts are shown them.
+    #[must_use]
+    pub fn carriers(&self) -> Vec<CarrierView> {
         let (closed, heads) = (self.newest_closed(), self.heads());
         let mut newest: BTreeMap<NodeId, CarrierView> = BTreeMap::new();
         for (origin, node, name) in self.state().enrolled() {

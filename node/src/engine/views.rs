@@ -6,8 +6,8 @@
 use super::core::EventCore;
 use super::io::Output;
 use crate::service::view::{
-    BoardLine, EventSummary, InboxMessage, LiveView, PhaseView, QuestionView, RevealView,
-    StageView, TeamLine,
+    BoardLine, EventSummary, InboxMessage, LiveView, PhaseView, QuestionView, ResultView,
+    RevealView, StageView, TeamLine,
 };
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
@@ -69,11 +69,17 @@ impl EventCore {
             teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),
             paused: !stage.is_over() && self.is_paused(stage.instance),
             voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
-            result: self.result_instance().map(|i| self.result_view(now, i)),
+            result: self.shown_result(now),
             team_names: self.choosable_teams(),
             controls: self.controls(),
             crowd: Some(self.crowd()),
         }
+    }
+
+    /// How complete the shown result is, without all that is shown beside it.
+    #[must_use]
+    pub fn shown_result(&self, now: Mono) -> Option<ResultView> {
+        self.result_instance().map(|instance| self.result_view(now, instance))
     }
 
     /// What was shown a moment ago, of the age that it has now.

@@ -129,8 +129,7 @@ impl World {
         }) else {
             return;
         };
-        let live = life.core.screen_view(life.mono(now), PIN);
-        let Some(result) = live.result else { return };
+        let Some(result) = life.core.shown_result(life.mono(now)) else { return };
         let instance = if is_over(shown) {
             life.core.state().instances().last().map_or(0, |(i, _)| i)
         } else {
@@ -212,9 +211,9 @@ impl World {
     /// A result is final, or as good as it gets once a node has left for good without a goodbye.
     fn is_complete(&self, number: u8) -> bool {
         let Some(life) = &self.nodes[usize::from(number)].life else { return false };
-        let live = life.core.screen_view(life.mono(self.now), PIN);
+        let result = life.core.shown_result(life.mono(self.now));
         let left = self.nodes.iter().any(|node| node.is_gone && !node.has_retired);
-        live.result.is_none_or(|result| left || result.status == "final")
+        result.is_none_or(|result| left || result.status == "final")
     }
 
     pub(super) fn write_ends(&mut self, agreed: bool) {
@@ -273,10 +272,10 @@ impl World {
     /// Whom a node calls reachable at the end, and who is there.
     fn ghosts(&self, number: u8) -> Vec<String> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
-        let view = life.core.host_view(life.core.screen_view(life.mono(self.now), PIN));
+        let carriers = life.core.carriers();
         let alive: Vec<_> =
             self.alive().iter().filter_map(|n| self.nodes[usize::from(*n)].origin()).collect();
-        let reachable = view.enrolled.iter().filter(|carrier| carrier.reachable);
+        let reachable = carriers.iter().filter(|carrier| carrier.reachable);
         let ghosts = reachable.filter(|carrier| !alive.contains(&carrier.origin));
         let called = |ghost: &::node::service::view::CarrierView| {
             format!("node {number} calls {} ({}) reachable", ghost.node, ghost.origin)
