@@ -354,9 +354,9 @@ impl World {
         let given = player.form.given(player.id, instance, choice);
         let Some(claim) = player.claim.clone().filter(|_| node != 0) else { return };
         // What lies about the future or about options is never to be acknowledged, unless it waits in
-        // front of a stopped process until that future has come.
+        // front of a stopped process until that future has come. What another node has left may be open here.
         let is_stopped = !self.nodes[usize::from(node)].is_up();
-        if (instance == self.players[number as usize - 1].instance || is_stopped)
+        if (instance <= self.players[number as usize - 1].instance || is_stopped)
             && choice != NO_OPTION
         {
             let answered = &mut self.seen[number as usize - 1].answered;
