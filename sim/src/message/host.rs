@@ -14,7 +14,7 @@ use super::queue::{Event, Tick};
 use super::world::{EVENT, PIN, World};
 use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
-use crate::quiz::host::{HOST, command_at, in_words, is_over};
+use crate::quiz::host::{HOST, WIDELY, command_at, in_words, is_over};
 use crate::quiz::ruling::{Ruler, is_ruling, is_step};
 use crate::schedule::Form;
 
@@ -106,7 +106,8 @@ impl World {
         host.glances += 1;
         let gone = vanishes
             .is_some_and(|at| host.seen >= StageView { instance: at, phase: PhaseView::Open });
-        if gone || is_over(host.seen) {
+        let (seen, firm) = (host.seen, host.firm);
+        if gone || is_over(seen) && (firm || self.is_shown_widely(seen)) {
             return None;
         }
         if now >= SHOW_MAX + self.joins_take() {
@@ -144,7 +145,7 @@ impl World {
         host.firm &= stage == host.seen;
         host.seen = stage;
         self.begin_faults(stage);
-        if !self.may_begin(number, stage) {
+        if is_over(stage) || !self.may_begin(number, stage) {
             return GLANCE;
         }
         let Some(request) = self.decide(number, dice, (node, stage)) else { return GLANCE };
@@ -217,6 +218,13 @@ impl World {
         places.retain(|(_, stage)| *stage >= seen);
         let last = places.len().checked_sub(1)?;
         Some(places[dice.up_to(0, last as u64) as usize])
+    }
+
+    /// Whether one node may go down and a stage is still shown: a host whose last step was told provisional looks
+    /// on until it is.
+    fn is_shown_widely(&self, stage: StageView) -> bool {
+        let shown = self.places().into_iter().filter(|(_, shown)| *shown >= stage).count();
+        shown >= WIDELY.min(self.nodes.iter().filter(|node| node.is_up()).count())
     }
 
     fn places(&self) -> Vec<(u8, StageView)> {

@@ -30,6 +30,9 @@ const PACE_MS: (u64, u64) = (150, 250);
 /// The whole show takes less than this even if everything goes wrong once.
 pub(crate) const SHOW_MAX: Duration = Duration::from_secs(90);
 
+/// So many nodes show what does not go with one of them.
+pub(crate) const WIDELY: usize = 2;
+
 /// Where the host is and what it has seen; the faults follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -56,7 +59,7 @@ impl Host {
         let (mut seen, mut firm) = (self.place.borrow().stage, false);
         let mut reached = Instant::now();
         let mut glances = 0;
-        while !is_over(seen) {
+        while !is_over(seen) || !(firm || self.is_shown_widely(seen)) {
             if Instant::now() >= give_up {
                 let what = format!("the show stands at {seen:?} {SHOW_MAX:?} after its start");
                 return self.notebook.write(|evidence| evidence.stuck.push(what));
@@ -74,7 +77,7 @@ impl Host {
             firm &= place.stage == seen;
             seen = place.stage;
             self.place.send_replace(place);
-            match self.decide(dice, place) {
+            match self.decide(dice, place).filter(|_| !is_over(seen)) {
                 None => sleep(GLANCE).await,
                 Some(request) => {
                     let (least, most) = PACE_MS;
@@ -110,6 +113,13 @@ impl Host {
             self.places().into_iter().filter(|place| place.stage >= seen).collect();
         let last = places.len().checked_sub(1)?;
         Some(places[dice.up_to(0, last as u64) as usize])
+    }
+
+    /// Whether one node may go down and a stage is still shown: a host whose last step was told provisional looks
+    /// on until it is.
+    fn is_shown_widely(&self, stage: StageView) -> bool {
+        let shown = self.places().iter().filter(|place| place.stage >= stage).count();
+        shown >= WIDELY.min(self.cluster.borrow().running().count())
     }
 
     fn places(&self) -> Vec<Place> {
