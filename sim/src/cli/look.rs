@@ -7,6 +7,7 @@ use super::given::{Source, duration};
 use super::live::watched;
 use super::{Failed, say, write_out};
 use crate::fork::futures;
+use crate::quiz::evidence::{Evidence, PlayerEvidence, Receipt};
 use crate::report::report;
 use crate::run::Options;
 use crate::state::NodeState;
@@ -30,8 +31,11 @@ pub(super) struct AtArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     t: Duration,
     /// The node; twice for what two nodes do not have in common.
-    #[arg(long, value_name = "NUMBER", required = true)]
+    #[arg(long, value_name = "NUMBER", required_unless_present = "player")]
     node: Vec<u8>,
+    /// What this player has been told by then, too; again for more.
+    #[arg(long, value_name = "NUMBER")]
+    player: Vec<u32>,
     /// Write it as JSON to a file, or to standard output for `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -78,20 +82,49 @@ pub(super) fn at(arguments: &AtArguments) -> Result<(), Failed> {
     let when = evidence.stopped.unwrap_or(verdict.outcome.virtual_time);
     let state = |node: &u8| {
         let state = evidence.states.get(node);
-        let missing = || Failed::Usage(format!("node {node} does not run at {when:?}"));
+        let missing = || {
+            let what = "is down, has not joined, or does not carry the show";
+            Failed::Usage(format!("node {node} has no part in it at {when:?}: it {what}"))
+        };
         state.map(|state| (*node, state)).ok_or_else(missing)
     };
     let states = arguments.node.iter().map(state).collect::<Result<Vec<_>, _>>()?;
     if evidence.stopped.is_none() {
         eprintln!("the run was over by then: this is its end, after {when:?}");
     }
+    let players = arguments.player.iter().map(|number| player(evidence, *number));
+    let players = players.collect::<Result<Vec<_>, _>>()?;
     match &arguments.json {
         Some(path) => write_out(path, &format!("{:#}", json(when, &states))),
         None => {
-            say(&told(when, &states));
+            say(&(told(when, &states) + &players.concat()));
             Ok(())
         }
     }
+}
+
+/// What a player has been told so far.
+fn player(evidence: &Evidence, number: u32) -> Result<String, Failed> {
+    let mut players = evidence.players.iter();
+    // The last digits of an id are the player's number.
+    let (id, seen) = players
+        .find(|(id, _)| id.0 as u32 == number)
+        .ok_or_else(|| Failed::Usage(format!("there is no player {number}")))?;
+    let PlayerEvidence { connections, joined, refused, .. } = seen;
+    let joined = joined.map_or("not firmly in".to_owned(), |at| format!("in since {at:?}"));
+    let mut text = format!("\nplayer {id}: {connections} connections, {joined}");
+    if !refused.is_empty() {
+        text += &format!(", refused: {refused:?}");
+    }
+    for receipt in &seen.receipts {
+        let Receipt { at, node, instance, status, firm, choices, elapsed_ms } = receipt;
+        let level = if *firm { "firm" } else { "provisional" };
+        text += &format!(
+            "\n  {:>10.3} s  node {node}, run {instance}: {status} {choices:?} after {elapsed_ms} ms, {level}",
+            at.as_secs_f64()
+        );
+    }
+    Ok(text)
 }
 
 fn json(when: Duration, states: &[(u8, &NodeState)]) -> serde_json::Value {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::given::Source;
 use super::live::watched;
+use super::run::trace_to;
 use super::{Failed, say, write_out};
 use crate::kept::Kept;
 use crate::run::Options;
@@ -25,6 +26,9 @@ pub(super) struct Arguments {
     /// Write the verdict as JSON to a file, or to standard output for `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the trace's lines to this file.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +49,8 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let fidelity = arguments.fidelity.or(kept.fidelity).unwrap_or_default();
     let progress = Progress::default();
     let real_limit = Duration::from_secs(arguments.real_limit);
-    let options = Options { real_limit, progress: progress.clone(), ..Options::default() };
+    let sink = arguments.trace.as_deref().map(trace_to).transpose()?;
+    let options = Options { sink, real_limit, progress: progress.clone(), ..Options::default() };
     if let Some(what) = &kept.what {
         eprintln!("it failed once: {}: {what}", kept.rule.as_deref().unwrap_or_default());
     }

@@ -92,7 +92,7 @@ impl tracing_subscriber::fmt::time::FormatTime for VirtualTime {
 }
 
 fn run_once(arguments: &Arguments) -> Result<(), Failed> {
-    let sink = arguments.trace.as_deref().map(create).transpose()?;
+    let sink = arguments.trace.as_deref().map(trace_to).transpose()?;
     let told = simulate(arguments, sink)?;
     tell(arguments, &told)?;
     told.judged()
@@ -112,7 +112,8 @@ fn tell(arguments: &Arguments, told: &Told) -> Result<(), Failed> {
     }
 }
 
-fn create(path: &Path) -> Result<Sink, Failed> {
+/// Where a trace's lines go.
+pub(super) fn trace_to(path: &Path) -> Result<Sink, Failed> {
     let file = File::create(path).map_err(|why| Failed::file(path, why))?;
     Ok(Box::new(BufWriter::new(file)))
 }
