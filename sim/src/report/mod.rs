@@ -49,7 +49,8 @@ fn data(
     let stages = evidence.sightings.iter();
     let stages = stages.map(|s| json!([ms(s.at), s.node, s.stage.instance, s.stage.phase, s.life]));
     let outages = evidence.outages.iter();
-    let outages = outages.map(|down| json!([down.node, ms(down.from), down.to.map(ms)]));
+    let outages = outages
+        .map(|down| json!([down.node, ms(down.from), down.to.map(ms), down.forgets.is_some()]));
     let results = evidence.results.iter();
     let results = results.map(|r| json!([ms(r.at), r.node, r.instance, r.status, r.answered]));
     let story = evidence.story.iter().map(|(at, what)| json!([ms(*at), what]));

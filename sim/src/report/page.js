@@ -127,14 +127,15 @@ function lane(node) {
     const what = `node ${node} calls question ${instance} ${status} with ${answered} answers`;
     places.push({ from: at, to: at, top: top + 22, tall: 12, what, point: true });
   }
-  for (const [who, from, to] of data.outages) {
+  for (const [who, from, to, crashed] of data.outages) {
     if (who !== node) continue;
     box(from, to ?? last, top + 4, LANE - 8, css("--paper"));
     pen.globalAlpha = 0.16;
     box(from, to ?? last, top + 4, LANE - 8, css("--ink"));
     pen.globalAlpha = 1;
     const middle = (Math.max(x(from), LEFT) + Math.min(x(to ?? last), LEFT + inner())) / 2;
-    if (x(to ?? last) - x(from) > 34 && middle > LEFT) text("down", middle, lineOf(node) - 6, css("--ink"), "center");
+    const how = crashed ? "down" : to == null ? "gone" : "stopped";
+    if (x(to ?? last) - x(from) > 44 && middle > LEFT) text(how, middle, lineOf(node) - 6, css("--ink"), "center");
   }
 }
 
