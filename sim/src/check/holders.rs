@@ -3,13 +3,7 @@
 //! A holder may have crashed since it said so; then nobody can be asked, and the receipt is judged
 //! by the final exports alone.
 
-use std::time::Duration;
-
-use crate::quiz::evidence::Evidence;
-
-/// How long before a receipt came its holder may have crashed: the longest that the receipt's own
-/// packets were repeated.
-const CRASH_BEFORE: Duration = Duration::from_secs(2);
+use crate::quiz::evidence::{CRASH_BEFORE, Evidence};
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let early = evidence

@@ -1,24 +1,26 @@
 //! Seals are honest: what a node calls `final` never changes, and neither `final` nor `settled` is
-//! said while an answer with a firm receipt is not counted.
+//! said while an answer with a firm receipt is not counted. What went down with all who held it, nobody counts.
 
 use std::collections::BTreeMap;
 
 use crdt_state::PlayerId;
 
 use super::Exports;
-use crate::quiz::evidence::{Evidence, Receipt, ResultSeen};
+use crate::quiz::evidence::{Evidence, Receipt};
 
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     let complete = evidence.results.iter().filter(|seen| seen.status != "partial");
-    let is_promised = |seen: &&ResultSeen| {
-        let missing = |(player, receipt): (PlayerId, &Receipt)| {
-            receipt.instance == seen.instance && seen.missing.contains(&player)
+    for seen in complete.filter(|seen| !seen.missing.is_empty()) {
+        let is_missing = |(player, receipt): &(PlayerId, &Receipt)| {
+            let of = receipt.instance == seen.instance && receipt.at <= seen.at;
+            of && seen.missing.contains(player) && !evidence.outlived(*player, seen.instance)
         };
-        !seen.missing.is_empty() && evidence.firm().any(missing)
-    };
-    for seen in complete.filter(is_promised) {
-        found.push(format!("{seen:?} does not count firm receipts"));
+        let missing: Vec<&Receipt> =
+            evidence.firm().filter(is_missing).map(|(_, receipt)| receipt).collect();
+        if !missing.is_empty() {
+            found.push(format!("{seen:?} does not count firm receipts: {missing:?}"));
+        }
     }
     let Some(export) = super::first(exports) else { return found };
     let mut answered: BTreeMap<u32, u64> = BTreeMap::new();

@@ -136,9 +136,32 @@ fn a_firm_receipt_that_nobody_else_holds_is_early_unless_the_holder_crashed() {
     let excused = |evidence: &mut Evidence| {
         evidence.unheld.push(unheld.clone());
         let (from, to) = (Duration::from_secs(4), Some(Duration::from_secs(20)));
-        evidence.outages.push(Outage { node: 2, from, to });
+        evidence.outages.push(Outage { node: 2, from, to, forgets: None });
     };
     assert_eq!(found(excused), [] as [&str; 0]);
+}
+
+#[test]
+fn a_firm_receipt_may_go_with_all_who_held_it_but_only_where_they_went_at_once() {
+    let lost_with = |others: &[u8], outages: &[(u8, u64, u64)]| {
+        found(|evidence: &mut Evidence| {
+            evidence.ends.values_mut().for_each(|end| end.export = export(&[]));
+            evidence.note_holders(PLAYER, &receipt(), others);
+            for (node, from, to) in outages {
+                let [from, to] = [from, to].map(|ms| Duration::from_millis(*ms));
+                let forgets = Some(from.saturating_sub(Duration::from_millis(100)));
+                evidence.outages.push(Outage { node: *node, from, to: Some(to), forgets });
+            }
+        })
+        .contains(&"receipts")
+    };
+    let lost = |outages: &[(u8, u64, u64)]| lost_with(&[2], outages);
+    assert!(!lost(&[(1, 5_010, 6_000), (2, 5_050, 7_000)]));
+    assert!(!lost_with(&[], &[(2, 4_980, 6_000), (1, 5_050, 7_000)]), "it went down right before");
+    assert!(lost_with(&[], &[(1, 5_050, 7_000)]), "nobody else ever had it");
+    assert!(lost(&[(1, 5_010, 6_000)]), "the other one lives");
+    assert!(lost(&[(1, 5_010, 6_000), (2, 5_200, 7_000)]), "the other one has it on disk");
+    assert!(lost(&[(1, 5_010, 6_000), (3, 5_050, 7_000)]), "it was not in the hands of the third");
 }
 
 #[test]
@@ -184,7 +207,7 @@ fn a_round_in_which_time_stood_still_may_end_with_its_node() {
     };
     let long_after = |evidence: &mut Evidence| {
         let from = Duration::from_secs(3_600);
-        evidence.outages.push(Outage { node: 1, from, to: None });
+        evidence.outages.push(Outage { node: 1, from, to: None, forgets: None });
     };
     assert_eq!(never(|_| ()), ["closing"]);
     assert_eq!(never(long_after), [] as [&str; 0]);
@@ -194,7 +217,7 @@ fn a_round_in_which_time_stood_still_may_end_with_its_node() {
 fn a_promised_step_is_hidden_only_by_as_many_as_hold_it() {
     let mut evidence = good();
     let since = Duration::from_secs(4);
-    let out = |node, to| Outage { node, from: Duration::from_secs(1), to: Some(to) };
+    let out = |node, to| Outage { node, from: Duration::from_secs(1), to: Some(to), forgets: None };
     evidence.outages.extend([out(1, since), out(1, since), out(2, Duration::from_secs(3))]);
     assert!(!evidence.may_hide(since), "one node was down, the other came back before");
     evidence.outages.push(out(2, Duration::from_secs(9)));

@@ -11,7 +11,7 @@ use crdt_state::{Heads, LaneId};
 use node::store::Kept;
 
 use crate::mix::Draw;
-use crate::schedule::Trouble;
+use crate::schedule::{DiskFate, Trouble};
 
 /// Virtual time in milliseconds.
 type Tick = u64;
@@ -42,7 +42,10 @@ pub(crate) struct Disk {
     owed: Vec<Write>,
     /// While anything is owed: when it is tried again, and the pause after that.
     retry: Option<(Tick, Tick)>,
+    /// Since when anything is owed.
+    owed_since: Option<Tick>,
     is_slow: bool,
+    was_slow: bool,
     is_full: bool,
 }
 
@@ -52,7 +55,10 @@ impl Disk {
         self.try_again(now);
         match trouble {
             Trouble::Full | Trouble::Failing => self.is_full = begins,
-            Trouble::Slow => self.is_slow = begins,
+            Trouble::Slow => {
+                self.is_slow = begins;
+                self.was_slow |= begins;
+            }
         }
         if self.is_full {
             // What is not there yet will not be.
@@ -97,6 +103,7 @@ impl Disk {
 
     fn owe(&mut self, now: Tick, write: Write) {
         self.owed.push(write);
+        self.owed_since.get_or_insert(now);
         self.retry.get_or_insert((now + PAUSES.0, PAUSES.0 * 2));
     }
 
@@ -106,7 +113,19 @@ impl Disk {
             self.retry = self.is_full.then(|| (at + pause, (pause * 2).min(PAUSES.1)));
             if self.retry.is_none() {
                 self.writes.extend(std::mem::take(&mut self.owed).into_iter().map(|w| (at, w)));
+                self.owed_since = None;
             }
+        }
+    }
+
+    /// What was written before this survives, however it goes down now.
+    pub(crate) fn safe_until(&self, now: Tick, fate: DiskFate) -> Tick {
+        let commit = if self.was_slow { COMMIT_SLOWLY } else { COMMIT };
+        let under_way = self.owed_since.unwrap_or(now).saturating_sub(commit + COMMIT);
+        match fate {
+            DiskFate::Same => under_way,
+            DiskFate::Stale => under_way.min(now.saturating_sub(commit + STALE)),
+            DiskFate::Lost => 0,
         }
     }
 
@@ -125,7 +144,7 @@ impl Disk {
 
     fn forget_owed(&mut self, now: Tick) {
         self.try_again(now);
-        (self.owed, self.retry) = (Vec::new(), None);
+        (self.owed, self.owed_since, self.retry) = (Vec::new(), None, None);
     }
 
     /// The disk was replaced by an empty one.

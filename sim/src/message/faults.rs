@@ -1,5 +1,7 @@
 //! What goes wrong, as the schedule says, and how all is mended at the end.
 
+use std::time::Duration;
+
 use ::node::engine::Input;
 use ::node::service::view::{PhaseView, StageView};
 
@@ -74,7 +76,9 @@ impl World {
         match &planned.fault {
             Fault::Crash { victims, how, disk } => {
                 for number in self.victims(victims) {
+                    let safe = self.nodes[usize::from(number)].disk.safe_until(self.now, *disk);
                     self.crash(number, *how);
+                    self.evidence.note_forgetting(number, Duration::from_millis(safe));
                     self.down.push((index, number));
                     self.spoil(number, *disk);
                 }
@@ -121,6 +125,10 @@ impl World {
                 if self.nodes[usize::from(*node)].life.is_some() {
                     self.crash(*node, Blow::Killed);
                 }
+                // Who was let go has given away all that it had.
+                if !self.nodes[usize::from(*node)].has_retired {
+                    self.evidence.note_forgetting(*node, Duration::ZERO);
+                }
                 self.node(*node).is_gone = true;
             }
             Fault::Clock { .. } | Fault::Join { .. } | Fault::Upgrade { .. } => {}
@@ -159,7 +167,12 @@ impl World {
     fn say_goodbye(&mut self, number: u8) {
         self.node(number).is_leaving = true;
         // It takes nothing more, of the show's steps neither.
-        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        self.evidence.outages.push(Outage {
+            node: number,
+            from: self.at(),
+            to: None,
+            forgets: None,
+        });
         for player in self.node(number).players.clone() {
             self.disconnect(player, 1);
         }
@@ -189,7 +202,12 @@ impl World {
     fn crash(&mut self, number: u8, how: Blow) {
         let (now, seed) = (self.now, self.chance());
         self.trace.note("machine crashes", super::world::ip(number), how as u64);
-        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        self.evidence.outages.push(Outage {
+            node: number,
+            from: self.at(),
+            to: None,
+            forgets: None,
+        });
         let node = self.node(number);
         node.life = None;
         match how {
@@ -238,7 +256,12 @@ impl World {
     fn stop(&mut self, number: u8) {
         let Some(life) = &mut self.node(number).life else { return };
         life.stopped.get_or_insert_default();
-        self.evidence.outages.push(Outage { node: number, from: self.at(), to: None });
+        self.evidence.outages.push(Outage {
+            node: number,
+            from: self.at(),
+            to: None,
+            forgets: None,
+        });
         self.stir(number, SILENT_PEER_MS);
     }
 

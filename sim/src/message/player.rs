@@ -487,17 +487,24 @@ impl World {
         }
     }
 
-    /// Asks the other nodes about a firm receipt the moment it comes: as many as are promised hold it.
+    /// Asks the other nodes about a firm receipt the moment it comes: as many as are promised hold it. All of them are
+    /// asked where that may matter.
     fn witness(&mut self, node: u8, number: u32, receipt: Receipt) {
         self.evidence.asked += 1;
         let player = self.player(number).id;
-        let others = (1..self.nodes.len() as u8).filter(|other| *other != node);
-        let held = |other: u8| {
-            let Some(life) = &self.nodes[usize::from(other)].life else { return false };
+        let held = |other: &u8| {
+            let Some(life) = &self.nodes[usize::from(*other)].life else { return false };
             let state = life.core.state();
             state.held(receipt.instance, state.players.rows_of(player)).is_some()
         };
-        if others.filter(|other| held(*other)).count() + 1 < self.schedule.copies() {
+        let (copies, all) = (self.schedule.copies(), self.schedule.forgets_twice());
+        let others = (1..self.nodes.len() as u8).filter(|other| *other != node);
+        let enough = if all { self.nodes.len() } else { copies - 1 };
+        let others: Vec<u8> = others.filter(held).take(enough).collect();
+        if all {
+            self.evidence.note_holders(player, &receipt, &others);
+        }
+        if others.len() + 1 < copies {
             self.evidence.unheld.push(Unheld { player, receipt });
         }
     }

@@ -19,6 +19,11 @@ use crate::state::NodeState;
 /// How long after a node has promised something alone it may lose it by going down: what it writes is on its disk by
 /// then.
 const WRITTEN: Duration = Duration::from_secs(1);
+/// How long before a receipt came its holder may have crashed: the longest that the receipt's own
+/// packets were repeated.
+pub(crate) const CRASH_BEFORE: Duration = Duration::from_secs(2);
+/// A node that is back has what others hold after this: a redial, and some rounds of repair.
+const REPAIR: Duration = Duration::from_millis(2_500);
 
 /// All that was seen.
 #[derive(Clone, Debug)]
@@ -35,6 +40,9 @@ pub struct Evidence {
     pub unheld: Vec<Unheld>,
     /// How many firm receipts other nodes were asked about.
     pub asked: u64,
+    /// Who held a player's answer to a run when a firm receipt for it came, and since when that is known. Only where
+    /// more goes down than a receipt has copies.
+    pub holders: BTreeMap<(PlayerId, u32), BTreeMap<u8, Duration>>,
     /// Each node at the end.
     pub ends: BTreeMap<u8, End>,
     /// What nodes said of the completeness of a round, when they first said so.
@@ -161,6 +169,8 @@ pub struct Outage {
     pub from: Duration,
     /// Until when, once it is over.
     pub to: Option<Duration>,
+    /// From when on it may have forgotten what it took, where it went down and had not said goodbye.
+    pub forgets: Option<Duration>,
 }
 
 /// A firm receipt that nobody else could show.
@@ -227,6 +237,7 @@ impl Evidence {
             outages: Vec::new(),
             unheld: Vec::new(),
             asked: 0,
+            holders: BTreeMap::new(),
             ends: BTreeMap::new(),
             results: Vec::new(),
             commands: Vec::new(),
@@ -277,6 +288,45 @@ impl Evidence {
     pub fn may_hide(&self, since: Duration) -> bool {
         let since = self.outages.iter().filter(|outage| outage.to.is_none_or(|to| to >= since));
         since.map(|outage| outage.node).collect::<BTreeSet<u8>>().len() >= self.plan.copies()
+    }
+
+    /// Notes who held an answer when a firm receipt for it came.
+    pub(crate) fn note_holders(&mut self, player: PlayerId, receipt: &Receipt, others: &[u8]) {
+        let known = self.holders.entry((player, receipt.instance)).or_default();
+        for node in others.iter().chain([&receipt.node]) {
+            known.entry(*node).or_insert(receipt.at);
+        }
+    }
+
+    /// Notes from when on a node that has just gone down may have forgotten what it took.
+    pub(crate) fn note_forgetting(&mut self, node: u8, since: Duration) {
+        let last = self.outages.iter_mut().rfind(|outage| outage.node == node);
+        last.into_iter().for_each(|outage| outage.forgets = Some(since));
+    }
+
+    /// Whether more went wrong at once than a firm receipt promises to outlive: everybody who held the answer when
+    /// it came went down with it, one before the other was repaired. Who went down right before may have held it.
+    pub fn outlived(&self, player: PlayerId, instance: u32) -> bool {
+        let Some(holders) = self.holders.get(&(player, instance)) else { return false };
+        let copies = self.plan.copies();
+        let went_down = |node: u8, since: Duration| {
+            let mut of_node = self.outages.iter().filter(|outage| outage.node == node);
+            of_node.find(|outage| {
+                outage.from >= since && outage.forgets.is_some_and(|from| from <= since)
+            })
+        };
+        let gone = holders.iter().map(|(node, since)| went_down(*node, *since));
+        let Some(mut gone) = gone.collect::<Option<Vec<_>>>() else { return false };
+        if let Some(since) = holders.values().next().filter(|_| gone.len() < copies) {
+            let right_before = |outage: &&Outage| {
+                let near = outage.from <= *since && outage.from + CRASH_BEFORE >= *since;
+                near && outage.forgets.is_some() && !holders.contains_key(&outage.node)
+            };
+            gone.extend(self.outages.iter().filter(right_before));
+        }
+        gone.sort_by_key(|outage| outage.from);
+        let is_repaired = |two: &[&Outage]| two[0].to.is_some_and(|to| two[1].from > to + REPAIR);
+        gone.len() >= copies && !gone.windows(2).any(is_repaired)
     }
 
     /// Whether a node was down at this moment or in the time before it.

@@ -26,6 +26,8 @@ use crate::world::World;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// A node that has not stopped by then is killed: it drains for less.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// What was written less long ago may not be on disk: twice the longest that the store gathers.
+const UNDER_WAY: Duration = Duration::from_millis(100);
 /// A process that does not come up is started again after this, as by systemd or Kubernetes.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
@@ -132,6 +134,7 @@ impl Faults {
         let numbers: Vec<u8> = numbers.into_iter().filter(running).collect();
         for number in &numbers {
             self.end(*number, how);
+            self.note_forgetting(*number, disk);
             if disk != DiskFate::Same {
                 // A disk that is replaced by an old copy has no copy here: it is empty.
                 self.world.node(*number).erase_disks();
@@ -162,8 +165,20 @@ impl Faults {
     }
 
     fn note_outage(&self, number: u8) {
-        let outage = Outage { node: number, from: now(), to: None };
+        let outage = Outage { node: number, from: now(), to: None, forgets: None };
         self.notebook.write(|evidence| evidence.outages.push(outage));
+    }
+
+    /// A disk of which something was owed may lack all since then.
+    fn note_forgetting(&self, number: u8, disk: DiskFate) {
+        let is_troubled =
+            |planned: &Planned| matches!(planned.fault, Fault::Disk { node, .. } if node == number);
+        let owes = self.schedule.faults.iter().any(is_troubled);
+        let since = match disk {
+            DiskFate::Same if !owes => now().saturating_sub(UNDER_WAY),
+            _ => Duration::ZERO,
+        };
+        self.notebook.write(|evidence| evidence.note_forgetting(number, since));
     }
 
     fn note_return(&self, number: u8) {
@@ -223,7 +238,10 @@ impl Faults {
             // From its last word on it shows no step of the show any more.
             self.note_outage(number);
             // A process that is stopped does not even say goodbye.
-            let _ = timeout(LEAVE_PATIENCE, running.node.stop()).await;
+            let stopped = timeout(LEAVE_PATIENCE, running.node.stop()).await;
+            if stopped.is_err() {
+                self.notebook.write(|evidence| evidence.note_forgetting(number, Duration::ZERO));
+            }
             let here = self.cluster.borrow().node(number);
             if here.is_some_and(|here| Arc::ptr_eq(&here, &running)) {
                 self.end(number, Blow::Killed);

@@ -99,16 +99,16 @@ pub(crate) async fn digest(owner: &Owner) -> Option<u64> {
 }
 
 /// Asks the other nodes about every firm receipt the moment it comes: it promises that one of them
-/// holds the answer.
+/// holds the answer. All are asked where that may matter.
 pub(crate) async fn witness(
     cluster: Rc<RefCell<Cluster>>,
     event: EventId,
     notebook: Notebook,
     mut firm: mpsc::Receiver<Unheld>,
 ) {
+    let all = notebook.write(|evidence| evidence.plan.forgets_twice());
     let mut claims = Vec::new();
     while firm.recv_many(&mut claims, CLAIMS).await > 0 {
-        let asked = claims.len() as u64;
         let owners: Vec<(u8, Owner)> = {
             let cluster = cluster.borrow();
             let owner =
@@ -116,28 +116,36 @@ pub(crate) async fn witness(
             cluster.running().filter_map(owner).collect()
         };
         let copies = notebook.write(|evidence| evidence.plan.copies());
-        // How many others must hold each of them. Whoever is asked about all that came at once answers for as many as
-        // possible.
-        let mut lacking: Vec<(Unheld, usize)> =
-            claims.drain(..).map(|claim| (claim, copies - 1)).collect();
-        lacking.retain(|(_, lacks)| *lacks > 0);
+        let mut asked: Vec<Claim> = claims.drain(..).map(|claim| (claim, Vec::new())).collect();
+        // Whoever is asked about all that came at once answers for as many as possible.
         for (number, owner) in owners {
-            let (mut rest, own): (Vec<_>, Vec<_>) =
-                lacking.drain(..).partition(|(claim, _)| claim.receipt.node != number);
-            if !rest.is_empty() {
-                rest = not_held(&owner, rest).await;
-            }
-            lacking.extend(own.into_iter().chain(rest));
+            let of = |(claim, held_by): &&mut Claim| {
+                claim.receipt.node != number && (all || held_by.len() + 1 < copies)
+            };
+            ask(number, &owner, asked.iter_mut().filter(of).collect()).await;
         }
         notebook.write(|evidence| {
-            evidence.asked += asked;
-            evidence.unheld.extend(lacking.into_iter().map(|(claim, _)| claim));
+            evidence.asked += asked.len() as u64;
+            for (claim, held_by) in asked {
+                if all {
+                    evidence.note_holders(claim.player, &claim.receipt, &held_by);
+                }
+                if held_by.len() + 1 < copies {
+                    evidence.unheld.push(claim);
+                }
+            }
         });
     }
 }
 
-/// What is still claimed once a node was asked, and how many more must hold it; all of it if the node is gone.
-async fn not_held(owner: &Owner, claims: Vec<(Unheld, usize)>) -> Vec<(Unheld, usize)> {
+/// A firm receipt, and the other nodes that hold what it promises.
+type Claim = (Unheld, Vec<u8>);
+
+/// Notes what a node holds of what is claimed; nothing if it is gone.
+async fn ask(number: u8, owner: &Owner, claims: Vec<&mut Claim>) {
+    if claims.is_empty() {
+        return;
+    }
     let asked: Vec<(PlayerId, u32)> =
         claims.iter().map(|(claim, _)| (claim.player, claim.receipt.instance)).collect();
     let read = owner.read(move |core, _, _| {
@@ -147,8 +155,7 @@ async fn not_held(owner: &Owner, claims: Vec<(Unheld, usize)>) -> Vec<(Unheld, u
         };
         asked.iter().map(held).collect::<Vec<bool>>()
     });
-    let held = read.await.unwrap_or_default().into_iter().chain(std::iter::repeat(false));
-    let lacks = claims.into_iter().zip(held);
-    let lacks = lacks.map(|((claim, lacks), held)| (claim, lacks - usize::from(held)));
-    lacks.filter(|(_, lacks)| *lacks > 0).collect()
+    let held = read.await.unwrap_or_default();
+    let held = claims.into_iter().zip(held).filter(|(_, held)| *held);
+    held.for_each(|((_, held_by), _)| held_by.push(number));
 }

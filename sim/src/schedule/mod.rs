@@ -423,6 +423,16 @@ impl Schedule {
         })
     }
 
+    /// Whether more goes down than one node, after another or at once, with what it has not brought to disk.
+    pub fn forgets_twice(&self) -> bool {
+        let victims = |planned: &Planned| match &planned.fault {
+            Fault::Crash { victims, .. } => victims.len(),
+            Fault::Leave { .. } => 1,
+            _ => 0,
+        };
+        self.faults.iter().map(victims).sum::<usize>() > 1
+    }
+
     /// The show file. Each explanation holds a word that nobody may hear before the reveal.
     pub fn show(&self) -> String {
         let questions = (1..).zip(&self.questions);
