@@ -164,10 +164,11 @@ where
     /// move next has been told to wake this task.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         self.poll_deadlines(cx)?;
-        self.poll_orders(cx)?;
         // In the order in which a publish makes its way: woken once, it is carried as far as it gets.
         let mut moved = self.poll_input(cx)?;
         moved |= self.read_packets()?;
+        // Only then, for a goodbye that has come to be one, whoever has come under the same name meanwhile.
+        self.poll_orders(cx)?;
         moved |= self.poll_work(cx)?;
         moved |= self.poll_feeds(cx)?;
         moved |= self.poll_open(cx)?;

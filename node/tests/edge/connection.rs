@@ -806,6 +806,29 @@ async fn a_will_speaks_for_whoever_goes_without_a_word() {
     }
 }
 
+/// Who says goodbye and comes back at once has said goodbye, even if the node looks at the newer connection first.
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_that_has_come_counts_before_a_takeover() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+        let (old, new) = (served_by(&edge, 4096), served_by(&edge, 4096));
+        let (mut one, mut other) = (Client::new(old.io, version), Client::new(new.io, version));
+        let no_properties = if version == 5 { &[0][..] } else { &[] };
+        let head = [b"\0\x04MQTT", &[version, 6, 0, 30][..], no_properties].concat();
+        let will = [no_properties, &string("answer/2a"), &string("gone")].concat();
+        one.send(&packet(0x10, &[head, string("ada"), will].concat())).await;
+        one.read().await.unwrap();
+        other.send(&connect(version, "ada", 30, &[])).await;
+        one.send(&DISCONNECT).await;
+        assert_eq!(other.read().await.unwrap().body[..2], [0, 0]);
+        assert_eq!(one.read().await, None);
+        drop(one);
+        assert_eq!(old.closed.await.unwrap(), Closed::Disconnected);
+        assert!(players.payloads().is_empty(), "no will is published");
+    }
+}
+
 /// Who comes back within a will's delay takes it back, unless it starts a session of its own.
 #[tokio::test(start_paused = true)]
 async fn a_will_that_waits_speaks_at_once_when_its_session_ends() {
