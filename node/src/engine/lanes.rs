@@ -2,30 +2,35 @@
 //!
 //! What everybody waits for, a change of stage, goes to all at once. Counts, which nobody waits for, go lane
 //! by lane: one state for twenty thousand sockets in one go occupies every core for a fifth of a second, in
-//! which receipts wait. Who watches belongs to one lane; lanes follow each other by [`GAP`], and a change of
-//! stage overtakes what is still to come.
+//! which receipts wait. Who watches belongs to one lane; there are more of them as more come, so that a receipt
+//! waits for as few sockets as can be. Lanes follow each other so that all have their turn within [`SPREAD`], and a
+//! change of stage overtakes what is still to come.
 
 use crate::service::Frame;
 use crdt_state::Mono;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Of twenty thousand who watch, some six hundred are in each: a few milliseconds of writing.
-const LANES: usize = 32;
-/// Between two lanes: 20 ms, so that all have the counts of one second within two thirds of it.
-pub(super) const GAP: Duration = Duration::from_millis(20);
-/// So many are written to within a millisecond: they need no lanes.
-const FEW: usize = 64;
+/// How many watch in a lane before there is another one: written to within a millisecond, so that receipts hardly
+/// wait, and so few that they need no lanes at all.
+const LANE: usize = 64;
+/// Lanes of one show: of twenty thousand who watch, some eighty are in each.
+const LANES_MAX: usize = 256;
+/// Within this all have the counts of one second.
+const SPREAD: Duration = Duration::from_millis(640);
+/// The longest and the shortest time between two lanes: what two of them are apart, and twice what a timer can tell.
+const GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
 
 type Shown = Option<Arc<Frame>>;
+type Senders = RwLock<Vec<watch::Sender<Shown>>>;
 
 /// The sending ends.
 #[derive(Debug)]
 pub(super) struct Lanes {
-    senders: Vec<watch::Sender<Shown>>,
+    senders: Arc<Senders>,
     next: Option<Turn>,
 }
 
@@ -34,8 +39,8 @@ pub(super) struct Lanes {
 struct Turn {
     lane: usize,
     due: Mono,
-    /// How many have a turn, this one counted.
-    left: usize,
+    /// How many have a turn, this one counted; nothing while none has had it.
+    left: Option<usize>,
 }
 
 /// Where those who watch a show join a lane.
@@ -43,21 +48,28 @@ struct Turn {
 pub struct LiveEnds(Arc<Ends>);
 
 struct Ends {
-    receivers: Vec<watch::Receiver<Shown>>,
+    /// Of the owner, and gone with it.
+    senders: Weak<Senders>,
+    receivers: RwLock<Vec<watch::Receiver<Shown>>>,
     came: AtomicUsize,
 }
 
 impl Lanes {
     pub(super) fn new() -> (Self, LiveEnds) {
-        let (senders, receivers) = (0..LANES).map(|_| watch::channel(None)).unzip();
-        let ends = Ends { receivers, came: AtomicUsize::new(0) };
+        let (sender, receiver) = watch::channel(None);
+        let senders = Arc::new(RwLock::new(vec![sender]));
+        let ends = Ends {
+            senders: Arc::downgrade(&senders),
+            receivers: RwLock::new(vec![receiver]),
+            came: AtomicUsize::new(0),
+        };
         (Lanes { senders, next: None }, LiveEnds(Arc::new(ends)))
     }
 
     /// Shows a state to all at once, in place of what is still to come.
     pub(super) fn send(&mut self, frame: &Arc<Frame>) {
         self.next = None;
-        for lane in &self.senders {
+        for lane in &*self.senders.read().unwrap_or_else(PoisonError::into_inner) {
             lane.send_replace(Some(Arc::clone(frame)));
         }
     }
@@ -68,8 +80,8 @@ impl Lanes {
     /// While lanes are at it, it goes on with the next one and around once: were it to begin anew each time, an
     /// owner that is behind would never come to the last.
     pub(super) fn spread(&mut self, now: Mono) {
-        let next = self.next.take().unwrap_or(Turn { lane: 0, due: now, left: LANES });
-        self.next = Some(Turn { left: LANES, ..next });
+        let next = self.next.take().unwrap_or(Turn { lane: 0, due: now, left: None });
+        self.next = Some(Turn { left: None, ..next });
     }
 
     /// Shows the state that `frame` makes to the lanes whose turn has come.
@@ -78,33 +90,66 @@ impl Lanes {
             return;
         };
         let frame = frame();
-        if left == LANES && self.watching() <= FEW {
+        if left.is_none() && self.watching() <= LANE {
             return self.send(&frame);
         }
-        self.senders[lane].send_replace(Some(frame));
-        let (lane, left) = ((lane + 1) % LANES, left - 1);
-        self.next = (left > 0).then_some(Turn { lane, due: now + GAP, left });
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
+        let (count, lane) = (senders.len(), lane % senders.len());
+        senders[lane].send_replace(Some(frame));
+        let left = left.unwrap_or(count) - 1;
+        let others = (1..=left).map(|step| (step, (lane + step) % count));
+        let next = others.into_iter().find(|(_, lane)| watching(&senders[*lane]) > 0);
+        let due = now + (SPREAD / count as u32).clamp(GAP.1, GAP.0);
+        self.next = next.map(|(step, lane)| Turn { lane, due, left: Some(left + 1 - step) });
+    }
+
+    fn watching(&self) -> usize {
+        let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
+        senders.iter().map(watching).sum()
     }
 
     /// When the next lane has its turn; `None` while all have the same.
     pub(super) fn due(&self) -> Option<Mono> {
         self.next.as_ref().map(|turn| turn.due)
     }
+}
 
-    fn watching(&self) -> usize {
-        // One receiver of each is where others come from.
-        self.senders.iter().map(|lane| lane.receiver_count().saturating_sub(1)).sum()
-    }
+/// How many watch in a lane: one receiver of each is where others come from.
+fn watching(lane: &watch::Sender<Shown>) -> usize {
+    lane.receiver_count().saturating_sub(1)
 }
 
 impl LiveEnds {
     /// The receiver of one more who watches: what there is counts as seen.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Option<Arc<Frame>>> {
-        let lane = self.0.came.fetch_add(1, Ordering::Relaxed) % LANES;
-        let mut receiver = self.0.receivers[lane].clone();
+        let came = self.0.came.fetch_add(1, Ordering::Relaxed);
+        let lane = match came / LANE {
+            lane if lane < LANES_MAX => lane,
+            _ => came % LANES_MAX,
+        };
+        let known = {
+            let receivers = self.0.receivers.read().unwrap_or_else(PoisonError::into_inner);
+            receivers.get(lane).cloned()
+        };
+        let mut receiver = known.unwrap_or_else(|| self.0.open(lane));
         receiver.mark_unchanged();
         receiver
+    }
+}
+
+impl Ends {
+    /// Opens lanes up to this one, with what the first one shows. Once the owner is gone nobody shows anything in any.
+    fn open(&self, lane: usize) -> watch::Receiver<Shown> {
+        let mut receivers = self.receivers.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(senders) = self.senders.upgrade() else { return receivers[0].clone() };
+        let mut senders = senders.write().unwrap_or_else(PoisonError::into_inner);
+        while receivers.len() <= lane {
+            let (sender, receiver) = watch::channel(senders[0].borrow().clone());
+            senders.push(sender);
+            receivers.push(receiver);
+        }
+        receivers[lane].clone()
     }
 }
 
@@ -118,6 +163,9 @@ impl fmt::Debug for LiveEnds {
 mod tests {
     use super::*;
 
+    /// Of a crowd in these tests.
+    const LANES: usize = 30;
+
     fn frame(topic: &str) -> Arc<Frame> {
         Arc::new(Frame::new(topic, "", true))
     }
@@ -130,23 +178,23 @@ mod tests {
     #[test]
     fn few_who_watch_are_shown_counts_at_once() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..FEW).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..LANE).map(|_| ends.watch()).collect();
         lanes.spread(Mono::ZERO);
         lanes.take_turn(Mono::ZERO, || frame("counts"));
-        assert_eq!(seen(&mut watching, "counts"), FEW);
+        assert_eq!(seen(&mut watching, "counts"), LANE);
         assert_eq!(lanes.due(), None);
     }
 
     #[test]
     fn a_crowd_is_shown_counts_lane_by_lane() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..LANES * 10).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..LANES * LANE).map(|_| ends.watch()).collect();
         lanes.spread(Mono::ZERO);
         let mut turns = 0;
         while let Some(due) = lanes.due() {
             lanes.take_turn(due, || frame("counts"));
             turns += 1;
-            assert_eq!(seen(&mut watching, "counts"), turns * 10);
+            assert_eq!(seen(&mut watching, "counts"), turns * LANE);
         }
         assert_eq!(turns, LANES);
     }
@@ -155,12 +203,12 @@ mod tests {
     #[test]
     fn every_lane_comes_to_its_turn_however_often_it_begins_anew() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..LANES * 10).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..LANES * LANE).map(|_| ends.watch()).collect();
         let mut now = Mono::ZERO;
         for round in 0..4 {
             lanes.spread(now);
             for _ in 0..LANES / 3 {
-                now += GAP;
+                now += GAP.0;
                 lanes.take_turn(now, || frame(&format!("counts {round}")));
             }
         }
@@ -169,30 +217,60 @@ mod tests {
             lanes.take_turn(due, || frame("the last"));
         }
         let late = LANES - LANES / 3;
-        assert_eq!(seen(&mut watching, "the last"), late * 10, "the others have the last round's");
-        assert_eq!(seen(&mut watching, "counts 3"), (LANES - late) * 10);
+        assert_eq!(
+            seen(&mut watching, "the last"),
+            late * LANE,
+            "the others have the last round's"
+        );
+        assert_eq!(seen(&mut watching, "counts 3"), (LANES - late) * LANE);
+    }
+
+    #[test]
+    fn there_are_more_lanes_as_more_come_and_those_that_are_left_have_no_turn() {
+        let (mut lanes, ends) = Lanes::new();
+        lanes.send(&frame("open"));
+        let mut watching: Vec<_> = (0..LANES_MAX * LANE * 2).map(|_| ends.watch()).collect();
+        assert_eq!(lanes.senders.read().unwrap().len(), LANES_MAX);
+        assert_eq!(seen(&mut watching, "open"), watching.len(), "who comes sees what there is");
+        watching.truncate(LANE * 3);
+        lanes.spread(Mono::ZERO);
+        let mut turns = 0;
+        while let Some(due) = lanes.due() {
+            lanes.take_turn(due, || frame("counts"));
+            turns += 1;
+        }
+        assert_eq!((turns, seen(&mut watching, "counts")), (3, LANE * 3));
+    }
+
+    #[test]
+    fn who_watches_hears_that_the_owner_is_gone_whenever_it_came() {
+        let (lanes, ends) = Lanes::new();
+        let early = ends.watch();
+        drop(lanes);
+        let late: Vec<_> = (0..LANE * 2).map(|_| ends.watch()).collect();
+        assert!(late.iter().chain([&early]).all(|watching| watching.has_changed().is_err()));
     }
 
     #[test]
     fn nothing_is_shown_before_its_turn() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..LANES * 10).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..LANES * LANE).map(|_| ends.watch()).collect();
         lanes.spread(Mono::ZERO);
         for _ in 0..3 {
             lanes.take_turn(Mono::ZERO, || frame("counts"));
         }
-        assert_eq!(seen(&mut watching, "counts"), 10);
+        assert_eq!(seen(&mut watching, "counts"), LANE);
     }
 
     #[test]
     fn a_change_of_stage_overtakes_counts() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..LANES * 10).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..LANES * LANE).map(|_| ends.watch()).collect();
         lanes.spread(Mono::ZERO);
         lanes.take_turn(Mono::ZERO, || frame("counts"));
         lanes.send(&frame("closed"));
         assert_eq!(seen(&mut watching, "closed"), watching.len());
-        lanes.take_turn(Mono::ZERO + GAP, || frame("counts"));
+        lanes.take_turn(Mono::ZERO + GAP.0, || frame("counts"));
         assert_eq!(seen(&mut watching, "counts"), 0, "what was left is of the past");
     }
 }
