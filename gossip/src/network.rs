@@ -35,6 +35,8 @@ mod stats;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod twins;
+mod unlinked;
 
 pub use changes::{MemberChange, MemberEvent};
 pub use config::{
@@ -51,6 +53,8 @@ pub use ring::{KEYS_MAX, KeyRing, RingError};
 pub use standing::Standing;
 pub use stats::NetworkStats;
 pub(crate) use supervise::caught;
+pub use twins::Twins;
+pub use unlinked::Unlinked;
 
 use addresses::AddressBook;
 use bytes::Bytes;
@@ -72,6 +76,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
+use twins::TwinWatch;
 
 /// How long a leaving node waits for its goodbyes to be acknowledged.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -273,6 +278,25 @@ impl Network {
         *lock(&self.shared.misfit)
     }
 
+    /// Who refuses this incarnation because a newer one of the same node is linked: another process has this
+    /// node's id. It ends by itself some seconds after that other process has.
+    #[must_use]
+    pub fn displaced(&self) -> Option<SocketAddr> {
+        lock(&self.shared.twins).refused_by(Instant::now())
+    }
+
+    /// Other nodes' ids that two living processes have.
+    #[must_use]
+    pub fn twins(&self) -> Vec<Twins> {
+        lock(&self.shared.twins).others(Instant::now())
+    }
+
+    /// Living members to which there has been no link for ten seconds.
+    #[must_use]
+    pub fn unlinked(&self) -> Vec<Unlinked> {
+        self.shared.membership.unlinked(Instant::now())
+    }
+
     /// Every address at which a node was ever found, for the store:
     /// [`remembered`](NetworkConfig::remembered) in the next life.
     #[must_use]
@@ -390,6 +414,7 @@ struct Shared {
     counters: Counters,
     /// The newest dial that only an operator can mend.
     misfit: Mutex<Option<(SocketAddr, Reason)>>,
+    twins: Mutex<TwinWatch>,
     random: Mutex<ChaCha12Rng>,
     /// Wakes the dialler.
     redial: Notify,
@@ -425,6 +450,7 @@ impl Shared {
             member_events: broadcast::Sender::new(MEMBER_EVENTS),
             counters: Counters::default(),
             misfit: Mutex::default(),
+            twins: Mutex::default(),
             random: Mutex::new(random),
             redial: Notify::new(),
             closing: watch::Sender::new(false),

@@ -5,13 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use node::service::view::MemberEventView;
+use node::service::view::{MemberEventView, StatusView};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
+use tests::cluster::Http;
 use tests::lab::{eventually, heavy};
 use tests::solo::{Solo, new_key, output};
 
@@ -158,10 +160,67 @@ fn a_draining_node_is_not_ready() {
     let _turn = heavy();
     let (folder, key) = (tempfile::tempdir().unwrap(), new_key());
     let one = Solo::start(folder.path(), "n1", &key, &[]);
-    let ready = || tests::cluster::Http::new().get(&format!("{}/readyz", one.url()), "").status;
+    let ready = || Http::new().get(&format!("{}/readyz", one.url()), "").status;
     assert_eq!(ready(), 200);
     output(&mut one.ask(&["drain", "--wait"]));
     assert_eq!(ready(), 503);
     output(&mut one.ask(&["undrain"]));
     assert_eq!(ready(), 200);
+}
+
+/// What `/readyz` and `status` say of a node.
+fn judged(node: &Solo) -> (u16, StatusView) {
+    let ready = Http::new().get(&format!("{}/readyz", node.url()), "").status;
+    (ready, node.get("/api/v1/status"))
+}
+
+#[test]
+fn a_copied_data_directory_displaces_the_older_process_which_says_so_as_do_the_others() {
+    let _turn = heavy();
+    let (folder, key) = (tempfile::tempdir().unwrap(), new_key());
+    let (data, copied) = (folder.path().join("d3"), folder.path().join("copied"));
+    let one = Solo::start(folder.path(), "n1", &key, &[]);
+    let join = one.bound.peer.to_string();
+    let two = Solo::start(folder.path(), "n2", &key, &["--join", &join]);
+    let start = |name: &str, data: &Path| {
+        let data = data.display().to_string();
+        Solo::start(folder.path(), name, &key, &["--join", &join, "--data", &data])
+    };
+    let three = start("n3", &data);
+    three.wait_members(3);
+    // It stands still while it is copied, as for a snapshot of its machine.
+    signal(&three, libc::SIGSTOP);
+    fs::create_dir(&copied).unwrap();
+    for file in fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), copied.join(file.file_name())).unwrap();
+        }
+    }
+    signal(&three, libc::SIGCONT);
+    let copy = start("n4", &copied);
+    copy.wait_members(3);
+    let displaced = eventually("the older one's word", WAIT_MAX, || {
+        let (ready, status) = judged(&three);
+        (ready == 503 && status.verdict == "isolated").then_some(status)
+    });
+    assert!(displaced.reasons[0].contains("another process has this node's id"), "{displaced:?}");
+    assert!(displaced.reasons.iter().all(|reason| !reason.contains("forget")), "{displaced:?}");
+    assert_eq!(three.metric("starling_peer_displaced"), Some(1.0));
+    let log = fs::read_to_string(folder.path().join("n3.log")).unwrap();
+    assert!(log.contains("another process has this node's id and is newer"), "{log}");
+    for node in [&one, &two] {
+        let (ready, status) = eventually("the others' alarm", WAIT_MAX, || {
+            Some(judged(node)).filter(|(_, status)| status.verdict == "degraded")
+        });
+        let alarm = &status.reasons[0];
+        assert!(alarm.contains("two processes have the id") && alarm.contains("n4"), "{status:?}");
+        assert_eq!((ready, node.metric("starling_peer_twins")), (200, Some(1.0)));
+    }
+    assert_eq!(judged(&copy).0, 200, "the newer one serves");
+    drop(copy);
+    three.wait_members(3);
+    eventually("a node that is itself again", WAIT_MAX, || {
+        let (ready, status) = judged(&three);
+        (ready == 200 && status.verdict == "healthy").then_some(())
+    });
 }

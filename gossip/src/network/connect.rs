@@ -6,6 +6,7 @@ use super::identity::SERVER_NAME;
 use super::link::{Link, NewLink, run_link};
 use super::links::Duplicates;
 use super::reason::Reason;
+use super::twins::Twins;
 use super::{Shared, lock};
 use crdt_state::NodeId;
 use quinn::{Connecting, Connection, Incoming};
@@ -82,6 +83,9 @@ async fn dial(shared: Arc<Shared>, address: SocketAddr) {
     };
     let dialled = dialled.await;
     shared.note_misfit(address, dialled.err());
+    if dialled != Err(Reason::StaleIncarnation) {
+        lock(&shared.twins).note_other_answer(address);
+    }
     if let Err(reason) = dialled {
         if needs_an_operator(reason) {
             tracing::warn!(%address, %reason, "the dial gave no link: this will not mend itself");
@@ -105,6 +109,10 @@ async fn accept(shared: Arc<Shared>, incoming: Incoming) {
         within_limit(&shared, &connection, greet_as_acceptor(&shared, &connection)).await
     };
     if let Err(reason) = accepted.await {
+        if reason == Reason::NodeIdTaken {
+            // The caller is the newer one of the two.
+            shared.on_displaced(from);
+        }
         if reason != Reason::Duplicate {
             tracing::warn!(%from, %reason, "a connection was refused");
         }
@@ -128,6 +136,10 @@ async fn within_limit(
     let greeted = timeout(shared.config.tuning.handshake_timeout, greeting).await;
     let greeted = greeted.unwrap_or(Err(Reason::HandshakeTimeout));
     if let Err(reason) = greeted {
+        let told = connection.close_reason().map(|error| Reason::of(&error));
+        if told == Some(Reason::StaleIncarnation) {
+            shared.on_displaced(connection.remote_address());
+        }
         connection.close(reason.code(), reason.to_string().as_bytes());
     }
     greeted
@@ -142,6 +154,7 @@ async fn greet_as_dialler(
     greeting.send_hello(&shared.hello).await?;
     let theirs = greeting.receive_hello(&shared.hello).await?;
     shared.on_answer(address, &theirs)?;
+    shared.check_newest(&theirs)?;
     if greeting.receive_verdict().await? == Verdict::LinkedAlready {
         return Err(Reason::Duplicate);
     }
@@ -156,6 +169,7 @@ async fn greet_as_dialler(
 async fn greet_as_acceptor(shared: &Arc<Shared>, connection: &Connection) -> Result<(), Reason> {
     let mut greeting = Greeting::accept(connection).await?;
     let theirs = greeting.receive_hello(&shared.hello).await?;
+    shared.check_newest(&theirs)?;
     greeting.send_hello(&shared.hello).await?;
     if !shared.hello.decides_over(&theirs) {
         greeting.send_verdict(Verdict::Welcome).await?;
@@ -223,6 +237,7 @@ impl Shared {
         let (link, outgoing) = Link::new(self, peer, connection.clone());
         let predecessor = lock(&self.links).admit(&link, duplicates)?;
         if let Some(old) = &predecessor {
+            self.note_replacement(old, &link);
             old.close(Reason::Superseded);
         }
         self.counters.links_made.count();
@@ -230,6 +245,44 @@ impl Shared {
         self.membership.note_back(origin);
         self.spawn("link", run_link(self.clone(), NewLink { link, outgoing, predecessor }));
         Ok(())
+    }
+
+    /// Counts a link that stood and was heard from when a newer life of its node took its place: the former one
+    /// may have died in this moment, or lives on. If it lives it calls, and [`check_newest`](Self::check_newest)
+    /// raises the alarm.
+    fn note_replacement(&self, old: &Link, new: &Link) {
+        let was_heard = old.is_open() && old.silence() < self.config.tuning.suspect_after;
+        if was_heard && old.peer.origin != new.peer.origin {
+            self.counters.lives_replaced.count();
+            let Hello { name, node, advertise, .. } = &new.peer;
+            let former = old.peer.advertise;
+            tracing::warn!(%name, %node, addr = %advertise, %former,
+                "a newer life of a node took the place of one that was heard a moment ago");
+        }
+    }
+
+    /// Refuses the older of two incarnations and raises the alarm: it lives, or it would not greet.
+    fn check_newest(&self, theirs: &Hello) -> Result<(), Reason> {
+        let newer = lock(&self.links).newer_than(theirs).cloned();
+        let Some(newer) = newer else { return Ok(()) };
+        let Hello { node, name, advertise: linked, .. } = newer.peer.clone();
+        let twins = Twins { node, name, linked, refused: theirs.advertise };
+        let Twins { name, refused, .. } = &twins;
+        tracing::debug!(%node, name, %linked, %refused, "the older of two incarnations called");
+        if lock(&self.twins).note_twins(twins.clone(), Instant::now()) {
+            tracing::error!(%node, name, %linked, %refused,
+                "two processes have the same node id: a copied data directory? the older one is refused");
+        }
+        Err(Reason::StaleIncarnation)
+    }
+
+    /// This incarnation was refused by `by` because a newer one of the same node lives.
+    pub(super) fn on_displaced(&self, by: SocketAddr) {
+        if lock(&self.twins).note_refusal(by, Instant::now()) {
+            tracing::error!(%by,
+                "another process has this node's id and is newer: a copied data directory? it takes \
+                 this one's place everywhere; stop this one or the other");
+        }
     }
 
     /// Whether a node may come in: whoever is known may, a stranger only while there is room.

@@ -85,6 +85,13 @@ impl Hello {
         self.origin > theirs.origin
     }
 
+    /// Whether this is an earlier life of the same node than the other. Two processes that were started from the
+    /// same copy of a store may bear the same generation; then the origin decides, so that one of them stays.
+    pub(super) fn is_older_than(&self, other: &Hello) -> bool {
+        self.node == other.node
+            && (self.generation, self.origin) < (other.generation, other.origin)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let body =
             postcard::to_stdvec(self).expect("a greeting has no part that cannot be encoded");
@@ -112,13 +119,16 @@ impl Hello {
         usable.then_some(hello).ok_or(Reason::MalformedHello)
     }
 
-    /// Whether a node that greets like this may become a peer.
+    /// Whether a node that greets like this may become a peer. A twin of this very node may not; the older one
+    /// hears that it is.
     fn check(&self, theirs: &Hello) -> Result<(), Reason> {
         if theirs.cluster != self.cluster {
             Err(Reason::Cluster)
         } else if theirs.config_hash != self.config_hash {
             Err(Reason::Config)
-        } else if theirs.node == self.node && theirs.origin != self.origin {
+        } else if theirs.is_older_than(self) {
+            Err(Reason::StaleIncarnation)
+        } else if self.is_older_than(theirs) {
             Err(Reason::NodeIdTaken)
         } else {
             Ok(())
@@ -286,6 +296,8 @@ mod tests {
         assert_eq!(check(|theirs| theirs.cluster[0] += 1), Err(Reason::Cluster));
         assert_eq!(check(|theirs| theirs.config_hash += 1), Err(Reason::Config));
         assert_eq!(check(|theirs| theirs.node = NodeId(3)), Err(Reason::NodeIdTaken));
+        let older = check(|theirs| (theirs.node, theirs.generation) = (NodeId(3), 4));
+        assert_eq!(older, Err(Reason::StaleIncarnation));
     }
 
     #[test]

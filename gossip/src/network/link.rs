@@ -173,6 +173,9 @@ async fn end_link(shared: &Arc<Shared>, link: &Arc<Link>, reason: Reason, text: 
     link.lanes.iter().for_each(LaneQueue::close);
     shared.counters.count_end(reason);
     tracing::info!(peer = %link.peer.name, origin = %link.peer.origin, reason = %text, "link ended");
+    if reason == Reason::StaleIncarnation {
+        shared.on_displaced(link.peer.advertise);
+    }
     shared.on_link_end(&link.peer, link.since.elapsed(), reason);
     let down =
         NetworkEvent::PeerDown { origin: link.peer.origin, node: link.peer.node, reason: text };

@@ -77,6 +77,11 @@ impl Links {
         self.by_origin.is_empty()
     }
 
+    /// The open link to a newer incarnation of the node that greets like this.
+    pub(super) fn newer_than(&self, hello: &Hello) -> Option<&Arc<Link>> {
+        self.iter().find(|link| hello.is_older_than(&link.peer))
+    }
+
     fn of_node(&self, link: &Link) -> Option<&Arc<Link>> {
         self.by_origin.values().find(|held| held.peer.node == link.peer.node)
     }
@@ -92,8 +97,7 @@ fn check_replacement(
     if !old_is_open {
         Ok(())
     } else if old.origin != new.origin {
-        let stale = new.generation < old.generation;
-        if stale { Err(Reason::StaleIncarnation) } else { Ok(()) }
+        if new.is_older_than(old) { Err(Reason::StaleIncarnation) } else { Ok(()) }
     } else {
         match duplicates {
             Duplicates::KeepOlder => Err(Reason::Duplicate),
@@ -134,9 +138,12 @@ mod tests {
     fn a_newer_incarnation_replaces_an_open_link_and_an_older_one_does_not() {
         let keep = Duplicates::KeepOlder;
         assert_eq!(check_replacement(true, &hello(9, 1), &hello(2, 2), keep), Ok(()));
-        assert_eq!(check_replacement(true, &hello(9, 1), &hello(2, 1), keep), Ok(()));
         let stale = check_replacement(true, &hello(9, 2), &hello(2, 1), keep);
         assert_eq!(stale, Err(Reason::StaleIncarnation));
         assert_eq!(check_replacement(false, &hello(9, 2), &hello(2, 1), keep), Ok(()));
+        let equal = (hello(9, 1), hello(2, 1));
+        assert_eq!(check_replacement(true, &equal.1, &equal.0, keep), Ok(()));
+        let flapping = check_replacement(true, &equal.0, &equal.1, keep);
+        assert_eq!(flapping, Err(Reason::StaleIncarnation), "of equal ones one stays");
     }
 }

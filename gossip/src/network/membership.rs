@@ -11,6 +11,7 @@ use super::config::{ConfigError, KEYS, check_announcement};
 use super::gossip::LinkTransport;
 use super::reason::Reason;
 use super::standing::{Said, Standing};
+use super::unlinked::{LinkWatch, Unlinked};
 use super::{Shared, lock};
 use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState,
@@ -71,6 +72,7 @@ pub(super) struct Membership {
     /// What origins said on their link, goodbyes included, and who was given up.
     heard: Mutex<BTreeMap<Origin, Said>>,
     watch: Mutex<MemberWatch>,
+    links: Mutex<LinkWatch>,
     changed: Notify,
     generation: AtomicU64,
     /// How many chitchat holds.
@@ -85,6 +87,7 @@ impl Membership {
             said: Mutex::new(Said::FIRST),
             heard: Mutex::default(),
             watch: Mutex::default(),
+            links: Mutex::default(),
             changed: Notify::new(),
             generation: AtomicU64::new(generation),
             incarnations: AtomicUsize::new(1),
@@ -148,6 +151,10 @@ impl Membership {
         drop(announced);
         self.refresh_soon();
         Ok(())
+    }
+
+    pub(super) fn unlinked(&self, now: Instant) -> Vec<Unlinked> {
+        lock(&self.links).overdue(now)
     }
 
     pub(super) fn handle(&self) -> Option<Arc<ChitchatHandle>> {
@@ -381,8 +388,11 @@ impl Shared {
     /// Tells whoever listens what became of the members since the last look.
     fn tell_changes(&self, members: &[Member]) {
         let linked = self.linked_origins(self.config.tuning.suspect_after);
+        let is_linked = |member: &Member| linked.contains(&member.origin);
+        let own = self.config.node;
+        lock(&self.membership.links).observe(own, members, is_linked, Instant::now());
         let mut watch = lock(&self.membership.watch);
-        let events = watch.observe(self.config.node, members, |origin| linked.contains(&origin));
+        let events = watch.observe(own, members, |origin| linked.contains(&origin));
         for event in events {
             let MemberEvent { change, node, origin, name, addr } = &event;
             tracing::info!(%change, %node, %origin, name, %addr, "member");

@@ -35,9 +35,9 @@ pub enum Reason {
     #[error("a malformed greeting")]
     MalformedHello = 0x13,
     /// Another running process uses this node's own id: a copied data directory.
-    #[error("the node id is in use by another process")]
+    #[error("another process has this node's id: a copied --data?")]
     NodeIdTaken = 0x14,
-    /// An older incarnation of a node whose newer one is connected.
+    /// An older incarnation of a node whose newer one is connected, or is told so by the newer one itself.
     #[error("an older incarnation of a connected node")]
     StaleIncarnation = 0x15,
     /// The greeting was not finished in time.

@@ -78,6 +78,8 @@ counters! {
     retries,
     /// Links made.
     links_made,
+    /// Of those, how many took the place of a former life of the node that was heard a moment before.
+    lives_replaced,
     /// Frames handed to QUIC.
     frames_sent,
     /// Their payload.

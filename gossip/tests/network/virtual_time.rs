@@ -122,6 +122,67 @@ async fn a_copied_data_directory_is_refused() {
     let copy = start_with(&net, 2, &[1], |config| config.node = NodeId(1)).await;
     copy.stats(|stats| stats.ended_for(Reason::NodeIdTaken) > 0).await;
     assert_eq!(one.untaken(), []);
+    assert_eq!(one.network.displaced(), Some(copy.addr), "of equal generations one is the older");
+    assert_eq!(copy.network.displaced(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_with_one_id_only_the_newer_is_linked_and_everybody_says_so() {
+    let net = VirtualNet::default();
+    let (one, three) = (start(&net, 1, &[]).await, start(&net, 3, &[1]).await);
+    // Its origin lies between those of the others: once it decides over the pair, and once it does not.
+    let old = start(&net, 2, &[1]).await;
+    for node in [&one, &old, &three] {
+        node.live(&[one.origin, old.origin, three.origin]).await;
+    }
+    let copy = start_with(&net, 4, &[1], |config| {
+        (config.node, config.origin, config.generation) = (NodeId(2), Origin(150), 2);
+    })
+    .await;
+    copy.live(&[one.origin, copy.origin, three.origin]).await;
+    old.stats(|stats| stats.links == 0 && stats.ended_for(Reason::StaleIncarnation) > 3).await;
+    pass(Duration::from_secs(30)).await;
+    assert!(old.network.displaced().is_some() && copy.network.displaced().is_none());
+    for node in [&one, &three] {
+        let twins = node.network.twins();
+        let [twins] = &twins[..] else { panic!("{twins:?}") };
+        assert_eq!((twins.node, twins.linked, twins.refused), (NodeId(2), copy.addr, old.addr));
+        assert_eq!(node.network.stats().lives_replaced, 1);
+        assert_eq!(node.network.displaced(), None, "refusing is not being refused");
+    }
+    copy.crash();
+    old.live(&[one.origin, old.origin, three.origin]).await;
+    pass(Duration::from_secs(30)).await;
+    assert_eq!((old.network.displaced(), old.network.stats().links), (None, 2));
+    assert_eq!((one.network.twins(), three.network.twins()), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_member_without_a_direct_link_is_named_until_it_has_one() {
+    let net = VirtualNet::default();
+    let (one, two) = (start(&net, 1, &[]).await, start(&net, 2, &[1]).await);
+    let three = start(&net, 3, &[1]).await;
+    for node in [&one, &two, &three] {
+        node.live(&[one.origin, two.origin, three.origin]).await;
+    }
+    net.cut(one.addr, two.addr);
+    one.stats(|stats| stats.links == 1).await;
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(one.network.unlinked(), [], "it may be a moment's");
+    pass(Duration::from_secs(10)).await;
+    let missing = one.network.unlinked();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!((missing[0].node, &*missing[0].name), (two.node, "node-2"));
+    assert!(missing[0].since >= Duration::from_secs(10), "{missing:?}");
+    assert_eq!((three.network.unlinked(), two.network.unlinked().len()), (vec![], 1));
+    net.heal();
+    one.stats(|stats| stats.links == 2).await;
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(one.network.unlinked(), []);
+    two.crash();
+    one.live(&[one.origin, three.origin]).await;
+    pass(Duration::from_secs(20)).await;
+    assert_eq!(one.network.unlinked(), [], "the dead are missed otherwise");
 }
 
 #[tokio::test(start_paused = true)]

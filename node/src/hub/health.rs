@@ -2,10 +2,11 @@
 //!
 //! Every doubt is a sentence for whoever is on call. Who left in order or was given up by an operator is no doubt:
 //! a cluster that was made smaller is as healthy as before. A node that was told to join others and never met one is
-//! an island: it says so, and takes no players where only an operator can bring it home.
+//! an island: it says so, and takes no players where only an operator can bring it home. One whose id another process
+//! has too takes none either, if it is the older of the two; and whoever is alone is not advised to give up the others.
 
 use super::Hub;
-use gossip::network::{Member, NetworkStats, Reason};
+use gossip::network::{Member, NetworkStats, Reason, Twins, Unlinked};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,17 +30,24 @@ pub(super) struct Health {
 pub(super) fn judge(members: &[Member], doubts: Vec<String>) -> Health {
     let staying = || members.iter().filter(|member| !member.left);
     let (alive, known) = (staying().filter(|member| member.live).count(), staying().count());
-    let dead = staying().filter(|member| !member.live).map(|member| {
-        let Member { name, node, .. } = member;
-        format!("{name} is dead; if it is gone for good: `starling node forget {node}`")
-    });
-    let reasons: Vec<String> = dead.chain(doubts).collect();
-    let verdict = match (alive, known) {
-        (1, known) if known > 1 => "isolated",
-        _ if reasons.is_empty() => "healthy",
-        _ => "degraded",
+    let is_isolated = alive == 1 && known > 1;
+    let dead = staying().filter(|member| !member.live).map(|member| lament(member, is_isolated));
+    let reasons: Vec<String> = doubts.into_iter().chain(dead).collect();
+    let verdict = match is_isolated {
+        true => "isolated",
+        false if reasons.is_empty() => "healthy",
+        false => "degraded",
     };
     Health { verdict, alive, known, reasons }
+}
+
+/// What is said of a dead member. Who hears nobody cannot tell who is dead: it may be the one that is cut off.
+fn lament(member: &Member, is_isolated: bool) -> String {
+    let Member { name, node, .. } = member;
+    match is_isolated {
+        true => format!("{name} is not heard, and nobody else is: is this node's network down?"),
+        false => format!("{name} is dead; if it is gone for good: `starling node forget {node}`"),
+    }
 }
 
 impl Hub {
@@ -49,7 +57,13 @@ impl Hub {
         let patient = self.facts.started.elapsed() < SEARCH_PATIENCE;
         let lonely = loneliness(&self.facts.join, patient, &stats, misfit);
         let trouble = self.store.borrow().as_deref().map(str::to_owned);
-        lonely.into_iter().chain(trouble).collect()
+        let displaced = self.network.displaced().map(displacement);
+        let twins = self.network.twins();
+        let twins = twins.iter().map(twinhood);
+        let unlinked = self.network.unlinked();
+        let unlinked = unlinked.iter().map(lack);
+        let alarms = displaced.into_iter().chain(twins).chain(unlinked);
+        alarms.chain(lonely).chain(trouble).collect()
     }
 
     /// Whether this node was to join others that it cannot link with, and has nothing of its own to offer: a
@@ -61,14 +75,38 @@ impl Hub {
     }
 }
 
-/// Why a node that has never had a peer has none.
+/// That another process takes this one's place, as the node at `by` says.
+fn displacement(by: SocketAddr) -> String {
+    format!(
+        "another process has this node's id and is newer, says the node at {by}: a copied --data? This one is \
+         linked with nobody meanwhile; stop it, and start it with a --data of its own"
+    )
+}
+
+/// That two processes share another node's id.
+fn twinhood(twins: &Twins) -> String {
+    let Twins { node, name, linked, refused } = twins;
+    format!(
+        "two processes have the id {node}: {name} at {linked}, and an older one at {refused}, which is refused: \
+         a copied --data? Stop one of them"
+    )
+}
+
+/// That a member lives which this node cannot reach.
+fn lack(unlinked: &Unlinked) -> String {
+    let Unlinked { name, since, .. } = unlinked;
+    format!("no direct link to {name} for {} s, though others hear it", since.as_secs())
+}
+
+/// Why a node that has never had a peer has none, and at any time that it has met a process with its own id.
 fn loneliness(
     join: &[String],
     patient: bool,
     stats: &NetworkStats,
     misfit: Option<(SocketAddr, Reason)>,
 ) -> Option<String> {
-    if stats.links_made > 0 {
+    let is_twin = misfit.is_some_and(|(_, reason)| reason == Reason::NodeIdTaken);
+    if stats.links_made > 0 && !is_twin {
         return None;
     }
     if let Some((address, reason)) = misfit {
@@ -109,10 +147,15 @@ mod tests {
         let forget = format!("starling node forget {}", NodeId(3));
         assert!(health.reasons[0].starts_with("n3 is dead"), "{:?}", health.reasons);
         assert!(health.reasons[0].contains(&forget), "{:?}", health.reasons);
-        assert_eq!(
-            judge(&[member(1, true, false), member(2, false, false)], Vec::new()).verdict,
-            "isolated"
-        );
+    }
+
+    #[test]
+    fn whoever_is_alone_is_not_advised_to_give_up_the_others() {
+        let members = [member(1, true, false), member(2, false, false), member(3, false, false)];
+        let health = judge(&members, vec!["first".into()]);
+        assert_eq!((health.verdict, health.reasons.len()), ("isolated", 3));
+        assert_eq!(health.reasons[0], "first", "what explains the rest is said first");
+        assert!(health.reasons.iter().all(|reason| !reason.contains("forget")), "{health:?}");
     }
 
     #[test]
@@ -150,5 +193,8 @@ mod tests {
         assert_eq!(loneliness(&join, false, &stats, None), None, "it was told to join itself");
         stats.links_made = 1;
         assert_eq!(loneliness(&join, false, &stats, untrusted), None, "it has met its cluster");
+        let twin = untrusted.map(|(address, _)| (address, Reason::NodeIdTaken));
+        let met = loneliness(&join, false, &stats, twin).expect("it has met its own id");
+        assert!(met.contains("copied --data"), "{met}");
     }
 }

@@ -289,7 +289,8 @@ impl Hosts for Hub {
     fn ready(&self) -> bool {
         let stands = self.network.standing() == Standing::Ready;
         let is_well = self.store.borrow().is_none();
-        stands && is_well && self.listings.is_ready() && !self.is_stray()
+        let is_itself = self.network.displaced().is_none();
+        stands && is_well && is_itself && self.listings.is_ready() && !self.is_stray()
     }
 }
 

@@ -51,7 +51,17 @@ impl Inside {
         let help = "Frames of peers that could not be read.";
         let malformed = self.malformed.load(Relaxed) as f64;
         let malformed = Sample::new("starling_peer_frames_malformed_total", help, malformed);
-        ended.chain([malformed]).chain(gossip_samples(&stats)).collect()
+        let help = "1 while a newer process with this node's id takes its place; see `starling status`.";
+        let displaced = f64::from(u8::from(self.network.displaced().is_some()));
+        let displaced = Sample::new("starling_peer_displaced", help, displaced);
+        let help = "Other nodes' ids that two living processes have; see `starling status`.";
+        let twins = self.network.twins().len() as f64;
+        let twins = Sample::new("starling_peer_twins", help, twins);
+        let help = "Living members to which there has been no direct link for ten seconds.";
+        let unlinked = self.network.unlinked().len() as f64;
+        let unlinked = Sample::new("starling_peer_unlinked", help, unlinked);
+        let peers = [malformed, displaced, twins, unlinked];
+        ended.chain(peers).chain(gossip_samples(&stats)).collect()
     }
 
     fn task_samples(&self) -> Vec<Sample> {
@@ -110,6 +120,7 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
     let incarnations = "Incarnations of nodes in gossip, dead ones until their grace is over";
     let most = "The most of them that there may be; strangers are refused then";
     let restarts = "Tasks of the peer plane that panicked and were started again";
+    let replaced = "Nodes heard of a moment ago whose newer life took their place";
     let more = [
         sample("starling_gossip_received_total", "Gossip messages taken in", stats.gossip_received),
         sample("starling_gossip_incarnations", incarnations, stats.incarnations),
@@ -124,6 +135,7 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
             "Callers asked to prove their address",
             stats.retries,
         ),
+        sample("starling_peer_lives_replaced_total", replaced, stats.lives_replaced),
         sample("starling_peer_dials_total", "Connections to peers tried", stats.dials),
         sample("starling_peer_dials_failed_total", "Of those, failed", stats.dials_failed),
     ];
