@@ -380,9 +380,12 @@ fn assemble(
         started: facts.started,
     };
     let mut listed = Listed::default();
-    let logs = replay(events.remove(&CATALOGUE).unwrap_or_default(), &mut listed, ports.now());
+    let kept = events.remove(&CATALOGUE).unwrap_or_default();
+    let quarantined = kept.quarantined.clone();
+    let logs = replay(kept, &mut listed, ports.now());
     let (origin, node_id) = (facts.origin, facts.node);
-    let core = ListingCore::resume(origin, node_id, rules.ack, replication.clone(), listed, logs);
+    let core = ListingCore::resume(origin, node_id, rules.ack, replication.clone(), listed, logs)
+        .quarantining(quarantined);
     let (listings, listing) = ListingTask::start(core, ports.clone());
     let supervisor = Supervisor::root(Arc::clone(&env.spawn));
     supervisor.keep_with("presence", "presence", presence, |task| Box::pin(task.run()));

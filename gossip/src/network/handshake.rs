@@ -88,8 +88,7 @@ impl Hello {
     /// Whether this is an earlier life of the same node than the other. Two processes that were started from the
     /// same copy of a store may bear the same generation; then the origin decides, so that one of them stays.
     pub(super) fn is_older_than(&self, other: &Hello) -> bool {
-        self.node == other.node
-            && (self.generation, self.origin) < (other.generation, other.origin)
+        self.node == other.node && (self.generation, self.origin) < (other.generation, other.origin)
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -59,6 +59,7 @@ impl fmt::Display for Output {
                 write!(f, "applied {id:?} {seq} {:?}", Text(entry))
             }
             Output::Restored { heads } => write!(f, "restored [{}]", Vector(heads)),
+            Output::Quarantined { id } => write!(f, "remembers that {id:?} is quarantined"),
             Output::Receipt { ticket, firm: true } => write!(f, "receipt {ticket} firm"),
             Output::Receipt { ticket, firm: false } => write!(f, "receipt {ticket} provisional"),
             Output::Alarm(alarm) => write!(f, "ALARM {alarm}"),

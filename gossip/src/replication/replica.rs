@@ -83,6 +83,12 @@ pub enum Output {
         /// The vector of the cut that was joined.
         heads: Heads,
     },
+    /// A lane has two histories: the store remembers that nothing more is taken from it, for
+    /// [`Replica::keep_quarantined`] in the next life.
+    Quarantined {
+        /// The lane.
+        id: LaneId,
+    },
     /// A receipt has reached its level, or waited too long for it. After one that is not firm a
     /// firm one follows when the level is reached.
     Receipt {
@@ -182,6 +188,14 @@ impl Replica {
         };
         replica.load(logs);
         replica
+    }
+
+    /// Takes nothing more from lanes of which the store remembers that they have two histories. A lane that was left
+    /// for an entry that could not be read is not among them: the next program may read it. Nor is one of which
+    /// nothing is here: either history may be taken then.
+    pub fn keep_quarantined(&mut self, lanes: impl IntoIterator<Item = LaneId>) {
+        let held = lanes.into_iter().filter(|id| self.heads.get(id) > 0);
+        self.quarantined.extend(held);
     }
 
     /// Takes in one fact and reacts to it; the reactions wait in [`Replica::poll_output`].
@@ -341,6 +355,7 @@ impl Replica {
     /// Nothing more is taken from a lane that has two histories.
     pub(super) fn quarantine(&mut self, id: LaneId, seq: u64, peer: Origin) {
         if self.quarantined.insert(id) {
+            self.outputs.push_back(Output::Quarantined { id });
             self.alarm(Alarm::Equivocation { id, seq, peer });
             self.forget_lane(id);
         }

@@ -4,6 +4,10 @@
 //! staged, and joined as a whole; until then nothing of it is content. Entries that arrive
 //! meanwhile are applied or stashed as always. If the source fails, the staged parts are worth
 //! nothing (another cut is another vector) and another source is asked.
+//!
+//! Content cannot be taken in part, so a snapshot that holds more of a quarantined lane than was taken
+//! here is not taken at all: not asked for where the peer's heads tell so, and refused and counted where
+//! its vector does.
 
 use super::alarm::Alarm;
 use super::entries::Arrival;
@@ -86,7 +90,8 @@ impl Replica {
             let has = |id: &LaneId| peer.heads.get(id) > self.heads.get(id);
             let newcomer = peer.outweighs && self.is_newcomer_to(peer);
             let needed = newcomer || trimmed.iter().any(has);
-            needed && !self.repair.shunned.contains_key(origin)
+            let shunned = self.repair.shunned.contains_key(origin);
+            needed && !shunned && !self.passes_quarantine(&peer.heads)
         };
         let rank = |(origin, peer): &(&Origin, &Peer)| {
             (beyond(&peer.heads, &self.heads), std::cmp::Reverse((peer.rtt, **origin)))
@@ -143,7 +148,15 @@ impl Replica {
         if !self.repair.fetch.as_ref().is_some_and(expected) {
             return;
         }
-        if let Err(refusal) = self.check_cut(from, &heads) {
+        if self.passes_quarantine(&heads) {
+            self.stats.snapshots_barred += 1;
+            return self.give_up(now);
+        }
+        if let Some((id, seq)) = self.claimed(&heads) {
+            self.quarantine(id, seq, from);
+            return self.give_up(now);
+        }
+        if let Err(refusal) = self.check_room(&heads) {
             self.alarm(refusal);
             return self.give_up(now);
         }
@@ -153,14 +166,20 @@ impl Replica {
         self.ask_next(now);
     }
 
-    /// A cut must not know more of our own lanes than we wrote, nor more lanes than there may be.
-    fn check_cut(&self, peer: Origin, heads: &Heads) -> Result<(), Alarm> {
-        for id in Lane::ALL.map(|lane| LaneId { origin: self.me, lane }) {
-            let seq = heads.get(&id);
-            if seq > self.heads.get(&id) {
-                return Err(Alarm::Equivocation { id, seq, peer });
-            }
-        }
+    /// Whether a vector holds more of a quarantined lane than was taken here.
+    fn passes_quarantine(&self, heads: &Heads) -> bool {
+        self.quarantined.iter().any(|id| heads.get(id) > self.heads.get(id))
+    }
+
+    /// A lane of our own of which a cut has more than we wrote, and how far.
+    fn claimed(&self, cut: &Heads) -> Option<(LaneId, u64)> {
+        let own = Lane::ALL.map(|lane| LaneId { origin: self.me, lane });
+        let mut told = own.into_iter().map(|id| (id, cut.get(&id)));
+        told.find(|(id, seq)| *seq > self.heads.get(id))
+    }
+
+    /// A cut must not bring more lanes than there may be.
+    fn check_room(&self, heads: &Heads) -> Result<(), Alarm> {
         let mut unknown = heads.dots.keys().filter(|id| self.heads.get(id) == 0);
         match unknown.nth(LANES_MAX.saturating_sub(self.heads.dots.len())) {
             Some(id) => Err(Alarm::LanesFull { id: *id }),
@@ -211,6 +230,12 @@ impl Replica {
     fn restore(&mut self, now: Mono, fetch: Fetch, state: &mut impl Replicated) {
         let Fetch { source, parts, cut, head, .. } = fetch;
         let Some((_, heads)) = head else { return };
+        if self.passes_quarantine(&heads) {
+            // The lane was quarantined while the parts came.
+            self.stats.snapshots_barred += 1;
+            self.repair.shunned.insert(source, now + self.config.snapshot_timeout);
+            return;
+        }
         match state.restore(now, cut.age(now), Some(&heads), &parts) {
             Ok(()) => {
                 self.stats.snapshots_joined += 1;

@@ -26,6 +26,8 @@ pub struct Stats {
     pub snapshots_joined: u64,
     /// Snapshots given up.
     pub snapshots_failed: u64,
+    /// Snapshots refused because they hold more of a quarantined lane than was taken here.
+    pub snapshots_barred: u64,
     /// Snapshots given to their end.
     pub snapshots_served: u64,
     /// Digests compared at equal heads.

@@ -378,6 +378,7 @@ impl Cluster {
             }
             Output::Restored { heads } => self.on_restored(name, heads),
             Output::Receipt { ticket, firm } => self.on_receipt(ticket, firm),
+            Output::Quarantined { id } => panic!("{id:?} never had two histories"),
             Output::Alarm(alarm) => panic!("nothing was wrong, yet: {alarm}"),
         }
     }

@@ -6,7 +6,8 @@
 
 use crate::toy::Toy;
 use bytes::Bytes;
-use crdt_state::{Lane, LaneId, Mono, NodeId, Origin};
+use crdt_state::{Dot, Heads, Lane, LaneId, Mono, NodeId, Origin};
+use crdts::CmRDT;
 use gossip::replication::{
     AckLevel, Config, EnrolmentState, Input, Message, Output, Replica, Replicated,
 };
@@ -18,6 +19,7 @@ struct Node {
     replica: Replica,
     toy: Toy,
     logs: BTreeMap<LaneId, (u64, Vec<Bytes>)>,
+    quarantined: BTreeSet<LaneId>,
 }
 
 struct Letter {
@@ -62,14 +64,22 @@ impl Script {
             }
             ["hide", "heads"] => self.heads_hidden = true,
             ["show", "heads"] => self.heads_hidden = false,
+            ["node", name, "over", lanes, "lanes"] => {
+                self.start_over(name, lanes.parse().unwrap());
+            }
             ["node", names @ ..] => names.iter().for_each(|name| self.start(name)),
             ["restart", old, "as", new] => self.restart(old, new),
+            ["revive", name] => self.revive(name),
             ["crash", name] => self.crash(name),
             ["up", a, b] => self.up(a, b, Duration::ZERO),
             ["up", a, b, rtt] => self.up(a, b, millis(rtt)),
             ["down", a, b] => self.down(a, b),
             ["write", name, lane, entries @ ..] => self.write(name, lane_of(lane), entries),
             ["forge", to, from, id, first, entry] => self.forge(to, from, id, first, entry),
+            ["forge-cut", to, from, session, lanes @ ..] => {
+                self.forge_cut(to, from, session.parse().unwrap(), lanes);
+            }
+            ["garble", from, to] => self.garble(from, to),
             ["corrupt", name, id, seq, entry] => {
                 let id = lane_id(id);
                 self.node(name).toy.put(id, seq.parse().unwrap(), entry.as_bytes());
@@ -88,6 +98,7 @@ impl Script {
             ["wait", span] => self.wait(millis(span), false),
             ["run", span] => self.wait(millis(span), true),
             ["state", name] => self.describe(name),
+            ["counts", name] => self.describe_counts(name),
             _ => panic!("not a command: {line}"),
         }
         std::mem::take(&mut self.said)
@@ -97,6 +108,7 @@ impl Script {
         let (key, value) = setting.split_once('=').unwrap();
         let number: usize = value.parse().unwrap();
         match key {
+            "stash" => self.config.stash_bytes_max = number,
             "tail" => self.config.tail_bytes_max = number,
             "stable" => self.config.tail_stable_bytes = number,
             "window" => self.config.window_bytes = number,
@@ -112,17 +124,29 @@ impl Script {
     fn start(&mut self, name: &str) {
         let replica = Replica::new(origin(name), self.config.clone());
         let toy = Toy::new(self.part_bytes);
-        self.nodes.insert(name.into(), Node { replica, toy, logs: BTreeMap::new() });
+        let (logs, quarantined) = (BTreeMap::new(), BTreeSet::new());
+        self.nodes.insert(name.into(), Node { replica, toy, logs, quarantined });
     }
 
     /// A node comes back from its store, as somebody new.
     fn restart(&mut self, old: &str, new: &str) {
-        let Node { mut toy, logs, .. } = self.take(old);
+        let Node { mut toy, logs, quarantined, .. } = self.take(old);
         toy.ages.values_mut().for_each(|age| *age = gossip::replication::AGE_UNKNOWN);
         let heads = toy.content().unwrap();
         let lanes = logs.clone().into_iter().map(|(id, (first, log))| (id, first, log));
-        let replica = Replica::resume(origin(new), self.config.clone(), heads, lanes);
-        self.nodes.insert(new.into(), Node { replica, toy, logs });
+        let mut replica = Replica::resume(origin(new), self.config.clone(), heads, lanes);
+        replica.keep_quarantined(quarantined.clone());
+        self.nodes.insert(new.into(), Node { replica, toy, logs, quarantined });
+    }
+
+    /// The task that owned a node's replica panicked: another goes on over the store, as the same origin.
+    fn revive(&mut self, name: &str) {
+        let Node { toy, logs, quarantined, .. } = self.take(name);
+        let heads = toy.content().unwrap();
+        let lanes = logs.clone().into_iter().map(|(id, (first, log))| (id, first, log));
+        let mut replica = Replica::revive(origin(name), self.config.clone(), heads, lanes);
+        replica.keep_quarantined(quarantined.clone());
+        self.nodes.insert(name.into(), Node { replica, toy, logs, quarantined });
     }
 
     fn crash(&mut self, name: &str) {
@@ -174,6 +198,41 @@ impl Script {
         let first = first.parse().unwrap();
         let message = Message::Entries { id: lane_id(id), first, ages_ms: vec![0], entries };
         self.hear(&Letter { from: from.into(), to: to.into(), message });
+    }
+
+    /// Somebody says that the cut which it was asked for has one part and this vector.
+    fn forge_cut(&mut self, to: &str, from: &str, session: u64, lanes: &[&str]) {
+        let mut heads = Heads::new();
+        for lane in lanes {
+            let (id, head) = lane.split_once(':').unwrap();
+            heads.apply(Dot::new(lane_id(id), head.parse().unwrap()));
+        }
+        let message = Message::SnapshotHead { session, parts: 1, heads };
+        self.hear(&Letter { from: from.into(), to: to.into(), message });
+    }
+
+    /// A node starts over a store with one entry in each of so many lanes.
+    fn start_over(&mut self, name: &str, lanes: usize) {
+        let mut toy = Toy::new(self.part_bytes);
+        let mut logs = BTreeMap::new();
+        for stranger in (0x1000..).take(lanes).map(Origin) {
+            let (id, entry) = (LaneId::bulk(stranger), Bytes::from("one"));
+            toy.put(id, 1, &entry);
+            logs.insert(id, (1, vec![entry]));
+        }
+        let heads = toy.content().unwrap();
+        let lanes = logs.clone().into_iter().map(|(id, (first, log))| (id, first, log));
+        let replica = Replica::resume(origin(name), self.config.clone(), heads, lanes);
+        self.nodes.insert(name.into(), Node { replica, toy, logs, quarantined: BTreeSet::new() });
+    }
+
+    /// What waits for delivery on a way is no snapshot any more.
+    fn garble(&mut self, from: &str, to: &str) {
+        for letter in self.queue.iter_mut().filter(|l| l.from == from && l.to == to) {
+            if let Message::SnapshotPart { bytes, .. } = &mut letter.message {
+                *bytes = Bytes::from(vec![0xff; bytes.len()]);
+            }
+        }
     }
 
     fn await_receipt(&mut self, name: &str, ticket: u64, lane: &str, seq: &str, level: &str) {
@@ -244,6 +303,18 @@ impl Script {
         }
     }
 
+    fn describe_counts(&mut self, name: &str) {
+        let stats = *self.nodes[name].replica.stats();
+        let counts = [
+            ("entries without room", stats.stash_full),
+            ("snapshots failed", stats.snapshots_failed),
+            ("snapshots barred", stats.snapshots_barred),
+        ];
+        for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(self.said, "{what}: {count}").unwrap();
+        }
+    }
+
     fn hear(&mut self, letter: &Letter) {
         let Letter { from, to, message } = letter;
         self.say(message, &format!("{} {to} hears {from}: {message}", stamp(self.now)));
@@ -282,8 +353,11 @@ impl Script {
 
     fn settle_here(&mut self, name: &str, output: &Output) {
         writeln!(self.said, "{} {name} {output}", stamp(self.now)).unwrap();
-        let logs = &mut self.node(name).logs;
+        let Node { logs, quarantined, .. } = self.node(name);
         match output {
+            Output::Quarantined { id } => {
+                quarantined.insert(*id);
+            }
             Output::Applied { id, seq, entry } => {
                 logs.entry(*id).or_insert((*seq, Vec::new())).1.push(entry.clone());
             }

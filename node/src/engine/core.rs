@@ -147,6 +147,13 @@ impl EventCore {
         core
     }
 
+    /// Takes nothing more from lanes of which the store remembers that they have two histories.
+    #[must_use]
+    pub fn quarantining(mut self, lanes: impl IntoIterator<Item = LaneId>) -> Self {
+        self.replica.keep_quarantined(lanes);
+        self
+    }
+
     /// An event over its parts, as a node that has just come to it.
     pub(super) fn over(
         identity: Identity,

@@ -251,6 +251,11 @@ pub enum Output {
         /// The snapshot.
         parts: Vec<Bytes>,
     },
+    /// Keep that a lane has two histories and nothing more is taken from it.
+    PersistQuarantine {
+        /// The lane.
+        id: LaneId,
+    },
     /// Everything asked to be kept so far must be on disk before anything after this is sent.
     Flush,
     /// Answers have come and count that people were shown a result without.
@@ -298,6 +303,7 @@ impl Output {
                 let heads = state.content().unwrap_or(heads);
                 Output::PersistCut { heads, parts: state.cut(now).whole() }
             }
+            From::Quarantined { id } => Output::PersistQuarantine { id },
             From::Receipt { ticket, firm } => return Err((ticket, firm)),
             From::Alarm(alarm) => Output::Alarm(alarm),
         })

@@ -110,6 +110,13 @@ impl ListingCore {
         ListingCore { origin, ack, listed, replica, outputs: VecDeque::new() }
     }
 
+    /// Takes nothing more from lanes of which the store remembers that they have two histories.
+    #[must_use]
+    pub fn quarantining(mut self, lanes: impl IntoIterator<Item = LaneId>) -> Self {
+        self.replica.keep_quarantined(lanes);
+        self
+    }
+
     /// Lists an event or changes its listing, or turns somebody away.
     pub fn note(&mut self, now: Mono, ticket: u64, mut notice: Notice) {
         notice.set_lamport(self.listed.catalogue.next_lamport());

@@ -100,6 +100,9 @@ impl Ports {
             Output::PersistCut { heads, parts } => {
                 self.store.put(StoreOp::Cut { event, heads, parts }).await;
             }
+            Output::PersistQuarantine { id } => {
+                self.store.put(StoreOp::Quarantine { event, id }).await;
+            }
             Output::Late { node, entries } => {
                 self.alarms.count(LATE);
                 warn!(%event, node, entries, "answers came after a result was shown without them");

@@ -115,7 +115,12 @@ impl EventCore {
     fn warnings(&self) -> Vec<String> {
         let halted = self.replica.is_halted();
         let halted = halted.then(|| "written by a newer version: update this node".to_owned());
-        let lane = |id| format!("the lane {id:?} is quarantined: see the log");
+        let lane = |id| {
+            format!(
+                "the lane {id:?} is quarantined, nothing more is taken from it: see the log, and \
+                 \"Alarms\" in the operator's handbook"
+            )
+        };
         halted.into_iter().chain(self.replica.quarantined().map(lane)).collect()
     }
 

@@ -346,8 +346,11 @@ impl Switchboard {
         let (replication, started) = (self.replication.clone(), self.ports.started);
         let revive = move |kept: Kept| {
             let mut carried = Carried::default();
+            let quarantined = kept.quarantined.clone();
             let logs = replay(kept, &mut carried, started.elapsed());
-            EventCore::revive(identity.clone(), rules.clone(), replication.clone(), carried, logs)
+            let (identity, rules) = (identity.clone(), rules.clone());
+            EventCore::revive(identity, rules, replication.clone(), carried, logs)
+                .quarantining(quarantined)
         };
         let (owner, task, shards) = Owner::new(core, self.ports.clone(), pin, Box::new(revive));
         self.events
@@ -363,8 +366,10 @@ impl Switchboard {
     fn core(&self, event: EventId, kept: Kept) -> EventCore {
         let identity = self.identity(event);
         let mut carried = Carried::default();
+        let quarantined = kept.quarantined.clone();
         let logs = replay(kept, &mut carried, self.ports.now());
-        EventCore::resume(identity, self.rules.clone(), self.replication.clone(), carried, logs)
+        let (rules, config) = (self.rules.clone(), self.replication.clone());
+        EventCore::resume(identity, rules, config, carried, logs).quarantining(quarantined)
     }
 
     fn identity(&self, event: EventId) -> Identity {

@@ -51,7 +51,8 @@ impl Inside {
         let help = "Frames of peers that could not be read.";
         let malformed = self.malformed.load(Relaxed) as f64;
         let malformed = Sample::new("starling_peer_frames_malformed_total", help, malformed);
-        let help = "1 while a newer process with this node's id takes its place; see `starling status`.";
+        let help =
+            "1 while a newer process with this node's id takes its place; see `starling status`.";
         let displaced = f64::from(u8::from(self.network.displaced().is_some()));
         let displaced = Sample::new("starling_peer_displaced", help, displaced);
         let help = "Other nodes' ids that two living processes have; see `starling status`.";

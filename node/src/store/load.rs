@@ -1,10 +1,10 @@
 //! Opening a store, and reading back what it keeps.
 
-use super::tables::{CUTS, ENTRIES, EntryKey, MEMORY, lane_of};
+use super::tables::{CUTS, ENTRIES, EntryKey, MEMORY, QUARANTINED, lane_of};
 use bytes::Bytes;
 use crdt_state::{EventId, Heads, LaneId, Origin};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
@@ -18,6 +18,8 @@ pub struct Kept {
     pub cut: Option<(Heads, Vec<Bytes>)>,
     /// By lane, the number of the first entry and the entries from there on, without a gap.
     pub logs: BTreeMap<LaneId, (u64, Vec<Bytes>)>,
+    /// Lanes that have two histories.
+    pub quarantined: BTreeSet<LaneId>,
 }
 
 /// Opens a store again whose writes have failed: redb takes nothing more after the first failure.
@@ -191,6 +193,11 @@ fn read_events(database: &Database) -> Result<BTreeMap<EventId, Kept>, redb::Err
             keep(&mut events, key.value(), Bytes::copy_from_slice(entry.value()));
         }
     }
+    if let Some(quarantined) = present(read.open_table(QUARANTINED))? {
+        for row in quarantined.iter()? {
+            quarantine(&mut events, row?.0.value());
+        }
+    }
     Ok(events)
 }
 
@@ -207,6 +214,11 @@ pub(super) fn read_event(database: &Database, event: EventId) -> Result<Kept, re
         for row in entries.range((event.0, 0, 0, 0)..=(event.0, u64::MAX, u8::MAX, u64::MAX))? {
             let (key, entry) = row?;
             keep(&mut events, key.value(), Bytes::copy_from_slice(entry.value()));
+        }
+    }
+    if let Some(quarantined) = present(read.open_table(QUARANTINED))? {
+        for row in quarantined.range((event.0, 0, 0)..=(event.0, u64::MAX, u8::MAX))? {
+            quarantine(&mut events, row?.0.value());
         }
     }
     Ok(events.remove(&event).unwrap_or_default())
@@ -227,6 +239,14 @@ fn keep(events: &mut BTreeMap<EventId, Kept>, key: EntryKey, entry: Bytes) {
     let (first, entries) = kept.logs.entry(id).or_insert_with(|| (cut + 1, Vec::new()));
     if seq == *first + entries.len() as u64 {
         entries.push(entry);
+    }
+}
+
+fn quarantine(events: &mut BTreeMap<EventId, Kept>, (event, origin, lane): (u64, u64, u8)) {
+    let Some(lane) = lane_of(lane) else { return };
+    let id = LaneId { origin: Origin(origin), lane };
+    if let Some(kept) = events.get_mut(&EventId(event)) {
+        kept.quarantined.insert(id);
     }
 }
 

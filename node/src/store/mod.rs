@@ -56,6 +56,13 @@ pub enum StoreOp {
         /// The snapshot.
         parts: Vec<Bytes>,
     },
+    /// A lane has two histories: nothing more is taken from it, in later lives too.
+    Quarantine {
+        /// Which event's.
+        event: EventId,
+        /// Which lane.
+        id: LaneId,
+    },
     /// All that is kept of an event goes.
     Drop {
         /// Which event.

@@ -27,7 +27,11 @@ impl Owed {
     /// Takes in a write.
     pub(super) fn push(&mut self, op: StoreOp) {
         match &op {
-            StoreOp::Entry { event, .. } if self.lost.contains(event) => return,
+            StoreOp::Entry { event, .. } | StoreOp::Quarantine { event, .. }
+                if self.lost.contains(event) =>
+            {
+                return;
+            }
             StoreOp::Cut { event, .. } | StoreOp::Drop { event } => {
                 self.lost.remove(event);
             }
@@ -95,7 +99,9 @@ impl Owed {
 /// What is given up with its event. That an event goes is small, and is kept.
 fn event_of(op: &StoreOp) -> Option<EventId> {
     match op {
-        StoreOp::Entry { event, .. } | StoreOp::Cut { event, .. } => Some(*event),
+        StoreOp::Entry { event, .. }
+        | StoreOp::Cut { event, .. }
+        | StoreOp::Quarantine { event, .. } => Some(*event),
         _ => None,
     }
 }

@@ -12,6 +12,9 @@ pub(super) type EntryKey = (u64, u64, u8, u64);
 pub(super) const ENTRIES: TableDefinition<EntryKey, &[u8]> = TableDefinition::new("entries");
 /// By event: heads and parts of the snapshot that everything after it builds on, in postcard.
 pub(super) const CUTS: TableDefinition<u64, &[u8]> = TableDefinition::new("cuts");
+/// (event, origin, lane) of lanes that have two histories.
+pub(super) const QUARANTINED: TableDefinition<(u64, u64, u8), ()> =
+    TableDefinition::new("quarantined");
 /// What the node remembers of itself.
 pub(super) const MEMORY: TableDefinition<&str, &[u8]> = TableDefinition::new("memory");
 
@@ -38,6 +41,10 @@ pub(super) fn write(database: &Database, group: &[StoreOp]) -> Result<(), redb::
         match &ops[0] {
             StoreOp::Entry { .. } => write_entries(&transaction, ops)?,
             StoreOp::Cut { event, heads, parts } => write_cut(&transaction, *event, heads, parts)?,
+            StoreOp::Quarantine { event, id } => {
+                let key = (event.0, id.origin.0, lane_number(id.lane));
+                transaction.open_table(QUARANTINED)?.insert(key, ())?;
+            }
             StoreOp::Drop { event } => drop_event(&transaction, *event)?,
             StoreOp::Remember { name, value } => {
                 transaction.open_table(MEMORY)?.insert(*name, &value[..])?;
@@ -80,6 +87,8 @@ fn drop_event(transaction: &WriteTransaction, event: EventId) -> Result<(), redb
     transaction.open_table(CUTS)?.remove(event.0)?;
     let all = (event.0, 0, 0, 0)..=(event.0, u64::MAX, u8::MAX, u64::MAX);
     transaction.open_table(ENTRIES)?.retain_in(all, |_, _| false)?;
+    let all = (event.0, 0, 0)..=(event.0, u64::MAX, u8::MAX);
+    transaction.open_table(QUARANTINED)?.retain_in(all, |_, ()| false)?;
     Ok(())
 }
 

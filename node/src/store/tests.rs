@@ -90,6 +90,27 @@ async fn entries_cuts_and_memory_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_quarantine_survives_a_restart_and_a_cut_and_goes_with_its_event() {
+    let folder = folder();
+    let (quarantine, cut) =
+        (StoreOp::Quarantine { event: EVENT, id: bulk(1) }, heads(&[(bulk(1), 5)]));
+    let ops = vec![
+        entry(bulk(1), 1),
+        quarantine,
+        StoreOp::Cut { event: EVENT, heads: cut, parts: vec![bytes(0)] },
+        // Of an event of which nothing else is kept there is nothing to distrust.
+        StoreOp::Quarantine { event: EventId(8), id: bulk(1) },
+    ];
+    write(folder.path(), ops).await;
+    let opened = reopen(folder.path()).await;
+    assert_eq!(opened.events.keys().collect::<Vec<_>>(), [&EVENT]);
+    assert_eq!(opened.events[&EVENT].quarantined, [bulk(1)].into());
+    drop(opened);
+    write(folder.path(), vec![StoreOp::Drop { event: EVENT }, entry(bulk(1), 1)]).await;
+    assert!(kept(folder.path()).await.quarantined.is_empty());
+}
+
+#[tokio::test]
 async fn a_lane_ends_at_its_first_gap() {
     let folder = folder();
     let ops = [1, 2, 4, 5].map(|seq| entry(bulk(1), seq)).into_iter();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use crdt_state::{Heads, LaneId, Mono};
 use node::store::Kept;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One write, as the core asked for it.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub enum Write {
     Entry(LaneId, u64, Bytes),
     /// A snapshot in place of everything up to its heads.
     Cut(Heads, Vec<Bytes>),
+    /// That a lane has two histories.
+    Quarantine(LaneId),
 }
 
 /// Writes in their order, each with the moment at which it was asked for.
@@ -48,6 +50,7 @@ impl Disk {
     pub fn read(&self) -> Kept {
         let mut cut: Option<(Heads, Vec<Bytes>)> = None;
         let mut entries: BTreeMap<(LaneId, u64), Bytes> = BTreeMap::new();
+        let mut quarantined = BTreeSet::new();
         for (_, write) in &self.writes {
             match write.clone() {
                 Write::Entry(id, seq, entry) => {
@@ -56,6 +59,9 @@ impl Disk {
                 Write::Cut(heads, parts) => {
                     entries.retain(|(id, seq), _| *seq > heads.get(id));
                     cut = Some((heads, parts));
+                }
+                Write::Quarantine(id) => {
+                    quarantined.insert(id);
                 }
             }
         }
@@ -67,6 +73,6 @@ impl Disk {
                 log.push(entry);
             }
         }
-        Kept { cut, logs }
+        Kept { cut, logs, quarantined }
     }
 }

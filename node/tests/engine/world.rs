@@ -284,10 +284,12 @@ impl World {
             Identity { event: EVENT, node: node_id(at), name, origin, born_ms: 1_000_000 };
         let zero = self.now.as_millis() as i64 - skew_ms;
         let mut carried = Carried::default();
-        let logs =
-            node::hub::replay(self.nodes[at].disk.read(), &mut carried, mono(self.now, zero));
+        let kept = self.nodes[at].disk.read();
+        let quarantined = kept.quarantined.clone();
+        let logs = node::hub::replay(kept, &mut carried, mono(self.now, zero));
         let config = self.weather.replication.clone();
-        let mut core = EventCore::resume(identity, Rules::default(), config, carried, logs);
+        let mut core = EventCore::resume(identity, Rules::default(), config, carried, logs)
+            .quarantining(quarantined);
         core.follow(true);
         self.nodes[at].life = Some(Life { core, origin, zero });
     }
@@ -395,6 +397,9 @@ impl World {
             }
             Output::PersistCut { heads, parts } => {
                 self.nodes[at].disk.write(now, Write::Cut(heads, parts));
+            }
+            Output::PersistQuarantine { id } => {
+                self.nodes[at].disk.write(now, Write::Quarantine(id));
             }
             Output::Flush => self.nodes[at].disk.flush(),
             Output::Superseded => self.superseded += 1,

@@ -312,6 +312,7 @@ impl<'a> Cluster<'a> {
                 }
                 Output::Restored { .. } => self.restored(number),
                 Output::Receipt { ticket, firm } => self.receipt(number, ticket, firm),
+                Output::Quarantined { id } => panic!("node {number}: {id:?} has two histories"),
                 Output::Alarm(alarm) => panic!("node {number}: {alarm}"),
             }
         }

@@ -32,6 +32,8 @@ pub(crate) enum Write {
     Entry(LaneId, u64, Bytes),
     /// A snapshot in place of everything up to its heads.
     Cut(Heads, Vec<Bytes>),
+    /// That a lane has two histories.
+    Quarantine(LaneId),
 }
 
 /// Writes in their order, each with the tick from which on it survives.
@@ -162,7 +164,7 @@ impl Disk {
         let cuts = self.writes.iter().enumerate().rev();
         let mut cut = cuts.filter_map(|(at, (_, write))| match write {
             Write::Cut(heads, parts) => Some((at, heads.clone(), parts.clone())),
-            Write::Entry(..) => None,
+            Write::Entry(..) | Write::Quarantine(_) => None,
         });
         let cut = cut.next();
         let base = |id: &LaneId| cut.as_ref().map_or(0, |(_, heads, _)| heads.get(id));
@@ -176,7 +178,12 @@ impl Disk {
             }
         }
         logs.retain(|_, (_, log)| !log.is_empty());
-        Kept { cut: cut.map(|(_, heads, parts)| (heads, parts)), logs }
+        let quarantined = self.writes.iter().filter_map(|(_, write)| match write {
+            Write::Quarantine(id) => Some(*id),
+            _ => None,
+        });
+        let quarantined = quarantined.collect();
+        Kept { cut: cut.map(|(_, heads, parts)| (heads, parts)), logs, quarantined }
     }
 }
 

@@ -109,9 +109,11 @@ impl Node {
         let kept = self.disk.read();
         let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
         let interest = Interest::new(node, is_kept.then_some(EVENT));
+        let quarantined = kept.quarantined.clone();
         let logs = replay(kept, &mut carried, Mono::ZERO);
+        let rules = rules(self.program, self.ack);
         let core =
-            EventCore::resume(identity, rules(self.program, self.ack), config, carried, logs);
+            EventCore::resume(identity, rules, config, carried, logs).quarantining(quarantined);
         self.life = Some(Life {
             has_arrived: core.state().script().is_some(),
             interest_due: interest.poll_timeout(),

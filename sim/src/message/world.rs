@@ -324,6 +324,9 @@ impl World {
             Output::PersistCut { heads, parts } => {
                 self.node(number).disk.write(now, Write::Cut(heads, parts));
             }
+            Output::PersistQuarantine { id } => {
+                self.node(number).disk.write(now, Write::Quarantine(id));
+            }
             Output::Inbox { player, message } => self.on_inbox(number, player, message),
             Output::Flush => {
                 let Node { life, disk, .. } = self.node(number);

@@ -340,7 +340,7 @@ impl Evidence {
 
 /// All entries of a node, by what its store keeps; nothing if a snapshot stands for some.
 pub(crate) fn all_entries(kept: Kept, heads: &Heads) -> Option<BTreeMap<(LaneId, u64), Bytes>> {
-    let Kept { cut, logs } = kept;
+    let Kept { cut, logs, .. } = kept;
     let last = |id: &LaneId| logs.get(id).map_or(0, |(_, log)| log.len() as u64);
     let is_whole = cut.is_none() && heads.dots.iter().all(|(id, head)| last(id) == *head);
     is_whole.then(|| {
