@@ -3,8 +3,8 @@
 
 /// Rows that one origin can number in one event.
 pub const ROWS_MAX: u32 = 4 << 20;
-/// Bytes of one entry.
-pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one entry, in memory and between nodes: four of them fit into a message.
+pub const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// Rows or joins in one delta.
 pub const DELTA_ROWS_MAX: usize = 65_536;
 /// Bytes of a player's name.
@@ -37,7 +37,7 @@ pub const INSTANCES_MAX: u32 = 100_000;
 pub const ORIGINS_MAX: usize = 4_096;
 /// How often one origin can be forgotten and come back.
 pub const FORGETS_MAX: u32 = 1_000;
-/// Bytes of one part of a creation: half of what one entry may be between nodes.
+/// Bytes of one part of a creation: half of what one entry may be.
 pub const CREATE_PART_BYTES_MAX: usize = 128 << 10;
 /// Parts of a creation: 8 MiB, twice what a show file may be.
 pub const CREATE_PARTS_MAX: u16 = 64;

@@ -12,6 +12,8 @@ use crate::lattice::{Max, Pointwise};
 use crate::named::{Bounded, LastWrite, Register};
 use crdts::CvRDT;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
@@ -178,13 +180,45 @@ impl Notice {
 
 /// Every event that this cluster knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Catalogue {
     listings: Pointwise<EventId, Listing>,
+    /// Who bears which PIN, derived: players ask for one far more often than it changes.
+    #[serde(skip)]
+    by_pin: BTreeMap<String, BTreeSet<EventId>>,
     /// A later word holds. Grows with everybody who was ever turned away.
     bans: Bounded<Suspect, LastWrite<Ban>, { caps::REVOKED_MAX }>,
     /// A later word holds.
     fates: Bounded<NodeId, LastWrite<Fate>, { caps::GIVEN_UP_MAX }>,
     lamport: Max<Lamport>,
+}
+
+/// A catalogue as it is written.
+#[derive(Deserialize)]
+struct Stored {
+    listings: Pointwise<EventId, Listing>,
+    bans: Bounded<Suspect, LastWrite<Ban>, { caps::REVOKED_MAX }>,
+    fates: Bounded<NodeId, LastWrite<Fate>, { caps::GIVEN_UP_MAX }>,
+    lamport: Max<Lamport>,
+}
+
+impl From<Stored> for Catalogue {
+    fn from(stored: Stored) -> Self {
+        let Stored { listings, bans, fates, lamport } = stored;
+        let by_pin = by_pin(&listings);
+        Catalogue { listings, by_pin, bans, fates, lamport }
+    }
+}
+
+/// The index of a list: for each PIN that an event bears now, those that bear it.
+fn by_pin(listings: &Pointwise<EventId, Listing>) -> BTreeMap<String, BTreeSet<EventId>> {
+    let mut by_pin: BTreeMap<String, BTreeSet<EventId>> = BTreeMap::new();
+    for (event, listing) in &listings.0 {
+        if let Some(pin) = listing.pin.value() {
+            by_pin.entry(pin.to_owned()).or_default().insert(*event);
+        }
+    }
+    by_pin
 }
 
 /// The frame kind of a [`List`].
@@ -228,7 +262,14 @@ impl Catalogue {
         self.lamport.observe(list.lamport);
         let listing = self.listings.at(list.event);
         let mark = (list.lamport, origin);
+        let before = listing.pin.value().map(str::to_owned);
         listing.pin.write(list.pin, mark);
+        if let Some(pin) = listing.pin.value().filter(|pin| before.as_deref() != Some(*pin)) {
+            self.by_pin.entry(pin.to_owned()).or_default().insert(list.event);
+            if let Some(before) = before {
+                drop_bearer(&mut self.by_pin, before, list.event);
+            }
+        }
         listing.title.write(list.title, mark);
         listing.class.observe(list.class);
         listing.entry.observe(list.entry);
@@ -273,10 +314,10 @@ impl Catalogue {
     /// The event behind a PIN: of several that bear it, the one with the lower id.
     #[must_use]
     pub fn find(&self, pin: &str) -> Option<EventId> {
-        let bears = |(_, listing): &(&EventId, &Listing)| {
-            listing.pin.value() == Some(pin) && listing.class.0 == Class::Live
+        let is_live = |event: &&EventId| {
+            self.get(**event).is_some_and(|listing| listing.class.0 == Class::Live)
         };
-        self.listings.0.iter().find(bears).map(|(event, _)| *event)
+        self.by_pin.get(pin)?.iter().find(is_live).copied()
     }
 
     /// One event.
@@ -302,6 +343,16 @@ impl Catalogue {
         self.bans.hash(&mut hash);
         self.fates.hash(&mut hash);
         hash.finish()
+    }
+}
+
+/// An event bears a PIN no more.
+fn drop_bearer(by_pin: &mut BTreeMap<String, BTreeSet<EventId>>, pin: String, event: EventId) {
+    if let Place::Occupied(mut bearers) = by_pin.entry(pin) {
+        bearers.get_mut().remove(&event);
+        if bearers.get().is_empty() {
+            bearers.remove();
+        }
     }
 }
 
@@ -355,6 +406,7 @@ impl CvRDT for Catalogue {
 
     fn merge(&mut self, other: Self) {
         self.listings.merge(other.listings);
+        self.by_pin = by_pin(&self.listings);
         self.bans.merge(other.bans);
         self.fates.merge(other.fates);
         self.lamport.merge(other.lamport);
@@ -364,6 +416,7 @@ impl CvRDT for Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn list(event: u64, pin: &str, lamport: Lamport) -> Notice {
         let (pin, title, entry) = (pin.to_owned(), "Show".to_owned(), Entry::Open);
@@ -383,6 +436,33 @@ mod tests {
         assert_eq!(catalogue.find("123456"), Some(EventId(3)));
         catalogue.take(Origin(2), list(9, "654321", 2));
         assert_eq!(catalogue.find("654321"), Some(EventId(9)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pin_is_found_as_if_every_event_were_asked(
+            lists in prop::collection::vec((1u64..4, 0u8..4, 1u64..9, any::<bool>()), 0..20),
+            split in any::<prop::sample::Index>(),
+        ) {
+            let (mut one, mut other) = (Catalogue::default(), Catalogue::default());
+            let at = split.index(lists.len() + 1);
+            for (index, (event, pin, lamport, archived)) in lists.iter().enumerate() {
+                let Notice::List(list) = list(*event, &pin.to_string(), *lamport) else { unreachable!() };
+                let class = if *archived { Class::Archived } else { Class::Live };
+                let half = if index < at { &mut one } else { &mut other };
+                half.take(Origin(u64::from(*pin)), Notice::List(List { class, ..list }));
+            }
+            one.merge(other);
+            let read: Catalogue = postcard::from_bytes(&postcard::to_stdvec(&one).unwrap()).unwrap();
+            prop_assert_eq!(&read, &one);
+            for pin in (0u8..4).map(|pin| pin.to_string()) {
+                let bears = |(_, listing): &(EventId, &Listing)| {
+                    listing.pin.value() == Some(&*pin) && listing.class.0 == Class::Live
+                };
+                let walked = one.iter().find(bears).map(|(event, _)| event);
+                prop_assert_eq!(one.find(&pin), walked);
+            }
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const PROTOCOL: u8 = 1;
 /// The largest encoded message, in bytes. One full reply to a pull, one more entry, and room.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The largest entry, in bytes.
-pub const ENTRY_BYTES_MAX: usize = 256 << 10;
+/// The largest entry, in bytes: no state reads a larger one.
+pub const ENTRY_BYTES_MAX: usize = crdt_state::caps::ENTRY_BYTES_MAX;
 /// The most entries in one message.
 pub const ENTRIES_MAX: usize = 8192;
 /// The most lanes of one event: two for each of 4,096 origins.
