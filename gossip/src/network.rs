@@ -51,7 +51,7 @@ pub use membership::Member;
 pub use reason::Reason;
 pub use ring::{KEYS_MAX, KeyRing, RingError};
 pub use standing::Standing;
-pub use stats::NetworkStats;
+pub use stats::{Attempt, NetworkStats};
 pub(crate) use supervise::caught;
 pub use twins::Twins;
 pub use unlinked::Unlinked;

@@ -6,6 +6,7 @@ use super::identity::SERVER_NAME;
 use super::link::{Link, NewLink, run_link};
 use super::links::Duplicates;
 use super::reason::Reason;
+use super::stats::Attempt;
 use super::twins::Twins;
 use super::{Shared, lock};
 use crdt_state::NodeId;
@@ -53,7 +54,7 @@ pub(super) async fn accept_connections(shared: Arc<Shared>) {
             continue;
         }
         let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            shared.counters.count_end(Reason::Overloaded);
+            shared.counters.count_end(Attempt::Call, Reason::Overloaded);
             incoming.refuse();
             continue;
         };
@@ -92,8 +93,7 @@ async fn dial(shared: Arc<Shared>, address: SocketAddr) {
         } else {
             tracing::debug!(%address, %reason, "the dial gave no link");
         }
-        shared.counters.count_end(reason);
-        shared.counters.dials_failed.count();
+        shared.counters.count_end(Attempt::Dial, reason);
         let jitter = shared.jitter();
         lock(&shared.addresses).failed(address, Instant::now(), jitter);
     }
@@ -116,7 +116,7 @@ async fn accept(shared: Arc<Shared>, incoming: Incoming) {
         if reason != Reason::Duplicate {
             tracing::warn!(%from, %reason, "a connection was refused");
         }
-        shared.counters.count_end(reason);
+        shared.counters.count_end(Attempt::Call, reason);
     }
 }
 

@@ -13,6 +13,7 @@ use super::handshake::Hello;
 use super::notice::NOTICE_BYTES_MAX;
 use super::queue::LaneQueue;
 use super::reason::Reason;
+use super::stats::Attempt;
 use super::{NetworkEvent, PeerInfo, Shared, lock};
 use bytes::Bytes;
 use crdt_state::Lane;
@@ -171,7 +172,7 @@ pub(super) async fn run_link(shared: Arc<Shared>, new: NewLink) {
 async fn end_link(shared: &Arc<Shared>, link: &Arc<Link>, reason: Reason, text: String) {
     link.close(reason);
     link.lanes.iter().for_each(LaneQueue::close);
-    shared.counters.count_end(reason);
+    shared.counters.count_end(Attempt::Link, reason);
     tracing::info!(peer = %link.peer.name, origin = %link.peer.origin, reason = %text, "link ended");
     if reason == Reason::StaleIncarnation {
         shared.on_displaced(link.peer.advertise);

@@ -6,6 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// What it is that was refused or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attempt {
+    /// A dial of this node's that gave no link.
+    Dial,
+    /// A caller that got no link.
+    Call,
+    /// A link that stood.
+    Link,
+}
+
 /// A counter that only grows.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -38,15 +49,15 @@ macro_rules! counters {
             pub incarnations: u64,
             /// The most of them that there may be; an alarm is raised at four fifths.
             pub incarnations_max: u64,
-            /// Connections refused or ended, by reason, whichever side said so.
-            pub ended: BTreeMap<Reason, u64>,
+            /// Connections refused or ended, by what they were and by reason, whichever side said so.
+            pub ended: BTreeMap<(Attempt, Reason), u64>,
         }
 
         /// The counters behind [`NetworkStats`].
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $name: Counter,)*
-            ended: Mutex<BTreeMap<Reason, u64>>,
+            ended: Mutex<BTreeMap<(Attempt, Reason), u64>>,
         }
 
         impl Counters {
@@ -70,8 +81,6 @@ macro_rules! counters {
 counters! {
     /// Connections tried.
     dials,
-    /// Of those, how many gave no new link.
-    dials_failed,
     /// Connections that came in.
     accepted,
     /// Callers that were asked to prove their address first, because places for handshakes were scarce.
@@ -123,8 +132,8 @@ counters! {
 
 impl Counters {
     /// Counts a connection that was refused or ended.
-    pub(super) fn count_end(&self, reason: Reason) {
-        *lock(&self.ended).entry(reason).or_default() += 1;
+    pub(super) fn count_end(&self, attempt: Attempt, reason: Reason) {
+        *lock(&self.ended).entry((attempt, reason)).or_default() += 1;
     }
 }
 
@@ -132,6 +141,6 @@ impl NetworkStats {
     /// How many connections were refused or ended for `reason`.
     #[must_use]
     pub fn ended_for(&self, reason: Reason) -> u64 {
-        self.ended.get(&reason).copied().unwrap_or_default()
+        self.ended.iter().filter(|((_, why), _)| *why == reason).map(|(_, count)| count).sum()
     }
 }

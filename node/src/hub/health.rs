@@ -122,7 +122,7 @@ fn loneliness(
 mod tests {
     use super::*;
     use crdt_state::{NodeId, Origin};
-    use gossip::network::Standing;
+    use gossip::network::{Attempt, Standing};
     use std::collections::BTreeMap;
 
     fn member(number: u64, live: bool, left: bool) -> Member {
@@ -189,7 +189,7 @@ mod tests {
             refused.contains("192.0.2.1:7946") && refused.contains("--fingerprint"),
             "{refused}"
         );
-        stats.ended.insert(Reason::OwnAddress, 1);
+        stats.ended.insert((Attempt::Dial, Reason::OwnAddress), 1);
         assert_eq!(loneliness(&join, false, &stats, None), None, "it was told to join itself");
         stats.links_made = 1;
         assert_eq!(loneliness(&join, false, &stats, untrusted), None, "it has met its cluster");

@@ -4,7 +4,7 @@ use crate::api::metrics::{Sample, Source};
 use crate::edge::Edge;
 use crate::store::StoreHandle;
 use crate::supervise::Supervisor;
-use gossip::network::{Network, NetworkStats};
+use gossip::network::{Attempt, Network, NetworkStats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -43,9 +43,9 @@ impl Inside {
 
     fn network_samples(&self) -> Vec<Sample> {
         let stats = self.network.stats();
-        let help = "Links of peers that were refused or ended, by reason.";
-        let ended = stats.ended.iter().map(|(reason, count)| {
-            Sample::new("starling_peer_links_ended_total", help, *count as f64)
+        let ended = stats.ended.iter().map(|((attempt, reason), count)| {
+            let (name, help) = ended_name(*attempt);
+            Sample::new(name, help, *count as f64)
                 .label("reason", snake_case(&format!("{reason:?}")))
         });
         let help = "Frames of peers that could not be read.";
@@ -138,9 +138,22 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
         ),
         sample("starling_peer_lives_replaced_total", replaced, stats.lives_replaced),
         sample("starling_peer_dials_total", "Connections to peers tried", stats.dials),
-        sample("starling_peer_dials_failed_total", "Of those, failed", stats.dials_failed),
     ];
     dropped.into_iter().chain(more).collect()
+}
+
+/// Under which name it is counted that something was refused or ended.
+fn ended_name(attempt: Attempt) -> (&'static str, &'static str) {
+    match attempt {
+        Attempt::Dial => (
+            "starling_peer_dials_failed_total",
+            "Connections to peers that gave no link, by reason.",
+        ),
+        Attempt::Call => {
+            ("starling_peer_callers_refused_total", "Callers that got no link, by reason.")
+        }
+        Attempt::Link => ("starling_peer_links_ended_total", "Links that ended, by reason."),
+    }
 }
 
 /// A variant's name as a label's value.
