@@ -230,7 +230,7 @@ impl Hosts for Hub {
             version: VERSION.to_owned(),
             uptime_s: self.facts.started.elapsed().as_secs(),
             cluster: self.facts.cluster.clone(),
-            standing: self.network.standing().word().to_owned(),
+            standing: self.standing_word().to_owned(),
             members_alive: health.alive,
             members_known: health.known,
             sessions: (self.sessions)(),
@@ -295,6 +295,14 @@ impl Hosts for Hub {
 }
 
 impl Hub {
+    /// How this node stands: that it may be sent players is said only while it may.
+    fn standing_word(&self) -> &'static str {
+        match self.network.standing() {
+            Standing::Ready if !self.ready() => "not ready",
+            standing => standing.word(),
+        }
+    }
+
     /// Gives a node up in the events that are carried here.
     async fn forget_here(&self, node: NodeId) -> Result<ForgetView, Refusal> {
         let ask = |owner: Owner| async move {

@@ -226,7 +226,8 @@ pub struct StatusView {
     pub uptime_s: u64,
     /// Fingerprint of the cluster's key.
     pub cluster: String,
-    /// What it says of itself: `starting`, `ready`, `draining` or `left`.
+    /// How it stands: `starting`, `ready`, `not ready` while no players are to be sent to it for a reason that is
+    /// given, `draining` or `left`.
     pub standing: String,
     /// Members alive in its view, itself included.
     pub members_alive: usize,
