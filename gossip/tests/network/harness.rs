@@ -131,6 +131,12 @@ impl TestNode {
         .await
     }
 
+    /// Takes everything told so far that no call has taken.
+    pub fn take_events(&mut self) -> Vec<NetworkEvent> {
+        self.untaken();
+        std::mem::take(&mut self.unmatched)
+    }
+
     /// Everything told so far that no call has taken.
     pub fn untaken(&mut self) -> &[NetworkEvent] {
         while let Ok(event) = self.events.try_recv() {
