@@ -3,6 +3,7 @@
 //! answer had holders.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crdt_state::PlayerId;
 
@@ -37,7 +38,8 @@ fn check_node(evidence: &Evidence, node: u8, export: &Export, lost: &mut Vec<Str
         }
     }
     let rows: BTreeSet<PlayerId> = export.players.iter().map(|line| line.player).collect();
-    let joined = evidence.players.iter().filter(|(_, seen)| seen.joined.is_some());
+    let is_in = |at: Option<Duration>| at.is_some_and(|at| !evidence.went_with_many(at));
+    let joined = evidence.players.iter().filter(|(_, seen)| is_in(seen.joined));
     for (player, seen) in joined.filter(|(player, _)| !rows.contains(*player)) {
         lost.push(format!("node {node} lacks player {player}, in since {:?}", seen.joined));
     }

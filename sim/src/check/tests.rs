@@ -13,6 +13,7 @@ use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Ruled, Sig
 use crate::schedule::{CREDIT, Form, Schedule, stake, word};
 
 const PLAYER: PlayerId = PlayerId(7);
+const RULED: Duration = Duration::from_secs(31);
 
 fn receipt() -> Receipt {
     Receipt {
@@ -231,8 +232,8 @@ fn a_promised_ruling_leaves_a_trace_and_has_its_effect() {
         let request =
             CommandRequest { by: by.to_owned(), ..CommandRequest::new(command, expected) };
         found(|evidence| {
-            evidence.commands.push((Duration::from_secs(31), 1, request.clone()));
-            evidence.ruled.push(Ruled { request: request.clone(), firm: true });
+            evidence.commands.push((RULED, 1, request.clone()));
+            evidence.ruled.push(Ruled { at: RULED, request: request.clone(), firm: true });
             for end in evidence.ends.values_mut() {
                 end.trail.insert("host 1".into());
             }
@@ -241,6 +242,31 @@ fn a_promised_ruling_leaves_a_trace_and_has_its_effect() {
     assert_eq!(ruled(Command::Pause, "host 1"), [] as [&str; 0]);
     assert_eq!(ruled(Command::Pause, "host 2"), ["rulings"]);
     assert_eq!(ruled(Command::Void, "host 1"), ["rulings"], "nothing was set aside");
+}
+
+#[test]
+fn a_ruling_may_go_with_as_many_as_hold_it_but_only_where_they_went_at_once() {
+    let lost = |outages: &[(u8, u64)]| {
+        found(|evidence| {
+            let expected = StageView { instance: 1, phase: PhaseView::Board };
+            let pause = CommandRequest::new(Command::Pause, expected);
+            let request = CommandRequest { by: "host 2".to_owned(), ..pause };
+            evidence.commands.push((RULED, 1, request.clone()));
+            evidence.ruled.push(Ruled { at: RULED, request, firm: true });
+            for (node, after_ms) in outages {
+                let from = RULED + Duration::from_millis(*after_ms);
+                let (to, forgets) =
+                    (from + Duration::from_secs(1), from - Duration::from_millis(100));
+                let (to, forgets) = (Some(to), Some(forgets));
+                evidence.outages.push(Outage { node: *node, from, to, forgets });
+            }
+        })
+        .contains(&"rulings")
+    };
+    assert!(!lost(&[(1, 10), (2, 40)]));
+    assert!(lost(&[(1, 10)]), "one of two was left");
+    assert!(lost(&[(1, 10), (2, 200)]), "the other had it on disk");
+    assert!(lost(&[(1, 10), (1, 40)]), "one node is one");
 }
 
 #[test]
@@ -314,8 +340,8 @@ fn a_typed_answer_is_right_where_a_host_accepts_it_and_a_promised_one_is_not_los
             let by = "host 1".to_owned();
             let command = CommandRequest::new(Command::Accept, expected);
             let request = CommandRequest { text, by, ..command };
-            evidence.commands.push((Duration::from_secs(31), 1, request.clone()));
-            evidence.ruled.push(Ruled { request, firm: true });
+            evidence.commands.push((RULED, 1, request.clone()));
+            evidence.ruled.push(Ruled { at: RULED, request, firm: true });
         }
         let seen = Sighting { at: Duration::ZERO, ..sighting(1, 1, PhaseView::Open) };
         evidence.sightings.push(seen);

@@ -276,7 +276,8 @@ impl World {
         let (word, from, to) = (asked.command.word(), in_words(from), in_words(to));
         let told = format!("host {number}: {word} at node {node} from {from} to {to}, ");
         if is_ruling(asked.command) && !asked.by.is_empty() && reply.outcome == "applied" {
-            self.evidence.ruled.push(Ruled { request: asked, firm });
+            let at = self.at();
+            self.evidence.ruled.push(Ruled { at, request: asked, firm });
         }
         self.tell(told + &reply.level);
     }

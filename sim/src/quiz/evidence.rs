@@ -154,6 +154,8 @@ pub struct ResultSeen {
 /// A ruling that was carried out.
 #[derive(Clone, Debug)]
 pub struct Ruled {
+    /// When that was told.
+    pub at: Duration,
     /// What was asked for.
     pub request: CommandRequest,
     /// Whether it was promised to stand.
@@ -280,7 +282,26 @@ impl Evidence {
     /// The rulings that hold whatever has happened.
     pub fn promised(&self) -> impl Iterator<Item = &Ruled> {
         let may_be_lost = self.plan.copies() == 1 && !self.outages.is_empty();
-        self.ruled.iter().filter(move |ruled| ruled.firm && !may_be_lost)
+        let is_kept = move |ruled: &&Ruled| !may_be_lost && !self.went_with_many(ruled.at);
+        self.ruled.iter().filter(|ruled| ruled.firm).filter(is_kept)
+    }
+
+    /// Whether so many nodes went down at once that a promise of this moment may have gone with all who held it,
+    /// whoever they were.
+    pub fn went_with_many(&self, at: Duration) -> bool {
+        let may_forget = |outage: &&Outage| {
+            outage.from + CRASH_BEFORE >= at && outage.forgets.is_some_and(|from| from <= at)
+        };
+        self.are_as_many_at_once(self.outages.iter().filter(may_forget).collect())
+    }
+
+    /// Whether as many nodes as hold what is promised are among those that went down, one before the other was
+    /// repaired.
+    fn are_as_many_at_once(&self, mut gone: Vec<&Outage>) -> bool {
+        gone.sort_by_key(|outage| outage.from);
+        let is_repaired = |two: &[&Outage]| two[0].to.is_some_and(|to| two[1].from > to + REPAIR);
+        let nodes: BTreeSet<u8> = gone.iter().map(|outage| outage.node).collect();
+        nodes.len() >= self.plan.copies() && !gone.windows(2).any(is_repaired)
     }
 
     /// Whether what was told firm before then may be shown by nobody for now: as many nodes as hold it at least
@@ -308,7 +329,6 @@ impl Evidence {
     /// it came went down with it, one before the other was repaired. Who went down right before may have held it.
     pub fn outlived(&self, player: PlayerId, instance: u32) -> bool {
         let Some(holders) = self.holders.get(&(player, instance)) else { return false };
-        let copies = self.plan.copies();
         let went_down = |node: u8, since: Duration| {
             let mut of_node = self.outages.iter().filter(|outage| outage.node == node);
             of_node.find(|outage| {
@@ -317,16 +337,14 @@ impl Evidence {
         };
         let gone = holders.iter().map(|(node, since)| went_down(*node, *since));
         let Some(mut gone) = gone.collect::<Option<Vec<_>>>() else { return false };
-        if let Some(since) = holders.values().next().filter(|_| gone.len() < copies) {
+        if let Some(since) = holders.values().next().filter(|_| gone.len() < self.plan.copies()) {
             let right_before = |outage: &&Outage| {
                 let near = outage.from <= *since && outage.from + CRASH_BEFORE >= *since;
                 near && outage.forgets.is_some() && !holders.contains_key(&outage.node)
             };
             gone.extend(self.outages.iter().filter(right_before));
         }
-        gone.sort_by_key(|outage| outage.from);
-        let is_repaired = |two: &[&Outage]| two[0].to.is_some_and(|to| two[1].from > to + REPAIR);
-        gone.len() >= copies && !gone.windows(2).any(is_repaired)
+        self.are_as_many_at_once(gone)
     }
 
     /// Whether a node was down at this moment or in the time before it.

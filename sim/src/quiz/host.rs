@@ -159,7 +159,7 @@ impl Host {
         let reply = timeout(COMMAND_MAX, hosts.command(self.event, request)).await.ok()?.ok()?;
         let (from, to, firm) = (place.stage, reply.stage, reply.level == "firm");
         if is_ruling(command) && reply.outcome == "applied" {
-            let ruled = Ruled { request: asked, firm };
+            let ruled = Ruled { at: super::evidence::now(), request: asked, firm };
             self.notebook.write(|evidence| evidence.ruled.push(ruled));
         }
         self.notebook.tell(format!(
