@@ -104,6 +104,26 @@ hex_id!(
     /// so that no dot is ever used twice.
     Origin, u64, 16, "an origin"
 );
+/// Which of its times of carrying an event this is in a node's life, from 0: who lets go of an event and comes
+/// back to it has nothing of it any more, and writes as somebody new.
+pub type Period = u32;
+
+impl Origin {
+    /// The origin under which a life of a node writes in a period: its own in the first. Two are one in one case of
+    /// 2^64, like any other two.
+    #[must_use]
+    pub fn in_period(self, period: Period) -> Origin {
+        if period == 0 {
+            return self;
+        }
+        // Steele, Lea, Flood, "Fast splittable pseudorandom number generators": one draw of SplitMix64.
+        let mut z = self.0.wrapping_add(u64::from(period).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Origin(z ^ (z >> 31))
+    }
+}
+
 hex_id!(
     /// A live show.
     EventId, u64, 16, "an event id"
@@ -223,6 +243,14 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.slot(), 0x2a);
         assert_eq!(id.to_string().len(), 32);
+    }
+
+    #[test]
+    fn a_life_writes_as_somebody_else_in_each_period_and_first_as_itself() {
+        let lives = [Origin(1), Origin(2), Origin(u64::MAX)];
+        let origins = lives.iter().flat_map(|life| (0..1_000).map(|period| life.in_period(period)));
+        assert_eq!(origins.collect::<std::collections::BTreeSet<_>>().len(), 3_000);
+        assert!(lives.iter().all(|life| life.in_period(0) == *life));
     }
 
     #[test]

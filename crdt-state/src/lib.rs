@@ -43,7 +43,8 @@ pub mod version;
 pub use column::Cell;
 pub use event::EventState;
 pub use id::{
-    Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Row, TokenId,
+    Dot, EventId, Heads, Lamport, Lane, LaneId, Mono, NodeId, Origin, Period, PlayerId, Row,
+    TokenId,
 };
 pub use stage::{Phase, Stage};
 pub use version::Versions;

@@ -24,6 +24,10 @@ const PLAYER_BURST: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
 /// Longest grace: beyond it a player could wait for a neighbour's reveal. Arbitrary.
 const GRACE_MAX: Duration = Duration::from_secs(5);
 
+/// For how long nobody must have wanted a show of which a node lets go: 10 min, as long as people leave a page open in
+/// a pause. Arbitrary.
+pub const LET_GO_AFTER: Duration = Duration::from_secs(600);
+
 /// The name of a cluster that was not given one.
 pub const CLUSTER_NAME: &str = "starling";
 
@@ -120,6 +124,8 @@ pub struct NodeConfig {
     pub mqtt_profile: MqttProfile,
     /// The broker that it stands behind, if any.
     pub broker: Option<BrokerConfig>,
+    /// For how long nobody must have come to it for a show that enough others carry before it lets go of it.
+    pub let_go_after: Duration,
     /// What the whole cluster agrees on.
     pub cluster: ClusterConfig,
     /// What it speaks: what its program does, but in rehearsals of an upgrade.
@@ -195,6 +201,7 @@ impl NodeConfig {
             acl: Acl::default(),
             mqtt_profile: MqttProfile::Players,
             broker: None,
+            let_go_after: LET_GO_AFTER,
             cluster: ClusterConfig::default(),
             versions: crdt_state::Versions::THIS,
         }

@@ -11,7 +11,8 @@ use crate::edge::{Accept, Edge, Elsewhere, Limits, OpenLimits, Transport, accept
 use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
 use crate::env::Env;
 use crate::hub::{
-    Attendance, Facts, Hub, ListingTask, Listings, Owners, Parts, Presence, Switchboard, replay,
+    Attendance, Facts, Hub, LettingGo, ListingTask, Listings, Owners, Parts, Presence, Switchboard,
+    replay,
 };
 use crate::identity::Identities;
 use crate::service::view::NodeLinks;
@@ -404,6 +405,7 @@ fn assemble(
         listings: listings.clone(),
         peers: BTreeMap::new(),
         interest: Interest::new(facts.node, []),
+        letting_go: LettingGo::after(config.let_go_after),
         listed_at: 0,
         given_up: BTreeSet::new(),
         malformed: Arc::clone(&malformed),

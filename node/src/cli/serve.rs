@@ -4,8 +4,8 @@ use super::broker::BrokerArgs;
 use super::key::KeySource;
 use super::{Exit, Failure, parts};
 use crate::config::{
-    Ack, Bound, CLUSTER_NAME, ClusterConfig, MqttProfile, NodeConfig, RateConfig, TlsConfig,
-    TlsIdentity,
+    Ack, Bound, CLUSTER_NAME, ClusterConfig, LET_GO_AFTER, MqttProfile, NodeConfig, RateConfig,
+    TlsConfig, TlsIdentity,
 };
 use crate::edge::Acl;
 use crate::identity::IdentityConfig;
@@ -84,6 +84,10 @@ pub(super) struct ServeArgs {
     edge: EdgeKind,
     #[command(flatten)]
     broker: BrokerArgs,
+    /// Let go of a show that three others carry once nobody has come to this node for it for so long; twice as long each
+    /// time that somebody came back
+    #[arg(long, value_name = "S", env = "STARLING_LET_GO_AFTER_S", default_value_t = LET_GO_AFTER.as_secs())]
+    let_go_after_s: u64,
     /// Players that may connect a second; those beyond are told when to try again. 0: no limit
     #[arg(long, value_name = "N", env = "STARLING_CONNECTS_PER_S", default_value_t = 20_000)]
     connects_per_s: u32,
@@ -220,6 +224,7 @@ impl ServeArgs {
                 EdgeKind::Embedded => None,
                 EdgeKind::Broker => Some(self.broker.config()?),
             },
+            let_go_after: Duration::from_secs(self.let_go_after_s),
             cluster: ClusterConfig { ack: self.ack, grace, ..ClusterConfig::default() },
             versions: crdt_state::Versions::THIS,
         };

@@ -237,6 +237,11 @@ impl Carried {
         std::mem::take(&mut self.contested)
     }
 
+    /// Whether it remembers whose answers others bring.
+    pub fn is_followed(&self) -> bool {
+        self.followed.is_some()
+    }
+
     /// Starts or stops to remember whose answers others bring: it costs a lookup for each.
     pub fn follow(&mut self, follow: bool) {
         if follow != self.followed.is_some() {

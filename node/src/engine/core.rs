@@ -25,12 +25,13 @@ use super::retire::Leaving;
 use super::team::TeamSizes;
 use super::vouch::Standing;
 use crate::service::view::{HOST, InboxMessage, Refusal};
+use crate::store::Kept;
 use bytes::Bytes;
 use crdt_state::delta::{Create, Delta, Enrol, encode};
 use crdt_state::engagement::Script;
 use crdt_state::engagement::script::Salt;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Stage};
-use gossip::replication::{self, Config, EnrolmentState, Replica};
+use gossip::replication::{self, Config, EnrolmentState, Replica, Replicated};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -441,6 +442,20 @@ impl EventCore {
     /// Starts or stops to tell [`Output::Applied`].
     pub fn follow(&mut self, follow: bool) {
         self.carried.follow(follow);
+    }
+
+    /// Whether somebody is told it.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.carried.is_followed()
+    }
+
+    /// What the store would keep of all that is here.
+    #[must_use]
+    pub fn kept(&self, now: Mono) -> Kept {
+        let cut = Some((self.heads().clone(), self.carried.cut(now).whole()));
+        let quarantined = self.replica.quarantined().collect();
+        Kept { cut, logs: BTreeMap::new(), quarantined }
     }
 
     fn create(&mut self, now: Mono, ticket: u64, script: Script) {

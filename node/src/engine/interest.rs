@@ -13,7 +13,8 @@
 //!   and do not drain (Thaler and Ravishankar, 1998), so that the copies are restored when a carrier dies;
 //! - once somebody comes to it for the event: a player, a host, a screen;
 //! - from its start on, if its store has anything of the event;
-//! - if others wait for it: a carrier tells whoever has lost its store that a former life of it took part.
+//! - if others wait for it: a carrier tells whoever has lost its store that a former life of it took part. Who has let
+//!   go of the event in this life has left it in order, and is waited for only where that is not known yet.
 //!
 //! What no peer in reach carries is not begun for the members' sake: there would be nothing to fetch. So who is cut
 //! off, or has just started, does not take all events for its own because it sees nobody else.
@@ -24,9 +25,10 @@
 //!
 //! A node that leaves the cluster begins nothing any more: nobody would hear its goodbye.
 //!
-//! It carries the event until that is archived: others may count on what it holds, and only it knows what that is. An
-//! event that cannot be kept up ends for this life of the node, as if it had crashed in this event alone: the others see
-//! that it is not there, and its store waits for the next life.
+//! It carries the event until that is archived, or until nobody here has wanted it for long and the best [`CARRIERS`]
+//! are others who carry it: then it lets go, see [`Interest::spare`]. An event that cannot be kept up ends for this life
+//! of the node, as if it had crashed in this event alone: the others see that it is not there, and its store waits for
+//! the next life.
 //!
 //! Peers tell each other what has changed in what they carry, see [`Word`]: one word is under way to a peer at a time,
 //! and repeated until it is heard; whatever changes meanwhile goes with the next. What a peer says of an event of which
@@ -38,13 +40,14 @@
 mod facts;
 mod list;
 mod peer;
+mod spare;
 mod word;
 
 pub use facts::{Heed, Turn, WhyNot};
 pub use word::{News, Word};
 
 use super::director::rendezvous;
-use crdt_state::{EventId, Mono, NodeId, Origin};
+use crdt_state::{EventId, Mono, NodeId, Origin, Period};
 use list::List;
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -87,6 +90,10 @@ pub struct Interest {
     lacking: BTreeSet<EventId>,
     /// Of these, what the members make this node's affair.
     chosen: BTreeSet<EventId>,
+    /// What is carried here and need not be for the members' sake.
+    spare: BTreeSet<EventId>,
+    /// What this node is leaving, and carries until others hold all of it.
+    going: BTreeSet<EventId>,
     /// When these are begun, if the view of the members may still fill.
     choice_due: Option<Mono>,
     /// For which nodes each carried event waits.
@@ -122,6 +129,8 @@ impl Interest {
             list,
             lacking: BTreeSet::new(),
             chosen: BTreeSet::new(),
+            spare: BTreeSet::new(),
+            going: BTreeSet::new(),
             choice_due: None,
             awaited: BTreeMap::new(),
             given_up: BTreeSet::new(),
@@ -145,16 +154,20 @@ impl Interest {
         match heed {
             Heed::Listed { live, archived } => self.on_listed(now, live, archived),
             Heed::Seen { living, staying } => self.on_seen(now, living, staying),
-            Heed::Wanted { event } => self.begin(now, [event]),
+            Heed::Wanted { event } => self.on_wanted(now, event),
             Heed::Awaited { event, nodes } => self.on_awaited(event, nodes),
             Heed::Broken { event } => self.on_broken(now, event),
             Heed::GivenUp { nodes } => self.on_given_up(nodes),
             Heed::PeerUp { peer, node } => self.on_peer_up(now, peer, node),
             Heed::PeerDown { peer } => self.on_peer_down(peer),
             Heed::Word { from, word } => self.on_word(now, from, word),
+            Heed::LetGo { event } => self.on_let_go(now, event),
+            Heed::Left { event, period } => self.on_left(now, event, period),
+            Heed::Unheard { event, period } => self.on_unheard(now, event, period),
             Heed::Leaving => self.leaves = true,
             Heed::Timeout => {}
         }
+        self.renew_needed(now);
         self.choose(now);
         self.tell_again(now);
     }
@@ -221,7 +234,7 @@ impl Interest {
         let known = |peer: &Peer| peer.heard <= self.list.revision();
         assert!(self.peers.values().all(known), "no peer has heard what was not said");
         let carried =
-            self.peers.iter().flat_map(|(of, peer)| peer.carried.iter().map(|it| (*it, *of)));
+            self.peers.iter().flat_map(|(of, peer)| peer.carried.keys().map(|it| (*it, *of)));
         let carried: BTreeSet<_> = carried.collect();
         let index = self.carriers.iter().flat_map(|(event, of)| of.iter().map(|of| (*event, *of)));
         assert!(carried.into_iter().eq(index), "who carries what is found by event and by peer");
@@ -229,6 +242,9 @@ impl Interest {
         assert!(lacking == self.lacking, "what is lacking is what is live and not carried");
         let chosen = lacking.into_iter().filter(|event| self.is_chosen(*event));
         assert!(chosen.eq(self.chosen.iter().copied()), "what was chosen is what would be");
+        let spare = self.carried().iter().copied().filter(|event| self.is_spare(*event));
+        assert!(spare.eq(self.spare.iter().copied()), "what is spare is what would be");
+        assert!(self.going.is_subset(&self.spare), "only what is spare is left");
     }
 
     fn on_listed(&mut self, now: Mono, live: BTreeSet<EventId>, archived: BTreeSet<EventId>) {
@@ -282,8 +298,9 @@ impl Interest {
         known.forget_told();
         let awaited = self.awaited.iter().filter(|(_, nodes)| nodes.contains(&node));
         awaited.for_each(|(event, _)| known.is_awaited(*event, true));
-        let shared = known.carried.intersection(self.list.carried());
-        self.turns.extend(shared.map(|event| Turn::Up { event: *event, peer }));
+        let shared = known.carried.iter().filter(|(event, _)| self.list.contains(**event));
+        let up = shared.map(|(event, period)| Turn::Up { event: *event, peer, period: *period });
+        self.turns.extend(up);
         self.work += (self.awaited.len() + self.list.carried().len()) as u64;
         self.tell(now, peer);
     }
@@ -305,14 +322,15 @@ impl Interest {
         let Some(news) = word.news else { return self.tell_if_free(now, from) };
         let (begun, ended) = peer.take_in(word.revision, &news);
         let heard = peer.said;
-        for event in &ended {
+        for (event, _) in &ended {
             let awaited = self.awaited.get(event).is_some_and(|nodes| nodes.contains(&peer.node));
             peer.is_awaited(*event, awaited);
         }
         self.lose(from, ended);
         self.gain(from, begun);
-        let awaited = news.awaited.into_iter().filter(|event| self.live.contains(event));
-        let awaited: Vec<EventId> = awaited.collect();
+        // Of what this life has let go nothing is lacking: who still waits for it has not heard the goodbye.
+        let lacks = |event: &EventId| self.live.contains(event) && self.period(*event) == 0;
+        let awaited: Vec<EventId> = news.awaited.into_iter().filter(lacks).collect();
         self.begin(now, awaited);
         let word = Word { revision: self.list.revision(), heard, news: None };
         self.turns.push_back(Turn::Tell { to: from, word });
@@ -325,14 +343,14 @@ impl Interest {
             self.carriers.entry(event).or_default().insert(peer);
             self.judge(event);
             if self.carries(event) {
-                self.turns.push_back(Turn::Up { event, peer });
+                self.turns.extend(self.up(event, peer));
             }
         }
     }
 
     /// A peer carries events no longer, or is not there to.
-    fn lose(&mut self, peer: Origin, ended: impl IntoIterator<Item = EventId>) {
-        for event in ended {
+    fn lose(&mut self, peer: Origin, ended: impl IntoIterator<Item = (EventId, Period)>) {
+        for (event, period) in ended {
             if let Some(carriers) = self.carriers.get_mut(&event) {
                 carriers.remove(&peer);
                 if carriers.is_empty() {
@@ -341,7 +359,7 @@ impl Interest {
             }
             self.judge(event);
             if self.carries(event) {
-                self.turns.push_back(Turn::Down { event, peer });
+                self.turns.push_back(Turn::Down { event, peer, period });
             }
         }
     }
@@ -350,9 +368,16 @@ impl Interest {
         self.carried().len() >= CARRIED_MAX
     }
 
+    /// A peer that carries an event.
+    fn up(&self, event: EventId, peer: Origin) -> Option<Turn> {
+        let period = self.peer_period(peer, event)?;
+        Some(Turn::Up { event, peer, period })
+    }
+
     /// Looks anew whether an event is this node's affair.
     fn judge(&mut self, event: EventId) {
         self.work += 1;
+        self.judge_spare(event);
         if self.lacking.contains(&event) && self.is_chosen(event) {
             self.chosen.insert(event);
         } else {
@@ -362,9 +387,11 @@ impl Interest {
 
     /// The members have changed.
     fn judge_all(&mut self) {
-        self.work += self.lacking.len() as u64;
+        self.work += (self.lacking.len() + self.carried().len()) as u64;
         let chosen = self.lacking.iter().copied().filter(|event| self.is_chosen(*event));
         self.chosen = chosen.collect();
+        let spare = self.carried().iter().copied().filter(|event| self.is_spare(*event));
+        self.spare = spare.collect();
     }
 
     /// Begins what the members make this node's affair.
@@ -414,15 +441,19 @@ impl Interest {
                 self.list.begin(event);
                 self.lacking.remove(&event);
                 self.chosen.remove(&event);
+                self.judge_spare(event);
                 fresh.push(event);
             }
         }
         self.turns.extend(fresh.iter().map(|event| Turn::Begin { event: *event }));
         self.tell_news(now);
-        for event in fresh {
-            let carriers: Vec<Origin> = self.carriers(event).collect();
-            self.turns.extend(carriers.into_iter().map(|peer| Turn::Up { event, peer }));
-        }
+        fresh.into_iter().for_each(|event| self.meet(event));
+    }
+
+    /// What carries an event here from now on hears of the peers that do.
+    fn meet(&mut self, event: EventId) {
+        let up: Vec<Turn> = self.carriers(event).filter_map(|peer| self.up(event, peer)).collect();
+        self.turns.extend(up);
     }
 
     fn end(&mut self, now: Mono, archived: BTreeSet<EventId>) {
@@ -436,6 +467,7 @@ impl Interest {
                 self.cease(event);
                 self.turns.push_back(Turn::End { event });
             }
+            self.list.forget_periods(event);
         }
         self.tell_news(now);
     }
@@ -446,15 +478,17 @@ impl Interest {
         }
         self.cease(event);
         self.broken.insert(event);
-        if self.live.contains(&event) {
-            self.lacking.insert(event);
-        }
         self.turns.push_back(Turn::Abandon { event });
         self.tell_news(now);
     }
 
     fn cease(&mut self, event: EventId) {
         self.list.end(event);
+        self.spare.remove(&event);
+        self.going.remove(&event);
+        if self.live.contains(&event) {
+            self.lacking.insert(event);
+        }
         self.awaited.remove(&event);
         self.peers.values_mut().for_each(|peer| peer.is_awaited(event, false));
     }
@@ -493,7 +527,8 @@ impl Interest {
         let (revision, mut news) = self.list.since(peer.heard);
         news.awaited = peer.unmet.iter().take(AWAITED_MAX).copied().collect();
         news.few = self.are_few(now, peer.node);
-        self.work += (news.begun.len() + news.ended.len() + news.awaited.len()) as u64;
+        let changes = news.begun.len() + news.again.len() + news.ended.len();
+        self.work += (changes + news.awaited.len()) as u64;
         let word = Word { revision, heard: peer.said, news: Some(news) };
         self.turns.push_back(Turn::Tell { to, word });
         let newest = self.list.revision();

@@ -103,7 +103,8 @@ impl Lanes {
         self.next = next.map(|(step, lane)| Turn { lane, due, left: Some(left + 1 - step) });
     }
 
-    fn watching(&self) -> usize {
+    /// How many watch.
+    pub(super) fn watching(&self) -> usize {
         let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
         senders.iter().map(watching).sum()
     }

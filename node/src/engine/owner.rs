@@ -8,6 +8,7 @@ use super::alarms::{Alarms, LATE};
 use super::awaiting::Awaiting;
 use super::bulk::{Bulk, BulkAnswer, BulkVerdict};
 use super::core::EventCore;
+use super::envelope::{Way, envelope, plain_envelope};
 use super::inboxes::Inboxes;
 use super::intake::Claim;
 use super::interest::Word;
@@ -17,7 +18,7 @@ use super::shards::{Doors, Shard, Slip};
 use crate::service::Frame;
 use crate::service::view::AppliedView;
 use crate::store::{Kept, StoreHandle, StoreOp, Trouble};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use crdt_state::catalogue::CARRIERS;
 use crdt_state::engagement::Given;
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
@@ -25,6 +26,8 @@ use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -52,6 +55,8 @@ pub(super) enum Mail {
     Answer(Slip),
     Ask(Ask, oneshot::Sender<Reply>),
     Tell(Input),
+    /// A peer that carries the event, on its way.
+    Meet(Way, replication::Input),
     Read(Read),
     SetPin(String),
     Follow(oneshot::Sender<Followed>),
@@ -90,10 +95,13 @@ impl Ports {
         self.started.elapsed()
     }
 
-    /// Does what an event, or the catalogue, asks of the world; gives back what only its task can do.
+    /// Does what an event, or the catalogue, asks of the world; gives back what only its task can do. Only the catalogue
+    /// sends by this: an event knows the ways to its peers.
     pub async fn carry_out(&self, event: EventId, output: Output) -> Option<Output> {
         match output {
-            Output::Send { to, lane, message } => self.send(event, to, lane, &message),
+            Output::Send { to, lane, message } => {
+                self.send_frame(event, to, lane, plain_envelope(event, &message.encode()));
+            }
             Output::Persist { id, seq, entry } => {
                 self.store.put(StoreOp::Entry { event, id, seq, entry }).await;
             }
@@ -122,15 +130,19 @@ impl Ports {
 
     /// Tells a peer what this node carries. A full queue drops it: it is told again until it is heard.
     pub fn tell_word(&self, to: Origin, word: &Word) {
-        let frame = frame(CARRIERS, &word.encode());
+        let frame = plain_envelope(CARRIERS, &word.encode());
         if let Err(error) = self.network.send(to, crdt_state::Lane::Control, frame) {
             trace!(%error, "a peer is not told what is carried here");
         }
     }
 
     /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
-    pub fn send(&self, event: EventId, to: Origin, lane: crdt_state::Lane, message: &Message) {
-        match self.network.send(to, lane, envelope(event, message)) {
+    pub fn send(&self, event: EventId, way: &Way, lane: crdt_state::Lane, message: &Message) {
+        self.send_frame(event, way.link, lane, envelope(event, way, message));
+    }
+
+    fn send_frame(&self, event: EventId, to: Origin, lane: crdt_state::Lane, frame: Bytes) {
+        match self.network.send(to, lane, frame) {
             Ok(()) => {}
             Err(SendError::TooBig { bytes }) => {
                 error!(%event, bytes, "a message is beyond the cap");
@@ -140,25 +152,6 @@ impl Ports {
     }
 }
 
-/// A frame of the peer plane: the event's id, then the message.
-fn envelope(event: EventId, message: &Message) -> Bytes {
-    frame(event, &message.encode())
-}
-
-fn frame(event: EventId, content: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(8 + content.len());
-    frame.put_u64(event.0);
-    frame.put_slice(content);
-    frame.freeze()
-}
-
-/// Splits a frame of the peer plane.
-#[must_use]
-pub fn open_envelope(frame: &Bytes) -> Option<(EventId, Bytes)> {
-    let head: [u8; 8] = frame.get(..8)?.try_into().ok()?;
-    Some((EventId(u64::from_be_bytes(head)), frame.slice(8..)))
-}
-
 /// The way to an owner.
 #[derive(Clone)]
 pub struct Owner {
@@ -166,6 +159,8 @@ pub struct Owner {
     doors: Doors,
     /// Whether it is known here what the event is: an owner that has just begun knows nothing.
     pub arrived: watch::Receiver<bool>,
+    /// When somebody last came for the event, in milliseconds of the node's clock.
+    wanted_at: Arc<AtomicU64>,
     /// What it shows.
     pub views: Views,
 }
@@ -205,8 +200,20 @@ impl Owner {
             peers: BTreeMap::new(),
             stopping: None,
         };
+        let wanted_at = Arc::new(AtomicU64::new(millis(task.ports.now())));
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, arrived, views }, task, shards)
+        (Owner { mail, doors, arrived, wanted_at, views }, task, shards)
+    }
+
+    /// Somebody has come for the event.
+    pub fn note_wanted(&self, now: Mono) {
+        self.wanted_at.store(millis(now), Relaxed);
+    }
+
+    /// When somebody last came for it.
+    #[must_use]
+    pub fn wanted_at(&self) -> Mono {
+        Duration::from_millis(self.wanted_at.load(Relaxed))
     }
 
     /// Whether it knows what the event is.
@@ -256,6 +263,12 @@ impl Owner {
     pub async fn tell(&self, input: Input) {
         // An owner that is gone has nothing left to be told.
         let _ = self.mail.send(Mail::Tell(input)).await;
+    }
+
+    /// Tells the owner of a peer that carries the event, on its way.
+    pub async fn meet(&self, way: Way, up: replication::Input) {
+        // As above.
+        let _ = self.mail.send(Mail::Meet(way, up)).await;
     }
 
     /// Reads the event; `None` if the owner is gone.
@@ -359,8 +372,8 @@ pub struct Task {
     awaits: BTreeSet<NodeId>,
     /// As of which revision of the core these are told.
     awaits_at: Option<u64>,
-    /// The peers that carry the event, as they were told.
-    peers: BTreeMap<Origin, replication::Input>,
+    /// The peers that carry the event, as they were told, and the ways to them.
+    peers: BTreeMap<Origin, (Way, replication::Input)>,
     /// Whoever wants this task to end.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -455,7 +468,7 @@ impl Task {
         self.core = (self.revive)(kept);
         self.awaits_at = None;
         self.core.follow(self.applied.is_some());
-        for up in self.peers.values() {
+        for (_, up) in self.peers.values() {
             self.core.handle_input(self.ports.now(), Input::Replication(up.clone()));
         }
         self.is_torn = false;
@@ -485,8 +498,14 @@ impl Task {
             }
             Mail::Answers(slips) => self.take_answers(now, slips),
             Mail::Tell(input) => {
-                self.note_peer(&input);
+                if let Input::Replication(replication::Input::PeerDown { peer }) = &input {
+                    self.peers.remove(peer);
+                }
                 self.core.handle_input(now, input);
+            }
+            Mail::Meet(way, up) => {
+                self.peers.insert(way.peer(), (way, up.clone()));
+                self.core.handle_input(now, Input::Replication(up));
             }
             Mail::Read(read) => {
                 // A core that nothing was told since is as the last turn has left it.
@@ -505,19 +524,6 @@ impl Task {
                 // Whoever asked may have gone.
                 let _ = reply.send(applied.subscribe());
             }
-        }
-    }
-
-    /// Remembers who carries the event, for a core that has to be made anew.
-    fn note_peer(&mut self, input: &Input) {
-        match input {
-            Input::Replication(up @ replication::Input::PeerUp { peer, .. }) => {
-                self.peers.insert(*peer, up.clone());
-            }
-            Input::Replication(replication::Input::PeerDown { peer }) => {
-                self.peers.remove(peer);
-            }
-            _ => {}
         }
     }
 
@@ -561,6 +567,12 @@ impl Task {
                 }
                 Output::Send { message, .. } if self.is_unkept(&message) => {
                     trace!(event = %self.event, "what is not on disk yet is not told; peers will pull");
+                }
+                Output::Send { to, lane, message } => {
+                    // To who carries it no longer nothing is sent.
+                    if let Some((way, _)) = self.peers.get(&to) {
+                        self.ports.send(self.event, way, lane, &message);
+                    }
                 }
                 output => {
                     if let Some(own) = self.ports.carry_out(self.event, output).await {
@@ -636,6 +648,10 @@ impl Task {
             self.core.follow(false);
         }
     }
+}
+
+fn millis(mono: Mono) -> u64 {
+    mono.as_millis() as u64
 }
 
 /// Answers by run and question.

@@ -152,6 +152,13 @@ impl Publisher {
         [self.news_due(core), self.live.due()].into_iter().flatten().min()
     }
 
+    /// Whether anybody watches the event beside its owner's handle and whoever asks by way of another one.
+    pub fn is_watched(&self) -> bool {
+        let handles = 2;
+        let views = [self.host.receiver_count(), self.screen.receiver_count()];
+        self.live.watching() > 0 || views.into_iter().any(|watching| watching > handles)
+    }
+
     /// When there will be something that nobody has been shown.
     fn news_due(&self, core: &EventCore) -> Option<Mono> {
         let Some(shown) = &self.shown else { return Some(Mono::ZERO) };

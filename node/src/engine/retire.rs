@@ -66,6 +66,13 @@ impl EventCore {
         self.leaving.get_or_insert_default().waiting.insert(ticket, (copies, going));
     }
 
+    /// Whether this node could leave the event now, to so many others at least.
+    #[must_use]
+    pub fn may_leave(&self, copies: usize, going: &BTreeSet<NodeId>) -> bool {
+        let takes_part = self.enrolled_at.is_some() && self.leaving.is_none();
+        takes_part && self.staying(going).len() >= copies && self.check_retire(going).is_ok()
+    }
+
     fn check_retire(&self, going: &BTreeSet<NodeId>) -> Result<(), Refusal> {
         let no = |why: &str| Err(Refusal::new("not_possible", why));
         if self.leaving.is_some() {

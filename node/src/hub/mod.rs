@@ -22,7 +22,7 @@ mod switchboard;
 pub use attendance::Attendance;
 pub use catalogue::{ListingTask, Listings};
 pub use presence::Presence;
-pub use switchboard::{Switchboard, replay};
+pub use switchboard::{LettingGo, Switchboard, replay};
 
 use crate::api::metrics::{Sample, Source};
 use crate::broker::BrokerState;
@@ -239,7 +239,9 @@ impl Hub {
 
     /// An event's owner, if the event is here already.
     fn owner_at_hand(&self, event: EventId) -> Option<Owner> {
-        self.owners.get(event).filter(Owner::has_arrived)
+        let owner = self.owners.get(event).filter(Owner::has_arrived)?;
+        owner.note_wanted(self.facts.started.elapsed());
+        Some(owner)
     }
 
     /// The owner of an event, or a clear no. A node that does not carry the event begins to, and waits a moment
@@ -249,6 +251,7 @@ impl Hub {
             Some(owner) => owner,
             None => self.carry(event, self.listings.live_pin(event)?).await?,
         };
+        owner.note_wanted(self.facts.started.elapsed());
         if owner.arrival(ARRIVAL_PATIENCE).await {
             return Ok(owner);
         }

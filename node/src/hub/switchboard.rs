@@ -6,7 +6,7 @@
 use super::{Facts, Listings, Owners, Wish, archived, stopping};
 use crate::engine::{
     CARRIED_MAX, Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn,
-    WhyNot, Word, open_envelope,
+    Way, WhyNot, Word, open_envelope, open_periods,
 };
 use crate::env::Env;
 use crate::service::view::Refusal;
@@ -14,7 +14,7 @@ use crate::store::{Kept, StoreOp};
 use crate::supervise::Supervisor;
 use bytes::Bytes;
 use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, Fate, GiveUp};
-use crdt_state::{EventId, LaneId, NodeId, Origin};
+use crdt_state::{EventId, LaneId, NodeId, Origin, Period};
 use gossip::network::{NetworkEvent, PeerInfo, Standing};
 use gossip::replication::{self, Config, Message};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
+
+mod letting_go;
+
+pub use letting_go::LettingGo;
 
 /// Between two measurements of links: 1 s, as often as membership is derived anew.
 const RTT_EVERY: Duration = Duration::from_secs(1);
@@ -53,6 +57,8 @@ pub struct Switchboard {
     pub peers: BTreeMap<Origin, PeerInfo>,
     /// Which events this node carries, and which its peers.
     pub interest: Interest,
+    /// The events that it is letting go of.
+    pub letting_go: LettingGo,
     /// As of which of its revisions the catalogue was looked at.
     pub listed_at: u64,
     /// The nodes that an operator gave up, as of then.
@@ -99,7 +105,9 @@ impl Switchboard {
                     self.measure_links().await;
                     self.follow_awaited().await;
                     self.give_up_broken().await;
+                    self.let_go().await;
                 }
+                Some(goodbye) = self.letting_go.said() => self.on_goodbye(goodbye).await,
                 () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
                 // Last: a flood of frames must not keep a carrier that died from being replaced.
                 event = network.recv() => match event {
@@ -167,13 +175,22 @@ impl Switchboard {
             let Some(word) = Word::decode(&bytes) else { return self.on_malformed(from) };
             return self.heed(Heed::Word { from, word }, None).await;
         }
-        let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
         if event == CATALOGUE {
-            self.listings.replicate(replication::Input::Message { from, message }).await;
-        } else if let Some(owner) = self.owners.get(event) {
-            owner.tell(Input::message(from, message)).await;
+            let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
+            let input = replication::Input::Message { from, message };
+            return self.listings.replicate(input).await;
         }
-        // An event that this node does not carry: the peer will hear so.
+        let Some((theirs, ours, bytes)) = open_periods(&bytes) else {
+            return self.on_malformed(from);
+        };
+        let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
+        // What this node does not carry, or not in that period, or the peer not: the list of either will say so.
+        let Some(way) =
+            self.way(event, from).filter(|way| (way.theirs, way.ours) == (theirs, ours))
+        else {
+            return;
+        };
+        self.tell(event, replication::Input::Message { from: way.peer(), message }).await;
     }
 
     /// Tells the interest a fact, and does what follows. `pin` is that of an event which is not listed yet.
@@ -189,17 +206,16 @@ impl Switchboard {
                     self.note_crowd();
                 }
                 Turn::End { event } => self.drop_event(event).await,
-                Turn::Abandon { event } => drop(self.owners.remove(event)),
-                Turn::Up { event, peer } => {
-                    if let Some(peer) = self.peers.get(&peer).map(up) {
-                        self.tell(event, peer).await;
-                    }
-                }
-                Turn::Down { event, peer } => {
+                Turn::LetGo { event } => self.say_goodbye(event),
+                Turn::Renew { event } => self.renew(event).await,
+                Turn::Abandon { event } => drop(self.take(event)),
+                Turn::Up { event, peer, .. } => self.introduce(event, peer).await,
+                Turn::Down { event, peer, period } => {
+                    let peer = peer.in_period(period);
                     self.tell(event, replication::Input::PeerDown { peer }).await;
                 }
                 Turn::Forget { event, node } => {
-                    if let Some(owner) = self.owners.get(event) {
+                    if let Some(owner) = self.party(event) {
                         owner.give_up(node).await;
                     }
                 }
@@ -209,9 +225,36 @@ impl Switchboard {
     }
 
     async fn tell(&self, event: EventId, input: replication::Input) {
-        if let Some(owner) = self.owners.get(event) {
+        if let Some(owner) = self.party(event) {
             owner.tell(Input::Replication(input)).await;
         }
+    }
+
+    /// Tells an event's owner of a peer that carries it too.
+    async fn introduce(&self, event: EventId, peer: Origin) {
+        let (Some(way), Some(info)) = (self.way(event, peer), self.peers.get(&peer)) else {
+            return;
+        };
+        if let Some(owner) = self.party(event) {
+            let (peer, node, rtt) = (way.peer(), info.node, info.rtt);
+            owner.meet(way, replication::Input::PeerUp { peer, node, rtt }).await;
+        }
+    }
+
+    /// The way to a peer that carries an event, if this node does too.
+    fn way(&self, event: EventId, link: Origin) -> Option<Way> {
+        let theirs = self.interest.peer_period(link, event)?;
+        let ours = self.interest.carries(event).then(|| self.interest.period(event))?;
+        Some(Way { link, theirs, ours })
+    }
+
+    /// Who owns an event here, though the node may be leaving it.
+    fn party(&self, event: EventId) -> Option<Owner> {
+        self.owners.get(event).or_else(|| self.letting_go.owner(event))
+    }
+
+    fn take(&mut self, event: EventId) -> Option<Owner> {
+        self.owners.remove(event).or_else(|| self.letting_go.take(event))
     }
 
     /// A peer that sends what cannot be read loses its link and is told why; it may come again.
@@ -237,10 +280,13 @@ impl Switchboard {
                 continue;
             }
             known.rtt = peer.rtt;
-            let input = replication::Input::Rtt { peer: peer.origin, rtt: peer.rtt };
-            self.listings.replicate(input.clone()).await;
-            for owner in self.owners.all() {
-                owner.tell(Input::Replication(input.clone())).await;
+            let rtt = peer.rtt;
+            let input = replication::Input::Rtt { peer: peer.origin, rtt };
+            self.listings.replicate(input).await;
+            let shared: Vec<(EventId, Period)> = self.interest.carried_by(peer.origin).collect();
+            for (event, period) in shared {
+                let peer = peer.origin.in_period(period);
+                self.tell(event, replication::Input::Rtt { peer, rtt }).await;
             }
         }
     }
@@ -329,7 +375,7 @@ impl Switchboard {
 
     /// Drops an event as one: its owner with all state and tails, then all that the store keeps.
     async fn drop_event(&mut self, event: EventId) {
-        let Some(owner) = self.owners.remove(event) else { return };
+        let Some(owner) = self.take(event) else { return };
         owner.stop().await;
         self.ports.store.put(StoreOp::Drop { event }).await;
         info!(%event, "dropped an event");
@@ -374,6 +420,7 @@ impl Switchboard {
 
     fn identity(&self, event: EventId) -> Identity {
         let Facts { node, origin, name, .. } = self.facts.clone();
+        let origin = origin.in_period(self.interest.period(event));
         let born_ms = (self.env.wall)().saturating_sub(self.ports.now().as_millis() as u64);
         Identity { event, node, name, origin, born_ms }
     }

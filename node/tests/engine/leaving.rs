@@ -310,3 +310,29 @@ fn who_is_told_to_leave_before_the_event_arrives_never_takes_part() {
     world.finish_round(0);
     world.all_call_it("final");
 }
+
+/// It has said goodbye, and is back before it let go: nothing is dropped, and its next period is a newcomer's.
+#[test]
+fn who_is_wanted_while_it_leaves_carries_on_over_what_it_has() {
+    let mut world = World::lobby(71, 4, 10_000);
+    let claim = world.join(3, 7);
+    let instance = world.open(0);
+    assert!(world.answer(3, &claim, instance, 2).unwrap().firm);
+    let ticket = world.ask_to_leave(3, 3, &[]);
+    world.isolate(3);
+    world.run_ms(300);
+    assert_eq!(world.take_reply(ticket), None, "nobody has confirmed it");
+    let before = world.core(3).heads().clone();
+    world.renew(3);
+    assert_eq!(*world.core(3).heads(), before, "it has what it had");
+    assert_eq!(world.held(3, claim.player, instance), Some(2));
+    world.heal();
+    world.until("its being known again", 5_000, |world| {
+        world.answer(3, &claim, instance, 0).ok().filter(|receipt| receipt.firm)
+    });
+    assert_eq!(world.held(0, claim.player, instance), Some(2), "a duplicate of what is held");
+    world.finish_round(0);
+    world.all_call_it("final");
+    world.all_equal();
+    assert_eq!(world.core(0).state().enrolled().count(), 5);
+}

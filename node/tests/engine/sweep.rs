@@ -56,6 +56,8 @@ struct Run {
     /// How often a node left in order, and how often of these it let go of all that it had.
     left: u64,
     let_go: u64,
+    /// How often one that was leaving was wanted again before it let go.
+    renewed: u64,
 }
 
 impl Run {
@@ -84,8 +86,8 @@ impl Run {
         world.weather = weather;
         let (claims, pending) = (BTreeMap::new(), BTreeMap::new());
         let crashed_at = world.now();
-        let (model, down, left, let_go) = (Model::default(), None, 0, 0);
-        Run { world, model, hosts, claims, pending, down, crashed_at, left, let_go }
+        let (model, down, left, let_go, renewed) = (Model::default(), None, 0, 0, 0);
+        Run { world, model, hosts, claims, pending, down, crashed_at, left, let_go, renewed }
     }
 
     fn disturb(&mut self) {
@@ -208,7 +210,7 @@ impl Run {
     }
 
     /// A node says goodbye, waits a moment for others to have all that it has, and is gone. If they have, it may drop
-    /// all of it: it comes back as one that never knew of the event.
+    /// all of it: it comes back as one that never knew of the event. Or it is wanted before that, and carries on.
     fn leave(&mut self, at: usize) {
         if self.down.is_some() || self.world.now() < self.crashed_at + CRASH_GAP {
             return;
@@ -218,6 +220,15 @@ impl Run {
             copies: 1,
             going: BTreeSet::new(),
         });
+        if self.world.percent(25) {
+            let pause = self.world.roll(300);
+            self.world.run_ms(pause);
+            self.world.take_reply(ticket);
+            self.pending.retain(|_, pending| pending.at != at);
+            self.world.renew(at);
+            self.renewed += 1;
+            return;
+        }
         let until = self.world.now() + LEAVING;
         let mut lets_go = false;
         while self.world.now() < until {
@@ -307,19 +318,21 @@ fn run_with(seed: u64, hosts: Option<Hosts>) -> Run {
 fn sweep(seeds: std::ops::Range<u64>) {
     let count = seeds.end - seeds.start;
     let (mut promises, mut finals, mut superseded) = (0, 0, 0);
-    let (mut left, mut let_go) = (0, 0);
+    let (mut left, mut let_go, mut renewed) = (0, 0, 0);
     for run in seeds.map(run) {
         promises += run.model.promises();
         finals += run.model.finals();
         superseded += run.model.superseded;
         left += run.left;
         let_go += run.let_go;
+        renewed += run.renewed;
     }
     assert!(promises as u64 > 5 * count, "only {promises} firm receipts");
     assert!(finals as u64 > count, "only {finals} final results");
     assert!(superseded > 0, "no node ever overruled another");
     assert!(left > count / 4, "only {left} nodes left in order");
     assert!(let_go > count / 10, "only {let_go} of them let go of what they had");
+    assert!(renewed > count / 10, "only {renewed} were wanted again before that");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
 use gossip::replication::{self, Alarm, Config, Message};
 use node::engine::{Carried, EventCore, Identity, Input, Output, Reply, Rules};
 use node::service::view::InboxMessage;
+use node::store::Kept;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,6 +188,18 @@ impl World {
         node.disk.lose_after(self.now.saturating_sub(self.weather.disk_lag));
     }
 
+    /// Has a node carry the event on in its next period, over all that its core has: as one that leaves does when it is
+    /// wanted again.
+    pub fn renew(&mut self, at: usize) {
+        for other in 0..self.nodes.len() {
+            self.unlink(at, other);
+        }
+        let life = self.nodes[at].life.take().expect("the node is alive");
+        let kept = life.core.kept(mono(self.now, life.zero));
+        self.live_over(at, life.zero, kept);
+        self.relink();
+    }
+
     /// Loses a dead node's whole store.
     pub fn wipe(&mut self, at: usize) {
         assert!(self.nodes[at].life.is_none(), "a living node holds its store");
@@ -277,14 +290,17 @@ impl World {
     }
 
     fn live(&mut self, at: usize, skew_ms: i64) {
+        let kept = self.nodes[at].disk.read();
+        self.live_over(at, self.now.as_millis() as i64 - skew_ms, kept);
+    }
+
+    fn live_over(&mut self, at: usize, zero: i64, kept: Kept) {
         let origin = Origin(self.dice.next_u64());
         self.lives.push((at, origin));
         let name = format!("node-{at}");
         let identity =
             Identity { event: EVENT, node: node_id(at), name, origin, born_ms: 1_000_000 };
-        let zero = self.now.as_millis() as i64 - skew_ms;
         let mut carried = Carried::default();
-        let kept = self.nodes[at].disk.read();
         let quarantined = kept.quarantined.clone();
         let logs = node::hub::replay(kept, &mut carried, mono(self.now, zero));
         let config = self.weather.replication.clone();

@@ -72,6 +72,9 @@ impl World {
             Turn::Abandon { .. } | Turn::Forget { .. } => {
                 unreachable!("nobody says here that something is gone for good")
             }
+            Turn::LetGo { .. } | Turn::Renew { .. } => {
+                unreachable!("nobody says here that an event is not wanted")
+            }
             Turn::Tell { to, word } => self.post_word(number, origin, to, word),
         }
     }

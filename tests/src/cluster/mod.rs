@@ -102,9 +102,18 @@ impl Cluster {
     /// If they are not ready in time.
     #[must_use]
     pub fn start_with(options: &ClusterOptions) -> Self {
+        Cluster::start_as(options, &[])
+    }
+
+    /// The same, with more arguments for `starling dev`.
+    ///
+    /// # Panics
+    /// If they are not ready in time.
+    #[must_use]
+    pub fn start_as(options: &ClusterOptions, more: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("starling-test-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
-        let mut child = spawn(folder.path(), options);
+        let mut child = spawn(folder.path(), options, more);
         let pid = i32::try_from(child.id()).expect("process ids are positive");
         let path = folder.path().join("data").join("cluster.json");
         let file = eventually("cluster.json", START_MAX, || {
@@ -250,10 +259,11 @@ impl Drop for Cluster {
     }
 }
 
-fn spawn(folder: &Path, options: &ClusterOptions) -> Child {
+fn spawn(folder: &Path, options: &ClusterOptions, more: &[&str]) -> Child {
     let data = folder.join("data");
     let mut command = starling();
     command.args(["dev", "--json", "--nodes", &options.nodes.to_string(), "--dir"]).arg(&data);
+    command.args(more);
     if let Some(show) = &options.show {
         let path = folder.join("show.json");
         fs::write(&path, show).expect("the folder is writable");

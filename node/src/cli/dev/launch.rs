@@ -30,12 +30,20 @@ pub(super) struct Launcher {
     program: PathBuf,
     /// Arguments before `serve`; none but in tests.
     lead: Vec<OsString>,
+    /// See `DevArgs`.
+    let_go_after_s: Option<u64>,
     dir: PathBuf,
 }
 
 impl Launcher {
     pub(super) fn new(program: PathBuf, dir: &Path) -> Self {
-        Launcher { program, lead: Vec::new(), dir: dir.to_owned() }
+        Launcher { program, lead: Vec::new(), let_go_after_s: None, dir: dir.to_owned() }
+    }
+
+    /// One whose nodes let go of what nobody wants for so long.
+    pub(super) fn letting_go_after(mut self, seconds: Option<u64>) -> Self {
+        self.let_go_after_s = seconds;
+        self
     }
 
     /// One that runs `program lead... serve ...`.
@@ -94,6 +102,9 @@ impl Launcher {
         command.args(["--http", &bound.http.to_string(), "--mqtt", &bound.mqtt.to_string()]);
         if !join.is_empty() {
             command.args(["--join", &join.join(",")]);
+        }
+        if let Some(seconds) = self.let_go_after_s {
+            command.args(["--let-go-after-s", &seconds.to_string()]);
         }
         forget_settings(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);

@@ -48,6 +48,10 @@ pub(super) struct DevArgs {
     /// Load this show instead of the sample
     #[arg(long, value_name = "FILE")]
     show: Option<PathBuf>,
+    /// Have each node let go of shows that three others carry once nobody has come to it for them for so long [default: as
+    /// serve does]
+    #[arg(long, value_name = "S")]
+    let_go_after_s: Option<u64>,
     /// When all is ready, print the content of cluster.json as one line instead of a table
     #[arg(long)]
     json: bool,
@@ -63,7 +67,8 @@ pub(super) fn run(args: &DevArgs) -> Result<Exit, Failure> {
     let keys = dir.keys()?;
     let program = std::env::current_exe()
         .map_err(Failure::of(Exit::Failed, "cannot find this program's own file"))?;
-    let fleet = Fleet::new(Launcher::new(program, dir.path()), args.nodes);
+    let launcher = Launcher::new(program, dir.path()).letting_go_after(args.let_go_after_s);
+    let fleet = Fleet::new(launcher, args.nodes);
     // One thread: a child that dies with its parent dies with the parent's *thread* that made it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

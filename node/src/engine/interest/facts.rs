@@ -1,7 +1,7 @@
 //! What the interest of a node hears and says.
 
 use super::Word;
-use crdt_state::{EventId, NodeId, Origin};
+use crdt_state::{EventId, NodeId, Origin, Period};
 use std::collections::BTreeSet;
 
 /// What the world tells the interest of a node.
@@ -63,6 +63,25 @@ pub enum Heed {
         /// What it said.
         word: Word,
     },
+    /// Nobody here has wanted an event for long that others carry as well.
+    LetGo {
+        /// Which.
+        event: EventId,
+    },
+    /// What carried an event here in a period has left it in order: enough others hold all that it held.
+    Left {
+        /// Which event.
+        event: EventId,
+        /// Which period.
+        period: Period,
+    },
+    /// It has not: it could not leave, or nobody has confirmed it in time.
+    Unheard {
+        /// Which event.
+        event: EventId,
+        /// Which period.
+        period: Period,
+    },
     /// This node leaves the cluster: nobody is to wait for it in one event more.
     Leaving,
     /// The time of [`super::Interest::poll_timeout`] has come.
@@ -82,6 +101,16 @@ pub enum Turn {
         /// Which.
         event: EventId,
     },
+    /// Leave this event in order, out of the reach of whoever comes for it.
+    LetGo {
+        /// Which.
+        event: EventId,
+    },
+    /// This event is left, and wanted again before it was dropped: carry what is here of it on, in the next period.
+    Renew {
+        /// Which.
+        event: EventId,
+    },
     /// Carry this event no longer, and keep what the store has of it: the node's next life takes it up.
     Abandon {
         /// Which.
@@ -93,13 +122,17 @@ pub enum Turn {
         event: EventId,
         /// The peer.
         peer: Origin,
+        /// In which of its periods.
+        period: Period,
     },
-    /// A peer is no longer connected, or no longer carries the event.
+    /// A peer is no longer connected, or no longer carries the event in a period.
     Down {
         /// Which.
         event: EventId,
         /// The peer.
         peer: Origin,
+        /// In which of its periods.
+        period: Period,
     },
     /// Nobody waits for a node any more in an event that is carried here and waited for it, unless it is here after all.
     Forget {

@@ -2,20 +2,22 @@
 
 use super::super::changes::Changes;
 use super::word::{CHANGES_MAX, News};
-use crdt_state::EventId;
-use std::collections::BTreeSet;
+use crdt_state::{EventId, Period};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What this node carries. Of what it ever carried the newest changes are remembered: as many as the catalogue has
 /// events at most.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct List {
     carried: BTreeSet<EventId>,
+    /// How often this life has let go of each event, where it has.
+    periods: BTreeMap<EventId, Period>,
     changes: Changes<EventId>,
 }
 
 impl List {
     pub(super) fn new(kept: impl IntoIterator<Item = EventId>) -> Self {
-        let mut list = List { carried: BTreeSet::new(), changes: Changes::default() };
+        let mut list = List::default();
         kept.into_iter().for_each(|event| list.begin(event));
         list
     }
@@ -28,6 +30,23 @@ impl List {
     pub(super) fn end(&mut self, event: EventId) {
         self.carried.remove(&event);
         self.changes.note(event);
+    }
+
+    /// What is carried of it from now on, or when it is begun again, is that of another period.
+    pub(super) fn next_period(&mut self, event: EventId) {
+        let period = self.periods.entry(event).or_default();
+        *period = period.saturating_add(1);
+        self.changes.note(event);
+    }
+
+    /// It is never begun again.
+    pub(super) fn forget_periods(&mut self, event: EventId) {
+        self.periods.remove(&event);
+    }
+
+    /// In which period it is carried, or will be.
+    pub(super) fn period(&self, event: EventId) -> Period {
+        self.periods.get(&event).copied().unwrap_or_default()
     }
 
     pub(super) fn carried(&self) -> &BTreeSet<EventId> {
@@ -50,8 +69,11 @@ impl List {
         let mut upto = since;
         for (number, event) in changes.by_ref().take(CHANGES_MAX) {
             upto = number + 1;
-            let to = if self.contains(event) { &mut news.begun } else { &mut news.ended };
-            to.push(event);
+            match self.period(event) {
+                _ if !self.contains(event) => news.ended.push(event),
+                0 => news.begun.push(event),
+                period => news.again.push((event, period)),
+            }
         }
         let is_all = changes.next().is_none();
         (if is_all { self.revision() } else { upto }, news)

@@ -2,8 +2,8 @@
 
 use super::word::News;
 use super::{AGAIN, CARRIED_MAX};
-use crdt_state::{EventId, Mono, NodeId};
-use std::collections::BTreeSet;
+use crdt_state::{EventId, Mono, NodeId, Period};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two words to a peer that does not begin what it is awaited in, at most: 5 s. It may never be able to.
@@ -13,7 +13,8 @@ const AWAITED_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeId,
-    pub(super) carried: BTreeSet<EventId>,
+    /// What it carries, in which of its periods.
+    pub(super) carried: BTreeMap<EventId, Period>,
     /// The number of its list that this is.
     pub(super) said: u64,
     /// The number of our list that it has.
@@ -33,7 +34,7 @@ impl Peer {
     pub(super) fn new(node: NodeId, now: Mono) -> Self {
         Peer {
             node,
-            carried: BTreeSet::new(),
+            carried: BTreeMap::new(),
             said: 0,
             heard: 0,
             told: 0,
@@ -75,28 +76,40 @@ impl Peer {
 
     /// It is awaited in an event, or no longer.
     pub(super) fn is_awaited(&mut self, event: EventId, awaited: bool) {
-        if !awaited || self.carried.contains(&event) {
+        if !awaited || self.carried.contains_key(&event) {
             self.unmet.remove(&event);
         } else if self.unmet.insert(event) {
             self.wait = AGAIN;
         }
     }
 
-    /// Takes in what has changed in its list; what it carries since, and what no longer.
-    pub(super) fn take_in(&mut self, revision: u64, news: &News) -> (Vec<EventId>, Vec<EventId>) {
+    /// Takes in what has changed in its list; what it carries since, and what no longer: what it let go of and came back
+    /// to since it was last heard is in both.
+    pub(super) fn take_in(&mut self, revision: u64, news: &News) -> (Vec<EventId>, Periods) {
         self.few = news.few;
         if revision <= self.said || news.since > self.said {
             return (Vec::new(), Vec::new());
         }
         self.said = revision;
-        let carried = &mut self.carried;
-        let ended = news.ended.iter().copied().filter(|event| carried.remove(event)).collect();
-        let room = CARRIED_MAX.saturating_sub(carried.len());
-        let begun = news.begun.iter().copied().take(room);
-        let begun: Vec<EventId> = begun.filter(|event| carried.insert(*event)).collect();
-        for event in &begun {
-            self.unmet.remove(event);
+        let (mut begun, mut ended) = (Vec::new(), Periods::new());
+        for event in &news.ended {
+            ended.extend(self.carried.remove(event).map(|period| (*event, period)));
+        }
+        let first = news.begun.iter().map(|event| (*event, 0));
+        for (event, period) in first.chain(news.again.iter().copied()) {
+            match self.carried.get(&event) {
+                Some(of) if *of == period => continue,
+                Some(of) => ended.push((event, *of)),
+                None if self.carried.len() >= CARRIED_MAX => continue,
+                None => {}
+            }
+            self.carried.insert(event, period);
+            self.unmet.remove(&event);
+            begun.push(event);
         }
         (begun, ended)
     }
 }
+
+/// Events, each with one of its peer's periods.
+pub(super) type Periods = Vec<(EventId, Period)>;

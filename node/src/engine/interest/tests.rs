@@ -77,9 +77,13 @@ impl Net {
         match turn {
             Turn::Begin { event } => writeln!(said, "{node} begins {:x}", event.0),
             Turn::End { event } => writeln!(said, "{node} drops {:x}", event.0),
-            Turn::Up { event, peer } => writeln!(said, "{node} has {} for {:x}", peer.0, event.0),
-            Turn::Down { event, peer } => {
-                writeln!(said, "{node} lost {} for {:x}", peer.0, event.0)
+            Turn::LetGo { event } => writeln!(said, "{node} leaves {:x}", event.0),
+            Turn::Renew { event } => writeln!(said, "{node} carries {:x} on", event.0),
+            Turn::Up { event, peer, period } => {
+                writeln!(said, "{node} has {} for {:x}{}", peer.0, event.0, nth(period))
+            }
+            Turn::Down { event, peer, period } => {
+                writeln!(said, "{node} lost {} for {:x}{}", peer.0, event.0, nth(period))
             }
             Turn::Abandon { event } => writeln!(said, "{node} abandons {:x}", event.0),
             Turn::Forget { event, node: gone } => {
@@ -91,11 +95,14 @@ impl Net {
                     events.iter().map(|event| format!(" {:x}", event.0)).collect()
                 };
                 let mut what = String::new();
-                if let Some(News { since, begun, ended, awaited, .. }) = news {
+                if let Some(News { since, begun, again, ended, awaited, .. }) = news {
                     self.words += 1;
                     self.bytes += word.encode().len();
-                    self.changes += begun.len() + ended.len();
+                    self.changes += begun.len() + again.len() + ended.len();
                     what = format!("{since} to {revision}:{}", ids(begun));
+                    for (event, period) in again {
+                        write!(what, " {:x}{}", event.0, nth(*period)).expect("text fits");
+                    }
                     what += &if ended.is_empty() {
                         String::new()
                     } else {
@@ -144,13 +151,31 @@ impl Net {
         self.nodes.iter().filter(carries).map(|(node, _)| *node).collect()
     }
 
-    /// Whether everybody knows exactly who else carries the event.
+    /// Whether everybody knows exactly who else carries the event, in which period.
     fn all_know(&self) -> bool {
         self.nodes.iter().all(|(node, interest)| {
-            let known: Vec<u64> = interest.carriers(SHOW).map(|peer| peer.0).collect();
+            let period = |peer: &Origin| interest.peer_period(*peer, SHOW);
+            let known = interest.carriers(SHOW).map(|peer| (peer.0, period(&peer)));
             let others = self.carriers().into_iter().filter(|other| other != node);
-            known == others.collect::<Vec<_>>()
+            known.eq(others.map(|other| (other, Some(self.nodes[&other].period(SHOW)))))
         })
+    }
+
+    /// A node that carries the event and need not, of six of which three others do.
+    fn with_spare(lossy: bool) -> (Self, u64) {
+        let mut net = Net::new(6);
+        net.lossy = lossy;
+        net.list(SHOW);
+        net.settle();
+        let aside = *net.nodes.keys().find(|node| !net.carriers().contains(node)).unwrap();
+        net.heed(aside, Heed::Wanted { event: SHOW });
+        net.settle();
+        net.said.clear();
+        (net, aside)
+    }
+
+    fn spare(&self, node: u64) -> Vec<EventId> {
+        self.nodes[&node].spare(self.now).collect()
     }
 
     fn die(&mut self, node: u64) {
@@ -160,6 +185,11 @@ impl Net {
             self.see(other);
         }
     }
+}
+
+/// A period, where it is not the first.
+fn nth(period: Period) -> String {
+    if period == 0 { String::new() } else { format!(" in period {period}") }
 }
 
 /// What a peer says that carries events since a list of its.
@@ -644,7 +674,8 @@ fn who_does_not_begin_what_it_is_awaited_in_is_told_ever_less_often() {
 #[test]
 fn a_word_survives_its_bytes_and_nonsense_is_none() {
     let (begun, ended) = (vec![SHOW, EventId(u64::MAX - 1)], vec![EventId(4)]);
-    let news = News { since: 1, begun, ended, awaited: vec![SHOW], few: true };
+    let again = vec![(EventId(5), 1), (EventId(6), Period::MAX)];
+    let news = News { since: 1, begun, again, ended, awaited: vec![SHOW], few: true };
     let word = Word { revision: 3, heard: 2, news: Some(news) };
     assert_eq!(Word::decode(&word.encode()), Some(word.clone()));
     assert_eq!(Word::decode(&[]), None);
@@ -657,4 +688,194 @@ fn a_word_survives_its_bytes_and_nonsense_is_none() {
     assert_eq!(Word::decode(&long), None);
     let unnumbered = Word { revision: 0, ..word };
     assert_eq!(Word::decode(&unnumbered.encode()), None);
+}
+
+/// It is carried until others have all of it, then by nobody but them; whoever comes makes it begin as somebody new.
+#[test]
+fn what_is_spare_is_let_go_of_and_begun_again_in_another_period() {
+    for lossy in [false, true] {
+        let (mut net, aside) = Net::with_spare(lossy);
+        let best: Vec<u64> = net.carriers().into_iter().filter(|node| *node != aside).collect();
+        assert_eq!(net.spare(aside), [SHOW]);
+        assert!(best.iter().all(|node| net.spare(*node).is_empty()), "they carry it in any case");
+        net.heed(aside, Heed::LetGo { event: SHOW });
+        assert_eq!(net.said, format!("{aside} leaves e\n"));
+        assert!(net.nodes[&aside].carries(SHOW) && net.spare(aside).is_empty());
+        net.settle();
+        net.said.clear();
+        net.heed(aside, Heed::Left { event: SHOW, period: 0 });
+        assert!(net.said.starts_with(&format!("{aside} drops e\n")), "{}", net.said);
+        net.settle();
+        assert_eq!(net.carriers(), best);
+        assert!(net.all_know());
+        net.heed(aside, Heed::Wanted { event: SHOW });
+        net.settle();
+        assert_eq!((net.carriers().len(), net.nodes[&aside].period(SHOW)), (4, 1));
+        assert!(net.all_know());
+        assert!(net.said.contains(&format!("{} has {aside} for e in period 1", best[0])));
+    }
+}
+
+/// Nobody hears that it was away: that it carries the event in another period says so.
+#[test]
+fn who_is_back_before_the_others_have_heard_that_it_let_go_is_met_anew() {
+    let (mut net, aside) = Net::with_spare(false);
+    let first = *net.carriers().iter().find(|node| **node != aside).unwrap();
+    let word = net.nodes[&aside].list.since(0);
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.heed(aside, Heed::Left { event: SHOW, period: 0 });
+    net.wire.clear();
+    net.heed(aside, Heed::Wanted { event: SHOW });
+    net.said.clear();
+    net.settle();
+    let met = net.said.lines().filter(|line| line.starts_with(&format!("{first} ")));
+    let met: Vec<&str> = met.filter(|line| line.contains(&format!(" {aside} for e"))).collect();
+    let anew =
+        [format!("{first} lost {aside} for e"), format!("{first} has {aside} for e in period 1")];
+    assert_eq!(met, anew);
+    assert!(net.all_know());
+    let (revision, news) = word;
+    let old = Word { revision, heard: 1, news: Some(news) };
+    net.heed(first, Heed::Word { from: Origin(aside), word: old });
+    assert!(net.all_know(), "an old word takes nothing back");
+}
+
+#[test]
+fn what_is_going_is_carried_on_if_it_is_wanted_or_needed_or_nobody_has_confirmed_it() {
+    let (mut net, aside) = Net::with_spare(false);
+    let on = format!("{aside} carries e on\n");
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.said.clear();
+    net.heed(aside, Heed::Wanted { event: SHOW });
+    assert!(net.said.starts_with(&on), "{}", net.said);
+    assert_eq!(net.said.matches("has").count(), 3, "it hears of the others anew");
+    net.said.clear();
+    for heed in [Heed::Left { event: SHOW, period: 0 }, Heed::Unheard { event: SHOW, period: 0 }] {
+        net.heed(aside, heed);
+    }
+    assert_eq!(net.said, "", "what came of another period is no news");
+    net.settle();
+    assert!(net.all_know());
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.said.clear();
+    net.heed(aside, Heed::Unheard { event: SHOW, period: 1 });
+    assert!(net.said.starts_with(&on), "{}", net.said);
+    net.settle();
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.said.clear();
+    let carrier = *net.carriers().iter().find(|node| **node != aside).unwrap();
+    net.die(carrier);
+    assert!(net.said.contains(&on), "{}", net.said);
+    assert_eq!(net.nodes[&aside].period(SHOW), 3);
+    net.settle();
+    assert!(net.all_know() && net.carriers().contains(&aside));
+}
+
+/// What an event waits for is told once a second: the word that its carrier lets go overtakes that of its goodbye.
+#[test]
+fn who_let_go_does_not_begin_for_those_who_have_not_heard_its_goodbye() {
+    let (mut net, aside) = Net::with_spare(false);
+    let best: Vec<u64> = net.carriers().into_iter().filter(|node| *node != aside).collect();
+    let nodes: BTreeSet<NodeId> = net.carriers().into_iter().map(NodeId).collect();
+    for node in net.carriers() {
+        net.heed(node, Heed::Awaited { event: SHOW, nodes: nodes.clone() });
+    }
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.heed(aside, Heed::Left { event: SHOW, period: 0 });
+    net.said.clear();
+    for _ in 0..10 {
+        net.deliver();
+        net.now += 100 * MS;
+        best.iter().for_each(|node| net.heed(*node, Heed::Timeout));
+    }
+    assert!(net.said.contains("awaits you"), "{}", net.said);
+    assert_eq!(net.carriers(), best);
+    for node in &best {
+        let nodes = best.iter().copied().map(NodeId).collect();
+        net.heed(*node, Heed::Awaited { event: SHOW, nodes });
+    }
+    net.settle();
+    assert_eq!(net.carriers(), best);
+    assert!(net.all_know());
+}
+
+#[test]
+fn nobody_lets_go_of_what_it_is_to_carry() {
+    let (mut net, aside) = Net::with_spare(false);
+    let best: Vec<u64> = net.carriers().into_iter().filter(|node| *node != aside).collect();
+    net.said.clear();
+    net.heed(best[0], Heed::LetGo { event: SHOW });
+    net.heed(aside, Heed::LetGo { event: EventId(9) });
+    assert_eq!(net.said, "");
+    let living: BTreeSet<NodeId> = net.nodes.keys().map(|node| NodeId(*node)).collect();
+    let staying: BTreeSet<NodeId> = living.iter().copied().filter(|it| it.0 != best[0]).collect();
+    net.heed(aside, Heed::Seen { living: living.clone(), staying: staying.clone() });
+    assert!(
+        net.spare(aside).is_empty(),
+        "one of the best is about to go, and another one is to begin"
+    );
+    net.heed(aside, Heed::Seen { living: living.clone(), staying: living.clone() });
+    assert_eq!(net.spare(aside), [SHOW]);
+    let few: BTreeSet<NodeId> = living.iter().copied().take(3).collect();
+    net.heed(aside, Heed::Seen { living: few.clone(), staying: few });
+    assert!(net.spare(aside).is_empty(), "they are few");
+    net.heed(aside, Heed::Seen { living: living.clone(), staying: living });
+    net.heed(aside, Heed::PeerDown { peer: Origin(best[1]) });
+    assert!(net.spare(aside).is_empty(), "only two others are known to carry it");
+    let (mut net, aside) = Net::with_spare(false);
+    net.nodes.get_mut(&aside).unwrap().carry_all();
+    assert!(net.spare(aside).is_empty(), "behind a broker all carry it");
+    let (mut net, aside) = Net::with_spare(false);
+    net.heed(aside, Heed::Leaving);
+    assert!(net.spare(aside).is_empty(), "it leaves all of them");
+}
+
+#[test]
+fn what_is_archived_while_it_is_going_is_dropped_once() {
+    let (mut net, aside) = Net::with_spare(false);
+    net.heed(aside, Heed::LetGo { event: SHOW });
+    net.said.clear();
+    let (live, archived) = (BTreeSet::new(), BTreeSet::from([SHOW]));
+    net.heed(aside, Heed::Listed { live, archived });
+    net.heed(aside, Heed::Left { event: SHOW, period: 0 });
+    net.heed(aside, Heed::Wanted { event: SHOW });
+    assert_eq!(net.said.matches("drops e").count(), 1, "{}", net.said);
+    assert!(!net.nodes[&aside].carries(SHOW));
+}
+
+/// Six nodes do for a while what comes to their minds, and words are lost and doubled.
+#[test]
+fn whoever_comes_and_goes_all_know_in_the_end_who_carries_the_event_in_which_period() {
+    for seed in 0..40 {
+        let (mut net, _) = Net::with_spare(true);
+        let mut dice = seed;
+        let mut roll = |sides: u64| {
+            dice += 1;
+            rendezvous(dice, 0, NodeId(seed)) % sides
+        };
+        for _ in 0..200 {
+            let node = 1 + roll(6);
+            let period = net.nodes[&node].period(SHOW);
+            let (event, peer) = (SHOW, Origin(1 + roll(6)));
+            match roll(8) {
+                0 => net.heed(node, Heed::Wanted { event }),
+                1..4 => net.heed(node, Heed::LetGo { event }),
+                4..6 => net.heed(node, Heed::Left { event, period }),
+                6 => net.heed(node, Heed::Unheard { event, period }),
+                _ if peer.0 != node => {
+                    net.heed(node, Heed::PeerDown { peer });
+                    net.heed(node, Heed::PeerUp { peer, node: NodeId(peer.0) });
+                }
+                _ => {}
+            }
+            if roll(3) == 0 {
+                net.deliver();
+                net.now += 100 * MS;
+                (1..=6).for_each(|node| net.heed(node, Heed::Timeout));
+            }
+        }
+        net.settle();
+        assert!(net.all_know(), "seed {seed}");
+        assert!(net.carriers().len() >= 3, "seed {seed}");
+    }
 }

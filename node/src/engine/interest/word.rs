@@ -4,7 +4,7 @@
 //! they stand now, so that whoever has the list of any number in between may take it in: a word that is lost, doubled
 //! or overtaken changes nothing but the time that it takes.
 
-use crdt_state::EventId;
+use crdt_state::{EventId, Period};
 use serde::{Deserialize, Serialize};
 
 /// Changes in one word: 16,384, a sixth of what a frame holds. The rest follows once they are heard.
@@ -30,6 +30,8 @@ pub struct News {
     pub since: u64,
     /// The events that it carries since then.
     pub begun: Vec<EventId>,
+    /// Those that it carries in another period than its first, and which that is.
+    pub again: Vec<(EventId, Period)>,
     /// Those that it carries no longer.
     pub ended: Vec<EventId>,
     /// Events in which others wait for the receiver's node.
@@ -38,8 +40,8 @@ pub struct News {
     pub few: bool,
 }
 
-/// The version of the vocabulary: 2, since 1 brought whole lists.
-pub(super) const PROTOCOL: u8 = 2;
+/// The version of the vocabulary: 3, since 1 brought whole lists and 2 no periods.
+pub(super) const PROTOCOL: u8 = 3;
 
 impl Word {
     /// The word as bytes for the wire.
@@ -58,7 +60,8 @@ impl Word {
         // An id takes at least a byte: nothing is allocated for a list that is not there.
         let (word, rest) = postcard::take_from_bytes::<Word>(body).ok()?;
         let is_sound = |news: &News| {
-            news.begun.len() + news.ended.len() <= CHANGES_MAX && news.awaited.len() <= AWAITED_MAX
+            let changes = news.begun.len() + news.again.len() + news.ended.len();
+            changes <= CHANGES_MAX && news.awaited.len() <= AWAITED_MAX
         };
         let is_sound = rest.is_empty() && word.news.as_ref().is_none_or(is_sound);
         (is_sound && word.revision > 0).then_some(word)
