@@ -39,6 +39,24 @@ pub enum Partial {
     PerOption(u32),
 }
 
+impl Partial {
+    /// Whether a choice of `mask` is the `key`, and what it is worth before time takes its share.
+    #[must_use]
+    pub fn worth(self, full: u32, mask: u32, key: u32) -> (bool, u32) {
+        let (hits, misses) = ((mask & key).count_ones(), (mask & !key).count_ones());
+        let worth = match self {
+            Partial::PerOption(each) if misses == 0 => each.saturating_mul(hits),
+            Partial::Proportional => {
+                let share = u64::from(hits.saturating_sub(misses));
+                (u64::from(full) * share / u64::from(key.count_ones().max(1))) as u32
+            }
+            _ if mask == key => full,
+            _ => 0,
+        };
+        (mask == key, worth)
+    }
+}
+
 /// What an answer within the grace after the deadline is worth.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -88,23 +106,7 @@ impl Scoring {
     /// What a choice of `mask` gives where `key` is correct, and whether it is exactly that.
     #[must_use]
     pub fn choice(&self, full: u32, time: (u32, u32), mask: u32, key: u32) -> (bool, i64) {
-        self.given(self.choice_worth(full, mask, key), time)
-    }
-
-    /// Whether a choice of `mask` is the `key`, and what it is worth before time takes its share.
-    #[must_use]
-    pub fn choice_worth(&self, full: u32, mask: u32, key: u32) -> (bool, u32) {
-        let (hits, misses) = ((mask & key).count_ones(), (mask & !key).count_ones());
-        let worth = match self.partial {
-            Partial::PerOption(each) if misses == 0 => each.saturating_mul(hits),
-            Partial::Proportional => {
-                let share = u64::from(hits.saturating_sub(misses));
-                (u64::from(full) * share / u64::from(key.count_ones().max(1))) as u32
-            }
-            _ if mask == key => full,
-            _ => 0,
-        };
-        (mask == key, worth)
+        self.given(self.partial.worth(full, mask, key), time)
     }
 
     /// What an answer gives of what it is worth after so long: time takes its share, and what is not right

@@ -24,7 +24,7 @@ impl Quiz {
     /// What an answer is worth to a question, in words.
     pub(super) fn worth_in_words(&self, question: &Question) -> String {
         let full = question.points;
-        match (self, question.scoring.partial) {
+        match (self, self.partial(question)) {
             (Quiz::Typed { typos, .. }, _) => {
                 let slips = match typos {
                     0 => String::new(),
@@ -66,7 +66,7 @@ impl Quiz {
         text: Option<&str>,
     ) -> How {
         let (is_right, worth) = self.worth(question, key, cell, text);
-        let (partial, full) = (question.scoring.partial, question.points);
+        let (partial, full) = (self.partial(question), question.points);
         let (sum, flaw) = match (self, key) {
             (Quiz::Choice { .. }, Key::Choices(choices)) => {
                 how_chosen((partial, full), cell.value(), mask(choices), worth)

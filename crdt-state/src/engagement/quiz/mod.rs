@@ -17,7 +17,7 @@ use super::scoring::{Partial, scaled};
 use super::script::{caps, read_choice, read_correct};
 use super::{
     Alone, Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question,
-    Reason, Script, Taken, Thousandths, bits, key, mask,
+    Reason, Scoring, Script, Taken, Thousandths, bits, key, mask,
 };
 use crate::Cell;
 use crate::stage::Phase;
@@ -148,10 +148,19 @@ pub struct QuizResults {
 const BARS: usize = 20;
 
 impl Quiz {
+    /// What a part of what is right gives. A choice of one has no parts, and of nothing a part is nothing.
+    fn partial(&self, question: &Question) -> Partial {
+        match self {
+            Quiz::Choice { multiple: false, .. } => Partial::Exact,
+            _ if question.points == 0 => Partial::Exact,
+            _ => question.scoring.partial,
+        }
+    }
+
     /// What every right option gives, where they give points one by one.
     fn each(&self, question: &Question) -> Option<u32> {
-        match (self, question.scoring.partial) {
-            (Quiz::Choice { multiple: true, .. }, Partial::PerOption(each)) => Some(each),
+        match (self, self.partial(question)) {
+            (Quiz::Choice { .. }, Partial::PerOption(each)) => Some(each),
             _ => None,
         }
     }
@@ -365,7 +374,8 @@ impl Kind for Quiz {
     fn alone(&self, facts: &Facts<'_>) -> Option<Alone> {
         let Quiz::Choice { .. } = self else { return None };
         let question = facts.question;
-        Alone::new(&question.scoring, question.points, facts.open_ms(), facts.mask())
+        let scoring = Scoring { partial: self.partial(question), ..question.scoring.clone() };
+        Alone::new(&scoring, question.points, facts.open_ms(), facts.mask())
     }
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {

@@ -26,11 +26,11 @@ impl Quiz {
         cell: Cell,
         text: Option<&str>,
     ) -> (bool, u32) {
-        let (scoring, full) = (&question.scoring, question.points);
+        let (partial, full) = (self.partial(question), question.points);
         let all_or_nothing = |is_right: bool| (is_right, if is_right { full } else { 0 });
         match (self, key) {
             (Quiz::Choice { .. }, Key::Choices(choices)) => {
-                scoring.choice_worth(full, cell.value(), mask(choices))
+                partial.worth(full, cell.value(), mask(choices))
             }
             (Quiz::Typed { typos, .. }, Key::Texts(accepted)) => all_or_nothing(
                 text.is_some_and(|text| accepted_as(text, accepted, *typos).is_some()),
@@ -47,7 +47,7 @@ impl Quiz {
             (Quiz::Order { options, .. }, Key::Order(order)) => {
                 let (given, all) = (unrank(cell.value(), options.len()), options.len() as u64);
                 let right = given.iter().zip(order).filter(|(a, b)| a == b).count() as u64;
-                if right == all || scoring.partial == Partial::Exact {
+                if right == all || partial == Partial::Exact {
                     return all_or_nothing(right == all);
                 }
                 (false, (u64::from(full) * right / all.max(1)) as u32)

@@ -16,7 +16,7 @@ use crate::engagement::survey::{Item, Survey};
 use crate::engagement::testing::{ME, Player, asked, counted, typed};
 use crate::engagement::tug::Tug;
 use crate::engagement::word_cloud::WordCloud;
-use crate::engagement::{Given, KINDS, Key, Task, counter_name};
+use crate::engagement::{Given, KINDS, Key, Task, TaskView, counter_name};
 use crate::event::Rule;
 use crate::named::{Change, NumberChange, PlayerChange, PlayerMark};
 use std::collections::BTreeSet;
@@ -276,6 +276,34 @@ fn the_sum_of_every_form_under_every_rule_comes_out_at_what_was_given() {
             let worth = if matches!(task, Task::Coin(_)) { 100 } else { question.points };
             let per_option = matches!(question.scoring.partial, Partial::PerOption(_));
             assert!(per_option || rule.contains(&worth.to_string()), "{what}: {rule}");
+        }
+    }
+}
+
+/// What pages say beforehand is what comes of it, of a warm-up question too.
+#[test]
+fn a_right_answer_at_once_gives_what_players_were_told() {
+    for (task, _) in keyed() {
+        for (scoring, points) in rules().into_iter().flat_map(|it| [(it.clone(), 1_000), (it, 0)]) {
+            let what = format!("{task:?} for {points} under {scoring:?}");
+            let question = Question { scoring, points, ..Question::new("?", task.clone()) };
+            let given = match task.key().expect("it has one") {
+                Key::Choices(choices) | Key::Order(choices) => of(&choices),
+                Key::Texts(texts) => typed(&texts[0]),
+                Key::Number(step) => task.given(step, None).again(),
+            };
+            let state = asked(vec![question.clone()], &[Player::gives(given)], |_| 0);
+            let mut gave = None;
+            fold(&state, |_| true, |_, all| gave = Some(all[0].1));
+            let Outcome { points, bonus, .. } = gave.expect("it was asked");
+            let view = state.script().and_then(|script| script.view(0, false));
+            let each = matches!(view, Some(TaskView::Quiz(view)) if view.per_option);
+            let rights = if each { 2 } else { 1 };
+            let prize = if matches!(task, Task::Elimination(_)) { 1_000 } else { 0 };
+            let told = task.full_points(&question).expect("it gives points");
+            assert_eq!(points, i64::from(told) * rights + prize, "{what}");
+            assert_eq!(bonus, prize, "{what}");
+            assert_eq!(each, told == 333, "{what}: only where several may be chosen");
         }
     }
 }
