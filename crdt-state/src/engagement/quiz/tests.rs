@@ -48,6 +48,43 @@ fn a_typed_answer_is_accepted_in_any_case_and_with_so_many_slips() {
     assert!(quiz.take(&Given::choices(&[0])).is_err());
 }
 
+/// Whoever types sees the same on the screen afterwards.
+#[test]
+fn what_keyboards_write_in_several_ways_is_one_answer() {
+    for (accepted, text) in [
+        ("Bogotá", "Bogota\u{301}"),
+        ("Bogota\u{301}", "BOGOTÁ"),
+        ("O'Neill", "O’Neill"),
+        ("O’Neill", "o`neill"),
+        ("5", "５"),
+        ("-5", "−5"),
+        ("semi-final", "Semi–Final"),
+        ("Straße", "STRASSE"),
+        ("İstanbul", "istanbul"),
+        ("Ωμέγας", "ΩΜΈΓΑΣ"),
+    ] {
+        let quiz = Quiz::Typed { accepted: words(&[accepted]), typos: 0 };
+        assert!(judged(&quiz, &typed(text), 0).0, "{text} for {accepted}");
+    }
+    let quiz = Quiz::Typed { accepted: words(&["Bogotá"]), typos: 0 };
+    assert!(!judged(&quiz, &typed("Bogota"), 0).0, "that is another letter");
+}
+
+#[test]
+fn a_slip_makes_no_other_number() {
+    let quiz = Quiz::Typed { accepted: words(&["1969", "Apollo 11"]), typos: 1 };
+    for (text, is_right) in [
+        ("1969", true),
+        ("1968", false),
+        ("19690", false),
+        ("Apolo 11", true),
+        ("Apollo 12", false),
+        ("Apollo 1", false),
+    ] {
+        assert_eq!(judged(&quiz, &typed(text), 0).0, is_right, "{text}");
+    }
+}
+
 #[test]
 fn only_the_marks_of_a_sentence_are_passed_over_in_a_typed_answer() {
     for (accepted, text, is_right) in [
@@ -79,6 +116,11 @@ fn an_estimate_gives_by_its_closeness() {
     assert_eq!(of(45.0), (true, 500));
     assert_eq!(of(35.4), (true, 500));
     assert_eq!(of(50.0), (false, 0));
+    let narrow = Quiz::Estimate(Estimate { within: 2_000_000, ..scale.clone() });
+    assert_eq!(judged_for(10, &narrow, &number(100.0), 0), (true, 9));
+    let far = Quiz::Estimate(Estimate { max: 9_000_000, within: 2_000_000, ..scale.clone() });
+    assert_eq!(judged(&far, &number(2_039.0), 0), (false, 0), "nothing is left of it");
+    assert_eq!(judged_for(0, &far, &number(2_039.0), 0), (true, 0), "of nothing nothing can be");
     assert!(Quiz::Estimate(scale.clone()).take(&number(100.5)).is_err());
     assert!(Quiz::Estimate(scale).take(&number(f64::NAN)).is_err());
 }

@@ -4,6 +4,7 @@ use super::{Quiz, unrank};
 use crate::Cell;
 use crate::engagement::scoring::Partial;
 use crate::engagement::{Facts, Key, Question, mask};
+use unicode_normalization::UnicodeNormalization;
 
 impl Quiz {
     /// Whether an answer is correct, and what it gives.
@@ -42,7 +43,8 @@ impl Quiz {
                     return all_or_nothing(false);
                 }
                 let near = u128::from(full) * u128::from(within - off) / u128::from(within);
-                (true, near as u32)
+                // What is so far off that nothing is left of it is as wrong as what is further off.
+                (off == 0 || full == 0 || near > 0, near as u32)
             }
             (Quiz::Order { options, .. }, Key::Order(order)) => {
                 let (given, all) = (unrank(cell.value(), options.len()), options.len() as u64);
@@ -66,15 +68,38 @@ pub(super) fn accepted_as<'a>(text: &str, accepted: &'a [String], typos: u8) -> 
         wanted == text
             || (typos > 0
                 && wanted.chars().count() > 3
+                && numbers(&wanted).eq(numbers(&text))
                 && strsim::osa_distance(&wanted, &text) <= usize::from(typos))
     };
     accepted.iter().find(is_near)
 }
 
+/// The numbers in a text: another one is no slip of the finger.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_numeric()).filter(|number| !number.is_empty())
+}
+
+/// One spelling for what keyboards write in several ways: composed letters, full-width ones, typographic apostrophes
+/// and hyphens, capitals, also those without a small letter of their own.
+fn folded(text: &str) -> String {
+    let text = text.chars().map(|c| match c {
+        '’' | '‘' | 'ʼ' | '`' | '´' | '′' => '\'',
+        '‐' | '‑' | '‒' | '–' | '—' | '−' => '-',
+        _ => c,
+    });
+    let text: String = text.collect();
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let composed: String = text.nfkc().collect();
+    let folded: String = composed.to_uppercase().to_lowercase().nfkc().collect();
+    folded.replace("i\u{307}", "i")
+}
+
 /// One spelling for all that a person would call the same answer: in lower case, without the marks of a
 /// sentence around it. Signs stay, since they may be the answer or a part of it: `-5`, `.5`, `=`, `C#`.
 fn plain(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let words = folded(text).split_whitespace().collect::<Vec<_>>().join(" ");
     let before_end = words.trim_end_matches(is_mark);
     let bare = before_end.trim_start_matches(is_mark);
     let (start, rest) = before_end.split_at(before_end.len() - bare.len());
