@@ -155,6 +155,13 @@ fn what_begins_like_a_formula_is_defused_and_numbers_are_not() {
     let csv = files(line, Format::Csv).unwrap().remove(1);
     let text = String::from_utf8(csv.1).unwrap();
     assert_eq!(text.lines().nth(1), Some(",1,'-5,-5,,"), "{text}");
+    let line = r#"{"type":"player","player":"1","name":"x;=1+1; @y;z"}"#;
+    let text = String::from_utf8(files(line, Format::Csv).unwrap().remove(1).1).unwrap();
+    assert_eq!(
+        text.lines().nth(1),
+        Some(",1,x;'=1+1;' @y;z,,,"),
+        "also behind a semicolon: {text}"
+    );
 }
 
 #[test]

@@ -37,9 +37,11 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
     out.push_str("\r\n");
 }
 
-/// A text that no spreadsheet takes for a formula.
+/// A text that no spreadsheet takes for a formula, nor a part of it: where lists are separated by semicolons, files are
+/// cut there too.
 fn defused(text: &str) -> String {
-    if is_formula(text) { format!("'{text}") } else { text.to_owned() }
+    let part = |part: &str| if is_formula(part) { format!("'{part}") } else { part.to_owned() };
+    text.split_inclusive(';').map(part).collect()
 }
 
 /// Whether a spreadsheet would take a text for a formula: ASCII and full-width signs, tab and return.
