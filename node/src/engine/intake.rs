@@ -203,8 +203,9 @@ impl EventCore {
         let question = facts.question;
         let taken = question.task.take(given).map_err(|invalid| {
             let kind = question.task.name();
-            Refusal::new("choice_invalid", invalid.to_string())
-                .hint(format!("the live state shows what this {kind} takes"))
+            Refusal::new("choice_invalid", invalid.to_string()).hint(format!(
+                "docs/mqtt.md says how a {kind} is answered, the live state what there is to choose"
+            ))
         })?;
         if !can_be_held(&taken) {
             let most = ANSWER_BYTES_MAX;

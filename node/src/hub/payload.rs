@@ -137,6 +137,46 @@ mod tests {
         assert_eq!(gone, Ok(Connect::Gone { token: "slp_x".into(), gone: "c1".into() }));
     }
 
+    /// The table of the document, by what its rows are about: what is published, without token and instance.
+    fn documented() -> Vec<(String, String)> {
+        let document = include_str!("../../docs/mqtt.md");
+        let table = document.split("| kind or form |").nth(1).expect("there is one");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let codes = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let row = |line: &str| {
+            let mut cells = line.split('|').skip(1).map(codes);
+            let (kinds, given): (Vec<_>, Vec<_>) = (cells.next()?, cells.next()?);
+            let given = given.into_iter().filter(|code: &String| code.starts_with('{'));
+            let given: Vec<_> = given.collect();
+            Some(kinds.into_iter().flat_map(move |kind: String| {
+                given.clone().into_iter().map(move |given| (kind.clone(), given))
+            }))
+        };
+        rows.filter_map(row).flatten().collect()
+    }
+
+    #[test]
+    fn every_kind_is_answered_as_the_document_says() {
+        let show = crate::show::parse(include_str!("../../shows/kinds.json")).expect("a show");
+        let documented = documented();
+        for question in &show.questions {
+            let view = serde_json::to_value(question.task.view(false)).expect("it is JSON");
+            let word = view["form"].as_str().unwrap_or_else(|| question.task.name());
+            let of_it: Vec<_> = documented.iter().filter(|(kind, _)| kind == word).collect();
+            assert!(!of_it.is_empty(), "nothing is said of {word}");
+            for (_, given) in of_it {
+                let payload = given.replacen('{', r#"{"token":"t","instance":1,"#, 1);
+                let answer: Answer = serde_json::from_str(&payload).expect("it is an answer");
+                let is_choice = ["choice", "poll", "elimination"].contains(&word);
+                if is_choice && answer.choices.len() > 1 && view["multiple"] != true {
+                    continue;
+                }
+                let taken = question.task.take(&answer.given(0));
+                assert!(taken.is_ok(), "{word}: {given}: {taken:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_read_says_what_would() {
         let refusal = read::<Connect>(b"{", "a join").unwrap_err();

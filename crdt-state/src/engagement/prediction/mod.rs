@@ -100,7 +100,10 @@ impl Kind for Prediction {
         let option = given.one_of(self.options.len())?;
         let stake = given.stake.unwrap_or_else(|| self.credit.min(self.stake_max));
         if stake > self.stake_max {
-            return Err(Invalid(format!("{stake} is more than {} may be staked", self.stake_max)));
+            return Err(Invalid(format!(
+                "{stake} is more than the {} that may be staked",
+                self.stake_max
+            )));
         }
         Ok(Taken::value(stake << OPTION_BITS | u32::from(option)))
     }
