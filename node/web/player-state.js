@@ -38,6 +38,8 @@ export const state = {
   marks: { kicked: false, muted: false, extra_ms: 0 },
   /** What a form lacks before it can be sent, and in which round. */
   missing: null,
+  /** What became of the newest of several inputs, and in which round. */
+  input: null,
   /** Why the last choice of a team was not taken. */
   teamError: null,
   /** The player's ticket in raffles. */

@@ -186,9 +186,17 @@ function openView(live) {
     kind()?.input(question, mine),
     live.results && kind()?.shown(live, mine),
     state.missing?.instance === stage.instance && h("p", { class: "notice wait", testid: "missing", role: "alert" }, state.missing.words),
+    state.input?.instance === stage.instance && inputNotice(live, state.input.words),
     receiptView(stage.instance),
   ];
 }
+
+/** What became of one of several inputs; that taps are taken the page shows anyway. */
+const inputNotice = (live, words) => {
+  const taken = words ? null : kind()?.taken?.(live);
+  if (!words && !taken) return null;
+  return h("p", { class: `notice ${words ? "bad" : "good"}`, testid: "input", role: "status", "data-taken": String(!words) }, words ?? taken);
+};
 
 /** Until the player's own stream is there; in how long that is, where the stream says. */
 function heldBackView(live) {

@@ -335,11 +335,21 @@ const sendButton = (button) => sendInput(JSON.parse(button.dataset.given));
 /** An input of which there may be many: sent once, and not repeated by the page. */
 async function sendInput(given) {
   const { session, live } = state;
-  if (!session || state.link !== "online") return false;
-  const ack = await link.publishOnce({ token: session.token, instance: live.stage.instance, ...given }).catch(() => null);
-  const isTaken = ack !== null && ack.reason < 0x80;
-  if (ack && !isTaken) announce(asSentence(ack.receipt?.message) || "Not taken.");
-  return isTaken;
+  const { instance } = live.stage;
+  if (!session || state.link !== "online") return inputTold(instance, "The connection is gone. Send it again in a moment.");
+  const ack = await link.publishOnce({ token: session.token, instance, ...given }).catch(() => null);
+  if (ack === null) return inputTold(instance, "Nobody has confirmed it. Send it again in a moment.");
+  if (ack.reason < 0x80) return inputTold(instance, null);
+  const { message, hint } = ack.receipt ?? {};
+  return inputTold(instance, [message ?? "it was not taken", hint].filter(Boolean).map(asSentence).join(" "));
+}
+
+/** Says what became of one of several inputs: `words` why it was not taken, or nothing. Whether it was. */
+function inputTold(instance, words) {
+  state.input = { instance, words };
+  draw();
+  if (words) announce(words);
+  return !words;
 }
 
 /** The choice of a team is an answer to this run, which no round has. */
@@ -425,9 +435,9 @@ function answer(instance, choices, given = undefined) {
 
 /**
  * Whether an answer is to be published: nobody has acknowledged it, or only until other nodes have it. A node confirms
- * that to its own connections; through a broker it is asked for.
+ * that to its own connections; through a broker it is asked for. Taps that are sent again are more taps.
  */
-const isOwed = (answer) => answer?.status === "sending" || (answer?.level === "provisional" && link?.urls !== undefined);
+const isOwed = (answer) => answer?.status === "sending" || (answer?.level === "provisional" && link?.urls !== undefined && !kindOf(state.live, draw)?.counted);
 
 /** Publishes the answer that is owed; after every reconnect this runs again. */
 async function flush() {

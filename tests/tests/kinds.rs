@@ -331,6 +331,7 @@ impl Room {
     /// A moderated round: nobody sees a post before the host has let it through.
     async fn questions(&self) {
         self.send("post", "Why do starlings murmur?").await;
+        self.player.see("[data-testid=input][data-taken=true]").await;
         self.open_rulings().await;
         self.host.see("[data-testid^=shown-]").await;
         assert_eq!(self.screen.count("[data-testid^=post-]").await, 0);

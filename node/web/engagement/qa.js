@@ -8,6 +8,9 @@ const SHOWN = 6;
 
 export const said = () => "Your post";
 
+/** What is said of a post or a vote that was taken. */
+export const taken = ({ question }) => (question.moderated ? "Taken. A host looks at questions first." : "Taken.");
+
 /** Posts and votes are many: there is no one answer to be told of. */
 export const counted = true;
 

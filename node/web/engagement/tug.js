@@ -8,8 +8,13 @@ export const said = () => "Your taps";
 /** What a player gives is counted: there is no one answer to be told of. */
 export const counted = true;
 
-export const input = () =>
-  h("button", { type: "button", class: "primary pull", testid: "pull", "data-action": "tap", "data-index": 0 }, "Pull!");
+/** What is held is the side, from the first taps on. */
+export const heldAs = () => "Your taps count.";
+
+export const input = (question, own) => [
+  h("button", { type: "button", class: "primary pull", testid: "pull", "data-action": "tap", "data-index": 0 }, "Pull!"),
+  own.held.length > 0 && h("p", { class: "lead", testid: "side", "data-value": own.held[0] }, `You pull for ${question.sides[own.held[0]]}.`),
+];
 
 export function shown({ question, tallies, results }) {
   return [
