@@ -41,6 +41,7 @@ pub struct QuestionLine {
     /// How long it was open.
     pub open_ms: u32,
     /// What an immediate correct answer gave.
+    #[serde(default)]
     pub points: u32,
     /// Whether it does not count; absent where nothing can be voided.
     #[serde(default)]

@@ -45,7 +45,9 @@ enum Line<'a> {
         kind: &'static str,
         answer: String,
         open_ms: u32,
-        points: u32,
+        /// Nothing of a question that gives none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        points: Option<u32>,
         voided: bool,
         /// Receipts that an earlier answer of the same player at another node overruled.
         #[serde(skip_serializing_if = "is_zero")]
@@ -82,7 +84,9 @@ enum Line<'a> {
         player: PlayerId,
         choices: Vec<u8>,
         elapsed_ms: u32,
-        correct: bool,
+        /// Nothing where nothing is right or wrong, or nobody knows yet.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        correct: Option<bool>,
         points: i64,
         #[serde(skip_serializing_if = "is_zero")]
         bonus: i64,
@@ -234,7 +238,7 @@ impl EventCore {
             kind: question.task.name(),
             answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
             open_ms: facts.open_ms(),
-            points: question.points,
+            points: question.task.gives_points(question).then_some(question.points),
             voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
             superseded: self.state().named.total(&superseded_name(instance)),
             status,
@@ -254,18 +258,28 @@ impl EventCore {
             |instance| instance <= closed,
             |instance, outcomes| {
                 let shown = state.question_of(instance).map(|(number, _)| number);
+                let run = Facts::of(state, instance);
+                let is_judged = |number| {
+                    let facts = run.and_then(|run| run.at(number));
+                    facts.is_some_and(|facts| facts.key().is_some())
+                };
+                let is_shown_judged = shown.is_some_and(is_judged);
                 for (player, outcome) in outcomes {
                     let Some((number, cell)) = outcome.answer else {
                         put_given(&mut answers, instance, *player, outcome);
                         continue;
                     };
                     let gave = self.gave(*player, (instance, number), cell);
+                    let is_judged = match shown == Some(number) {
+                        true => is_shown_judged,
+                        false => is_judged(number),
+                    };
                     let line = Line::Answer {
                         instance,
                         player: *player,
                         choices: gave.choices,
                         elapsed_ms: cell.elapsed_ms(),
-                        correct: outcome.correct,
+                        correct: is_judged.then_some(outcome.correct),
                         points: outcome.points,
                         bonus: outcome.bonus,
                         words: gave.words,

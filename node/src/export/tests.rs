@@ -282,6 +282,8 @@ fn what_was_given_is_in_the_lines_whatever_it_is() {
     assert_eq!((&bet["stake"], &bet["choices"]), (&json!(60), &json!([1])));
     assert_eq!(bet["words"], "60 on Away");
     let survey = of("answer", 3);
+    assert!(survey.get("correct").is_none() && bet.get("correct").is_none(), "{survey} {bet}");
+    assert!(of("question", 3).get("points").is_none() && estimate["correct"] == true);
     assert_eq!(
         (&survey["text"], &survey["words"]),
         (&json!("=fine"), &json!("Long?: No; \"=fine\""))

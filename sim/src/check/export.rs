@@ -52,6 +52,8 @@ pub(super) struct AnswerLine {
     pub(super) player: PlayerId,
     pub(super) choices: Vec<u8>,
     pub(super) elapsed_ms: u32,
+    /// Not said where nobody knows yet what came true.
+    #[serde(default)]
     pub(super) correct: bool,
     pub(super) points: i64,
     #[serde(default)]

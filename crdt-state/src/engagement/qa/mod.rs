@@ -121,7 +121,7 @@ impl Kind for Qa {
 
     fn results(&self, facts: &Facts<'_>) -> QaResults {
         let is_seen = |fate| match fate {
-            Fate::Waiting => !self.moderated,
+            Fate::Waiting => false,
             Fate::Shown | Fate::Answered => true,
             Fate::Hidden => false,
         };
@@ -179,8 +179,13 @@ pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostVie
 
 fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost<'a>> {
     let (state, ruling) = (facts.state, facts.state.rulings.of(facts.instance));
+    let is_moderated = facts.question.task.is_moderated();
     let told = |(id, post): (PostId, &'a Post)| {
-        let fate = ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id));
+        // Where nobody looks at posts first, none waits.
+        let fate = match ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id)) {
+            Fate::Waiting if !is_moderated => Fate::Shown,
+            fate => fate,
+        };
         let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
         let is_counted = state.counts(player);
         let votes = is_counted.then(|| who(facts, post).len() as u64);
