@@ -26,8 +26,26 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, Vec<Problem>> {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Decoded { text: text.into(), encoding: UTF_8.name() }),
-        Err(_) => decode_as(bytes, 0, detect(bytes)),
+        Err(error) => {
+            let likely = detect(bytes);
+            if likely.is_single_byte() && is_rather_utf8(bytes) {
+                let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                return Err(vec![misfit(bytes, error.valid_up_to(), 0, &before, UTF_8.name())]);
+            }
+            decode_as(bytes, 0, likely)
+        }
     }
+}
+
+/// Whether as many letters are whole in UTF-8 as are broken: read as one byte a letter, all of them would be two
+/// wrong ones.
+fn is_rather_utf8(bytes: &[u8]) -> bool {
+    let (mut whole, mut broken) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty());
+    }
+    whole > 0 && whole >= broken
 }
 
 /// The likeliest encoding of bytes that are not UTF-8.

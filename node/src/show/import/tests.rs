@@ -428,6 +428,17 @@ fn a_legacy_encoding_is_found_and_named() {
     assert_eq!(read("q.csv", &wide).script, script);
 }
 
+/// A table that was put together of two files.
+#[test]
+fn a_broken_byte_in_what_is_utf8_is_named_and_spoils_nothing_else() {
+    let bytes = b"question,a,b,correct\nGr\xc3\xbc\xc3\x9fe,1,2,1\nGr\xfc\xdfe,1,2,1\n";
+    let found = problems("q.csv", bytes);
+    assert_eq!(found, ["3:3 : byte 37 is 0xFC, which is not UTF-8"]);
+    let (bytes, _, _) =
+        encoding_rs::WINDOWS_1251.encode("question,a,b,correct\nКакая река длиннее?,Лена,Обь,1\n");
+    assert_eq!(read("q.csv", &bytes).encoding, "windows-1251");
+}
+
 #[test]
 fn a_byte_that_fits_nowhere_is_named_with_its_place() {
     let found = problems("q.csv", b"\xef\xbb\xbfquestion\nab\xff\n");
