@@ -190,6 +190,19 @@ impl EventCore {
         }
     }
 
+    /// How far the receipt for what is held of a player got, and the nodes that hold it. Only the event's owner knows:
+    /// what is frozen has no peers.
+    #[must_use]
+    pub fn holding(
+        &self,
+        player: PlayerId,
+        instance: u32,
+    ) -> Option<(Option<String>, Vec<String>)> {
+        let held = self.held_answer(player, instance)?;
+        let HeldView { level, held_by, .. } = self.held_view(player, instance, held);
+        Some((level, held_by))
+    }
+
     /// How far the receipt for an answer got that this life of the node took; of others it knows nothing.
     fn level_of(&self, player: PlayerId, instance: u32, cell: Cell) -> Option<String> {
         let rests = self.held.is_unfirm(instance, player) || self.own_rests_here_alone();

@@ -209,7 +209,16 @@ impl Hosts for Hub {
         player: String,
         round: u32,
     ) -> Result<ExplainView, Refusal> {
-        self.read_frozen(event, Some(round), move |core, _| core.explain(&player, round)).await?
+        let explain = move |core: &EventCore, _: &Frozen| core.explain(&player, round);
+        let mut view = self.read_frozen(event, Some(round), explain).await??;
+        if let Some(held) = &mut view.receipt {
+            let player = view.player;
+            let owner = self.owner(event).await?;
+            let holding = owner.read(move |core, _, _| core.holding(player, round)).await;
+            let holding = holding.ok_or_else(stopping)?;
+            (held.level, held.held_by) = holding.unwrap_or_default();
+        }
+        Ok(view)
     }
 
     async fn proof(&self, event: EventId) -> Result<Bytes, Refusal> {

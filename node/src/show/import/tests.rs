@@ -431,11 +431,12 @@ fn a_legacy_encoding_is_found_and_named() {
 /// A table that was put together of two files.
 #[test]
 fn a_broken_byte_in_what_is_utf8_is_named_and_spoils_nothing_else() {
-    let bytes = b"question,a,b,correct\nGr\xc3\xbc\xc3\x9fe,1,2,1\nGr\xfc\xdfe,1,2,1\n";
+    let bytes =
+        b"question,option 1,option 2,correct\nGr\xc3\xbc\xc3\x9fe,1,2,1\nGr\xfc\xdfe,1,2,1\n";
     let found = problems("q.csv", bytes);
-    assert_eq!(found, ["3:3 : byte 37 is 0xFC, which is not UTF-8"]);
-    let (bytes, _, _) =
-        encoding_rs::WINDOWS_1251.encode("question,a,b,correct\nКакая река длиннее?,Лена,Обь,1\n");
+    assert_eq!(found, ["3:3 : byte 51 is 0xFC, which is not UTF-8"]);
+    let (bytes, _, _) = encoding_rs::WINDOWS_1251
+        .encode("question,option 1,option 2,correct\nКакая река длиннее?,Лена,Обь,1\n");
     assert_eq!(read("q.csv", &bytes).encoding, "windows-1251");
 }
 
