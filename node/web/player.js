@@ -36,6 +36,8 @@ function start() {
   brokerUrls(); // while a name is typed
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && link?.hurry());
   addEventListener("online", () => link?.hurry());
+  // A page that is left may be kept for a way back, its connection with it. Whoever comes back to it connects again.
+  addEventListener("pagehide", () => link?.connection?.close("the page was left"));
   setInterval(() => isHeldBack() && draw(), LOOK_MS);
   const saved = recall(localStorage, SESSION_KEY);
   if (saved?.token && (asked === "" || asked === saved.pin)) resume(saved);
