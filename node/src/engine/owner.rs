@@ -159,6 +159,8 @@ pub struct Owner {
     doors: Doors,
     /// Whether it is known here what the event is: an owner that has just begun knows nothing.
     pub arrived: watch::Receiver<bool>,
+    /// Whether all that some other node has of it has been here.
+    whole: watch::Receiver<bool>,
     /// When somebody last came for the event, in milliseconds of the node's clock.
     wanted_at: Arc<AtomicU64>,
     /// What it shows.
@@ -177,6 +179,7 @@ impl Owner {
         let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
         let (event, trouble) = (core.event(), ports.store.trouble());
         let (arrives, arrived) = watch::channel(core.state().script().is_some());
+        let (fills, whole) = watch::channel(core.has_caught_up);
         let task = Task {
             event,
             core,
@@ -195,6 +198,7 @@ impl Owner {
             promised: None,
             trouble,
             arrives,
+            fills,
             awaits: BTreeSet::new(),
             awaits_at: None,
             peers: BTreeMap::new(),
@@ -202,7 +206,7 @@ impl Owner {
         };
         let wanted_at = Arc::new(AtomicU64::new(millis(task.ports.now())));
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, arrived, wanted_at, views }, task, shards)
+        (Owner { mail, doors, arrived, whole, wanted_at, views }, task, shards)
     }
 
     /// Somebody has come for the event.
@@ -229,6 +233,12 @@ impl Owner {
         }
         let mut arrived = self.arrived.clone();
         matches!(timeout(patience, arrived.wait_for(|arrived| *arrived)).await, Ok(Ok(_)))
+    }
+
+    /// Waits until all that some other node has of the event has been here. Whether it has by then.
+    pub async fn filled(&self, patience: Duration) -> bool {
+        let mut whole = self.whole.clone();
+        matches!(timeout(patience, whole.wait_for(|whole| *whole)).await, Ok(Ok(_)))
     }
 
     /// Asks for something and waits for the reply; `None` if the owner is gone.
@@ -368,6 +378,8 @@ pub struct Task {
     trouble: watch::Receiver<Trouble>,
     /// Whether it is known here what the event is.
     arrives: watch::Sender<bool>,
+    /// Told once all that some other node has of it has been here.
+    fills: watch::Sender<bool>,
     /// The nodes for whose word its results wait.
     awaits: BTreeSet<NodeId>,
     /// As of which revision of the core these are told.
@@ -432,6 +444,9 @@ impl Task {
 
     /// Says whether the event has arrived, and for whom it waits.
     fn say_how_far(&mut self) {
+        if self.core.has_caught_up {
+            self.fills.send_if_modified(|whole| !std::mem::replace(whole, true));
+        }
         if !*self.arrives.borrow() && self.core.has_arrived(self.ports.now()) {
             self.arrives.send_replace(true);
             self.greet();

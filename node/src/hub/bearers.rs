@@ -11,6 +11,7 @@ use crdt_state::engagement::script::Entry;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::debug;
 
 /// Why a token is no good, whichever kind it is of.
@@ -37,6 +38,10 @@ impl From<Unproven> for Refusal {
 pub(super) fn refusal(error: IdentityError) -> Refusal {
     Refusal::new(error.code(), error.to_string()).hint(error.hint())
 }
+
+/// How long a player who comes with a token waits for all of a show that has just arrived: 2 s, what a show of a hundred
+/// thousand takes.
+const FILLING_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Hub {
     /// Who bears a token, whoever made it.
@@ -133,8 +138,15 @@ impl Hub {
     async fn have_shows_arrive(&self, shows: &Events) {
         let Events::These(shows) = shows else { return };
         for event in shows {
-            if let Err(refusal) = self.owner(*event).await {
-                debug!(%event, code = refusal.code, "a player comes to a show that is not here");
+            let is_new = self.owners.get(*event).is_none();
+            match self.owner(*event).await {
+                // Who plays comes in other lanes than what the show is.
+                Ok(owner) if is_new => _ = owner.filled(FILLING_PATIENCE).await,
+                Ok(_) => {}
+                Err(refusal) => {
+                    let code = refusal.code;
+                    debug!(%event, code, "a player comes to a show that is not here");
+                }
             }
         }
     }
