@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 use tests::cluster::Http;
-use tests::lab::{eventually, heavy};
+use tests::lab::{eventually, eventually_ok, heavy};
 use tests::solo::{Solo, new_key, output};
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -199,9 +199,10 @@ fn a_copied_data_directory_displaces_the_older_process_which_says_so_as_do_the_o
     signal(&three, libc::SIGCONT);
     let copy = start("n4", &copied);
     copy.wait_members(3);
-    let displaced = eventually("the older one's word", WAIT_MAX, || {
+    let displaced = eventually_ok("the older one's word", WAIT_MAX, || {
         let (ready, status) = judged(&three);
-        (ready == 503 && status.verdict == "isolated").then_some(status)
+        let is_told = ready == 503 && status.verdict == "isolated";
+        if is_told { Ok(status) } else { Err(format!("{ready} {status:?}")) }
     });
     assert!(displaced.reasons[0].contains("another process has this node's id"), "{displaced:?}");
     assert!(displaced.reasons.iter().all(|reason| !reason.contains("forget")), "{displaced:?}");

@@ -26,11 +26,12 @@ pub(super) struct Health {
     pub reasons: Vec<String>,
 }
 
-/// Judges by the members and by what else is wrong.
-pub(super) fn judge(members: &[Member], doubts: Vec<String>) -> Health {
+/// Judges by the members and by what else is wrong. Who was displaced is linked with nobody, whether it still knows of
+/// somebody or not.
+pub(super) fn judge(members: &[Member], doubts: Vec<String>, is_displaced: bool) -> Health {
     let staying = || members.iter().filter(|member| !member.left);
     let (alive, known) = (staying().filter(|member| member.live).count(), staying().count());
-    let is_isolated = alive == 1 && known > 1;
+    let is_isolated = is_displaced || alive == 1 && known > 1;
     let dead = staying().filter(|member| !member.live).map(|member| lament(member, is_isolated));
     let reasons: Vec<String> = doubts.into_iter().chain(dead).collect();
     let verdict = match is_isolated {
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn the_dead_are_named() {
         let members = [member(1, true, false), member(2, true, false), member(3, false, false)];
-        let health = judge(&members, Vec::new());
+        let health = judge(&members, Vec::new(), false);
         assert_eq!((health.verdict, health.alive, health.known), ("degraded", 2, 3));
         let forget = format!("starling node forget {}", NodeId(3));
         assert!(health.reasons[0].starts_with("n3 is dead"), "{:?}", health.reasons);
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn whoever_is_alone_is_not_advised_to_give_up_the_others() {
         let members = [member(1, true, false), member(2, false, false), member(3, false, false)];
-        let health = judge(&members, vec!["first".into()]);
+        let health = judge(&members, vec!["first".into()], false);
         assert_eq!((health.verdict, health.reasons.len()), ("isolated", 3));
         assert_eq!(health.reasons[0], "first", "what explains the rest is said first");
         assert!(health.reasons.iter().all(|reason| !reason.contains("forget")), "{health:?}");
@@ -161,18 +162,20 @@ mod tests {
     #[test]
     fn who_left_or_was_forgotten_is_missed_by_nobody() {
         let members = [member(1, true, false), member(2, true, false), member(3, false, true)];
-        let health = judge(&members, Vec::new());
+        let health = judge(&members, Vec::new(), false);
         assert_eq!(health, Health { verdict: "healthy", alive: 2, known: 2, reasons: Vec::new() });
         assert_eq!(
-            judge(&[member(1, true, false), member(2, false, true)], Vec::new()).verdict,
+            judge(&[member(1, true, false), member(2, false, true)], Vec::new(), false).verdict,
             "healthy"
         );
     }
 
     #[test]
     fn a_doubt_of_any_other_kind_degrades() {
-        let health = judge(&[member(1, true, false)], vec!["the disk is full".into()]);
+        let health = judge(&[member(1, true, false)], vec!["the disk is full".into()], false);
         assert_eq!((health.verdict, health.reasons.len()), ("degraded", 1));
+        let displaced = judge(&[member(1, true, false)], vec!["displaced".into()], true);
+        assert_eq!(displaced.verdict, "isolated", "though it knows of nobody any more");
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl Hosts for Hub {
 
     async fn status(&self) -> StatusView {
         let members = self.network.members().borrow().clone();
-        let health = judge(&members, self.doubts());
+        let health = judge(&members, self.doubts(), self.network.displaced().is_some());
         StatusView {
             verdict: health.verdict.to_owned(),
             reasons: health.reasons,
