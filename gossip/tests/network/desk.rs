@@ -7,6 +7,7 @@
 //! A node is named by a letter. How often something was tried is not told, since redials are spread by chance; nor are
 //! dials that nobody answered, nor that a node was suspect before its fate was known.
 
+use crate::golden;
 use crate::harness::{TestNode, config};
 use crate::virtual_net::VirtualNet;
 use crate::virtual_time::addr;
@@ -17,7 +18,6 @@ use gossip::network::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -303,32 +303,20 @@ fn keys_named(text: &str) -> String {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/network/dialogues")
+    golden::folder("network/dialogues")
 }
 
-async fn replay(text: &str) -> String {
-    let mut desk = Desk::new();
-    let mut replayed = String::new();
-    for case in text.split("\n\n").filter(|case| !case.trim().is_empty()) {
-        let commands = case.split("----").next().unwrap_or_default().trim();
+async fn check(name: &str) {
+    let (folder, mut desk, mut replayed) = (folder(), Desk::new(), String::new());
+    let golden = golden::read(&folder, name);
+    for (commands, lines) in golden::cases(&golden) {
         let mut seen = String::new();
-        for line in commands.lines().filter(|line| !line.starts_with('#')) {
+        for line in lines {
             seen += &desk.run(line).await;
         }
         writeln!(replayed, "{commands}\n----\n{seen}").unwrap();
     }
-    replayed.trim_end().to_owned() + "\n"
-}
-
-async fn check(name: &str) {
-    let path = folder().join(format!("{name}.txt"));
-    let golden = fs::read_to_string(&path).unwrap();
-    let replayed = replay(&golden).await;
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, replayed).unwrap();
-        return;
-    }
-    assert!(golden == replayed, "{name}.txt is different; it is now:\n{replayed}");
+    golden::check(&folder, name, &golden, &replayed);
 }
 
 macro_rules! dialogues {
@@ -342,12 +330,7 @@ macro_rules! dialogues {
 
         #[test]
         fn every_dialogue_is_replayed() {
-            let files = fs::read_dir(folder()).unwrap();
-            let mut names: Vec<String> = files
-                .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into())
-                .collect();
-            names.sort();
-            assert_eq!(names, [$(stringify!($name)),*]);
+            golden::check_all(&folder(), &[$(stringify!($name)),*]);
         }
     };
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod desk;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod harness;
 mod loopback;
 mod membership;

@@ -4,41 +4,27 @@
 //! blank line. They teach the protocol, and they fail when it changes; `UPDATE=1` writes them
 //! anew, to be read before they are believed.
 
+use crate::golden;
 use crate::script::Script;
 use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues")
+    golden::folder("dialogues")
 }
 
-fn replay(text: &str) -> String {
-    let mut script = Script::new();
-    let mut replayed = String::new();
-    for case in text.split("\n\n").filter(|case| !case.trim().is_empty()) {
-        let commands = case.split("----").next().unwrap_or_default().trim();
+fn check(name: &str) {
+    let (folder, mut script, mut replayed) = (folder(), Script::new(), String::new());
+    let golden = golden::read(&folder, name);
+    for (commands, lines) in golden::cases(&golden) {
         let mut caused = String::new();
-        for line in commands.lines().filter(|line| !line.starts_with('#')) {
+        for line in lines {
             caused += &script.run(line);
         }
         let caused = caused.replace("000000000000000", "");
         writeln!(replayed, "{commands}\n----\n{caused}").unwrap();
     }
-    replayed.trim_end().to_string() + "\n"
-}
-
-fn check(name: &str) {
-    let path = folder().join(format!("{name}.txt"));
-    let golden = fs::read_to_string(&path).unwrap();
-    let replayed = replay(&golden);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, replayed).unwrap();
-        return;
-    }
-    let differs = golden.lines().zip(replayed.lines()).position(|(old, new)| old != new);
-    let line = differs.unwrap_or(golden.lines().count().min(replayed.lines().count())) + 1;
-    assert!(golden == replayed, "{name}.txt differs from line {line}; it is now:\n{replayed}");
+    golden::check(&folder, name, &golden, &replayed);
 }
 
 macro_rules! dialogues {
@@ -52,12 +38,7 @@ macro_rules! dialogues {
 
         #[test]
         fn every_dialogue_is_replayed() {
-            let files = fs::read_dir(folder()).unwrap();
-            let mut names: Vec<String> = files
-                .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into())
-                .collect();
-            names.sort();
-            assert_eq!(names, [$(stringify!($name)),*]);
+            golden::check_all(&folder(), &[$(stringify!($name)),*]);
         }
     };
 }

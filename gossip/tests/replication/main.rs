@@ -5,6 +5,8 @@
 
 mod cluster;
 mod dialogue;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod script;
 mod sweep;
 mod toy;
