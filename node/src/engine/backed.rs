@@ -31,7 +31,8 @@ pub enum Behind {
 /// is no less.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    queue: VecDeque<(Behind, Vec<u64>)>,
+    /// What waits for its own lane, and what waits for those of others.
+    queues: [VecDeque<(Behind, Vec<u64>)>; 2],
     tickets: BTreeSet<u64>,
     /// How many of them nobody has asked for but this node itself.
     told: u64,
@@ -46,14 +47,15 @@ impl Waiting {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.tickets.is_empty()
     }
 
     pub(super) fn push(&mut self, ticket: u64, behind: Behind) {
         self.tickets.insert(ticket);
-        match self.queue.back_mut().filter(|(last, _)| *last == behind) {
+        let queue = &mut self.queues[usize::from(!matches!(behind, Behind::Own(_)))];
+        match queue.back_mut().filter(|(last, _)| *last == behind) {
             Some((_, tickets)) => tickets.push(ticket),
-            None => self.queue.push_back((behind, vec![ticket])),
+            None => queue.push_back((behind, vec![ticket])),
         }
     }
 
@@ -62,8 +64,8 @@ impl Waiting {
         OWN_TICKETS + self.told
     }
 
-    fn take(&mut self, at: usize) -> Vec<u64> {
-        let (_, tickets) = self.queue.remove(at).unwrap_or((Behind::Own(Heads::new()), Vec::new()));
+    fn take_first(&mut self, of: usize) -> Vec<u64> {
+        let tickets = self.queues[of].pop_front().map_or_else(Vec::new, |(_, tickets)| tickets);
         tickets.iter().for_each(|ticket| _ = self.tickets.remove(ticket));
         tickets
     }
@@ -75,13 +77,11 @@ impl EventCore {
         if self.standing.waiting.is_empty() {
             return;
         }
-        let is_kind = |own: bool| move |behind: &Behind| matches!(behind, Behind::Own(_)) == own;
-        for kind in [true, false].map(is_kind) {
-            loop {
-                let queue = &self.standing.waiting.queue;
-                let first = queue.iter().position(|(behind, _)| kind(behind));
-                let Some(at) = first.filter(|at| self.is_kept(&queue[*at].0)) else { break };
-                for ticket in self.standing.waiting.take(at) {
+        for of in 0..self.standing.waiting.queues.len() {
+            while let Some((behind, _)) = self.standing.waiting.queues[of].front()
+                && self.is_kept(behind)
+            {
+                for ticket in self.standing.waiting.take_first(of) {
                     self.on_firm_receipt(ticket);
                 }
             }
@@ -94,11 +94,11 @@ impl EventCore {
             return false;
         }
         if self.copies(self.counted_nodes().count()) > 2 {
-            return self.is_backed(instance, &self.bulk_heads());
+            return self.is_backed(true, instance, &self.bulk_heads());
         }
         self.formers_of(instance, player).into_iter().all(|former| {
             let lane = LaneId::bulk(former);
-            self.is_backed(instance, &Heads::from(Dot::new(lane, self.heads().get(&lane))))
+            self.is_backed(true, instance, &Heads::from(Dot::new(lane, self.heads().get(&lane))))
         })
     }
 
@@ -128,16 +128,13 @@ impl EventCore {
     }
 
     fn is_kept(&self, behind: &Behind) -> bool {
-        let (Behind::Own(heads) | Behind::Others { heads, .. }) = behind;
-        let is_backed = match behind {
-            Behind::Own(_) => false,
+        match behind {
+            Behind::Own(heads) => self.is_everywhere(heads),
             Behind::Others { instance, heads } => {
                 let vouches = self.state().is_vouching(self.identity.origin);
-                let own = usize::from(vouches && !self.has_fenced(*instance));
-                self.backing(*instance, heads) + own >= self.copies(self.counted_nodes().count())
+                self.is_backed(vouches && !self.has_fenced(*instance), *instance, heads)
             }
-        };
-        is_backed || self.knows_everyone() && self.is_everywhere(heads)
+        }
     }
 
     /// The former lives of this node, one of which may have taken what is held of a player.
@@ -153,10 +150,10 @@ impl EventCore {
         self.formers.iter().copied().filter(|former| tag(*former) == cell.tag()).collect()
     }
 
-    /// Whether enough nodes, this one counted, stand behind all this in a round, or every node has it.
-    fn is_backed(&self, instance: u32, heads: &Heads) -> bool {
-        self.backing(instance, heads) + 1 >= self.copies(self.counted_nodes().count())
-            || self.knows_everyone() && self.is_everywhere(heads)
+    /// Whether enough nodes stand behind all this in a round, this one counted if it does, or every node has it.
+    fn is_backed(&self, by_this: bool, instance: u32, heads: &Heads) -> bool {
+        let backing = self.backing(instance, heads) + usize::from(by_this);
+        backing >= self.copies(self.counted_nodes().count()) || self.is_everywhere(heads)
     }
 
     /// How many other nodes stand behind all this in a round, by what they had said of themselves when they were
@@ -196,8 +193,11 @@ impl EventCore {
         self.state().hearsay().next().is_none() && self.has_control_of_peers()
     }
 
-    /// Whether every node that takes part and was not given up is known to hold all this.
+    /// Whether every node that takes part and was not given up is known to hold all this, and all of them are known.
     fn is_everywhere(&self, heads: &Heads) -> bool {
+        if !self.knows_everyone() {
+            return false;
+        }
         let state = self.state();
         let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
         let holds = |node: NodeId| {
