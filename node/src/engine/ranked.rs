@@ -8,6 +8,7 @@ use crdt_state::engagement::{
 };
 use crdt_state::{EventState, Phase, PlayerId};
 use std::cell::Ref;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The leaderboard, and what the newest revealed round gave, and the prediction that was resolved last.
 #[derive(Debug, Default)]
@@ -77,13 +78,21 @@ impl EventCore {
         }
         let (state, stage) = (self.state(), self.stage());
         let (newest, resolved) = (self.newest_told(), self.last_resolved());
+        let stands_alone = |instance| {
+            let facts = Facts::of(state, instance);
+            facts.is_some_and(|facts| facts.question.task.alone(&facts).is_some())
+        };
+        let folded: BTreeSet<u32> =
+            newest.into_iter().filter(|it| !stands_alone(*it)).chain(resolved).collect();
+        let mut outcomes = outcomes_of_all(state, &folded);
+        let mut told = |instance| Told { instance, outcomes: outcomes.remove(&instance) };
         let ranked = &mut *self.ranked.borrow_mut();
         ranked.board.update(state, |instance| stage.has_revealed(instance));
-        (ranked.newest, ranked.resolved) = (newest, resolved);
+        (ranked.newest, ranked.resolved) = (newest.map(&mut told), resolved.map(told));
         ranked.of = revision;
     }
 
-    fn newest_told(&self) -> Option<Told> {
+    fn newest_told(&self) -> Option<u32> {
         let state = self.state();
         let is_told = |instance: &u32| {
             let question = state.question_of(*instance);
@@ -91,15 +100,11 @@ impl EventCore {
             let gives = phases.contains(&Phase::Reveal) || phases.contains(&Phase::Board);
             gives && state.has_revealed(*instance)
         };
-        let instance = state.instances().map(|(instance, _)| instance).filter(is_told).last()?;
-        let facts = Facts::of(state, instance)?;
-        if facts.question.task.alone(&facts).is_some() {
-            return Some(Told { instance, outcomes: None });
-        }
-        Some(Told { instance, outcomes: Some(outcomes_of(state, instance)) })
+        state.instances().map(|(instance, _)| instance).filter(is_told).last()
     }
 
-    fn last_resolved(&self) -> Option<Told> {
+    /// No kind is told both by its reveal and by what a host says came true, so that this is never the newest.
+    fn last_resolved(&self) -> Option<u32> {
         let state = self.state();
         let since = |(instance, _): (u32, _)| {
             let (_, question) = state.question_of(instance)?;
@@ -107,8 +112,7 @@ impl EventCore {
             let since = state.rulings.of(instance)?.key_since()?;
             (is_late && state.has_revealed(instance)).then_some((since, instance))
         };
-        let (_, instance) = state.instances().filter_map(since).max()?;
-        Some(Told { instance, outcomes: Some(outcomes_of(state, instance)) })
+        state.instances().filter_map(since).max().map(|(_, instance)| instance)
     }
 
     /// A line of the leaderboard.
@@ -123,13 +127,23 @@ impl EventCore {
 
 /// What a run gave everybody who counts, by the same fold as the leaderboard.
 pub(super) fn outcomes_of(state: &EventState, instance: u32) -> Vec<(PlayerId, Outcome)> {
-    let mut found = Vec::new();
+    outcomes_of_all(state, &BTreeSet::from([instance])).remove(&instance).unwrap_or_default()
+}
+
+/// The same of several runs, by one fold.
+fn outcomes_of_all(
+    state: &EventState,
+    instances: &BTreeSet<u32>,
+) -> BTreeMap<u32, Vec<(PlayerId, Outcome)>> {
+    let (mut found, Some(last)) = (BTreeMap::new(), instances.last()) else {
+        return BTreeMap::new();
+    };
     fold(
         state,
-        |of| of <= instance,
+        |of| of <= *last,
         |of, outcomes| {
-            if of == instance {
-                found = outcomes.to_vec();
+            if instances.contains(&of) {
+                found.insert(of, outcomes.to_vec());
             }
         },
     );
