@@ -178,15 +178,15 @@ impl EventCore {
     }
 
     fn held_view(&self, player: PlayerId, instance: u32, (number, cell): (u16, Cell)) -> HeldView {
-        let takers = self.state().enrolled();
-        let takers: Vec<_> = takers.filter(|(origin, ..)| is_tagged(*origin, cell)).collect();
+        let takers = self.state().enrolled().filter(|(origin, ..)| is_tagged(*origin, cell));
+        let (level, held_by) = self.holding(player, instance).unwrap_or_default();
         HeldView {
             gave: self.gave(player, (instance, number), cell),
             elapsed_ms: cell.elapsed_ms(),
-            taken_by: takers.iter().map(|(_, _, name)| (*name).to_owned()).collect(),
+            taken_by: takers.map(|(_, _, name)| name.to_owned()).collect(),
             rows: self.state().players.rows_of(player).count(),
-            level: self.level_of(player, instance, cell),
-            held_by: self.holders_of(&takers.iter().map(|(origin, ..)| *origin).collect()),
+            level,
+            held_by,
         }
     }
 
@@ -198,9 +198,10 @@ impl EventCore {
         player: PlayerId,
         instance: u32,
     ) -> Option<(Option<String>, Vec<String>)> {
-        let held = self.held_answer(player, instance)?;
-        let HeldView { level, held_by, .. } = self.held_view(player, instance, held);
-        Some((level, held_by))
+        let (_, cell) = self.held_answer(player, instance)?;
+        let takers = self.state().enrolled().map(|(origin, ..)| origin);
+        let takers = takers.filter(|origin| is_tagged(*origin, cell)).collect();
+        Some((self.level_of(player, instance, cell), self.holders_of(&takers)))
     }
 
     /// How far the receipt for an answer got that this life of the node took; of others it knows nothing.
