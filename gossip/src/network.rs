@@ -30,6 +30,7 @@ mod notice;
 mod queue;
 mod reason;
 mod ring;
+mod silence;
 mod standing;
 mod stats;
 mod supervise;

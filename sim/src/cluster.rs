@@ -4,7 +4,7 @@
 //! and the seed decides all of it; the store is read back from the disk at each start, and each
 //! start is a new origin. Absent: HTTP; hosts drive through [`Hosts`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -65,6 +65,7 @@ impl Running {
 pub struct Cluster {
     world: World,
     running: BTreeMap<u8, Arc<Running>>,
+    joined: BTreeSet<u8>,
 }
 
 /// A node that does not start. No fault of a run may cause it.
@@ -99,7 +100,7 @@ pub enum BootError {
 impl Cluster {
     /// A cluster without a running node.
     pub fn new(world: World) -> Self {
-        Self { world, running: BTreeMap::new() }
+        Self { world, running: BTreeMap::new(), joined: BTreeSet::new() }
     }
 
     /// The nodes that run, in the order of their numbers.
@@ -112,8 +113,14 @@ impl Cluster {
         self.running.get(&number).cloned()
     }
 
+    /// Whether a node of this number has ever run.
+    pub(crate) fn has_joined(&self, number: u8) -> bool {
+        self.joined.contains(&number)
+    }
+
     /// Takes in a node that [`boot`] has started.
     pub fn insert(&mut self, number: u8, running: Running) {
+        self.joined.insert(number);
         self.running.insert(number, Arc::new(running));
     }
 

@@ -47,12 +47,15 @@ fn a_seed_leaves_the_same_trace_again() {
     }
 }
 
-/// Schedules that have found something once.
+/// Schedules that have found something once, in nodes' cores or in whole nodes.
 #[test]
 fn kept_schedules_pass() {
-    for file in schedules("schedules") {
-        let schedule = Schedule::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
-        good(Fidelity::Message, schedule);
+    let folders = [("schedules", Fidelity::Message), ("schedules/wire", Fidelity::Wire)];
+    for (folder, fidelity) in folders {
+        for file in schedules(folder) {
+            let schedule = Schedule::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
+            good(fidelity, schedule);
+        }
     }
 }
 

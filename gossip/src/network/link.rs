@@ -13,6 +13,7 @@ use super::handshake::Hello;
 use super::notice::NOTICE_BYTES_MAX;
 use super::queue::LaneQueue;
 use super::reason::Reason;
+use super::silence::Silence;
 use super::stats::Attempt;
 use super::{NetworkEvent, PeerInfo, Shared, lock};
 use bytes::Bytes;
@@ -45,8 +46,9 @@ pub(super) struct Link {
     lanes: [LaneQueue; 2],
     gossip: mpsc::Sender<Bytes>,
     gossip_budget: Mutex<Budget>,
-    /// How many datagrams had come at the last look, and since when.
-    heard: Mutex<(u64, Instant)>,
+    silence: Mutex<Silence>,
+    /// How often this node looks for silence at least, as long as it runs.
+    look_interval: Duration,
     since: Instant,
     /// Why this node ended it, if it did.
     verdict: OnceLock<Reason>,
@@ -70,7 +72,8 @@ impl Link {
             lanes: [queue(), queue()],
             gossip,
             gossip_budget: Mutex::new(Budget::new(Instant::now())),
-            heard: Mutex::new((0, Instant::now())),
+            silence: Mutex::new(Silence::new(Instant::now())),
+            look_interval: tuning.snapshot_interval,
             since: Instant::now(),
             verdict: OnceLock::new(),
             ended: watch::Sender::new(false),
@@ -95,12 +98,8 @@ impl Link {
 
     /// For how long nothing came from the peer, as far as looks at it can tell.
     pub(super) fn silence(&self) -> Duration {
-        let (datagrams, now) = (self.connection.stats().udp_rx.datagrams, Instant::now());
-        let mut heard = lock(&self.heard);
-        if heard.0 != datagrams {
-            *heard = (datagrams, now);
-        }
-        now - heard.1
+        let datagrams = self.connection.stats().udp_rx.datagrams;
+        lock(&self.silence).look(datagrams, Instant::now(), self.look_interval)
     }
 
     /// Ends the link, telling the peer why.

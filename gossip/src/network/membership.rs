@@ -332,6 +332,7 @@ impl Shared {
         if let Some(end) = self.check_view(&view) {
             return Some(end);
         }
+        self.give_up_silent_links();
         self.count_incarnations(&mut view);
         let linked = self.linked_origins(Duration::MAX);
         self.membership.apply_heard(&mut view, |origin| linked.contains(&origin));
@@ -376,6 +377,14 @@ impl Shared {
             tracing::error!(now, max, "nearly as many members as there may be, dead ones included");
         }
         lock(&self.crowd).replace(std::mem::take(&mut view.ids));
+    }
+
+    /// Ends links over which nothing comes, where QUIC has learnt to wait for longer.
+    fn give_up_silent_links(&self) {
+        let idle = self.config.tuning.idle_timeout;
+        for link in lock(&self.links).iter().filter(|link| link.silence() >= idle) {
+            link.close(Reason::Silent);
+        }
     }
 
     /// Whoever is linked and was silent for less than `silence`.

@@ -371,7 +371,10 @@ impl Quiz {
         let entries = if agreed { self.entries().await } else { None };
         let cluster = self.cluster.borrow();
         let aside = cluster.running().filter(|(_, running)| running.owner(self.event).is_none());
-        let aside = aside.map(|(number, _)| number).collect();
+        // Whoever was to join in a question that was never asked has not.
+        let never =
+            self.plan.last_nodes().into_iter().filter(|number| !cluster.has_joined(*number));
+        let aside = aside.map(|(number, _)| number).chain(never).collect();
         self.notebook.write(|evidence| {
             evidence.aside = aside;
             evidence.ghosts.extend(ghosts);
