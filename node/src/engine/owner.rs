@@ -4,35 +4,29 @@
 //! replies. Its mailbox is bounded; whoever finds it full waits, which is the back-pressure that players'
 //! connections and peers' links feel. Answers come by the batch, see [`shards`](super::shards).
 
-use super::alarms::{Alarms, LATE};
-use super::awaiting::Awaiting;
+mod handle;
+mod ports;
+
+pub use handle::Owner;
+pub use ports::Ports;
+
 use super::bulk::{Bulk, BulkAnswer, BulkVerdict};
 use super::core::EventCore;
-use super::envelope::{Way, envelope, plain_envelope};
-use super::inboxes::Inboxes;
-use super::intake::Claim;
-use super::interest::Word;
+use super::envelope::Way;
 use super::io::{Input, Output, Reply};
-use super::publisher::{Present, Publisher, Views};
-use super::shards::{Doors, Shard, Slip};
-use crate::service::Frame;
+use super::publisher::Publisher;
+use super::shards::Slip;
 use crate::service::view::AppliedView;
-use crate::store::{Kept, StoreHandle, StoreOp, Trouble};
-use bytes::Bytes;
-use crdt_state::catalogue::CARRIERS;
-use crdt_state::engagement::Given;
+use crate::store::{Kept, Trouble};
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
-use gossip::network::{Network, SendError};
 use gossip::replication::{self, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{error, trace, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{trace, warn};
 
 /// Messages that wait for an owner. Arbitrary: some ten milliseconds of work.
 const MAILBOX: usize = 8_192;
@@ -68,285 +62,6 @@ pub type Revive = Box<dyn Fn(Kept) -> EventCore + Send + Sync>;
 
 /// The answers of others, batch by batch as a node applies them.
 pub type Followed = broadcast::Receiver<Arc<AppliedView>>;
-
-/// What an owner needs of its node.
-#[derive(Clone)]
-pub struct Ports {
-    /// Where frames for peers go.
-    pub network: Network,
-    /// Where entries are kept.
-    pub store: StoreHandle,
-    /// Where players' messages go.
-    pub inboxes: Arc<Inboxes>,
-    /// Where alarms are counted.
-    pub alarms: Arc<Alarms>,
-    /// How many players are there, by event.
-    pub present: watch::Receiver<Arc<Present>>,
-    /// Where it is told for which nodes events wait.
-    pub awaiting: Arc<Awaiting>,
-    /// When the node started: the zero of its monotonic clock.
-    pub started: Instant,
-}
-
-impl Ports {
-    /// The time on the node's monotonic clock.
-    #[must_use]
-    pub fn now(&self) -> Mono {
-        self.started.elapsed()
-    }
-
-    /// Does what an event, or the catalogue, asks of the world; gives back what only its task can do. Only the catalogue
-    /// sends by this: an event knows the ways to its peers.
-    pub async fn carry_out(&self, event: EventId, output: Output) -> Option<Output> {
-        match output {
-            Output::Send { to, lane, message } => {
-                self.send_frame(event, to, lane, plain_envelope(event, &message.encode()));
-            }
-            Output::Persist { id, seq, entry } => {
-                self.store.put(StoreOp::Entry { event, id, seq, entry }).await;
-            }
-            Output::PersistCut { heads, parts } => {
-                self.store.put(StoreOp::Cut { event, heads, parts }).await;
-            }
-            Output::PersistQuarantine { id } => {
-                self.store.put(StoreOp::Quarantine { event, id }).await;
-            }
-            Output::Late { node, entries } => {
-                self.alarms.count(LATE);
-                warn!(%event, node, entries, "answers came after a result was shown without them");
-            }
-            Output::Superseded => self.alarms.count_superseded(),
-            Output::Alarm(alarm) => {
-                self.alarms.count(alarm.kind());
-                error!(%event, %alarm, "replication alarm");
-            }
-            Output::Flush
-            | Output::Reply { .. }
-            | Output::Inbox { .. }
-            | Output::Applied { .. } => return Some(output),
-        }
-        None
-    }
-
-    /// Tells a peer what this node carries. A full queue drops it: it is told again until it is heard.
-    pub fn tell_word(&self, to: Origin, word: &Word) {
-        let frame = plain_envelope(CARRIERS, &word.encode());
-        if let Err(error) = self.network.send(to, crdt_state::Lane::Control, frame) {
-            trace!(%error, "a peer is not told what is carried here");
-        }
-    }
-
-    /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
-    pub fn send(&self, event: EventId, way: &Way, lane: crdt_state::Lane, message: &Message) {
-        self.send_frame(event, way.link, lane, envelope(event, way, message));
-    }
-
-    fn send_frame(&self, event: EventId, to: Origin, lane: crdt_state::Lane, frame: Bytes) {
-        match self.network.send(to, lane, frame) {
-            Ok(()) => {}
-            Err(SendError::TooBig { bytes }) => {
-                error!(%event, bytes, "a message is beyond the cap");
-            }
-            Err(error) => trace!(%event, %error, "a message is dropped"),
-        }
-    }
-}
-
-/// The way to an owner.
-#[derive(Clone)]
-pub struct Owner {
-    mail: mpsc::Sender<Mail>,
-    doors: Doors,
-    /// Whether it is known here what the event is: an owner that has just begun knows nothing.
-    pub arrived: watch::Receiver<bool>,
-    /// Whether all that some other node has of it has been here.
-    whole: watch::Receiver<bool>,
-    /// When somebody last came for the event, in milliseconds of the node's clock.
-    wanted_at: Arc<AtomicU64>,
-    /// What it shows.
-    pub views: Views,
-}
-
-impl Owner {
-    /// Makes an owner, its state and its shards, which the caller runs and keeps.
-    pub fn new(
-        core: EventCore,
-        ports: Ports,
-        pin: String,
-        revive: Revive,
-    ) -> (Owner, Task, Vec<Shard>) {
-        let (mail, received) = mpsc::channel(MAILBOX);
-        let (publisher, views) = Publisher::new(&core, ports.now(), pin, ports.present.clone());
-        let (event, trouble) = (core.event(), ports.store.trouble());
-        let (arrives, arrived) = watch::channel(core.state().script().is_some());
-        let (fills, whole) = watch::channel(core.has_caught_up);
-        let task = Task {
-            event,
-            core,
-            ports,
-            publisher,
-            mail: received,
-            turn: VecDeque::new(),
-            revive,
-            is_torn: false,
-            is_unsettled: false,
-            taking: None,
-            replies: BTreeMap::new(),
-            folds: BTreeMap::new(),
-            tickets: NOBODY,
-            applied: None,
-            promised: None,
-            trouble,
-            arrives,
-            fills,
-            awaits: BTreeSet::new(),
-            awaits_at: None,
-            peers: BTreeMap::new(),
-            stopping: None,
-        };
-        let wanted_at = Arc::new(AtomicU64::new(millis(task.ports.now())));
-        let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, arrived, whole, wanted_at, views }, task, shards)
-    }
-
-    /// Somebody has come for the event.
-    pub fn note_wanted(&self, now: Mono) {
-        self.wanted_at.store(millis(now), Relaxed);
-    }
-
-    /// When somebody last came for it.
-    #[must_use]
-    pub fn wanted_at(&self) -> Mono {
-        Duration::from_millis(self.wanted_at.load(Relaxed))
-    }
-
-    /// Whether it knows what the event is.
-    pub fn has_arrived(&self) -> bool {
-        *self.arrived.borrow()
-    }
-
-    /// Waits until a peer has brought what the event is, if it must: an owner that has just begun knows nothing.
-    /// Whether it has by then.
-    pub async fn arrival(&self, patience: Duration) -> bool {
-        if self.has_arrived() {
-            return true;
-        }
-        let mut arrived = self.arrived.clone();
-        matches!(timeout(patience, arrived.wait_for(|arrived| *arrived)).await, Ok(Ok(_)))
-    }
-
-    /// Waits until all that some other node has of the event has been here. Whether it has by then.
-    pub async fn filled(&self, patience: Duration) -> bool {
-        let mut whole = self.whole.clone();
-        matches!(timeout(patience, whole.wait_for(|whole| *whole)).await, Ok(Ok(_)))
-    }
-
-    /// Asks for something and waits for the reply; `None` if the owner is gone.
-    pub async fn ask(&self, input: impl FnOnce(u64) -> Input + Send + 'static) -> Option<Reply> {
-        let (reply, replied) = oneshot::channel();
-        self.mail.send(Mail::Ask(Box::new(input), reply)).await.ok()?;
-        replied.await.ok()
-    }
-
-    /// Hands in a player's answer, by way of the shard of the player's slot, and waits for the reply;
-    /// `None` if the owner is gone.
-    pub fn answer(
-        &self,
-        claim: Claim,
-        instance: u32,
-        given: Given,
-    ) -> impl Future<Output = Option<Reply>> + Send + use<> {
-        self.doors.answer(claim, instance, given)
-    }
-
-    /// Has the shard of a player's slot do something in its own task, between two answers; `None` if it died of
-    /// it, or is gone.
-    pub async fn at_shard<T: Send + 'static>(
-        &self,
-        player: PlayerId,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        self.doors.at_shard(player, work).await
-    }
-
-    /// Tells the owner something.
-    pub async fn tell(&self, input: Input) {
-        // An owner that is gone has nothing left to be told.
-        let _ = self.mail.send(Mail::Tell(input)).await;
-    }
-
-    /// Tells the owner of a peer that carries the event, on its way.
-    pub async fn meet(&self, way: Way, up: replication::Input) {
-        // As above.
-        let _ = self.mail.send(Mail::Meet(way, up)).await;
-    }
-
-    /// Reads the event; `None` if the owner is gone.
-    pub async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&EventCore, &Publisher, Mono) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (reply, replied) = oneshot::channel();
-        let read = move |core: &EventCore, publisher: &Publisher, now: Mono| {
-            // Whoever asked may have gone.
-            let _ = reply.send(read(core, publisher, now));
-        };
-        self.mail.send(Mail::Read(Box::new(read))).await.ok()?;
-        replied.await.ok()
-    }
-
-    /// The live state as it is now.
-    pub async fn live_frame(&self) -> Option<Arc<Frame>> {
-        self.read(|core, publisher, now| publisher.live_frame(core, now)).await
-    }
-
-    /// Follows which answers of others are applied, from now on; `None` if the owner is gone.
-    pub async fn follow(&self) -> Option<Followed> {
-        let (reply, replied) = oneshot::channel();
-        self.mail.send(Mail::Follow(reply)).await.ok()?;
-        replied.await.ok()
-    }
-
-    /// Gives a node up on the whole cluster's word, which comes again if need be.
-    pub async fn give_up(&self, node: NodeId) {
-        self.tell(Input::Forget { ticket: NOBODY, node }).await;
-    }
-
-    /// Has this node leave the event in order: returns once so many other nodes hold all that it holds, those not
-    /// counted that are `going` too.
-    ///
-    /// # Errors
-    /// When it cannot leave, or the owner is gone: then others wait for this node as for one that crashed.
-    pub async fn retire(&self, copies: usize, going: BTreeSet<NodeId>) -> Result<(), String> {
-        match self.ask(move |ticket| Input::Retire { ticket, copies, going }).await {
-            Some(Reply::Retired) => Ok(()),
-            Some(Reply::Refused(refusal)) => Err(refusal.message),
-            Some(other) => unreachable!("a goodbye is not answered with {other:?}"),
-            None => Err("the event's owner is gone".to_owned()),
-        }
-    }
-
-    /// Whether the task that owned the event has ended.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.mail.is_closed()
-    }
-
-    /// Ends the owner. When this returns it has written its last entry and said its last word.
-    pub async fn stop(&self) {
-        let (stopped, wait) = oneshot::channel();
-        if self.mail.send(Mail::Stop(stopped)).await.is_ok() {
-            // An owner that is gone has stopped already.
-            let _ = wait.await;
-        }
-    }
-
-    /// Shows the event under another PIN.
-    pub async fn set_pin(&self, pin: String) {
-        // As for `tell`.
-        let _ = self.mail.send(Mail::SetPin(pin)).await;
-    }
-}
 
 /// An owner's state. It outlives a panic of the task that runs it: whoever runs it again goes on with
 /// the next message. A core that was in the middle of a change is not believed any more: it is read
@@ -663,10 +378,6 @@ impl Task {
             self.core.follow(false);
         }
     }
-}
-
-fn millis(mono: Mono) -> u64 {
-    mono.as_millis() as u64
 }
 
 /// Answers by run and question.
