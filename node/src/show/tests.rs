@@ -25,6 +25,58 @@ fn correct_of(question: &Question) -> u32 {
 
 const GOOD: &str = r#""text": "Q", "options": ["a", "b", "c"], "correct": 1"#;
 
+#[test]
+fn a_correct_number_is_one_that_can_be_answered() {
+    let of = |fields: &str| {
+        with_question(&format!("\"text\": \"Q\", \"min\": 0, \"max\": 1000, {fields}"))
+    };
+    let found = problems(&of("\"step\": 10, \"correct\": 333"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].ends_with("nobody can answer 333: the steps next to it are 330 and 340"),
+        "{found:?}"
+    );
+    let found = problems(&of("\"step\": 0.0001, \"correct\": 0.33337"));
+    assert!(found.iter().any(|it| it.ends_with("0.33337 is finer than a thousandth")), "{found:?}");
+    for right in [
+        "\"step\": 10, \"correct\": 330",
+        "\"step\": 0.1, \"correct\": 0.3",
+        "\"step\": 3, \"correct\": 999",
+    ] {
+        assert!(parse(&of(right)).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn a_show_with_teams_has_a_side_of_the_rope_for_each() {
+    let show = |sides: &str| {
+        format!(
+            "{{\"format\": \"{FORMAT}\", \"title\": \"T\", \"teams\": {{\"names\": [\"a\", \"b\", \"c\"]}}, \
+             \"questions\": [{{\"kind\": \"tug\", \"text\": \"?\", \"sides\": {sides}}}]}}"
+        )
+    };
+    assert!(parse(&show(r#"["x", "y", "z"]"#)).is_ok());
+    let found = problems(&show(r#"["x", "y"]"#));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].ends_with(
+            "questions[0].sides: 2 sides, but the show has 3 teams: name a side for each"
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_a_wrong_answer_costs_in_the_show_costs_nothing_in_a_question_to_warm_up() {
+    let text = format!(
+        "{{\"format\": \"{FORMAT}\", \"title\": \"T\", \"scoring\": {{\"wrong\": 50}}, \
+         \"questions\": [{{{GOOD}, \"points\": 0}}, {{{GOOD}}}]}}"
+    );
+    let script = parse(&text).expect("a show");
+    assert_eq!([0, 1].map(|at: usize| script.questions[at].scoring.wrong), [0, 50]);
+    assert_eq!(parse(&to_json(&script)).expect("a show"), script, "it is written down whole");
+}
+
 /// The document shows each with the fields that are its own.
 #[test]
 fn every_question_of_the_document_is_one_and_there_is_one_of_each_kind() {

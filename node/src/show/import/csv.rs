@@ -5,7 +5,7 @@
 use super::super::report::Report;
 use super::Follow;
 use super::draft::{Draft, Words};
-use super::sheet::{self, Row};
+use super::sheet::{self, Numbers, Row};
 use std::borrow::Cow;
 
 /// The questions of a table whose first line names its columns.
@@ -17,7 +17,7 @@ pub(super) fn read<'t>(text: &'t str, follow: Follow<'_>, report: &mut Report) -
         report.add(0, "", "the file is empty, expected a first line with the columns' names");
         return Vec::new();
     };
-    sheet::read(&header, rows, follow, report)
+    sheet::read(&header, rows, Numbers::ColumnsOrWords, follow, report)
 }
 
 /// Where the table begins, and what stands between its cells: what `sep=` says, else whichever the first

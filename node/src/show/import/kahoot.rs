@@ -2,7 +2,7 @@
 
 use super::super::report::{Places, Report, SHEET_COLUMN_BITS as COLUMN_BITS};
 use super::draft::{self, Draft, Words};
-use super::sheet::{self, Row};
+use super::sheet::{self, Numbers, Row};
 use super::{Format, Import, Source, finish, title_of};
 use crate::service::view::Problem;
 use calamine::{Data, Range, Reader, Xlsx, open_workbook_from_rs};
@@ -34,7 +34,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
     let drafts = match header {
         Some(header) => {
             let filled = rows.filter(|row| row.cells.iter().skip(1).any(|it| !it.text.is_empty()));
-            let mut drafts = sheet::read(&header, filled, &follow, &mut report);
+            let mut drafts = sheet::read(&header, filled, Numbers::Columns, &follow, &mut report);
             drafts.iter_mut().for_each(credit_each);
             drafts
         }

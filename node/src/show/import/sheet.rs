@@ -25,14 +25,17 @@ enum Column {
     Points,
     Explanation,
     Multiple,
-    /// Row numbers and columns without a name.
+    /// Row numbers.
     Nothing,
+    /// A column without a name: row numbers where it is the first, else nothing may stand there.
+    Nameless,
 }
 
 /// The questions of `rows`, the names of whose columns stand in `header`.
 pub(super) fn read<'t>(
     header: &Row<'_>,
     rows: impl Iterator<Item = Row<'t>>,
+    numbers: Numbers,
     follow: Follow<'_>,
     report: &mut Report,
 ) -> Vec<Draft<'t>> {
@@ -43,7 +46,7 @@ pub(super) fn read<'t>(
     }
     let read = |row: Row<'t>| {
         follow(row.at);
-        read_row(row, &columns, report)
+        read_row(row, &columns, numbers, report)
     };
     rows.map(read).collect()
 }
@@ -55,7 +58,8 @@ fn read_header(header: &Row<'_>, report: &mut Report) -> Vec<Column> {
             report.add(*at, "", format!("unknown column {}, known are {KNOWN}", quote(text)));
             Column::Nothing
         });
-        if column != Column::Nothing && columns.contains(&column) {
+        let may_repeat = matches!(column, Column::Nothing | Column::Nameless);
+        if !may_repeat && columns.contains(&column) {
             report.add(*at, "", format!("the column {} stands here a second time", quote(text)));
         }
         columns.push(column);
@@ -85,7 +89,8 @@ fn column(name: &str) -> Option<Column> {
         ("points", None) => Some(Column::Points),
         ("explanation", None) => Some(Column::Explanation),
         ("multiple", None) => Some(Column::Multiple),
-        ("" | "#" | "number" | "no" | "no.", None) => Some(Column::Nothing),
+        ("#" | "number" | "no" | "no.", None) => Some(Column::Nothing),
+        ("", None) => Some(Column::Nameless),
         _ => None,
     }
 }
@@ -96,7 +101,12 @@ fn split_digits(name: &str) -> (&str, Option<usize>) {
     (word, name[word.len()..].parse().ok())
 }
 
-fn read_row<'t>(row: Row<'t>, columns: &[Column], report: &mut Report) -> Draft<'t> {
+fn read_row<'t>(
+    row: Row<'t>,
+    columns: &[Column],
+    numbers: Numbers,
+    report: &mut Report,
+) -> Draft<'t> {
     let mut draft = Draft { at: row.at, ..Draft::default() };
     let (mut options, mut correct) = (Vec::new(), None);
     for (index, cell) in row.cells.into_iter().enumerate() {
@@ -112,36 +122,75 @@ fn read_row<'t>(row: Row<'t>, columns: &[Column], report: &mut Report) -> Draft<
             Some(Column::Explanation) => draft.explanation = Some(cell),
             Some(Column::Multiple) => draft.multiple = flag(&cell, report),
             Some(Column::Nothing) => {}
+            Some(Column::Nameless)
+                if index == 0 && cell.text.bytes().all(|b| b.is_ascii_digit()) => {}
+            Some(Column::Nameless) => {
+                report.add(cell.at, "", "this cell stands under no column's name");
+            }
             None => report.add(cell.at, "", "this cell has no column: the row is too long"),
         }
     }
     options.sort_by_key(|(number, _)| *number);
     if let Some(cell) = correct {
-        draft.correct = read_correct(&cell, &options, report);
+        draft.correct = read_correct(&cell, &options, numbers, report);
     }
     draft.options = Some(options.into_iter().map(|(_, option)| option).collect());
     draft
 }
 
+/// What a number in the column `correct` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Always that of a column.
+    Columns,
+    /// That of a column, or the words of an option.
+    ColumnsOrWords,
+}
+
 fn read_correct<'t>(
     cell: &Words<'t>,
     options: &[(usize, Words<'t>)],
+    numbers: Numbers,
     report: &mut Report,
 ) -> Vec<(usize, Correct<'t>)> {
     let at = cell.at;
-    let index = |words: &str| options.iter().position(|(_, option)| option.text == words);
-    if let Some(index) = index(&cell.text) {
-        return vec![(at, Correct::Option(index))];
-    }
+    let with_words = |words: &str| options.iter().position(|(_, option)| option.text == words);
+    let in_column = |number: usize| options.iter().position(|(of, _)| *of == number);
     let parts: Vec<&str> = cell.text.split([',', ';']).map(str::trim).collect();
-    let numbers: Option<Vec<usize>> = parts.iter().map(|part| part.parse().ok()).collect();
-    let Some(numbers) = numbers else {
+    let columns: Option<Vec<usize>> = parts.iter().map(|part| column_number(part)).collect();
+    let whole = with_words(&cell.text);
+    let Some(columns) = columns else {
+        if let Some(index) = whole {
+            return vec![(at, Correct::Option(index))];
+        }
         let words = cell.text.split(';').map(str::trim).filter(|words| !words.is_empty());
         return words.map(|words| (at, Correct::Words(words.to_owned().into()))).collect();
     };
+    if numbers == Numbers::ColumnsOrWords {
+        let found: Option<Vec<usize>> = columns.iter().map(|number| in_column(*number)).collect();
+        let is_other =
+            |(part, index): (&&str, &usize)| with_words(part).is_some_and(|of| of != *index);
+        match (found, whole) {
+            // No column has such a number: then it is an option's words.
+            (None, Some(index)) => return vec![(at, Correct::Option(index))],
+            (Some(found), _)
+                if whole.is_some_and(|index| found != [index])
+                    || parts.iter().zip(&found).any(is_other) =>
+            {
+                let text = quote(&cell.text);
+                report.add(at, "", format!(
+                    "{text} may be numbers of options and the words of others: write \"option {}\" for the number, or \
+                     name the option by other words",
+                    columns[0]
+                ));
+                return Vec::new();
+            }
+            _ => {}
+        }
+    }
     let mut correct = Vec::new();
-    for number in numbers {
-        match options.iter().position(|(of, _)| *of == number) {
+    for number in columns {
+        match in_column(number) {
             Some(index) => correct.push((at, Correct::Option(index))),
             None => report.add(
                 at,
@@ -151,6 +200,13 @@ fn read_correct<'t>(
         }
     }
     correct
+}
+
+/// The number of an option's column, alone or as in `option 2`.
+fn column_number(text: &str) -> Option<usize> {
+    let (word, number) = text.split_at(text.find(|c: char| c.is_ascii_digit())?);
+    let is_named = matches!(word.trim().to_lowercase().as_str(), "" | "option" | "answer");
+    number.parse().ok().filter(|_| is_named)
 }
 
 /// A number as the reader takes it. One with a decimal comma is written with a point there.

@@ -407,6 +407,65 @@ fn several_correct_answers_of_a_kahoot_are_scored_one_by_one() {
     assert_eq!(again, script, "what is imported is written down whole");
 }
 
+/// As Kahoot means it: the number is always that of a column, whatever the answers say.
+#[test]
+fn a_kahoot_of_numbers_has_the_answer_of_its_column() {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    let header = [
+        "Question",
+        "Answer 1",
+        "Answer 2",
+        "Answer 3",
+        "Answer 4",
+        "Time limit",
+        "Correct answer(s)",
+    ];
+    let rows = [
+        header,
+        ["Sides of a triangle?", "4", "3", "2", "1", "20", "2"],
+        ["Even?", "3", "4", "1", "2", "20", "2,4"],
+    ];
+    for (row, cells) in (7..).zip(rows) {
+        for (column, text) in (1..).zip(cells) {
+            sheet.write_string(row, column, text).unwrap();
+        }
+    }
+    let script = read("k.xlsx", workbook.save_to_buffer().unwrap()).script;
+    let keys: Vec<u32> = script.questions.iter().map(|one| one.as_choice().unwrap().1).collect();
+    assert_eq!(keys, [0b10, 0b1010]);
+}
+
+#[test]
+fn a_number_that_may_be_a_column_or_words_is_never_guessed() {
+    let table = |correct: &str| {
+        format!("question,option 1,option 2,option 3,correct\nSides?,3,2,1,{correct}\n")
+    };
+    let key = |correct| read("q.csv", table(correct)).script.questions[0].as_choice().unwrap().1;
+    assert_eq!(key("option 1"), 0b1);
+    assert_eq!(key("2"), 0b10, "both mean the same");
+    assert_eq!(key("\"option 1, Answer 3\""), 0b101);
+    for ambiguous in ["1", "3", "\"1,2\""] {
+        let found = problems("q.csv", table(ambiguous));
+        let is_said = |it: &String| it.starts_with("2:14 : ") && it.contains("write \"option");
+        assert!(found.iter().any(is_said), "{found:?}");
+    }
+    let table = "question,option 1,option 2,correct\nWhich?,41,42,42\n";
+    assert_eq!(
+        read("q.csv", table).script.questions[0].as_choice().unwrap().1,
+        0b10,
+        "no such column"
+    );
+}
+
+#[test]
+fn nothing_is_dropped_under_a_column_without_a_name() {
+    let found = problems("q.csv", "question,option 1,option 2,correct,\nQ?,a,b,1,lost\n");
+    assert_eq!(found, ["2:10 : this cell stands under no column's name"]);
+    let numbered = ",question,option 1,option 2,correct,\n17,Q?,a,b,1,\n";
+    assert_eq!(read("q.csv", numbered).script.questions, [question("Q?", &["a", "b"], 1)]);
+}
+
 #[test]
 fn a_spreadsheet_without_its_header_is_refused_by_row() {
     let found = problems("k.xlsx", kahoot(3));
@@ -476,7 +535,7 @@ fn fifty_thousand_questions_are_read_and_followed() {
     for number in 0..50_000 {
         let _ = writeln!(
             table,
-            "What is {number} plus one?,{number},{},{number}a,{number}b,2",
+            "What is {number} plus one?,={number},={},{number}a,{number}b,2",
             number + 1
         );
     }
