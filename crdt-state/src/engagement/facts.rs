@@ -110,6 +110,15 @@ impl<'a> Facts<'a> {
         });
     }
 
+    /// The same, with the answers of players who do not count any more.
+    pub(super) fn each_cell_kept(&self, mut each: impl FnMut(Cell)) {
+        self.state.each_kept(self.instance, |_, question, cell| {
+            if question == self.number {
+                each(cell);
+            }
+        });
+    }
+
     /// How many answered.
     #[must_use]
     pub fn answered(&self) -> u64 {

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub answer: Option<(u16, Cell)>,
     /// Whether it is correct.
     pub correct: bool,
-    /// What it gives, bonus included; below zero where a wrong answer has a price.
+    /// What it gives, bonus included; below zero where a wrong answer has a price, and never more than there is.
     pub points: i64,
     /// The part of the points that a streak, a prize or a pool adds.
     pub bonus: i64,
@@ -41,7 +41,7 @@ impl Outcome {
 /// What one player has before a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SoFar {
-    /// Points.
+    /// Points; never below zero.
     pub points: i64,
     /// Sum of the response times of correct answers, in milliseconds.
     pub correct_ms: u64,
@@ -148,8 +148,13 @@ impl People {
             for facts in questions_of(state, instance) {
                 score_one(&facts, all, &mut outcomes);
             }
-            for ((_, so_far), (_, outcome)) in all.iter_mut().zip(&outcomes) {
-                so_far.take(outcome);
+            let script = state.script();
+            let is_timed = |number: u16| {
+                let question = script.and_then(|script| script.questions.get(usize::from(number)));
+                question.is_some_and(|question| question.task.is_timed())
+            };
+            for ((_, so_far), (_, outcome)) in all.iter_mut().zip(&mut outcomes) {
+                so_far.take(outcome, is_timed);
             }
         }
         outcomes
@@ -165,10 +170,12 @@ impl SoFar {
         }
     }
 
-    fn take(&mut self, outcome: &Outcome) {
+    /// Takes in what a run gave. Nobody owes anything: it takes no more than there is.
+    fn take(&mut self, outcome: &mut Outcome, is_timed: impl Fn(u16) -> bool) {
+        outcome.points = outcome.points.max(-self.points);
         self.points += outcome.points;
-        let time = outcome.answer.filter(|_| outcome.correct).map(|(_, cell)| cell.elapsed_ms());
-        self.correct_ms += u64::from(time.unwrap_or(0));
+        let answer = outcome.answer.filter(|(number, _)| outcome.correct && is_timed(*number));
+        self.correct_ms += u64::from(answer.map_or(0, |(_, cell)| cell.elapsed_ms()));
     }
 }
 
@@ -238,7 +245,7 @@ pub fn ranked(state: &EventState, mut all: Vec<(PlayerId, SoFar)>) -> Vec<Standi
     for (player, points) in state.named.awarded() {
         if let Ok(at) = all.binary_search_by_key(&player, |(id, _)| *id) {
             let so_far = &mut all[at].1;
-            so_far.points = so_far.points.max(0).saturating_add(points);
+            so_far.points = so_far.points.saturating_add(points);
         }
     }
     rank(&all)

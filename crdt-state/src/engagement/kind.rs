@@ -37,6 +37,9 @@ pub trait Kind: Sized + 'static {
     const WORDS_APART: bool = false;
     /// Whether its salt decides what comes of it, so that nobody may know the salt while anybody can still act.
     const DRAWN: bool = false;
+    /// Whether who is right has answered right, so that how soon decides between equals; else it is chance, others or
+    /// the world that decide.
+    const TIMED: bool = true;
     /// Whether what is tapped is a reaction, which hosts switch off for all and mute for one.
     const REACTION: bool = false;
     /// What players see from the opening on. It has no field for the key.
@@ -46,6 +49,14 @@ pub trait Kind: Sized + 'static {
 
     /// Reads the kind's own fields; what is wrong with them is in the report.
     fn read(entry: &Object<'_>, report: &mut Report) -> Option<Self>;
+
+    /// Whether it can be asked in a show with these teams.
+    ///
+    /// # Errors
+    /// When it cannot, in words for the author.
+    fn check_teams(&self, _teams: &[String]) -> Result<(), Invalid> {
+        Ok(())
+    }
 
     /// Writes the kind's own fields.
     fn write(&self, out: &mut Table);

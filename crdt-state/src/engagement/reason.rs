@@ -96,6 +96,14 @@ impl<'a> Case<'a> {
     }
 }
 
+/// A loss of so much, which came to `given`: nobody loses more than there is.
+pub(super) fn loss(much: u64, given: i64) -> String {
+    match given.unsigned_abs() == much {
+        true => format!("0 - {much} = {given}"),
+        false => format!("0 - {much} = -{much}; nobody loses more than there is: {given}"),
+    }
+}
+
 /// Why a wrong answer has what it has.
 pub(super) const WRONG: &str = "the answer is not the correct one";
 
@@ -181,7 +189,7 @@ impl<'a> Timed<'a> {
         if *worth == 0 && !is_right {
             let price = scoring.wrong;
             return (price > 0)
-                .then(|| format!("the price of a wrong answer: 0 - {price} = {given}"));
+                .then(|| format!("the price of a wrong answer: {}", loss(price.into(), given)));
         }
         if self.is_late() {
             return Some(format!("{judged} ms > {open} ms, and late gives nothing: {given}"));

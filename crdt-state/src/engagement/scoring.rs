@@ -196,10 +196,14 @@ fn streak(value: &Value, path: &str, report: &mut Report) -> Option<Vec<u32>> {
     list.iter().enumerate().map(each).collect()
 }
 
-/// A number with decimals, in steps of `unit`, rounded to the nearest.
-pub(super) fn scaled(value: &Value, path: &str, unit: f64, report: &mut Report) -> Option<i64> {
-    let (_, number) = number(value, path, report)?;
-    Some((number / unit).round() as i64)
+/// A number with up to three decimals, in thousandths.
+pub(super) fn thousandths(value: &Value, path: &str, report: &mut Report) -> Option<i64> {
+    let (written, number) = number(value, path, report)?;
+    let exact = number * 1e3;
+    if (exact - exact.round()).abs() > 1e-6 {
+        report.at(value, path, format!("{written} is finer than a thousandth"));
+    }
+    Some(exact.round() as i64)
 }
 
 const FIELDS: [&str; 6] = ["min_percent", "full_ms", "partial", "wrong", "streak", "late"];

@@ -6,7 +6,7 @@
 use super::file::{Object, Report, Table, Value, What, milliseconds, seconds, text, wrong_type};
 use super::quiz::Quiz;
 use super::scoring::Scoring;
-use super::{Key, Kind, Task, TaskView};
+use super::{Invalid, Key, Kind, Task, TaskView};
 use serde::{Deserialize, Serialize};
 
 /// The caps that every script keeps; a file beyond them is refused when it is imported.
@@ -232,7 +232,11 @@ impl Question {
                 }
                 milliseconds(value, path, &MEDIA_WINDOW_MS, report)
             });
-        let scoring = Scoring::read(&entry, scoring, report);
+        let mut scoring = Scoring::read(&entry, scoring, report);
+        if points == Some(0) && entry.field("scoring").is_none() {
+            // A question to warm up costs nothing, whatever the show's other questions do.
+            scoring.wrong = 0;
+        }
         Some(Question {
             open_ms: open_ms.unwrap_or(OPEN_MS_DEFAULT),
             points: points.unwrap_or(POINTS_DEFAULT),
@@ -311,6 +315,13 @@ impl Script {
             Question::read(value, &format!("{path}[{index}]"), &scoring, report)
         };
         let questions: Vec<_> = list.iter().enumerate().map(read).collect();
+        let asked = list.iter().zip(&questions).enumerate();
+        for (index, (value, question)) in asked {
+            let fits = question.as_ref().map(|question| question.task.check_teams(&teams.names));
+            if let Some(Err(Invalid(why))) = fits {
+                report.at(value, &format!("{path}[{index}].sides"), why);
+            }
+        }
         let questions = questions.into_iter().collect::<Option<Vec<_>>>();
         let (title, questions) = (title?, questions?);
         Some(Script { title, questions, autopilot_ms, lobby_ms, teams, entry })

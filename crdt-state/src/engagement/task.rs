@@ -120,6 +120,21 @@ macro_rules! tasks {
                 }
             }
 
+            /// See [`Kind::TIMED`].
+            #[must_use]
+            pub fn is_timed(&self) -> bool {
+                match self {
+                    $(Task::$variant(_) => <$path as Kind>::TIMED,)*
+                }
+            }
+
+            /// See [`Kind::check_teams`].
+            pub(super) fn check_teams(&self, teams: &[String]) -> Result<(), Invalid> {
+                match self {
+                    $(Task::$variant(kind) => kind.check_teams(teams),)*
+                }
+            }
+
             /// See [`Kind::REACTION`].
             #[must_use]
             pub fn is_reaction(&self) -> bool {

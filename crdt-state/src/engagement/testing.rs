@@ -4,6 +4,7 @@ use super::{Given, Key, Outcome, Question, Script, Taken, Task, fold};
 use crate::delta::{Advance, Answers, Create, Delta, Join, RulingChange, Texts};
 use crate::event::{EventState, Rule};
 use crate::id::{Origin, PlayerId, Row};
+use crate::named::{Change, PlayerChange};
 use crate::stage::{Phase, Stage};
 
 /// The one node of the show.
@@ -45,6 +46,12 @@ fn outcomes(state: &EventState) -> Vec<Vec<Outcome>> {
     let mut all = Vec::new();
     fold(state, |_| true, |_, round| all.push(round.iter().map(|(_, outcome)| *outcome).collect()));
     all
+}
+
+/// Kicks a player, or takes that back.
+pub fn kick(state: &mut EventState, player: PlayerId, out: bool) {
+    let mark = state.named.people.kick(ME, player, out).expect("it is not so yet");
+    state.take(ME, Delta::Named(Change::Player(PlayerChange { player, mark })));
 }
 
 /// A text, as a player types it.

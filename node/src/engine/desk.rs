@@ -122,7 +122,9 @@ impl EventCore {
     fn fastest(&self) -> Vec<FastestView> {
         let (state, stage, mut all) = (self.state(), self.stage(), Vec::new());
         let visit = |instance: u32, outcomes: &[(PlayerId, Outcome)]| {
-            let correct = outcomes.iter().filter(|(_, outcome)| outcome.correct);
+            let is_timed =
+                state.question_of(instance).is_some_and(|(_, question)| question.task.is_timed());
+            let correct = outcomes.iter().filter(|(_, outcome)| outcome.correct && is_timed);
             let timed = correct.filter_map(|(player, outcome)| Some((outcome.answer?.1, *player)));
             let mut least: Min<(u32, PlayerId)> = Min::default();
             for (cell, player) in timed {

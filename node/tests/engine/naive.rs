@@ -30,13 +30,12 @@ pub fn standings(
         let before = all.clone();
         for (player, correct, points, elapsed_ms) in run(state, instance, &before) {
             let sums = all.get_mut(&player).expect("whoever answers has joined");
-            sums.0 += points;
+            sums.0 = (sums.0 + points).max(0);
             sums.1 += if correct { u64::from(elapsed_ms) } else { 0 };
         }
     }
-    let total = |player, points: i64| {
-        (points.max(0) + awards.get(player).copied().unwrap_or(0)).max(0) as u64
-    };
+    let total =
+        |player, points: i64| (points + awards.get(player).copied().unwrap_or(0)).max(0) as u64;
     let all: BTreeMap<_, _> =
         all.iter().map(|(player, (points, ms))| (*player, (total(player, *points), *ms))).collect();
     let ahead = |of: &(u64, u64)| {
@@ -79,7 +78,8 @@ fn run(
                 for (id, answer) in given.iter().filter(|_| won > 0) {
                     let mine = stake(id, answer);
                     let points = if right(answer) { lost * mine / won } else { -mine };
-                    outcomes.push((*id, right(answer), points, answer.elapsed_ms));
+                    // To bet early is no merit.
+                    outcomes.push((*id, right(answer), points, 0));
                 }
             }
             task => outcomes.extend(given.iter().map(|(id, answer)| {

@@ -238,7 +238,7 @@ fn who_staked_is_told_what_it_gave_once_the_prediction_is_resolved() {
     });
     world.all_equal();
     assert_eq!(told(&world, 1)[0], Some((stakes, 100, Some(100))));
-    assert_eq!(told(&world, 2), [Some((stakes, -100, Some(100))), Some((second, 0, None))]);
+    assert_eq!(told(&world, 2), [Some((stakes, 0, Some(100))), Some((second, 0, None))]);
     assert_eq!(told(&world, 3)[0], None, "who has staked nothing is told nothing of it");
     world.ask(1, |ticket| Input::Resume { ticket, claim: claims[1].clone() });
     world.ask(1, |_| Input::Project { player: PlayerId(2) });

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Exports;
 use super::export::Export;
 use crate::quiz::evidence::Evidence;
+use crate::schedule::Form;
 
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut found = Vec::new();
     for (node, export) in super::readable(exports) {
-        let wrong = [twice(export), sums(export), tallies(evidence, export)].concat();
+        let wrong = [twice(export), sums(evidence, export), tallies(evidence, export)].concat();
         found.extend(wrong.into_iter().map(|what| format!("node {node}: {what}")));
     }
     found
@@ -27,12 +28,14 @@ fn twice(export: &Export) -> Vec<String> {
     found
 }
 
-fn sums(export: &Export) -> Vec<String> {
+fn sums(evidence: &Evidence, export: &Export) -> Vec<String> {
     let mut totals: BTreeMap<_, (i64, u64)> = BTreeMap::new();
     for answer in &export.answers {
         let total = totals.entry(answer.player).or_default();
         total.0 += answer.points;
-        total.1 += if answer.correct { u64::from(answer.elapsed_ms) } else { 0 };
+        // To bet early is no merit.
+        let is_bet = export.form_of(&evidence.plan, answer) == Some(Form::Prediction);
+        total.1 += if answer.correct && !is_bet { u64::from(answer.elapsed_ms) } else { 0 };
     }
     let wrong = export.players.iter().filter(|line| {
         let (points, ms) = totals.get(&line.player).copied().unwrap_or_default();

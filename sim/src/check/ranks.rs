@@ -36,12 +36,16 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
             }
         };
         for ((answer, due), is_right) in answers.into_iter().zip(dues).zip(is_right) {
+            let total = totals.entry(answer.player).or_default();
+            // Nobody loses more than there is.
+            let due = due.max(-total.0);
             if due != answer.points || is_right != answer.correct {
                 found.push(format!("{answer:?} should give {due}"));
             }
-            let total = totals.entry(answer.player).or_default();
             total.0 += due;
-            total.1 += if is_right { u64::from(answer.elapsed_ms) } else { 0 };
+            // To bet early is no merit.
+            let is_timed = is_right && form != Some(Form::Prediction);
+            total.1 += if is_timed { u64::from(answer.elapsed_ms) } else { 0 };
         }
     }
     found.extend(check_ranks(export, &totals));

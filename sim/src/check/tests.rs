@@ -292,15 +292,16 @@ fn predicted(won: impl Fn(i64) -> i64) -> Vec<String> {
         let player = players[usize::from(choice)];
         i64::from(stake(player, 1, choice).min(CREDIT))
     };
-    let points = [won(staked(1)), -staked(1)];
+    // Who had nothing loses a credit and owes nothing.
+    let points = [won(staked(1)), 0];
     let mut text = "{\"type\":\"question\",\"instance\":1,\"number\":1,\"correct\":[0],\
                     \"open_ms\":2000,\"voided\":false}\n"
         .to_owned();
     for (place, player) in players.iter().enumerate() {
-        let (total, ms) = (points[place].max(0), if place == 0 { 900 } else { 0 });
+        let total = points[place];
         text += &format!(
             "{{\"type\":\"player\",\"player\":\"{player}\",\"points\":{total},\"rank\":{},\
-             \"correct_ms\":{ms}}}\n",
+             \"correct_ms\":0}}\n",
             place + 1
         );
     }

@@ -1,7 +1,8 @@
 //! The elimination: a wrong answer or none costs a life, and whoever has none left is out.
 //!
 //! Rounds of this kind that follow each other in the script are one elimination: the lives and revivals of
-//! its first round hold, and the survivors of its last round split that one's prize. Whoever is out may go on
+//! its first round hold, and the survivors of its last round split that one's prize; where hosts set the last round
+//! aside, those of the one before. Whoever is out may go on
 //! answering: a correct answer brings them back with one life, as often as revivals allow. What the script asks
 //! between two eliminations parts them, also where a host sets it aside.
 //!
@@ -16,6 +17,8 @@ use super::{
     Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, Outcome, PATH, Question, Reason, Script,
     Taken, Task, bits, mask,
 };
+use crate::engagement::fold::is_aside;
+use crate::event::EventState;
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,7 +52,7 @@ pub struct EliminationView {
 /// What a round comes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EliminationResults {
-    /// How many are still in, from the reveal on.
+    /// How many are still in, from the reveal on; nothing in a round that is set aside.
     pub survivors: Option<u64>,
 }
 
@@ -118,7 +121,7 @@ impl Kind for Elimination {
 
     fn results(&self, facts: &Facts<'_>) -> EliminationResults {
         let state = facts.state;
-        if !state.has_revealed(facts.instance) {
+        if !state.has_revealed(facts.instance) || is_aside(state, facts.instance) {
             return EliminationResults { survivors: None };
         }
         let mut survivors = 0;
@@ -145,8 +148,8 @@ impl Kind for Elimination {
             entry.judge(facts.question, judged.unwrap_or((false, 0)));
             first.live(entry, was_in);
         }
-        if self.is_last(facts) && self.prize > 0 {
-            split(self.prize, entries);
+        if let prize @ 1.. = self.prize_of(facts) {
+            split(prize, entries);
         }
     }
 
@@ -154,9 +157,12 @@ impl Kind for Elimination {
         let rule = self.as_quiz().rule(question)?;
         let prize = match self.prize {
             0 => String::new(),
-            prize => format!("; in the last round the survivors split {prize}"),
+            prize => format!("; if it is the last round, the survivors split {prize}"),
         };
-        Some(format!("{rule}; a wrong answer or none costs a life, and who has none is out{prize}"))
+        Some(format!(
+            "{rule}; a wrong answer or none costs a life, and who has none is out, gets nothing, and comes back with \
+             one life by a right answer, as often as the first round allows{prize}"
+        ))
     }
 
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
@@ -177,7 +183,7 @@ impl Kind for Elimination {
             0 => String::new(),
             share => {
                 let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome));
-                let (prize, total) = (self.prize, case.outcome.points);
+                let (prize, total) = (self.prize_of(&case.facts), case.outcome.points);
                 format!(
                     "; the prize among {survivors} survivors: {prize} / {survivors}, rounded down = {share}; \
                      together: {points} + {share} = {total}"
@@ -227,9 +233,9 @@ impl Elimination {
 
     /// What the player has of the prize.
     fn share(&self, case: &Case<'_>) -> i64 {
-        let is_shared = case.outcome.is_survivor() && self.prize > 0 && self.is_last(&case.facts);
+        let prize = if case.outcome.is_survivor() { self.prize_of(&case.facts) } else { 0 };
         let survivors = survivors(case.all.iter().map(|(_, outcome)| outcome));
-        if is_shared { i64::from(self.prize) / survivors.max(1) } else { 0 }
+        i64::from(prize) / survivors.max(1)
     }
 
     /// The reason for what the answer alone gave.
@@ -244,22 +250,46 @@ impl Elimination {
         let had = case.had();
         if had.lives == Some(0) && had.elimination == self.first(&case.facts).0 {
             let verdict = timed.reason(points, bonus).verdict;
+            let back = match case.outcome.revived > had.revived {
+                true => "; it brought the player back",
+                false => "",
+            };
             return Reason {
                 arithmetic: format!("who is out of the elimination gets nothing: {points}"),
                 verdict: format!(
-                    "{verdict}, but who is out of the elimination gets nothing for it"
+                    "{verdict}, but who is out of the elimination gets nothing for it{back}"
                 ),
             };
         }
         timed.reason(points, bonus)
     }
 
-    /// Whether the script goes on with something else.
-    fn is_last(&self, facts: &Facts<'_>) -> bool {
-        let next = usize::from(facts.number) + 1;
-        let question = facts.state.script().and_then(|script| script.questions.get(next));
-        question.and_then(as_round).is_none()
+    /// What the survivors of a round split: the prize of the elimination's last round, if this is the last one that
+    /// hosts have not set aside, else nothing.
+    fn prize_of(&self, facts: &Facts<'_>) -> u32 {
+        let script = facts.state.script();
+        let questions = script.map_or(&[][..], |script| &script.questions);
+        let later = (0..).zip(questions).skip(usize::from(facts.number) + 1);
+        let mut prize = self.prize;
+        for (number, round) in
+            later.map_while(|(number, question)| Some((number, as_round(question)?)))
+        {
+            if !is_dropped(facts.state, number) {
+                return 0;
+            }
+            prize = round.prize;
+        }
+        prize
     }
+}
+
+/// Whether a question was asked, and every run of it is set aside.
+fn is_dropped(state: &EventState, number: u16) -> bool {
+    let runs = || state.instances().map(|(instance, _)| instance);
+    let mut of_it =
+        runs().filter(|run| state.question_of(*run).is_some_and(|(of, _)| of == number));
+    let first = of_it.next();
+    first.is_some_and(|first| is_aside(state, first)) && of_it.all(|run| is_aside(state, run))
 }
 
 /// The first round of the elimination that a question is a round of, and its number.
@@ -317,6 +347,31 @@ mod tests {
             _ => None,
         };
         Player(all.chars().map(given).collect())
+    }
+
+    #[test]
+    fn a_last_round_that_is_set_aside_leaves_the_prize_to_the_one_before() {
+        let rounds = [round(0, 0), round(0, 0), round(900, 0)];
+        let players = ["rrr", "rww", "www", "---"].map(answers);
+        let mut state = started(&rounds, &players);
+        let bonuses = |state: &EventState| {
+            let mut all = Vec::new();
+            fold(
+                state,
+                |_| true,
+                |_, round| all.push(round.iter().map(|(_, o)| o.bonus).collect::<Vec<_>>()),
+            );
+            all
+        };
+        assert_eq!(bonuses(&state)[1..], [[0; 4].to_vec(), [900, 0, 0, 0].to_vec()]);
+        for instance in [3, 2] {
+            let rule = Rule::Void(true);
+            state.take(ME, Delta::Ruling(RulingChange { lamport: 100, instance, rule }));
+        }
+        assert_eq!(
+            bonuses(&state),
+            [[300, 300, 300, 0].to_vec(), [0; 4].to_vec(), [0; 4].to_vec()]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! round, and one that is made later would change what everybody has won.
 
 use super::file::{Object, Report, Table};
+use super::reason::loss;
 use super::{
     Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH_WITHOUT_KEY,
     Question, Reason, SoFar, Taken,
@@ -60,6 +61,7 @@ impl Kind for Prediction {
     const NAME: &'static str = "prediction";
     const FIELDS: &'static [&'static str] = &["options", "stake_max", "credit"];
     const PHASES: &'static [Phase] = PATH_WITHOUT_KEY;
+    const TIMED: bool = false;
     type View = PredictionView;
     type Results = PredictionResults;
 
@@ -256,7 +258,7 @@ impl Pool {
         let Pool { wrong, right } = self;
         if !is_right {
             let verdict = format!("the stake of {stake} is lost");
-            return Reason { arithmetic: format!("{verdict}: 0 - {stake} = {points}"), verdict };
+            return Reason { arithmetic: format!("{verdict}: {}", loss(stake, points)), verdict };
         }
         Reason {
             arithmetic: format!(
@@ -326,7 +328,7 @@ mod tests {
         let players = [staked(0, 60), staked(0, 30), staked(1, 90), Player::silent()];
         let key = Key::Choices(vec![0]);
         let once = play(prediction(), &players, std::slice::from_ref(&key));
-        assert_eq!(once, [60, 30, -90, 0]);
+        assert_eq!(once, [60, 30, 0, 0], "who had nothing staked a credit, and owes nothing");
         assert_eq!(play(prediction(), &players, &[key.clone(), key]), once);
     }
 
@@ -342,7 +344,7 @@ mod tests {
     #[test]
     fn a_stake_is_no_more_than_the_player_had() {
         let players = [staked(0, 900), staked(1, 100)];
-        assert_eq!(play(prediction(), &players, &[Key::Choices(vec![1])]), [-100, 100]);
+        assert_eq!(play(prediction(), &players, &[Key::Choices(vec![1])]), [0, 100]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn read_order(entry: &Object<'_>, report: &mut Report) -> Option<Quiz> {
 
 fn read_estimate(entry: &Object<'_>, report: &mut Report) -> Option<Estimate> {
     let mut number = |name: &str, fallback: Option<i64>| match entry.field(name) {
-        Some(value) => scaled(value, &entry.path_to(name), 1e-3, report),
+        Some(value) => thousandths(value, &entry.path_to(name), report),
         None if fallback.is_some() => fallback,
         None => entry.required(name, report).and(None),
     };
@@ -79,16 +79,14 @@ fn read_estimate(entry: &Object<'_>, report: &mut Report) -> Option<Estimate> {
         text(value, path, caps::OPTION_BYTES_MAX, report)
     };
     let unit = entry.optional("unit", report, read_unit);
-    check_scale(entry, [min, max, step, correct, within], report);
-    Some(Estimate { min, max, step, correct, within, unit })
+    let scale = Estimate { min, max, step, correct, within, unit };
+    check_scale(entry, &scale, report);
+    Some(scale)
 }
 
-fn check_scale(
-    entry: &Object<'_>,
-    [min, max, step, correct, within]: [i64; 5],
-    report: &mut Report,
-) {
+fn check_scale(entry: &Object<'_>, scale: &Estimate, report: &mut Report) {
     const FAR: i64 = 1_000_000_000_000_000;
+    let Estimate { min, max, step, correct, within, .. } = *scale;
     // The last number that can be answered is the nearest to the largest, perhaps beyond it.
     let last = |min: i64, max: i64| (max - min + step / 2) / step;
     if min >= max || min < -FAR || max > FAR {
@@ -98,6 +96,13 @@ fn check_scale(
     }
     if !(min..=max).contains(&correct) {
         entry.report("correct", "the correct number is not on the scale", report);
+    } else if step > 0 && scale.number(scale.step_of(correct)) != correct {
+        let below = correct - (correct - min) % step;
+        let (right, below, above) =
+            (Thousandths(correct), Thousandths(below), Thousandths(below + step));
+        let message =
+            format!("nobody can answer {right}: the steps next to it are {below} and {above}");
+        entry.report("correct", message, report);
     }
     if !(1..=2 * FAR).contains(&within) {
         entry.report("within", "expected a number above zero, and not too far", report);

@@ -13,7 +13,7 @@ pub use order::{ORDER_MAX, rank_of, unrank};
 
 use super::file::{Object, Report, Table, What, text};
 use super::reason::{Timed, rule_of_key};
-use super::scoring::{Partial, scaled};
+use super::scoring::{Partial, thousandths};
 use super::script::{caps, read_choice, read_correct};
 use super::{
     Alone, Amendment, Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question,

@@ -59,6 +59,7 @@ impl Kind for Raffle {
     const FIELDS: &'static [&'static str] = &["winners"];
     const PHASES: &'static [Phase] = PATH;
     const DRAWN: bool = true;
+    const TIMED: bool = false;
     type View = RaffleView;
     type Results = RaffleResults;
 
@@ -270,7 +271,6 @@ mod tests {
     use crate::engagement::testing::{ME, Player, started};
     use crate::engagement::{Task, fold};
     use crate::event::EventState;
-    use crate::named::{Change, PlayerChange};
     use crate::stage::Stage;
 
     #[test]
@@ -316,8 +316,7 @@ mod tests {
 
     fn kick(state: &mut EventState, of: &str, out: bool) {
         let player = state.players.ids().find(|id| ticket(*id) == of).expect("a player's ticket");
-        let mark = state.named.people.kick(ME, player, out).expect("it is not so yet");
-        state.take(ME, Delta::Named(Change::Player(PlayerChange { player, mark })));
+        super::super::testing::kick(state, player, out);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct TugView {
 /// How it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TugResults {
-    /// How many players pull on each side.
+    /// How many players pull on each side, those whom hosts have kicked since included: their taps count too.
     pub players: Vec<u64>,
     /// Taps per hundred players who pull, of each side.
     pub pull: Vec<u64>,
@@ -45,6 +45,7 @@ impl Kind for Tug {
         &[Phase::Intro, Phase::Open, Phase::Closed, Phase::Tallies, Phase::Board];
     const LIVE: bool = true;
     const ONE_ANSWER: bool = false;
+    const TIMED: bool = false;
     type View = TugView;
     type Results = TugResults;
 
@@ -54,6 +55,16 @@ impl Kind for Tug {
 
     fn write(&self, out: &mut Table) {
         out.put("sides", self.sides.as_slice());
+    }
+
+    fn check_teams(&self, teams: &[String]) -> Result<(), Invalid> {
+        let (sides, teams) = (self.sides.len(), teams.len());
+        match teams == 0 || sides == teams {
+            true => Ok(()),
+            false => Err(Invalid(format!(
+                "{sides} sides, but the show has {teams} teams: name a side for each"
+            ))),
+        }
     }
 
     fn view(&self, _: bool) -> TugView {
@@ -88,7 +99,8 @@ impl Kind for Tug {
 
     fn results(&self, facts: &Facts<'_>) -> TugResults {
         let mut players = vec![0; self.sides.len()];
-        facts.each_cell(|cell| {
+        // Taps have no names: with those of players who were kicked count those players.
+        facts.each_cell_kept(|cell| {
             if let Some(count) = players.get_mut(cell.value() as usize) {
                 *count += 1;
             }
@@ -163,6 +175,7 @@ impl Tug {
 mod tests {
     use super::*;
     use crate::delta::{Advance, Answers, Create, Delta, Join};
+    use crate::engagement::testing::kick;
     use crate::engagement::{Question, Script, TEAM_INSTANCE, Task, counter_name, fold};
     use crate::id::{Origin, Row};
     use crate::named::{Change, NumberChange};
@@ -230,6 +243,28 @@ mod tests {
         state.take(ME, Delta::Answers(Answers { instance, question, rows_of: ME, rows }));
         let after = points(&state);
         assert_eq!((&after[..2], after.iter().sum::<i64>()), (&[1_000, 0][..], 1_000));
+    }
+
+    #[test]
+    fn a_kick_makes_no_side_pull_harder() {
+        let (mut state, tug) = show(&["left", "right"], 4);
+        pulled(&mut state, &[(0, 0), (1, 0), (2, 1), (3, 1)], &[10, 25]);
+        let before = tug.results(&Facts::of(&state, 1).unwrap());
+        assert_eq!((&*before.players, &*before.pull), (&[2, 2][..], &[500, 1_250][..]));
+        for kicked in [2, 3] {
+            kick(&mut state, PlayerId(kicked), true);
+        }
+        assert_eq!(tug.results(&Facts::of(&state, 1).unwrap()), before);
+        assert_eq!(
+            points(&state),
+            [0, 0],
+            "the side that won has nobody left who could get anything"
+        );
+        state.take(
+            ME,
+            Delta::Named(Change::Total(NumberChange { name: counter_name(1, 0), value: 30 })),
+        );
+        assert_eq!(points(&state), [1_000; 2]);
     }
 
     #[test]
