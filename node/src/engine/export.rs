@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crdt_state::engagement::qa::{ToldPost, told_posts, voters};
 use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
-    Facts, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt, superseded_name,
+    Facts, Key, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt, superseded_name,
 };
 use crdt_state::event::{Fate, Ruling};
 use crdt_state::{PlayerId, Row};
@@ -207,11 +207,12 @@ impl EventCore {
     }
 
     fn export_event(&self, out: &mut Vec<u8>, pin: &str, closed: u32) {
+        let title = self.title().unwrap_or_default();
         let line = Line::Event {
             schema: SCHEMA,
             event: self.identity.event.to_string(),
             pin,
-            title: self.state().script().map_or("", |script| &script.title),
+            title: &title,
             stage: stage_view(self.state().stage()),
             status: self.exported_status(closed),
             missing: if closed > 0 { self.missing(closed) } else { Vec::new() },
@@ -259,9 +260,12 @@ impl EventCore {
             |instance, outcomes| {
                 let shown = state.question_of(instance).map(|(number, _)| number);
                 let run = Facts::of(state, instance);
+                // Of what hosts set aside or cancelled nobody is right or wrong.
+                let is_aside = state.rulings.of(instance).is_some_and(Ruling::is_aside);
                 let is_judged = |number| {
-                    let facts = run.and_then(|run| run.at(number));
-                    facts.is_some_and(|facts| facts.key().is_some())
+                    let key = run.and_then(|run| run.at(number)).and_then(|facts| facts.key());
+                    let is_cancelled = matches!(&key, Some(Key::Choices(none)) if none.is_empty());
+                    key.is_some() && !is_cancelled && !is_aside
                 };
                 let is_shown_judged = shown.is_some_and(is_judged);
                 for (player, outcome) in outcomes {

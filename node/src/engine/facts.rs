@@ -251,6 +251,15 @@ impl EventCore {
         if held.is_some_and(|held| held.contains(&award)) {
             return Ok(None);
         }
+        let mut given =
+            awards.iter().flat_map(|(text, awards)| awards.iter().map(move |one| (text, one)));
+        if let Some((text, other)) = given.find(|(_, other)| other.id == award.id) {
+            let (id, points) = (&other.id, other.points);
+            let message = format!(
+                "the id {id:?} is of another award, {points:+} for {text}: make up another id"
+            );
+            return Err(invalid("value_invalid", message));
+        }
         if held.map_or(awards.is_full(), GrowOnly::is_full) {
             return Err(limit("as many awards are given as can be".to_owned()));
         }

@@ -263,6 +263,9 @@ fn check_texts(key: &Key) -> Result<(), String> {
     if let Some(long) = texts.iter().find(|text| text.len() > ANSWER_BYTES_MAX) {
         return Err(format!("{long:?} has more than {ANSWER_BYTES_MAX} bytes"));
     }
+    if let Some(text) = texts.iter().find(|text| find_unruly(text).is_some()) {
+        return Err(format!("{text:?} has a character that cannot be shown"));
+    }
     if texts.len() > TEXTS_MAX {
         return Err(format!("{} texts, at most {TEXTS_MAX} are kept", texts.len()));
     }
