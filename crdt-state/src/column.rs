@@ -151,9 +151,7 @@ impl Block {
         if other.len() > self.cells.len() {
             self.grow(other.len());
         }
-        for (cell, theirs) in self.cells.iter_mut().zip(other) {
-            *cell = (*cell).min(*theirs);
-        }
+        fall_to(&mut self.cells, other);
         self.seen = Seen::default();
     }
 
@@ -175,6 +173,31 @@ impl Block {
         // Nothing but whether two of them are equal is ever looked at.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         *self.seen.edition.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Lets every cell fall to the other one beside it, where that is smaller.
+fn fall_to(cells: &mut [Cell], others: &[Cell]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { fall_to_by_four(cells, others) };
+    }
+    fall_to_one_by_one(cells, others);
+}
+
+/// The same for processors that compare four cells at once, which saves a quarter: what every one of this architecture
+/// can do compares none, and is slower than memory.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn fall_to_by_four(cells: &mut [Cell], others: &[Cell]) {
+    fall_to_one_by_one(cells, others);
+}
+
+#[inline(always)]
+fn fall_to_one_by_one(cells: &mut [Cell], others: &[Cell]) {
+    for (cell, other) in cells.iter_mut().zip(others) {
+        cell.0 = cell.0.min(other.0);
     }
 }
 
@@ -442,6 +465,20 @@ mod tests {
             column.join(*row, Cell::new(*elapsed, Origin(1), u32::from(*value)));
         }
         column
+    }
+
+    #[test]
+    fn blocks_join_alike_whatever_the_processor_can_do() {
+        // Beyond the first half as unsigned numbers go, and lengths that four do not divide.
+        let cell = |at: u64| Cell(at.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for length in 0..70 {
+            let ours: Vec<Cell> = (0..length).map(cell).collect();
+            let theirs: Vec<Cell> = (0..length + length % 3).map(|at| cell(at + 1_000)).collect();
+            let (mut fast, mut plain) = (ours.clone(), ours);
+            fall_to(&mut fast, &theirs);
+            fall_to_one_by_one(&mut plain, &theirs);
+            assert_eq!(fast, plain);
+        }
     }
 
     fn cells() -> impl Strategy<Value = Vec<(u32, u32, u8)>> {
