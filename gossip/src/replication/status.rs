@@ -42,6 +42,52 @@ pub struct Stats {
     pub strangers: u64,
 }
 
+impl Stats {
+    /// How many of them [`Stats::named`] names.
+    pub const NAMED: usize = 15;
+
+    /// All of them by name; alarms aside, which tell their own kinds.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); Stats::NAMED] {
+        // Whole, so that a new count is not left out.
+        let Stats {
+            applied,
+            duplicates,
+            stash_full,
+            pulls,
+            pulls_late,
+            pulls_served,
+            snapshots_asked,
+            snapshots_joined,
+            snapshots_failed,
+            snapshots_barred,
+            snapshots_served,
+            audits,
+            alarms: _,
+            receipts_full,
+            malformed,
+            strangers,
+        } = *self;
+        [
+            ("applied", applied),
+            ("duplicates", duplicates),
+            ("stash_full", stash_full),
+            ("pulls", pulls),
+            ("pulls_late", pulls_late),
+            ("pulls_served", pulls_served),
+            ("snapshots_asked", snapshots_asked),
+            ("snapshots_joined", snapshots_joined),
+            ("snapshots_failed", snapshots_failed),
+            ("snapshots_barred", snapshots_barred),
+            ("snapshots_served", snapshots_served),
+            ("audits", audits),
+            ("receipts_full", receipts_full),
+            ("malformed", malformed),
+            ("strangers", strangers),
+        ]
+    }
+}
+
 /// How far a connected peer and this replica are apart, in entries over all lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {

@@ -1,6 +1,7 @@
-//! Facts of replication that operators have to know, counted by kind for `/metrics`.
+//! Facts of replication that operators have to know, and what it did, counted by kind for `/metrics`.
 
 use crate::api::metrics::{Sample, Source};
+use gossip::replication::Stats;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Alarms {
     counts: Mutex<BTreeMap<&'static str, u64>>,
     superseded: AtomicU64,
+    /// In the order of [`Stats::named`].
+    done: [AtomicU64; Stats::NAMED],
 }
 
 /// The kind under which entries of answers are counted that came after a result was shown without them.
@@ -25,6 +28,29 @@ impl Alarms {
     pub(super) fn count_superseded(&self) {
         self.superseded.fetch_add(1, Relaxed);
     }
+
+    /// What a replica has done since `counted`, which becomes what it has done by now.
+    pub fn count_done(&self, counted: &mut Stats, now: &Stats) {
+        if *counted == *now {
+            return;
+        }
+        let both = counted.named().into_iter().zip(now.named());
+        for (sum, ((_, before), (_, now))) in self.done.iter().zip(both) {
+            if now > before {
+                sum.fetch_add(now - before, Relaxed);
+            }
+        }
+        *counted = *now;
+    }
+
+    fn done(&self) -> impl Iterator<Item = Sample> {
+        let help = "What replication did, over all shows and the catalogue, by kind.";
+        let kinds = Stats::default().named().into_iter().map(|(kind, _)| kind);
+        kinds.zip(&self.done).map(move |(kind, sum)| {
+            let name = "starling_replication_done_total";
+            Sample::new(name, help, sum.load(Relaxed) as f64).label("kind", kind)
+        })
+    }
 }
 
 impl Source for Alarms {
@@ -39,6 +65,33 @@ impl Source for Alarms {
             Sample::new("starling_replication_alarms_total", help, *count as f64)
                 .label("kind", *kind)
         };
-        counts.iter().map(sample).chain([superseded]).collect()
+        counts.iter().map(sample).chain([superseded]).chain(self.done()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn barred(alarms: &Alarms) -> f64 {
+        let is_barred = |sample: &Sample| {
+            sample.labels.contains(&("kind", "snapshots_barred".to_owned()))
+        };
+        alarms.samples().into_iter().find(is_barred).expect("it is told from the start").value
+    }
+
+    #[test]
+    fn what_replicas_do_is_summed_over_all_of_them_and_over_their_lives() {
+        let (alarms, now) = (Alarms::default(), Stats { snapshots_barred: 2, ..Stats::default() });
+        assert_eq!(barred(&alarms), 0.0);
+        let [mut one, mut other] = [Stats::default(); 2];
+        alarms.count_done(&mut one, &now);
+        alarms.count_done(&mut one, &now);
+        assert_eq!(barred(&alarms), 2.0);
+        alarms.count_done(&mut other, &Stats { snapshots_barred: 1, ..now });
+        assert_eq!(barred(&alarms), 3.0);
+        alarms.count_done(&mut one, &Stats::default());
+        alarms.count_done(&mut one, &now);
+        assert_eq!(barred(&alarms), 5.0, "a replica that was read back counts from nothing");
     }
 }

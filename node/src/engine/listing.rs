@@ -158,6 +158,12 @@ impl ListingCore {
         std::mem::take(&mut self.listed.taken)
     }
 
+    /// What its replication has done.
+    #[must_use]
+    pub fn stats(&self) -> &replication::Stats {
+        self.replica.stats()
+    }
+
     /// Every event that this cluster knows.
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {

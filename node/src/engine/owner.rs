@@ -19,7 +19,7 @@ use super::shards::Slip;
 use crate::service::view::AppliedView;
 use crate::store::{Kept, Trouble};
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
-use gossip::replication::{self, Message};
+use gossip::replication::{self, Message, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,8 @@ pub struct Task {
     awaits_at: Option<u64>,
     /// The peers that carry the event, as they were told, and the ways to them.
     peers: BTreeMap<Origin, (Way, replication::Input)>,
+    /// What replication had done when it was last counted.
+    counted: Stats,
     /// Whoever wants this task to end.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -130,6 +132,7 @@ impl Task {
             self.settle(self.ports.now());
             self.carry_out().await;
             self.is_torn = false;
+            self.ports.alarms.count_done(&mut self.counted, self.core.replica().stats());
             self.say_how_far();
             self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
             if let Some(stopped) = self.stopping.take() {
@@ -196,7 +199,7 @@ impl Task {
         let kept = kept.expect("a core that was in the middle of a change is kept in a store");
         warn!(event = %self.event, "an event is read back from the store");
         self.core = (self.revive)(kept);
-        self.awaits_at = None;
+        (self.awaits_at, self.counted) = (None, Stats::default());
         self.core.follow(self.applied.is_some());
         for (_, up) in self.peers.values() {
             self.core.handle_input(self.ports.now(), Input::Replication(up.clone()));

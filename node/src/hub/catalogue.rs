@@ -195,6 +195,8 @@ pub struct ListingTask {
     known: watch::Sender<Known>,
     waiting: BTreeMap<u64, oneshot::Sender<bool>>,
     tickets: u64,
+    /// What replication had done when it was last counted.
+    counted: replication::Stats,
     mail: mpsc::Receiver<Mail>,
 }
 
@@ -205,8 +207,8 @@ impl ListingTask {
         let (known, watched) = watch::channel(Known::of(core.catalogue()));
         // It is all there already.
         drop(core.poll_taken());
-        let (waiting, tickets) = (BTreeMap::new(), 0);
-        let task = ListingTask { core, ports, known, waiting, tickets, mail: received };
+        let (waiting, tickets, counted) = (BTreeMap::new(), 0, replication::Stats::default());
+        let task = ListingTask { core, ports, known, waiting, tickets, counted, mail: received };
         let listings = Listings { mail, known: watched, ready: Arc::default() };
         (listings, task)
     }
@@ -227,6 +229,7 @@ impl ListingTask {
             }
             self.core.replicate(self.ports.now(), replication::Input::Timeout);
             self.carry_out().await;
+            self.ports.alarms.count_done(&mut self.counted, self.core.stats());
         }
     }
 

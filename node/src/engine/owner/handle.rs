@@ -10,7 +10,7 @@ use crate::engine::shards::{Doors, Shard};
 use crate::service::Frame;
 use crdt_state::engagement::Given;
 use crdt_state::{Mono, NodeId, PlayerId};
-use gossip::replication;
+use gossip::replication::{self, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -69,6 +69,7 @@ impl Owner {
             awaits: BTreeSet::new(),
             awaits_at: None,
             peers: BTreeMap::new(),
+            counted: Stats::default(),
             stopping: None,
         };
         let wanted_at = Arc::new(AtomicU64::new(millis(task.ports.now())));
