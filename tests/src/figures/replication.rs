@@ -8,7 +8,7 @@
 //! - *visible*: from handing an answer over until another node's applied stream shows it, in this process
 //!   and on its clock; *receipt*: from handing it over until its firm receipt;
 //! - *replication's share of a core*: the process with three linked nodes, less the same answers on three
-//!   nodes alone;
+//!   nodes alone, each of which has as many players: what it costs to show a crowd to hosts is no replication;
 //! - *copies*: UDP payload that a receiver took over the bytes of the batches that it lacked.
 
 mod churn;
@@ -193,7 +193,7 @@ impl Measured {
         Ok(())
     }
 
-    /// The same answers at the same time on as many nodes that have no peers.
+    /// The same answers at the same time on as many nodes that have no peers, with the same players on each.
     async fn alone(&mut self) -> Result<(), String> {
         say("nodes alone");
         let setup = Setup { nodes: 1, loss_permille: 0, ack: Ack::Local };
@@ -201,7 +201,7 @@ impl Measured {
         let mut apart = Vec::new();
         for _ in 0..NODES {
             let cluster = Cluster::start(setup, &sums(1, OPEN_MS)).await?;
-            let crowd = Crowd::join(&cluster, players / NODES + 1).await?;
+            let crowd = Crowd::join(&cluster, players).await?;
             apart.push((cluster, crowd));
         }
         self.alone_share = paced_apart(&apart, fast, seconds).await?;
