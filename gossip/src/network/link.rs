@@ -1,6 +1,6 @@
 //! One link: a greeted connection to one peer, and all that flows on it.
 //!
-//! A link's own task reads; each lane and gossip have a task that writes. Streams are told apart
+//! A link's own task reads; one task writes both lanes and one gossip. Streams are told apart
 //! by their first byte. A lane is one ordered stream of frames per direction, open for as long as
 //! the link; control goes before bulk. Frames reach the owner through one bounded queue: while it
 //! is full nothing is read, and QUIC's flow control holds the peer back. A peer that breaks the
@@ -347,13 +347,14 @@ async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
 }
 
 fn spawn_writers(shared: &Arc<Shared>, link: &Arc<Link>, outgoing: mpsc::Receiver<Bytes>) {
-    for lane in Lane::ALL {
-        let (shared, link) = (shared.clone(), link.clone());
-        shared.clone().spawn("lane writer", async move {
-            // An error means that the connection is gone, which the link's own task sees too.
-            let _ = write_lane(&shared, &link, lane).await;
-        });
-    }
+    let (lanes_shared, lanes_link) = (shared.clone(), link.clone());
+    shared.spawn("lane writers", async move {
+        let (shared, link) = (&lanes_shared, &lanes_link);
+        // One task for both: what its owner sends on both in a turn costs one waking and leaves in one packet. An error
+        // means that the connection is gone, which the link's own task sees too.
+        let [control, bulk] = Lane::ALL.map(|lane| write_lane(shared, link, lane));
+        let _ = tokio::join!(control, bulk);
+    });
     let (shared, link) = (shared.clone(), link.clone());
     shared.clone().spawn("gossip writer", async move {
         tokio::select! {
