@@ -74,9 +74,8 @@ mod tests {
     use super::*;
 
     fn barred(alarms: &Alarms) -> f64 {
-        let is_barred = |sample: &Sample| {
-            sample.labels.contains(&("kind", "snapshots_barred".to_owned()))
-        };
+        let is_barred =
+            |sample: &Sample| sample.labels.contains(&("kind", "snapshots_barred".to_owned()));
         alarms.samples().into_iter().find(is_barred).expect("it is told from the start").value
     }
 

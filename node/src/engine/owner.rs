@@ -21,6 +21,7 @@ use crate::store::{Kept, Trouble};
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
 use gossip::replication::{self, Message, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -35,6 +36,9 @@ const TURN: usize = 1_024;
 /// Batches of applied answers that wait for the slowest follower; one that is further behind loses the
 /// oldest and is told how many. Arbitrary: about a second at full load.
 const FOLLOWED: usize = 1_024;
+
+/// When a turn comes though nothing wants one.
+const FAR: Duration = Duration::from_secs(3_600);
 
 /// The ticket of whoever wants no reply; those of others begin above it.
 const NOBODY: u64 = 0;
@@ -123,6 +127,7 @@ impl Task {
             self.read_back().await;
         }
         let mut fresh = Vec::with_capacity(TURN);
+        let mut alarm = pin!(sleep_until(Instant::now()));
         loop {
             self.is_torn = true;
             self.core.keep_promises(self.trouble.borrow_and_update().is_none());
@@ -144,6 +149,9 @@ impl Task {
                 continue;
             }
             let due = self.due();
+            if alarm.deadline() != due {
+                alarm.as_mut().reset(due);
+            }
             tokio::select! {
                 biased;
                 count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
@@ -151,7 +159,7 @@ impl Task {
                 Ok(()) = self.ports.present.changed() => {}
                 // The store fails, or does no longer: what waited for that is done at the next turn.
                 Ok(()) = self.trouble.changed() => {}
-                () = sleep_until(due) => {
+                () = &mut alarm => {
                     self.is_torn = true;
                     self.core.handle_input(self.ports.now(), Input::Timeout);
                 }
@@ -210,9 +218,8 @@ impl Task {
     /// When the core or the publisher wants to be woken; far away if neither does.
     fn due(&self) -> Instant {
         let due = [self.core.poll_timeout(), self.publisher.due(&self.core)];
-        let far = Duration::from_secs(3_600);
         let due = due.into_iter().flatten().min();
-        due.map_or_else(|| Instant::now() + far, |mono| self.ports.started + mono)
+        due.map_or_else(|| Instant::now() + FAR, |mono| self.ports.started + mono)
     }
 
     fn settle(&mut self, now: Mono) {

@@ -18,11 +18,12 @@ use crdt_state::{EventId, LaneId, NodeId, Origin, Period};
 use gossip::network::{NetworkEvent, PeerInfo, Standing};
 use gossip::replication::{self, Config, Message};
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 mod letting_go;
@@ -89,26 +90,32 @@ impl Switchboard {
         wishes: &mut mpsc::Receiver<Wish>,
     ) {
         let (mut known, mut members) = (self.listings.watch(), self.ports.network.members());
-        let mut measure = Instant::now() + RTT_EVERY;
+        let mut measure = pin!(sleep(RTT_EVERY));
+        // Set where it is to be, and not made anew for each frame that comes.
+        let mut due = pin!(sleep(RTT_EVERY));
         self.listed_at = 0;
         self.follow_members().await;
         self.follow_catalogue().await;
         loop {
-            let due = self.interest.poll_timeout().map(|mono| self.ports.started + mono);
+            let wanted = self.interest.poll_timeout().map(|mono| self.ports.started + mono);
+            let wanted = wanted.unwrap_or(measure.deadline());
+            if due.deadline() != wanted {
+                due.as_mut().reset(wanted);
+            }
             tokio::select! {
                 biased;
                 Some(wish) = wishes.recv() => self.on_wish(wish).await,
                 Ok(()) = known.changed() => self.follow_catalogue().await,
                 Ok(()) = members.changed() => self.follow_members().await,
-                () = sleep_until(measure) => {
-                    measure = Instant::now() + RTT_EVERY;
+                () = &mut measure => {
+                    measure.as_mut().reset(Instant::now() + RTT_EVERY);
                     self.measure_links().await;
                     self.follow_awaited().await;
                     self.give_up_broken().await;
                     self.let_go().await;
                 }
                 Some(goodbye) = self.letting_go.said() => self.on_goodbye(goodbye).await,
-                () = sleep_until(due.unwrap_or(measure)) => self.heed(Heed::Timeout, None).await,
+                () = &mut due => self.heed(Heed::Timeout, None).await,
                 // Last: a flood of frames must not keep a carrier that died from being replaced.
                 event = network.recv() => match event {
                     Some(event) => self.on_network(event).await,
