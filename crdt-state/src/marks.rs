@@ -50,6 +50,12 @@ pub enum Mark {
     AppliedIsHead,
     /// A step of the show leads forward.
     StepForward,
+    /// A node dropped an event that nobody wanted there.
+    EventLetGo,
+    /// An event was wanted or needed again before it was dropped.
+    EventCarriedOn,
+    /// A node came back to an event that it had let go of.
+    EventBegunAgain,
 }
 
 /// What a mark claims.
@@ -65,7 +71,7 @@ pub enum Kind {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 20] = [
+    pub const ALL: [Mark; 23] = [
         Mark::EntryStashed,
         Mark::RangePulled,
         Mark::SnapshotJoined,
@@ -86,6 +92,9 @@ impl Mark {
         Mark::StepTwice,
         Mark::AppliedIsHead,
         Mark::StepForward,
+        Mark::EventLetGo,
+        Mark::EventCarriedOn,
+        Mark::EventBegunAgain,
     ];
 
     /// What it claims. The macros do not compile where a mark of another kind is used.

@@ -438,6 +438,7 @@ impl Interest {
         for event in events {
             self.work += 1;
             if !self.carries(event) && self.why_not(event).is_none() {
+                crdt_state::sometimes!(EventBegunAgain, self.list.period(event) > 0);
                 self.list.begin(event);
                 self.lacking.remove(&event);
                 self.chosen.remove(&event);

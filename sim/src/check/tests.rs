@@ -9,7 +9,9 @@ use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::check;
 use super::export::Export;
-use crate::quiz::evidence::{End, Evidence, Notebook, Outage, Receipt, Ruled, Sighting, Unheld};
+use crate::quiz::evidence::{
+    End, Evidence, LetGo, Notebook, Outage, Receipt, Ruled, Sighting, Unheld,
+};
 use crate::schedule::{CREDIT, Form, Schedule, stake, word};
 
 const PLAYER: PlayerId = PlayerId(7);
@@ -193,6 +195,36 @@ fn a_round_is_closed_neither_late_nor_early_nor_never() {
         evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
     };
     assert_eq!(found(never), ["closing"]);
+}
+
+#[test]
+fn what_is_let_go_of_is_left_to_three_and_shown_no_longer() {
+    let at = Duration::from_millis(10_100);
+    let let_go = |holders: &[u8]| LetGo { at, node: 1, holders: holders.to_vec() };
+    let never_closed = |evidence: &mut Evidence| {
+        evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
+    };
+    assert_eq!(found(never_closed), ["closing"]);
+    let left = |evidence: &mut Evidence| {
+        never_closed(evidence);
+        evidence.let_go.push(let_go(&[2, 3, 4]));
+    };
+    assert_eq!(found(left), [] as [&str; 0]);
+    let carried_on = |evidence: &mut Evidence| {
+        let mine = evidence.sightings.iter().filter(|seen| seen.node == 1).copied();
+        let anew =
+            mine.map(|seen| Sighting { at: seen.at + Duration::from_millis(1), life: 2, ..seen });
+        let anew: Vec<Sighting> = anew.collect();
+        never_closed(evidence);
+        evidence.sightings.extend(anew);
+    };
+    assert_eq!(found(carried_on), [] as [&str; 0]);
+    assert_eq!(found(|evidence| evidence.let_go.push(let_go(&[2, 3]))), ["carriers"]);
+    let unnoticed = |evidence: &mut Evidence| {
+        evidence.let_go.push(let_go(&[2, 3]));
+        evidence.outages.push(Outage { node: 4, from: at, to: None, forgets: None });
+    };
+    assert_eq!(found(unnoticed), [] as [&str; 0]);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) enum Write {
     Cut(Heads, Vec<Bytes>),
     /// That a lane has two histories.
     Quarantine(LaneId),
+    /// Nothing of what was written before is kept any more.
+    Drop,
 }
 
 /// Writes in their order, each with the tick from which on it survives.
@@ -161,15 +163,17 @@ impl Disk {
 
     /// What a node that starts now reads: the newest snapshot, and lanes without a gap after it.
     pub(crate) fn read(&self) -> Kept {
-        let cuts = self.writes.iter().enumerate().rev();
+        let dropped = self.writes.iter().rposition(|(_, write)| matches!(write, Write::Drop));
+        let writes = &self.writes[dropped.map_or(0, |at| at + 1)..];
+        let cuts = writes.iter().enumerate().rev();
         let mut cut = cuts.filter_map(|(at, (_, write))| match write {
             Write::Cut(heads, parts) => Some((at, heads.clone(), parts.clone())),
-            Write::Entry(..) | Write::Quarantine(_) => None,
+            Write::Entry(..) | Write::Quarantine(_) | Write::Drop => None,
         });
         let cut = cut.next();
         let base = |id: &LaneId| cut.as_ref().map_or(0, |(_, heads, _)| heads.get(id));
         let mut logs: BTreeMap<LaneId, (u64, Vec<Bytes>)> = BTreeMap::new();
-        for (_, write) in &self.writes {
+        for (_, write) in writes {
             let Write::Entry(id, seq, entry) = write else { continue };
             let first = base(id) + 1;
             let (first, log) = logs.entry(*id).or_insert((first, Vec::new()));
@@ -178,7 +182,7 @@ impl Disk {
             }
         }
         logs.retain(|_, (_, log)| !log.is_empty());
-        let quarantined = self.writes.iter().filter_map(|(_, write)| match write {
+        let quarantined = writes.iter().filter_map(|(_, write)| match write {
             Write::Quarantine(id) => Some(*id),
             _ => None,
         });
@@ -213,6 +217,19 @@ mod tests {
         assert!(disk.is_failing(3_099), "it is tried again after pauses that grow");
         assert!(disk.flush(3_100));
         assert_eq!(held(&disk), 3);
+    }
+
+    #[test]
+    fn what_was_dropped_is_not_read_and_is_back_if_the_drop_was_not_kept() {
+        let mut disk = Disk::default();
+        disk.write(0, entry(1));
+        disk.write(100, Write::Drop);
+        assert_eq!(held(&disk), 0);
+        disk.write(100, entry(1));
+        disk.write(100, entry(2));
+        assert_eq!(held(&disk), 2);
+        disk.lose_process(120);
+        assert_eq!(held(&disk), 1, "the process died before the drop was on disk");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ::node::engine::Input;
+use ::node::engine::{Heed, Input};
 use ::node::service::view::{PhaseView, StageView};
 
-use super::node::{Node, node_id};
+use super::node::Node;
 use super::player::{About, SILENCE_MAX};
 use super::queue::Event;
 use super::world::World;
@@ -179,14 +179,13 @@ impl World {
         for other in self.alive() {
             self.see(other);
         }
+        self.heed(number, Heed::Leaving);
         // Nobody waits for who takes no part; but one that is down may have done so, and one that lost its disk
         // in an earlier life.
         let node = self.node(number);
-        node.has_retired = node.life.is_some() && !node.carries() && node.lives == 1;
-        let ticket = self.ticket(About::Leave(number));
-        let going =
-            self.alive().into_iter().filter(|other| self.nodes[usize::from(*other)].is_leaving);
-        let going = going.filter(|other| *other != number).map(node_id).collect();
+        let let_go = node.life.as_ref().is_some_and(|life| life.period() > 0);
+        node.has_retired = node.life.is_some() && !node.carries() && (node.lives == 1 || let_go);
+        let (ticket, going) = (self.ticket(About::Leave(number)), self.leaving(number));
         self.input(number, Input::Retire { ticket, copies: 1, going });
     }
 

@@ -146,6 +146,7 @@ fn schedule(nodes: u8) -> Schedule {
         habits: Habits { hosts: 1, ..Habits::default() },
         ack: Ack::default(),
         knobs: Knobs::default(),
+        let_go_after_ms: None,
         faults: Vec::new(),
     }
 }

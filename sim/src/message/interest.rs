@@ -58,22 +58,38 @@ impl World {
 
     fn carry_on(&mut self, number: u8, origin: Origin, turn: Turn) {
         match turn {
-            Turn::Begin { .. } => self.trace.note("carries", ip(number), 1),
-            Turn::End { .. } => self.trace.note("carries", ip(number), 0),
-            Turn::Up { peer, .. } => {
-                let Some(life) = &self.nodes[usize::from(number)].life else { return };
+            Turn::Begin { .. } => {
+                self.trace.note("carries", ip(number), 1);
+                let now = self.now;
+                self.node(number).life.iter_mut().for_each(|life| life.wanted_at = now);
+            }
+            Turn::End { .. } => {
+                self.trace.note("carries", ip(number), 0);
+                self.drop_show(number);
+            }
+            Turn::LetGo { .. } => self.say_goodbye_to_show(number),
+            Turn::Renew { .. } => self.renew_show(number),
+            Turn::Up { peer, period, .. } => {
+                let Some(life) = &mut self.node(number).life else { return };
                 let at = life.seen.iter().position(|seen| *seen == Some(peer));
-                if let Some(at) = at.map(|at| at as u8) {
-                    let rtt = self.rtt(number, at);
-                    self.input(number, peer_up(peer, at, rtt));
+                if let Some(at) = at {
+                    let writes_as = peer.in_period(period);
+                    life.ways[at] = Some((writes_as, period));
+                    let rtt = self.rtt(number, at as u8);
+                    self.input(number, peer_up(writes_as, at as u8, rtt));
                 }
             }
-            Turn::Down { peer, .. } => self.input(number, peer_down(peer)),
+            Turn::Down { peer, period, .. } => {
+                let writes_as = peer.in_period(period);
+                if let Some(life) = &mut self.node(number).life {
+                    let gone =
+                        life.ways.iter_mut().filter(|way| **way == Some((writes_as, period)));
+                    gone.for_each(|way| *way = None);
+                }
+                self.input(number, peer_down(writes_as));
+            }
             Turn::Abandon { .. } | Turn::Forget { .. } => {
                 unreachable!("nobody says here that something is gone for good")
-            }
-            Turn::LetGo { .. } | Turn::Renew { .. } => {
-                unreachable!("nobody says here that an event is not wanted")
             }
             Turn::Tell { to, word } => self.post_word(number, origin, to, word),
         }
@@ -107,8 +123,8 @@ impl World {
         let now = self.now;
         let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
         let mono = life.mono(now);
-        if !life.has_arrived && life.core.has_arrived(mono) {
-            life.has_arrived = true;
+        life.has_arrived = life.has_arrived || life.core.has_arrived(mono);
+        if life.is_open() {
             for (_, input) in std::mem::take(&mut life.door) {
                 life.core.handle_input(mono, input);
             }

@@ -15,6 +15,7 @@ mod fork;
 mod growth;
 mod host;
 mod interest;
+mod letting_go;
 mod net;
 mod node;
 mod player;

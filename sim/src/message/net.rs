@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crdt_state::Origin;
+use crdt_state::{Origin, Period};
 use gossip::replication::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
 use ::node::engine::{Heed, Input};
 
 use super::node::node_id;
-use super::queue::{Event, Tick};
-use super::world::{World, ip};
+use super::queue::{Event, Tick, Way};
+use super::world::{EVENT, World, ip};
 use crate::cluster::{PEER_PORT, address};
 use crate::mix::{Draw, fold};
 use crate::recording::Flight;
@@ -93,14 +93,17 @@ impl World {
     pub(super) fn deliver(
         &mut self,
         (to, life): (u8, u32),
-        from: Origin,
+        way: Way,
         sent: Tick,
         message: Message,
     ) {
         let node = &self.nodes[usize::from(to)];
         let Some(here) = node.life.as_ref().filter(|here| here.number == life) else { return };
-        let sender = here.seen.iter().position(|origin| *origin == Some(from));
+        let sender = here.seen.iter().position(|origin| *origin == Some(way.link));
         let Some(sender) = sender else { return };
+        let is_known = here.interest.carries(EVENT)
+            && here.interest.period(EVENT) == way.ours
+            && here.interest.peer_period(way.link, EVENT) == Some(way.theirs);
         if self.cuts.is_cut(sender as u8, to) {
             self.net.datagrams_dropped += 1;
             return self.record(sender as u8, to, (sent, false), &message);
@@ -108,12 +111,15 @@ impl World {
         self.record(sender as u8, to, (sent, true), &message);
         let word = message_word(&message);
         self.trace.said(address(sender as u8, PEER_PORT), address(to, PEER_PORT), word, &message);
-        self.input(to, Input::message(from, message));
+        // Of another period it is a stranger's.
+        if is_known {
+            self.input(to, Input::message(way.link.in_period(way.theirs), message));
+        }
     }
 
     /// Sends a message on its way: what is lost comes late, and now and then not at all.
-    pub(super) fn post(&mut self, from: u8, origin: Origin, to: Origin, message: Message) {
-        let Some(peer) = self.find(from, to) else { return };
+    pub(super) fn post(&mut self, from: u8, to: Origin, message: Message) {
+        let Some((peer, way)) = self.way(from, to) else { return };
         let (weather, chance) = (self.weather(from, peer), self.chance());
         let link = self.links.entry((from, peer)).or_default();
         link.sent += 1;
@@ -148,10 +154,23 @@ impl World {
         if draw.unit(5) < weather.duplication {
             let message = Box::new(message.clone());
             let again = at + draw.up_to(6, weather.jitter_us.div_ceil(1_000));
-            self.queue.push(again, Event::Deliver { to: peer, life, from: origin, sent, message });
+            self.queue.push(again, Event::Deliver { to: peer, life, way, sent, message });
         }
         let message = Box::new(message);
-        self.queue.push(at, Event::Deliver { to: peer, life, from: origin, sent, message });
+        self.queue.push(at, Event::Deliver { to: peer, life, way, sent, message });
+    }
+
+    /// The way to whoever writes as this, if that still lives and carries the event.
+    fn way(&self, from: u8, to: Origin) -> Option<(u8, Way)> {
+        let life = self.nodes[usize::from(from)].life.as_ref()?;
+        let is_peer = |way: &Option<(Origin, Period)>| way.is_some_and(|(origin, _)| origin == to);
+        let peer = life.ways.iter().position(is_peer)?;
+        let (_, ours) = life.ways[peer]?;
+        if life.seen[peer].is_none() || life.seen[peer] != self.nodes[peer].origin() {
+            return None;
+        }
+        // What is theirs here is the receiver's own, and the other way round.
+        Some((peer as u8, Way { link: life.origin, theirs: life.period(), ours }))
     }
 
     /// The dice of one more thing on its way.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use ::node::engine::{Carried, EventCore, Identity, Input, Interest, Rules};
 use ::node::hub::replay;
 use ::node::service::view::StageView;
-use crdt_state::{Mono, NodeId, Origin, Versions};
+use ::node::store::Kept;
+use crdt_state::{Mono, NodeId, Origin, Period, Versions};
 use gossip::replication::{self, Config};
 
 use super::disk::Disk;
@@ -20,8 +21,13 @@ use crate::mix::Draw;
 /// One incarnation.
 pub(super) struct Life {
     pub(super) core: EventCore,
+    /// Of its links.
     pub(super) origin: Origin,
+    /// Of what it writes: another one in each period.
+    pub(super) writes_as: Origin,
     pub(super) number: u32,
+    of: u8,
+    rules: Rules,
     born: Tick,
     /// Whether the event is this node's affair.
     pub(super) interest: Interest,
@@ -36,6 +42,12 @@ pub(super) struct Life {
     pub(super) door: Vec<(Tick, Input)>,
     /// The origin of each peer that is noticed, by the peer's number.
     pub(super) seen: Vec<Option<Origin>>,
+    /// As whom each peer writes that carries the event too, and in which of its periods.
+    pub(super) ways: Vec<Option<(Origin, Period)>>,
+    /// When somebody last came for the event.
+    pub(super) wanted_at: Tick,
+    /// What the core was asked to say goodbye with.
+    pub(super) goodbye: Option<u64>,
     /// What was shown last.
     pub(super) shown: Option<StageView>,
     /// The round that players are shown open, and until when.
@@ -68,6 +80,34 @@ impl Life {
         let is_new = awaited != self.awaited;
         self.awaited.clone_from(&awaited);
         is_new.then_some(awaited)
+    }
+
+    /// In which period it carries the event, or would.
+    pub(super) fn period(&self) -> Period {
+        self.interest.period(EVENT)
+    }
+
+    /// The number of the life, told apart by period: what a node shows may begin anew in each.
+    pub(super) fn chapter(&self) -> u64 {
+        u64::from(self.period()) << 32 | u64::from(self.number)
+    }
+
+    /// Whether whoever comes for the event finds it.
+    pub(super) fn is_open(&self) -> bool {
+        self.has_arrived && self.goodbye.is_none()
+    }
+
+    /// From here on the event is carried as in the present period, over what is kept of it.
+    pub(super) fn begin_period(&mut self, now: Tick, config: Config, kept: Option<Kept>) {
+        let mono = self.mono(now);
+        self.writes_as = self.origin.in_period(self.period());
+        let identity = identity(self.of, self.writes_as);
+        self.core = core(identity, self.rules.clone(), config, kept.unwrap_or_default(), mono);
+        self.has_arrived = self.core.state().script().is_some();
+        (self.told_at, self.awaited) = (u64::MAX, BTreeSet::new());
+        self.ways.fill(None);
+        (self.goodbye, self.wanted_at) = (None, now);
+        (self.shown, self.open, self.result, self.counted_at) = (None, None, None, None);
     }
 
     /// The tick of a moment on this life's own clock.
@@ -103,17 +143,11 @@ impl Node {
         self.has_retired = false;
         let draw = Draw::new(seed, &[ORIGIN, number.into(), self.lives.into()]);
         let origin = Origin(draw.word(0) | 1);
-        let (event, node, name) = (EVENT, node_id(number), name(number));
-        let identity = Identity { event, node, name, origin, born_ms: 0 };
-        let mut carried = Carried::default();
         let kept = self.disk.read();
         let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
-        let interest = Interest::new(node, is_kept.then_some(EVENT));
-        let quarantined = kept.quarantined.clone();
-        let logs = replay(kept, &mut carried, Mono::ZERO);
+        let interest = Interest::new(node_id(number), is_kept.then_some(EVENT));
         let rules = rules(self.program, self.ack);
-        let core =
-            EventCore::resume(identity, rules, config, carried, logs).quarantining(quarantined);
+        let core = core(identity(number, origin), rules.clone(), config, kept, Mono::ZERO);
         self.life = Some(Life {
             has_arrived: core.state().script().is_some(),
             interest_due: interest.poll_timeout(),
@@ -123,9 +157,15 @@ impl Node {
             awaited: BTreeSet::new(),
             core,
             origin,
+            writes_as: origin,
             number: self.lives,
+            of: number,
+            rules,
             born: now,
             seen: vec![None; nodes + 1],
+            ways: vec![None; nodes + 1],
+            wanted_at: now,
+            goodbye: None,
             shown: None,
             open: None,
             wake: None,
@@ -154,6 +194,18 @@ impl Node {
     pub(super) fn origin(&self) -> Option<Origin> {
         self.life.as_ref().map(|life| life.origin)
     }
+}
+
+fn identity(number: u8, origin: Origin) -> Identity {
+    Identity { event: EVENT, node: node_id(number), name: name(number), origin, born_ms: 0 }
+}
+
+/// A core over what is kept of the event.
+fn core(identity: Identity, rules: Rules, config: Config, kept: Kept, mono: Mono) -> EventCore {
+    let mut carried = Carried::default();
+    let quarantined = kept.quarantined.clone();
+    let logs = replay(kept, &mut carried, mono);
+    EventCore::resume(identity, rules, config, carried, logs).quarantining(quarantined)
 }
 
 /// The rules that whole nodes have.

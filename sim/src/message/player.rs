@@ -30,6 +30,9 @@ const RETRY_AFTER: Tick = 300;
 /// players some ten in each, and still twenty moments a second at which a node may be hit.
 const BURST_ABOVE: u32 = 300;
 const BURST_MS: Tick = 50;
+/// Those who go where the others go stay together for so long, but for those who go their own way.
+const FLOCK_MS: Tick = 4_000;
+const FOLLOW: f64 = 0.9;
 /// How often a flooding player sends one thing.
 const FLOOD: u32 = 12;
 
@@ -82,11 +85,14 @@ mod die {
     pub(super) const CHOICE: u64 = 9;
     pub(super) const AGAIN: u64 = 10;
     pub(super) const ACCESS: u64 = 11;
+    pub(super) const FOLLOWS: u64 = 12;
     pub(super) const HABITS: u64 = 20;
 }
 
 /// The name of players' dice.
 const PLAYER: u64 = u64::from_be_bytes(*b"a player");
+/// The name of the dice of where all go.
+const FLOCK: u64 = u64::from_be_bytes(*b"a flock!");
 
 /// The id of a player: mostly chance, and the number, so that it is found again.
 pub(super) fn id(seed: u64, number: u32) -> PlayerId {
@@ -112,6 +118,8 @@ pub(super) enum About {
     Create,
     /// The goodbye of a node.
     Leave(u8),
+    /// The goodbye of a node that lets go of the show.
+    LetGo(u8),
     /// One of a crowd that is too large to be told of what comes of it one by one.
     Crowd(u32),
 }
@@ -127,6 +135,7 @@ impl World {
             About::Create => (3, 0),
             About::Crowd(number) => (4, number),
             About::Leave(number) => (5, number.into()),
+            About::LetGo(number) => (6, number.into()),
         };
         self.replies << 35 | kind << 32 | u64::from(who)
     }
@@ -139,6 +148,7 @@ impl World {
             2 => About::Command(who as u8),
             4 => About::Crowd(who),
             5 => About::Leave(who as u8),
+            6 => About::LetGo(who as u8),
             _ => About::Create,
         }
     }
@@ -217,11 +227,7 @@ impl World {
     fn connect(&mut self, number: u32) {
         let moves = self.player(number).moves;
         let dice = self.dice(number, moves.into());
-        let nodes = self.nodes.len() as u64 - 1;
-        let node = match moves {
-            0 => 1 + u64::from(number) % u64::from(self.schedule.nodes),
-            _ => 1 + dice.up_to(die::NODE, nodes - 1),
-        } as u8;
+        let node = self.next_node(number, moves, dice);
         if !self.nodes[usize::from(node)].takes_players() {
             self.player(number).moves += 1;
             let act = Act::Connect { moves: moves + 1 };
@@ -234,7 +240,7 @@ impl World {
         let (roams, step, instance) = (player.habit.roams, player.step, player.instance);
         self.seen[number as usize - 1].connections += 1;
         self.ask_join(number);
-        if roams {
+        if roams || self.schedule.habits.flocking {
             let act = Act::Move { moves };
             self.after(number, 1_000 + dice.up_to(die::STAYS, 8_000), act);
         }
@@ -242,6 +248,21 @@ impl World {
             self.give(number, instance, OWN);
         }
         self.look(number);
+    }
+
+    /// Where a player goes next.
+    fn next_node(&self, number: u32, moves: u32, dice: Draw) -> u8 {
+        let nodes = self.nodes.len() as u64 - 1;
+        let follows = self.schedule.habits.flocking && dice.unit(die::FOLLOWS) < FOLLOW;
+        let node = match moves {
+            _ if follows => {
+                let flock = Draw::new(self.chance(), &[FLOCK, self.now / FLOCK_MS]);
+                flock.up_to(u64::from(number) % 2, nodes - 1)
+            }
+            0 => u64::from(number) % u64::from(self.schedule.nodes),
+            _ => dice.up_to(die::NODE, nodes - 1),
+        };
+        1 + node as u8
     }
 
     /// The connection is gone; the player comes back after `silence` and a little while.
@@ -386,6 +407,7 @@ impl World {
                 }
             }
             (About::Leave(number), Reply::Retired) => self.node(number).has_retired = true,
+            (About::LetGo(number), reply) => self.on_goodbye_reply(number, ticket, &reply),
             (About::Create | About::Crowd(_) | About::Leave(_), _) => {}
         }
     }

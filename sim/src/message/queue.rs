@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crdt_state::Origin;
+use crdt_state::{Origin, Period};
 use gossip::replication::Message;
 use node::engine::Word;
 
@@ -12,13 +12,17 @@ pub(super) type Tick = u64;
 /// Something that happens.
 pub(super) enum Event {
     /// A message reaches a node, if it still lives this life.
-    Deliver { to: u8, life: u32, from: Origin, sent: Tick, message: Box<Message> },
+    Deliver { to: u8, life: u32, way: Way, sent: Tick, message: Box<Message> },
     /// A node hears what another carries, if it still lives this life.
     Hear { to: u8, life: u32, from: Origin, word: Box<Word> },
     /// A core wanted to be woken.
     Wake { node: u8 },
     /// A node looks whether another is there.
     Sense { node: u8, peer: u8 },
+    /// A node looks whether anybody wants the show.
+    Look { node: u8, life: u32 },
+    /// What came of leaving the show in a period.
+    Goodbye { node: u8, life: u32, period: Period, said: bool },
     /// A player does what is due.
     Player { number: u32, act: Act },
     /// A host looks at the show.
@@ -31,6 +35,14 @@ pub(super) enum Event {
     Watch,
     /// Nodes are compared, once all is mended.
     Compare,
+}
+
+/// Between whom a message goes: the sender's link, and the periods of sender and receiver that it is of.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) link: Origin,
+    pub(super) theirs: Period,
+    pub(super) ours: Period,
 }
 
 /// What a player does.

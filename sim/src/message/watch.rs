@@ -43,7 +43,7 @@ impl World {
         let left = live.remaining_ms.unwrap_or_default();
         let is_open = stage.phase == PhaseView::Open;
         life.open = is_open.then_some((stage.instance, now + left));
-        let (life, age_ms) = (life.number.into(), live.age_ms);
+        let (life, age_ms) = (life.chapter(), live.age_ms);
         let question = live.question.as_ref().map(|question| question.number);
         let seen = Sighting { at, node: number, life, stage, question, age_ms };
         self.evidence.sightings.push(seen);
@@ -81,7 +81,8 @@ impl World {
     }
 
     fn record_sample(&self, number: u8) {
-        let life = self.nodes[usize::from(number)].life.as_ref();
+        let node = &self.nodes[usize::from(number)];
+        let life = node.life.as_ref().filter(|_| node.carries());
         if let (Some(recorder), Some(life)) = (&self.recorder, life) {
             recorder.sample(Sample::of(&life.core, number));
         }
@@ -273,8 +274,8 @@ impl World {
     fn ghosts(&self, number: u8) -> Vec<String> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
         let carriers = life.core.carriers();
-        let alive: Vec<_> =
-            self.alive().iter().filter_map(|n| self.nodes[usize::from(*n)].origin()).collect();
+        let writes_as = |n: u8| self.nodes[usize::from(n)].life.as_ref().map(|life| life.writes_as);
+        let alive: Vec<_> = self.carriers().into_iter().filter_map(writes_as).collect();
         let reachable = carriers.iter().filter(|carrier| carrier.reachable);
         let ghosts = reachable.filter(|carrier| !alive.contains(&carrier.origin));
         let called = |ghost: &::node::service::view::CarrierView| {

@@ -24,7 +24,7 @@ use crate::fork::Fork;
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
 use crate::recording::Recorder;
-use crate::schedule::{Schedule, Weather};
+use crate::schedule::{Knobs, Schedule, Weather};
 use crate::state::NodeState;
 use crate::trace::Trace;
 
@@ -172,12 +172,16 @@ impl World {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Deliver { to, life, from, sent, message } => {
-                self.deliver((to, life), from, sent, *message);
+            Event::Deliver { to, life, way, sent, message } => {
+                self.deliver((to, life), way, sent, *message);
             }
             Event::Hear { to, life, from, word } => self.hear((to, life), from, *word),
             Event::Wake { node } => self.wake(node),
             Event::Sense { node, peer } => self.sense(node, peer),
+            Event::Look { node, life } => self.look_for_spare(node, life),
+            Event::Goodbye { node, life, period, said } => {
+                self.on_goodbye(node, life, period, said);
+            }
             Event::Player { number, act } => self.act(number, act),
             Event::Host { number } => self.host(number),
             Event::Fault { index, step } => self.fault(index, step),
@@ -188,9 +192,7 @@ impl World {
     }
 
     pub(super) fn boot(&mut self, number: u8) {
-        let count = self.nodes.len() - 1;
-        let crate::schedule::Knobs { tail_bytes_max, snapshot_above_bytes } = self.schedule.knobs;
-        let config = Config { tail_bytes_max, snapshot_above_bytes, ..Config::default() };
+        let (count, config) = (self.nodes.len() - 1, self.replication());
         let seed = self.schedule.seed;
         let node = &mut self.nodes[usize::from(number)];
         node.boot(seed, number, self.now, count, config);
@@ -200,6 +202,13 @@ impl World {
         if self.is_listed {
             self.list(number);
         }
+        self.begin_looking(number);
+    }
+
+    /// How replication is bounded.
+    pub(super) fn replication(&self) -> Config {
+        let Knobs { tail_bytes_max, snapshot_above_bytes } = self.schedule.knobs;
+        Config { tail_bytes_max, snapshot_above_bytes, ..Config::default() }
     }
 
     pub(super) fn node(&mut self, number: u8) -> &mut Node {
@@ -231,17 +240,19 @@ impl World {
     pub(super) fn input(&mut self, number: u8, input: Input) {
         let now = self.now;
         let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
-        match &mut life.stopped {
-            Some(waiting) => waiting.push(input),
-            None if !life.has_arrived && comes_for_the_event(&input) => {
-                life.door.push((now, input));
-                self.heed(number, Heed::Wanted { event: EVENT });
-            }
-            None => {
-                life.core.handle_input(life.mono(now), input);
-                self.dirty.insert(number);
-            }
+        if let Some(waiting) = &mut life.stopped {
+            return waiting.push(input);
         }
+        self.dirty.insert(number);
+        let comes = comes_for_the_event(&input);
+        if comes {
+            life.wanted_at = now;
+        }
+        if !comes || life.is_open() {
+            return life.core.handle_input(life.mono(now), input);
+        }
+        life.door.push((now, input));
+        self.heed(number, Heed::Wanted { event: EVENT });
     }
 
     fn wake(&mut self, number: u8) {
@@ -277,7 +288,7 @@ impl World {
         if turns.is_multiple_of(ASSERT_EVERY) && self.crowd.is_none() {
             life.core.check_invariants();
         }
-        let origin = life.origin;
+        let origin = life.writes_as;
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.extend(std::iter::from_fn(|| life.core.poll_output()));
         for output in outputs.drain(..) {
@@ -314,7 +325,7 @@ impl World {
         match output {
             Output::Reply { ticket, reply } => self.on_reply(number, ticket, reply),
             Output::Send { message, .. } if self.is_unkept(number, origin, &message) => {}
-            Output::Send { to, message, .. } => self.post(number, origin, to, message),
+            Output::Send { to, message, .. } => self.post(number, to, message),
             Output::Persist { id, seq, entry } => {
                 if let Some(crowd) = &mut self.crowd {
                     crowd.wrote(id, seq, id.origin == origin, now);

@@ -36,6 +36,8 @@ pub struct Evidence {
     pub sightings: Vec<Sighting>,
     /// When nodes went down and came back.
     pub outages: Vec<Outage>,
+    /// When nodes let go of the show because nobody wanted it there.
+    pub let_go: Vec<LetGo>,
     /// Firm receipts that no other node could show when they came.
     pub unheld: Vec<Unheld>,
     /// How many firm receipts other nodes were asked about.
@@ -175,6 +177,17 @@ pub struct Outage {
     pub forgets: Option<Duration>,
 }
 
+/// A node dropped the show, and goes on without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetGo {
+    /// When.
+    pub at: Duration,
+    /// The node.
+    pub node: u8,
+    /// The others that had all that it dropped.
+    pub holders: Vec<u8>,
+}
+
 /// A firm receipt that nobody else could show.
 #[derive(Clone, Debug)]
 pub struct Unheld {
@@ -237,6 +250,7 @@ impl Evidence {
             players: BTreeMap::new(),
             sightings: Vec::new(),
             outages: Vec::new(),
+            let_go: Vec::new(),
             unheld: Vec::new(),
             asked: 0,
             holders: BTreeMap::new(),

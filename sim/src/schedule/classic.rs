@@ -40,6 +40,7 @@ impl Schedule {
             habits: Habits { roaming: 0.2, hosts: 1, ..Habits::default() },
             ack: Ack::default(),
             knobs: Knobs::default(),
+            let_go_after_ms: None,
             faults: vec![crash, cut],
             questions,
         }

@@ -30,11 +30,12 @@ impl fmt::Display for Schedule {
         let share = |share: f64| format!("{:.0} %", share * 100.0);
         writeln!(
             f,
-            "  players: {} roam, {} answer twice, {} lie, {} flood; hosts: {}{}{}{}",
+            "  players: {} roam, {} answer twice, {} lie, {} flood{}; hosts: {}{}{}{}",
             share(habits.roaming),
             share(habits.twice),
             share(habits.lying),
             share(habits.flooding),
+            if habits.flocking { ", all go where the others go" } else { "" },
             habits.hosts,
             if habits.hasty { ", hasty" } else { "" },
             if habits.ruling { ", ruling" } else { "" },
@@ -42,6 +43,9 @@ impl fmt::Display for Schedule {
                 .vanishes
                 .map_or(String::new(), |at| format!(", the first is gone in question {at}")),
         )?;
+        if let Some(ms) = self.let_go_after_ms {
+            writeln!(f, "  nodes let go of what nobody wants there after {ms} ms")?;
+        }
         if self.skews_ms.iter().all(|ms| *ms == 0) {
             return write!(f, "  wall clocks are right");
         }

@@ -53,11 +53,13 @@ pub enum Kind {
     Hosts,
     /// Replication keeps little, so that it needs snapshots.
     Memory,
+    /// Nodes let go of the show while nobody wants it there, and come back to it.
+    LetGo,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Crash,
         Kind::Pause,
         Kind::Cut,
@@ -80,6 +82,7 @@ impl Kind {
         Kind::Flooding,
         Kind::Hosts,
         Kind::Memory,
+        Kind::LetGo,
     ];
 
     /// Its name on a command line.
@@ -210,6 +213,7 @@ impl Schedule {
             skews_ms: Vec::new(),
             habits: Habits { hosts: 1, ..Habits::default() },
             knobs: super::Knobs::default(),
+            let_go_after_ms: None,
             faults: Vec::new(),
             ..self.clone()
         }
@@ -248,6 +252,10 @@ impl Schedule {
                 habits.vanishes = other.habits.vanishes.filter(|at| *at <= asked);
             }
             Kind::Memory => self.knobs = other.knobs,
+            Kind::LetGo => {
+                habits.flocking = other.habits.flocking;
+                self.let_go_after_ms = other.let_go_after_ms;
+            }
             _ => self.adopt_faults(kind, other),
         }
     }

@@ -50,6 +50,10 @@ pub struct Schedule {
     pub ack: Ack,
     /// How replication is bounded.
     pub knobs: Knobs,
+    /// After how long a node lets go of the show if nobody wants it there, in milliseconds; never, if it is not said.
+    /// Of message fidelity: whole nodes are watched from within, and nobody lets go of what is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_go_after_ms: Option<u64>,
     /// What goes wrong.
     pub faults: Vec<Planned>,
 }
@@ -113,6 +117,14 @@ pub struct Habits {
     /// Hosts rule: they skip, go back, pause, void, rescore, accept, resolve and award.
     #[serde(default)]
     pub ruling: bool,
+    /// Players who connect go where all go: to two nodes, and after some seconds to two others. Nobody is left at the
+    /// rest.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub flocking: bool,
+}
+
+fn is_no(flag: &bool) -> bool {
+    !flag
 }
 
 /// Bounds of replication; small ones make rare ways common. Of message fidelity.

@@ -21,6 +21,7 @@ mod name {
     pub(super) const HABITS: u64 = 5;
     pub(super) const KNOBS: u64 = 6;
     pub(super) const ACK: u64 = 7;
+    pub(super) const LET_GO: u64 = 8;
     /// Each kind of fault has its own from here on.
     pub(super) const FAULTS: u64 = 100;
 }
@@ -50,15 +51,21 @@ impl Schedule {
         let drawn_players = 10 + size.up_to(1, 3) * size.up_to(2, 60);
         let questions = questions(draw(name::SHOW));
         let swarm = Swarm { seed, nodes, questions: &questions };
+        let let_go_after_ms = let_go_after_ms(draw(name::LET_GO));
+        let habits = Habits {
+            flocking: let_go_after_ms.is_some(),
+            ..habits(draw(name::HABITS), questions.len() as u64)
+        };
         Self {
             seed,
             nodes,
             players: wanted.players.unwrap_or(drawn_players as u32),
             weather: weather(draw(name::WEATHER)),
             skews_ms: (0..nodes.into()).map(|node| skew(draw(name::CLOCKS), node)).collect(),
-            habits: habits(draw(name::HABITS), questions.len() as u64),
+            habits,
             ack: wanted.ack.unwrap_or_else(|| ack(draw(name::ACK))),
             knobs: knobs(draw(name::KNOBS)),
+            let_go_after_ms,
             faults: swarm.faults(),
             questions,
         }
@@ -122,6 +129,7 @@ fn habits(draw: Draw, questions: u64) -> Habits {
         hasty: draw.unit(6) < 0.3,
         vanishes: vanishes.then(|| 1 + draw.up_to(7, questions - 1) as u32),
         ruling: draw.unit(8) < 0.4,
+        flocking: false,
     }
 }
 
@@ -131,6 +139,11 @@ fn ack(draw: Draw) -> Ack {
         die if die < 0.3 => Ack::Majority,
         _ => Ack::Peer,
     }
+}
+
+/// Much sooner than any operator would want it: a show lasts half a minute here.
+fn let_go_after_ms(draw: Draw) -> Option<u64> {
+    (draw.unit(0) < 0.2).then(|| [200, 1_000, 3_000][draw.up_to(1, 2) as usize])
 }
 
 /// Tails that hold all, some or next to nothing; snapshots as a rule or as the exception.

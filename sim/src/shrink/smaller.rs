@@ -31,6 +31,8 @@ fn calmer(of: &Schedule) -> Vec<Schedule> {
         with(&|schedule| schedule.habits = calm_habits),
         with(&|schedule| schedule.skews_ms.clear()),
         with(&|schedule| schedule.knobs = Knobs::default()),
+        with(&|schedule| schedule.let_go_after_ms = None),
+        with(&|schedule| schedule.habits.flocking = false),
         with(&|schedule| schedule.weather.loss = 0.0),
         with(&|schedule| schedule.weather.duplication = 0.0),
         with(&|schedule| schedule.weather.reordering = 0.0),

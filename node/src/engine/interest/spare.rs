@@ -96,6 +96,7 @@ impl Interest {
         if !self.is_going(event, period) {
             return;
         }
+        crdt_state::sometimes!(EventLetGo);
         self.list.next_period(event);
         self.cease(event);
         self.judge(event);
@@ -124,6 +125,7 @@ impl Interest {
     }
 
     fn renew(&mut self, now: Mono, event: EventId) {
+        crdt_state::sometimes!(EventCarriedOn);
         self.going.remove(&event);
         self.list.next_period(event);
         self.turns.push_back(Turn::Renew { event });
