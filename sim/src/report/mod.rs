@@ -51,6 +51,7 @@ fn data(
     let outages = evidence.outages.iter();
     let outages = outages
         .map(|down| json!([down.node, ms(down.from), down.to.map(ms), down.forgets.is_some()]));
+    let let_go = evidence.let_go.iter().map(|let_go| json!([let_go.node, ms(let_go.at)]));
     let results = evidence.results.iter();
     let results = results.map(|r| json!([ms(r.at), r.node, r.instance, r.status, r.answered]));
     let story = evidence.story.iter().map(|(at, what)| json!([ms(*at), what]));
@@ -64,6 +65,7 @@ fn data(
         "nodes": schedule.nodes_ever(),
         "stages": stages.collect::<Vec<_>>(),
         "outages": outages.collect::<Vec<_>>(),
+        "let_go": let_go.collect::<Vec<_>>(),
         "results": results.collect::<Vec<_>>(),
         "faults": faults(evidence),
         "story": story.collect::<Vec<_>>(),

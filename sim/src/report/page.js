@@ -3,7 +3,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const canvas = $("canvas"), pen = canvas.getContext("2d"), tip = $("tip");
 
-const LEFT = 76, TOP = 46, LANE = 92, RIGHT = 14, CHART = 74, GAP = 30;
+const LEFT = 76, LANE = 92, RIGHT = 14, CHART = 74, GAP = 30, BAND = 16;
 const PHASES = {
   draft: "#98a2b3", lobby: "#7c93b8", intro: "#6aa5d8", open: "#2e9e6b", closed: "#d6a521",
   tallies: "#cf7f2c", reveal: "#a35fc4", board: "#6c63c7", ended: "#7d8590", aborted: "#c0342b",
@@ -18,6 +18,18 @@ const nodes = Array.from({ length: data.nodes }, (_, at) => at + 1);
 const last = Math.max(1, data.length_ms ?? 0, ...data.story.map(([at]) => at));
 const view = { from: 0, to: last };
 let places = [];
+
+/** Faults in rows, those that overlap below each other. */
+const bands = [];
+const rowEnds = [];
+for (const [from, to, what, touched] of data.faults) {
+  const end = to ?? Math.min(last, from + 150);
+  let row = rowEnds.findIndex((free) => free <= from);
+  if (row < 0) row = rowEnds.length;
+  rowEnds[row] = end;
+  bands.push({ from, end, what, row, hit: touched && touched.length ? touched : nodes });
+}
+const TOP = 34 + rowEnds.length * BAND;
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const width = () => canvas.clientWidth;
@@ -56,29 +68,42 @@ function ticks() {
 }
 
 function faults() {
-  let row = 0;
-  for (const [from, to, what, touched] of data.faults) {
-    const end = to ?? Math.min(last, from + 150);
-    const hit = touched && touched.length ? touched : nodes;
+  for (const { from, end, what, row, hit } of bands) {
     pen.globalAlpha = 0.13;
     for (const node of hit) box(from, end, laneTop(node) + 2, LANE - 4, css("--band"));
     pen.globalAlpha = 0.85;
-    box(from, end, 4 + (row % 3) * 9, 7, css("--band"));
+    const top = 4 + row * BAND, a = Math.max(LEFT, x(from)), b = Math.min(LEFT + inner(), x(end));
+    box(from, end, top, BAND - 3, css("--band"));
     pen.globalAlpha = 1;
-    places.push({ from, to: end, top: 2 + (row % 3) * 9, tall: 10, what });
-    row += 1;
+    if (b - a > 30) words(what, a + 4, top + 10, b - a - 6);
+    places.push({ from, to: end, top, tall: BAND - 1, what });
   }
 }
+
+/** As much of a text as there is room for. */
+function words(what, at, top, room) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(at, top - 12, room, 16);
+  pen.clip();
+  text(what, at, top, "#fff", "left", 10);
+  pen.restore();
+}
+
+/** Without a sample for so long a node takes no part. */
+const PAUSE_MS = 1100;
 
 /** Runs of one value, so that thousands of samples are a few boxes. */
 function runs(rows, value) {
   const found = [];
   for (const row of rows) {
     const now = value(row), before = found[found.length - 1];
-    if (before && before.value === now) before.to = row[0];
+    const gap = before && row[0] - before.seen > PAUSE_MS;
+    if (gap) before.to = before.seen + 250;
+    if (before && before.value === now && !gap) before.to = before.seen = row[0];
     else {
-      if (before) before.to = row[0];
-      found.push({ from: row[0], to: row[0] + 250, value: now, row });
+      if (before && !gap) before.to = row[0];
+      found.push({ from: row[0], to: row[0] + 250, seen: row[0], value: now, row });
     }
   }
   return found;
@@ -91,7 +116,8 @@ function lane(node) {
   steps.forEach(([at, , instance, phase, life], n) => {
     const down = data.outages.find(([who, since]) => who === node && since > at);
     const next = steps[n + 1]?.[0] ?? last;
-    const to = Math.min(next, down && steps[n + 1]?.[4] !== life ? down[1] : next);
+    const left = data.let_go.find(([who, since]) => who === node && since >= at)?.[1] ?? next;
+    const to = Math.min(next, left, down && steps[n + 1]?.[4] !== life ? down[1] : next);
     box(at, to, top + 8, 12, PHASES[phase] ?? "#888");
     const room = Math.min(x(to), LEFT + inner()) - Math.max(x(at), LEFT);
     const words = instance > 1000 ? phase : `${phase} ${instance}`;
