@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use sim::schedule::Wanted;
@@ -74,6 +76,31 @@ fn wrong_usage_is_told_apart_from_a_failure() {
     }
 }
 
+/// The first failure that it tells says that it is at work.
+#[test]
+fn a_sweep_that_is_asked_to_end_tells_what_it_came_to() {
+    for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_starling-sim"));
+        command.args(MESSAGE).args(["--time", "1h", "--players", "60", "--jobs", "2"]);
+        command.args(["--plant", "TiesNotShared", "--json", "-"]);
+        let mut sweep = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(sweep.stderr.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        assert!(line.contains("failed: ") && line.contains("ranks: "), "{line}");
+        // SAFETY: the child has not been waited for, so that its number is nobody else's.
+        assert_eq!(unsafe { libc::kill(sweep.id() as i32, signal) }, 0);
+        let mut rest = String::new();
+        told.read_to_string(&mut rest).unwrap();
+        let output = sweep.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{rest}");
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(json["failed"].as_u64().unwrap() > 0 && json["failures"][0]["rule"] == "ranks");
+        assert!(rest.contains("seeds passed") && rest.contains("replay with: "), "{rest}");
+        assert!(rest.contains(&format!("error: ended by signal {signal} after ")), "{rest}");
+    }
+}
+
 #[test]
 fn a_sweep_ends_when_its_time_is_up() {
     let sweep = Sweep {
@@ -83,6 +110,7 @@ fn a_sweep_ends_when_its_time_is_up() {
         jobs: 1,
         real_limit: std::time::Duration::from_secs(60),
         time: Some(std::time::Duration::from_millis(1)),
+        enough: Arc::default(),
         check: 0.0,
     };
     let swept = sweep.run(|_| ());

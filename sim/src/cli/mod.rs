@@ -1,7 +1,7 @@
 //! What `starling-sim` does: one seed or many, in words.
 //!
 //! Exit codes: 0 every promise was kept, 1 some were not or two runs of a seed differ, 2 wrong usage
-//! or a file that cannot be read or written.
+//! or a file that cannot be read or written, 128 and the signal's number where a sweep was asked to end.
 
 mod given;
 mod growth;
@@ -12,6 +12,7 @@ mod look;
 mod maelstrom;
 mod replay;
 mod run;
+mod signals;
 mod sweep;
 
 use std::fmt;
@@ -34,7 +35,8 @@ struct Arguments {
 }
 
 const AFTER: &str = "Exit codes: 0 every promise was kept; 1 some were not, two runs of a seed \
-differ, or a mark was missed; 2 wrong usage, or a file that cannot be read or written.";
+differ, or a mark was missed; 2 wrong usage, or a file that cannot be read or written; 130 or 143 a sweep was \
+asked to end before its time (SIGINT, SIGTERM), and has told what it came to by then.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -97,6 +99,8 @@ enum Failed {
     Found(String),
     /// What was asked for cannot be done.
     Usage(String),
+    /// A signal has asked for the end.
+    Asked(i32, String),
 }
 
 impl Failed {
@@ -104,6 +108,7 @@ impl Failed {
         match self {
             Self::Found(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::Asked(signal, _) => signals::exit_code(*signal),
         }
     }
 
@@ -116,7 +121,7 @@ impl Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Found(what) | Self::Usage(what) => f.write_str(what),
+            Self::Found(what) | Self::Usage(what) | Self::Asked(_, what) => f.write_str(what),
         }
     }
 }

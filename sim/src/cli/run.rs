@@ -57,7 +57,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let replay = format!("replay with: starling-sim {}", reproduce(arguments));
     done.map_err(|why| match why {
         Failed::Found(what) => Failed::Found(format!("{what}\n{replay}")),
-        usage @ Failed::Usage(_) => usage,
+        other => other,
     })
 }
 

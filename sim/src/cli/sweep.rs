@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::given::{Given, duration, seeds};
 use super::live::Bar;
-use super::{Failed, say, write_out};
+use super::{Failed, say, signals, write_out};
 use crate::kept::Kept;
 use crate::sweep::{End, Sweep, Swept};
 
@@ -46,6 +47,7 @@ pub(super) struct Arguments {
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let sweep = sweep(arguments)?;
+    signals::end_by(sweep.enough.clone());
     // What panics is a failure of its seed and is told with it.
     std::panic::set_hook(Box::new(|_| {}));
     let swept = watch(&sweep);
@@ -69,6 +71,7 @@ fn sweep(arguments: &Arguments) -> Result<Sweep, Failed> {
         jobs: jobs.unwrap_or_else(cores),
         real_limit: given.real_limit(),
         time: *time,
+        enough: Arc::new(AtomicBool::new(false)),
         check,
     })
 }
@@ -158,6 +161,10 @@ fn judge(arguments: &Arguments, swept: &Swept) -> Result<(), Failed> {
     }
     if arguments.marks && !missed.is_empty() {
         wrong.push(format!("marks that no seed reached: {missed:?}"));
+    }
+    if let Some(signal) = signals::came() {
+        wrong.insert(0, format!("ended by signal {signal} after {} seeds", swept.ends.len()));
+        return Err(Failed::Asked(signal, wrong.join("; ")));
     }
     if wrong.is_empty() { Ok(()) } else { Err(Failed::Found(wrong.join("; "))) }
 }

@@ -7,8 +7,8 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crdt_state::marks::Counts;
@@ -61,6 +61,8 @@ pub struct Sweep {
     pub real_limit: Duration,
     /// No seed is begun after this much real time.
     pub time: Option<Duration>,
+    /// No seed is begun once this is set; what runs is run to its end.
+    pub enough: Arc<AtomicBool>,
     /// The share of seeds that are run twice and compared, 0.0..=1.0; unless it is 0 the first
     /// seed is one of them.
     pub check: f64,
@@ -104,7 +106,8 @@ impl Sweep {
                 gathered.0.insert(seed, end);
                 drop(gathered);
                 // Each job runs one seed at least: a sweep of none would pass.
-                if self.time.is_some_and(|time| began.elapsed() >= time) {
+                let is_late = self.time.is_some_and(|time| began.elapsed() >= time);
+                if is_late || self.enough.load(Ordering::Relaxed) {
                     return;
                 }
             }
