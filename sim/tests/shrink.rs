@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::panic::catch_unwind;
 use std::process::Command;
 
 use crdt_state::planted::{Bug, plant};
+use sim::failure::Failure;
 use sim::kept::Kept;
+use sim::run::Options;
 use sim::schedule::{Schedule, Wanted, Weather};
 use sim::shrink::{Shrink, Shrunk};
 use sim::sweep::{Draws, hunt};
-use sim::verdict::Fidelity;
+use sim::verdict::{Fidelity, judge_in};
 
 const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 
@@ -48,6 +51,30 @@ fn a_bug_of_ranking_needs_no_fault_at_all() {
     );
     let pasted = test.split("r##\"").nth(1).unwrap().split("\"##").next().unwrap();
     assert_eq!(Schedule::from_json(pasted).as_ref(), Ok(schedule), "what is pasted is what failed");
+}
+
+mod pasted {
+    include!("shrink/pasted.rs");
+
+    pub(super) const TEST: fn() = ranks_of_seed_1;
+}
+
+/// The test above is what `shrink` has printed of [`Bug::TiesNotShared`], to the letter: it compiles, it passes since
+/// the bug is gone, and it fails where it is back.
+#[test]
+fn what_is_printed_can_be_pasted_and_fails_while_the_bug_is_there() {
+    const PASTED: &str = include_str!("shrink/pasted.rs");
+    let schedule = PASTED.split("r##\"").nth(1).unwrap().split("\"##").next().unwrap();
+    let schedule = Schedule::from_json(schedule).unwrap();
+    plant(Some(Bug::TiesNotShared));
+    let failed = catch_unwind(pasted::TEST);
+    let judged = judge_in(Fidelity::Message, schedule.clone(), Options::default());
+    plant(None);
+    let said = *failed.unwrap_err().downcast::<String>().unwrap();
+    assert!(said.contains("VIOLATED ranks: "), "{said}");
+    let failure = Failure::of(&judged).unwrap();
+    let shrunk = Shrunk { schedule, failure, runs: 1, fidelity: Fidelity::Message };
+    assert_eq!(shrunk.to_test(), PASTED);
 }
 
 #[test]

@@ -165,12 +165,13 @@ impl Shrunk {
         let Self { failure, fidelity, schedule, .. } = self;
         let name: String = failure.rule.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let what: String =
-            failure.what.lines().next().unwrap_or_default().chars().take(90).collect();
+            failure.what.lines().next().unwrap_or_default().chars().take(88).collect();
         format!(
-            "/// {}: {what}\n#[test]\nfn {name}_of_seed_{}() {{\n    let schedule = r##\"{}\"##;\n    \
+            "/// {}: {}\n#[test]\nfn {name}_of_seed_{}() {{\n    let schedule = r##\"{}\"##;\n    \
              sim::simulation::Simulation::of_json(schedule)\n        \
              .fidelity(sim::verdict::Fidelity::{fidelity:?})\n        .run();\n}}\n",
             failure.rule,
+            what.trim_end(),
             schedule.seed,
             schedule.to_json()
         )
