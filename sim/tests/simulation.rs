@@ -1,6 +1,8 @@
 //! The simulator as others use it in their tests.
 
+use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Output};
 
 use crdt_state::planted::{Bug, plant};
 use sim::schedule::{Kind, Kinds};
@@ -33,4 +35,28 @@ fn a_failing_run_tells_how_to_replay_it() {
     assert!(said.contains("VIOLATED ranks"), "{said}");
     assert!(said.contains("replay with: SIM_SEED="), "{said}");
     assert!(said.ends_with("cargo test a_failing_run_tells_how_to_replay_it"), "{said}");
+}
+
+#[test]
+fn calm_seeds_pass() {
+    let runs = Simulation::builder().nodes(3).players(10).faults(Kinds::NONE).seeds(1..=2).run();
+    let seeds: Vec<u64> = runs.iter().map(|run| run.outcome.value.plan.seed).collect();
+    println!("ran seeds {seeds:?}");
+    assert!(!seeds.is_empty());
+}
+
+#[test]
+fn the_seed_in_the_environment_runs_alone() {
+    let this = env::current_exe().expect("a test has a file");
+    let run = |seed: &str| -> Output {
+        let mut test = Command::new(&this);
+        test.args(["calm_seeds_pass", "--exact", "--nocapture"]).env("SIM_SEED", seed);
+        test.output().expect("it runs again")
+    };
+    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let alone = run("17");
+    assert!(alone.status.success() && text(&alone).contains("ran seeds [17]"), "{alone:?}");
+    let none = run("seventeen");
+    assert!(!none.status.success(), "{none:?}");
+    assert!(format!("{none:?}").contains("is no seed"), "{none:?}");
 }
