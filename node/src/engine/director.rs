@@ -174,7 +174,8 @@ impl EventCore {
     }
 
     /// Whether time stands still in a run.
-    pub(super) fn is_paused(&self, instance: u32) -> bool {
+    #[must_use]
+    pub fn is_paused(&self, instance: u32) -> bool {
         let ruling = self.carried.state.rulings.of(instance);
         ruling.is_some_and(|ruling| ruling.pauses() % 2 == 1)
     }

@@ -11,11 +11,11 @@ use ::node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::player::{About, joins_take_most};
 use super::queue::{Event, Tick};
-use super::world::{EVENT, PIN, World};
+use super::world::{EVENT, World};
 use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
 use crate::quiz::host::{HOST, WIDELY, command_at, in_words, is_over};
-use crate::quiz::ruling::{Ruler, is_ruling, is_step};
+use crate::quiz::ruling::{Page, Ruler, is_ruling, is_step};
 use crate::schedule::Form;
 
 /// A host looks again after this.
@@ -189,13 +189,27 @@ impl World {
 
     /// What a host rules, seeing what a node shows.
     fn rule(&mut self, number: u8, dice: Draw, node: u8) -> Option<CommandRequest> {
-        let (now, seed) = (self.now, self.schedule.seed);
+        let seed = self.schedule.seed;
         let players = u64::from(self.schedule.players);
+        let page = self.page(node)?;
         let ruler = self.hosts[usize::from(number)].ruler.as_mut()?;
-        let life = self.nodes[usize::from(node)].life.as_ref()?;
-        let live = life.core.screen_view(life.mono(now), PIN);
         let player = |word: u64| super::player::id(seed, 1 + (word % players) as u32);
-        ruler.ruling(dice, &live, player)
+        ruler.ruling(dice, page, player)
+    }
+
+    /// What a host's page shows of what it goes by: whole pages are dear where a crowd has answered.
+    fn page(&self, node: u8) -> Option<Page> {
+        let core = &self.nodes[usize::from(node)].life.as_ref()?.core;
+        let stage = ::node::engine::stage_view(core.state().stage());
+        let is_over = is_over(stage);
+        let shown = core.state().question_of(stage.instance).filter(|_| !is_over);
+        let planned = |number| self.schedule.questions.get(usize::from(number));
+        let question = shown.and_then(|(number, _)| planned(number));
+        Some(Page {
+            stage,
+            paused: !is_over && core.is_paused(stage.instance),
+            question: question.map(|it| (it.form, it.options)),
+        })
     }
 
     /// The first question waits for the players.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::evidence::{Notebook, Ruled};
-use super::ruling::{Ruler, is_ruling, is_step};
+use super::ruling::{Page, Ruler, is_ruling, is_step};
 use crate::cluster::Cluster;
 use crate::mix::Draw;
 
@@ -102,7 +102,8 @@ impl Host {
         let question = live.as_ref().and_then(|live| live.question.as_ref());
         let has_key = !question.is_some_and(|it| matches!(it.task, TaskView::Prediction(_)));
         let ruling = self.ruler.as_mut().zip(live).and_then(|(ruler, live)| {
-            ruler.ruling(dice, &live, player).filter(|_| live.stage == place.stage)
+            let ruling = ruler.ruling(dice, Page::of(&live), player);
+            ruling.filter(|_| live.stage == place.stage)
         });
         ruling.or_else(|| Some(CommandRequest::new(command_at(place.stage, has_key)?, place.stage)))
     }

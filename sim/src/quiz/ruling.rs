@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::PlayerId;
 use crdt_state::engagement::{Key, TaskView};
-use node::service::view::{Command, CommandRequest, LiveView, PhaseView};
+use node::service::view::{Command, CommandRequest, LiveView, PhaseView, StageView};
 
 use crate::mix::Draw;
 use crate::schedule::{Form, word};
@@ -51,12 +51,32 @@ pub(crate) fn is_ruling(command: Command) -> bool {
     of_time || matches!(command, Accept | Award | Rescore | Resolve | Restore | Void)
 }
 
-/// What a page's question asks for.
-fn form(live: &LiveView) -> Form {
-    match live.question.as_ref().map(|question| &question.task) {
-        Some(TaskView::Prediction(_)) => Form::Prediction,
-        Some(TaskView::Quiz(quiz)) if quiz.form == "typed" => Form::Typed,
-        _ => Form::Choice,
+/// What a host goes by, of all that a page shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page {
+    /// The stage.
+    pub(crate) stage: StageView,
+    /// Whether time stands still.
+    pub(crate) paused: bool,
+    /// What the shown question asks for, and how many options it has; nothing where none is shown.
+    pub(crate) question: Option<(Form, u8)>,
+}
+
+impl Page {
+    /// What is shown.
+    pub(crate) fn of(live: &LiveView) -> Self {
+        let form = |task: &TaskView| match task {
+            TaskView::Prediction(_) => Form::Prediction,
+            TaskView::Quiz(quiz) if quiz.form == "typed" => Form::Typed,
+            _ => Form::Choice,
+        };
+        let question = live.question.as_ref();
+        let question = question.map(|shown| (form(&shown.task), shown.options().len() as u8));
+        Self { stage: live.stage, paused: live.paused, question }
+    }
+
+    fn form(&self) -> Form {
+        self.question.map_or(Form::Choice, |(form, _)| form)
     }
 }
 
@@ -81,22 +101,22 @@ impl Ruler {
     pub(crate) fn ruling(
         &mut self,
         dice: Draw,
-        live: &LiveView,
+        page: Page,
         player: impl FnOnce(u64) -> PlayerId,
     ) -> Option<CommandRequest> {
-        self.note_prediction(live);
-        let command = self.choose(dice, live)?;
-        let instance = live.stage.instance;
-        let mut request = CommandRequest::new(command, live.stage);
+        self.note_prediction(page);
+        let command = self.choose(dice, page)?;
+        let instance = page.stage.instance;
+        let mut request = CommandRequest::new(command, page.stage);
         match command {
             Command::Void | Command::Restore => {
                 request.instance = Some(1 + dice.up_to(die::RUN, u64::from(instance) - 1) as u32);
             }
             Command::Rescore => {
                 request.instance = Some(instance);
-                let options = live.question.as_ref().map_or(2, |shown| shown.options().len());
-                let option = dice.up_to(die::OPTION, (options.max(1) - 1) as u64) as u8;
-                request.key = Some(match form(live) {
+                let options = page.question.map_or(2, |(_, options)| options);
+                let option = dice.up_to(die::OPTION, (options.max(1) - 1).into()) as u8;
+                request.key = Some(match page.form() {
                     Form::Typed => Key::Texts(vec![any_word(dice)]),
                     _ => Key::Choices(vec![option]),
                 });
@@ -117,13 +137,10 @@ impl Ruler {
     }
 
     /// Remembers a prediction that is closed: it can be resolved from now on.
-    fn note_prediction(&mut self, live: &LiveView) {
-        let stage = live.stage;
+    fn note_prediction(&mut self, Page { stage, question, .. }: Page) {
         let is_closed = stage.phase > PhaseView::Open && stage.phase < PhaseView::Ended;
-        if let Some(question) = live.question.as_ref().filter(|_| is_closed)
-            && form(live) == Form::Prediction
-        {
-            self.predictions.insert(stage.instance, question.options().len() as u8);
+        if let Some((Form::Prediction, options)) = question.filter(|_| is_closed) {
+            self.predictions.insert(stage.instance, options);
         }
     }
 
@@ -137,9 +154,9 @@ impl Ruler {
         Some((*run, Key::Choices(if is_cancelled { Vec::new() } else { vec![option] })))
     }
 
-    fn choose(&self, dice: Draw, live: &LiveView) -> Option<Command> {
+    fn choose(&self, dice: Draw, page: Page) -> Option<Command> {
         let resolves = dice.unit(die::RESOLVES) < RESOLVES && !self.predictions.is_empty();
-        if resolves && live.stage.phase != PhaseView::Open {
+        if resolves && page.stage.phase != PhaseView::Open {
             return Some(Command::Resolve);
         }
 
@@ -151,15 +168,15 @@ impl Ruler {
                 (chance < sum).then_some(*command)
             })
         };
-        if live.paused {
+        if page.paused {
             return pick(&[(0.2, Command::Resume)]);
         }
-        match live.stage.phase {
+        match page.stage.phase {
             PhaseView::Intro => pick(&[(0.03, Command::Skip), (0.02, Command::Pause)]),
             PhaseView::Open => pick(&[(0.008, Command::Pause), (0.002, Command::Skip)]),
-            PhaseView::Closed | PhaseView::Tallies => self.choose_closed(form(live), pick),
+            PhaseView::Closed | PhaseView::Tallies => self.choose_closed(page.form(), pick),
             PhaseView::Reveal | PhaseView::Board => {
-                self.choose_closed(form(live), pick).filter(|command| *command != Command::Skip)
+                self.choose_closed(page.form(), pick).filter(|command| *command != Command::Skip)
             }
             _ => None,
         }
