@@ -207,9 +207,9 @@ fn score_one(
             None if is_shown => None,
             _ => continue,
         };
-        let rows = facts.state.players.rows_of(*player);
-        let typed = texts && answer.is_some();
-        let text = typed.then(|| facts.state.held_text(facts.instance, facts.number, rows));
+        // To find somebody's rows is dear, and mostly nobody types.
+        let typed = (texts && answer.is_some()).then(|| facts.state.players.rows_of(*player));
+        let text = typed.map(|rows| facts.state.held_text(facts.instance, facts.number, rows));
         entries.push(Entry { player: *player, answer, text: text.flatten(), so_far, outcome });
     }
     facts.question.task.score(facts, &mut entries);

@@ -23,6 +23,7 @@ use crate::Cell;
 use crate::stage::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a question of a quiz asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -380,12 +381,17 @@ impl Kind for Quiz {
 
     fn score(&self, facts: &Facts<'_>, entries: &mut [Entry<'_>]) {
         let Some(key) = facts.key() else { return };
+        let (question, open_ms) = (facts.question, facts.open_ms());
+        // A crowd types few different things, and to read one of them is dear.
+        let mut read: BTreeMap<&str, (bool, u32)> = BTreeMap::new();
         for entry in entries {
-            let judged = match entry.answer {
-                Some(cell) => self.judge(facts, &key, cell, entry.text),
-                None => (false, 0),
-            };
-            entry.judge(facts.question, judged);
+            let text = entry.text.filter(|_| matches!(self, Quiz::Typed { .. }));
+            let judged = entry.answer.map_or((false, 0), |cell| {
+                let worth = || self.worth(question, &key, cell, entry.text);
+                let worth = text.map_or_else(worth, |text| *read.entry(text).or_insert_with(worth));
+                question.scoring.given(worth, (open_ms, cell.elapsed_ms()))
+            });
+            entry.judge(question, judged);
         }
     }
 
