@@ -69,11 +69,22 @@ struct TallyLine {
     counts: Vec<u64>,
 }
 
-/// What kind of line it is. It is looked for first, since a line is then read straight into its own shape.
+/// What kind of line it is, wherever it says so.
 #[derive(Deserialize)]
 struct Kind<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
+}
+
+/// What kind of line it is. Mostly that is said first, and in plain letters: then nothing else need be read.
+fn kind_of(line: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
+    let said =
+        line.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|it| *it == b'"').next());
+    let plain = said.filter(|said| said.iter().all(u8::is_ascii_lowercase));
+    match plain.and_then(|said| std::str::from_utf8(said).ok()) {
+        Some(kind) => Ok(Cow::Borrowed(kind)),
+        None => serde_json::from_slice(line).map(|Kind { kind }| kind),
+    }
 }
 
 impl Export {
@@ -112,8 +123,7 @@ impl Export {
     }
 
     fn take(&mut self, line: &[u8]) -> Result<(), serde_json::Error> {
-        let Kind { kind } = serde_json::from_slice(line)?;
-        match &*kind {
+        match &*kind_of(line)? {
             "question" => {
                 let mut line: QuestionLine = serde_json::from_slice(line)?;
                 if line.correct.is_empty() {
