@@ -3,8 +3,9 @@
 //! What everybody waits for, a change of stage, goes to all at once. Counts, which nobody waits for, go lane
 //! by lane: one state for twenty thousand sockets in one go occupies every core for a fifth of a second, in
 //! which receipts wait. Who watches belongs to one lane; there are more of them as more come, so that a receipt
-//! waits for as few sockets as can be. Lanes follow each other so that all have their turn within [`SPREAD`], and a
-//! change of stage overtakes what is still to come.
+//! waits for as few sockets as can be. Lanes follow each other so that no more than [`PER_S`] sockets have counts in a
+//! second: the larger a crowd, the less often, and what counts take of a node is bounded. A change of stage overtakes
+//! what is still to come.
 
 use crate::service::Frame;
 use crdt_state::Mono;
@@ -14,15 +15,16 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How many watch in a lane before there is another one: written to within a millisecond, so that receipts hardly
-/// wait, and so few that they need no lanes at all.
-const LANE: usize = 64;
-/// Lanes of one show: of twenty thousand who watch, some eighty are in each.
-const LANES_MAX: usize = 256;
-/// Within this all have the counts of one second.
-const SPREAD: Duration = Duration::from_millis(640);
-/// The longest and the shortest time between two lanes: what two of them are apart, and twice what a timer can tell.
-const GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
+/// So few that they need no lanes at all.
+const FEW: usize = 64;
+/// How many watch in a lane before there is another one: written to within a fifth of a millisecond, so that receipts
+/// hardly wait.
+const LANE: usize = 16;
+/// Lanes of one show. Arbitrary: in a crowd that is larger than a node has files for, lanes are longer.
+const LANES_MAX: usize = 2_048;
+/// How many are sent counts in a second: up to so many who watch all have them each second. A write is some ten
+/// microseconds of a core, so it is one core's twenty-fifth part, whatever the crowd.
+const PER_S: u32 = 4_000;
 
 type Shown = Option<Arc<Frame>>;
 type Senders = RwLock<Vec<watch::Sender<Shown>>>;
@@ -90,16 +92,17 @@ impl Lanes {
             return;
         };
         let frame = frame();
-        if left.is_none() && self.watching() <= LANE {
+        if left.is_none() && self.watching() <= FEW {
             return self.send(&frame);
         }
         let senders = self.senders.read().unwrap_or_else(PoisonError::into_inner);
         let (count, lane) = (senders.len(), lane % senders.len());
         senders[lane].send_replace(Some(frame));
+        let shown = watching(&senders[lane]) as u32;
         let left = left.unwrap_or(count) - 1;
         let others = (1..=left).map(|step| (step, (lane + step) % count));
         let next = others.into_iter().find(|(_, lane)| watching(&senders[*lane]) > 0);
-        let due = now + (SPREAD / count as u32).clamp(GAP.1, GAP.0);
+        let due = now + Duration::from_secs(1) * shown / PER_S;
         self.next = next.map(|(step, lane)| Turn { lane, due, left: Some(left + 1 - step) });
     }
 
@@ -166,6 +169,8 @@ mod tests {
 
     /// Of a crowd in these tests.
     const LANES: usize = 30;
+    /// From one lane's turn to the next one's.
+    const GAP: Duration = Duration::from_millis(4);
 
     fn frame(topic: &str) -> Arc<Frame> {
         Arc::new(Frame::new(topic, "", true))
@@ -179,10 +184,10 @@ mod tests {
     #[test]
     fn few_who_watch_are_shown_counts_at_once() {
         let (mut lanes, ends) = Lanes::new();
-        let mut watching: Vec<_> = (0..LANE).map(|_| ends.watch()).collect();
+        let mut watching: Vec<_> = (0..FEW).map(|_| ends.watch()).collect();
         lanes.spread(Mono::ZERO);
         lanes.take_turn(Mono::ZERO, || frame("counts"));
-        assert_eq!(seen(&mut watching, "counts"), LANE);
+        assert_eq!(seen(&mut watching, "counts"), FEW);
         assert_eq!(lanes.due(), None);
     }
 
@@ -200,6 +205,24 @@ mod tests {
         assert_eq!(turns, LANES);
     }
 
+    #[test]
+    fn a_large_crowd_is_shown_counts_less_often_and_so_many_of_it_in_a_second() {
+        let (mut lanes, ends) = Lanes::new();
+        let crowd = 5 * PER_S as usize;
+        let mut watching: Vec<_> = (0..crowd).map(|_| ends.watch()).collect();
+        let second = Duration::from_secs(1);
+        for round in 0..5 {
+            let topic = format!("counts {round}");
+            let now = second * round;
+            lanes.spread(now);
+            while let Some(due) = lanes.due().filter(|due| *due < now + second) {
+                lanes.take_turn(due, || frame(&topic));
+            }
+            assert_eq!(seen(&mut watching, &topic), PER_S as usize);
+        }
+        assert!(watching.iter_mut().all(|it| it.borrow_and_update().is_some()), "all by now");
+    }
+
     /// An owner that is behind takes longer for all lanes than it is until counts are due again.
     #[test]
     fn every_lane_comes_to_its_turn_however_often_it_begins_anew() {
@@ -209,7 +232,7 @@ mod tests {
         for round in 0..4 {
             lanes.spread(now);
             for _ in 0..LANES / 3 {
-                now += GAP.0;
+                now += GAP;
                 lanes.take_turn(now, || frame(&format!("counts {round}")));
             }
         }
@@ -233,14 +256,14 @@ mod tests {
         let mut watching: Vec<_> = (0..LANES_MAX * LANE * 2).map(|_| ends.watch()).collect();
         assert_eq!(lanes.senders.read().unwrap().len(), LANES_MAX);
         assert_eq!(seen(&mut watching, "open"), watching.len(), "who comes sees what there is");
-        watching.truncate(LANE * 3);
+        watching.truncate(LANE * 5);
         lanes.spread(Mono::ZERO);
         let mut turns = 0;
         while let Some(due) = lanes.due() {
             lanes.take_turn(due, || frame("counts"));
             turns += 1;
         }
-        assert_eq!((turns, seen(&mut watching, "counts")), (3, LANE * 3));
+        assert_eq!((turns, seen(&mut watching, "counts")), (5, LANE * 5));
     }
 
     #[test]
@@ -271,7 +294,7 @@ mod tests {
         lanes.take_turn(Mono::ZERO, || frame("counts"));
         lanes.send(&frame("closed"));
         assert_eq!(seen(&mut watching, "closed"), watching.len());
-        lanes.take_turn(Mono::ZERO + GAP.0, || frame("counts"));
+        lanes.take_turn(Mono::ZERO + GAP, || frame("counts"));
         assert_eq!(seen(&mut watching, "counts"), 0, "what was left is of the past");
     }
 }
