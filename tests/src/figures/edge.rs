@@ -8,9 +8,11 @@
 //!   median of the bursts;
 //! - *connect*: from the first connection until the last CONNACK, 64 under way at once; *join*: the
 //!   same until each has subscribed, joined, and knows its token;
-//! - *paced*: 5,000 publishes a second; from writing one to its PUBACK;
+//! - *paced*: 5,000 publishes a second; from writing one to its PUBACK; the median of the runs, those of the bare
+//!   server before, between and after ours, since a machine is not the same all the time;
 //! - *memory*: what the node's resident set grew by, over all that have joined and watch.
 
+mod answers;
 pub mod bare;
 pub(super) mod crowd;
 pub(super) mod servers;
@@ -23,6 +25,7 @@ use crate::binary::starling_path;
 use crate::lab::{eventually, say};
 use crate::shows::sums;
 use crate::single::{Single, SingleShow};
+pub(super) use answers::ANSWERS;
 use crowd::{Crowd, Plan, Target};
 use node::service::view::Command;
 use serde_json::{Map, Value, json};
@@ -40,11 +43,16 @@ pub(super) const FIGURE: Figure =
 fn run(scale: &Scale) -> Result<Report, String> {
     say(&format!("built {}", starling_path().display()));
     let clients = if scale.players == super::PLAYERS_DEFAULT { CLIENTS } else { scale.players };
+    run_with(async {
+        let numbers = measure(clients).await?;
+        let table = table(&numbers, clients);
+        Ok(Report { numbers, table })
+    })
+}
+
+fn run_with(measure: impl Future<Output = Result<Report, String>>) -> Result<Report, String> {
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let numbers = runtime.block_on(measure(clients))?;
-    let table = table(&numbers, clients);
-    Ok(Report { numbers, table })
+    runtime.map_err(|error| error.to_string())?.block_on(measure)
 }
 
 async fn measure(clients: usize) -> Result<Map<String, Value>, String> {
@@ -53,18 +61,21 @@ async fn measure(clients: usize) -> Result<Map<String, Value>, String> {
         say(&format!("{name}: {value}"));
         numbers.insert(name.to_owned(), value);
     };
+    let mut beside_paced = bare(clients).await?;
     let ours = local(clients).await?;
+    beside_paced.extend(bare(clients).await?);
     tell("fanout_ms", json!(millis(ours.fan_out)));
     let beside = mosquitto(clients, ours.state_bytes).await?;
     tell("mosquitto_fanout_ms", json!(beside.as_ref().map(|it| millis(it.fan_out))));
     tell("ack_local_per_s", json!(per_s(clients, ours.burst)));
     let peer = peer(clients).await?;
+    beside_paced.extend(bare(clients).await?);
     tell("ack_peer_per_s", json!(per_s(clients, peer.burst)));
     tell("mosquitto_ack_per_s", json!(beside.map(|it| per_s(clients, it.burst))));
     tell("connect_per_s", json!(per_s(clients, ours.connect)));
     tell("join_per_s", json!(per_s(clients, ours.join)));
     tell("rss_per_player_bytes", json!(ours.rss_per_player));
-    tell("bare_paced_ms_p99", json!(bare(clients).await?));
+    tell("bare_paced_ms_p99", json!(median(beside_paced)));
     tell("paced_local_ms_p99", json!(ours.paced_ms));
     tell("paced_peer_ms_p99", json!(peer.paced_ms));
     Ok(numbers)
@@ -83,7 +94,7 @@ struct Local {
 
 async fn local(clients: usize) -> Result<Local, String> {
     let node = Single::start(&["--ack", "local"]);
-    let show = node.show(&sums(ROUNDS + BURSTS + 1, OPEN_MS));
+    let show = node.show(&sums(ROUNDS + BURSTS + PACED, OPEN_MS));
     let plan = plan(&node, &show, clients);
     let empty = node.rss_bytes()?;
     let only_connect = Plan { only_connect: true, from: 2, ..plan.clone() };
@@ -96,9 +107,8 @@ async fn local(clients: usize) -> Result<Local, String> {
     let rss_per_player = node.rss_bytes()?.saturating_sub(empty) / clients as u64;
     let fan_out = fan_out(&node, &show, &crowd).await?;
     let state_bytes = live_bytes(&node, &show)?;
-    let burst = burst(&node, &show, &crowd, ROUNDS + 1).await?;
-    open(&node, &show).await;
-    let paced_ms = paced(&crowd, ROUNDS + BURSTS + 1).await?;
+    let burst = median(burst(&node, &show, &crowd, ROUNDS + 1).await?);
+    let paced_ms = median(paced(&node, &show, &crowd, ROUNDS + BURSTS + 1).await?);
     Ok(Local { connect, join, rss_per_player, fan_out, state_bytes, burst, paced_ms })
 }
 
@@ -117,13 +127,12 @@ async fn peer(clients: usize) -> Result<Peer, String> {
         let linked = members.as_array()?.iter().filter(|member| member["linked"] == true);
         (linked.count() == 2).then_some(())
     });
-    let show = node.show(&sums(BURSTS + 1, OPEN_MS));
+    let show = node.show(&sums(BURSTS + PACED, OPEN_MS));
     eventually("the show on both nodes", SETTLED_MAX, || other.host_view(&show));
     let (crowd, _) = Crowd::come(plan(&node, &show, clients)).await?;
     sleep(SETTLE).await;
-    let burst = burst(&node, &show, &crowd, 1).await?;
-    open(&node, &show).await;
-    let paced_ms = paced(&crowd, BURSTS + 1).await?;
+    let burst = median(burst(&node, &show, &crowd, 1).await?);
+    let paced_ms = median(paced(&node, &show, &crowd, BURSTS + 1).await?);
     Ok(Peer { burst, paced_ms })
 }
 
@@ -156,10 +165,14 @@ async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>,
     Ok(Some(Beside { fan_out: median(rounds), burst: median(bursts) }))
 }
 
-async fn bare(clients: usize) -> Result<f64, String> {
+async fn bare(clients: usize) -> Result<Vec<f64>, String> {
     let server = Server::bare()?;
     let (crowd, _) = Crowd::come(other(&server, clients)).await?;
-    paced(&crowd, 0).await
+    let mut runs = Vec::new();
+    for _ in 0..PACED {
+        runs.push(paced_once(&crowd, 0).await?);
+    }
+    Ok(runs)
 }
 
 fn plan(node: &Single, show: &SingleShow, clients: usize) -> Plan {
@@ -203,14 +216,14 @@ async fn burst(
     show: &SingleShow,
     crowd: &Crowd,
     first: u32,
-) -> Result<Duration, String> {
+) -> Result<Vec<Duration>, String> {
     let mut bursts = Vec::new();
     for instance in first..first + BURSTS {
         open(node, show).await;
         bursts.push(crowd.publish(instance, Duration::ZERO).await?);
         close(node, show);
     }
-    Ok(median(bursts))
+    Ok(bursts)
 }
 
 /// Opens the next question; returns when all have had the time to see it.
@@ -226,7 +239,23 @@ fn close(node: &Single, show: &SingleShow) {
     }
 }
 
-async fn paced(crowd: &Crowd, instance: u32) -> Result<f64, String> {
+/// Every question from the `first` on is answered at a steady pace.
+async fn paced(
+    node: &Single,
+    show: &SingleShow,
+    crowd: &Crowd,
+    first: u32,
+) -> Result<Vec<f64>, String> {
+    let mut runs = Vec::new();
+    for instance in first..first + PACED {
+        open(node, show).await;
+        runs.push(paced_once(crowd, instance).await?);
+        close(node, show);
+    }
+    Ok(runs)
+}
+
+async fn paced_once(crowd: &Crowd, instance: u32) -> Result<f64, String> {
     sleep(SETTLE).await;
     crowd.publish(instance, PACE).await?;
     let mut latencies = crowd.latencies_us();
@@ -246,8 +275,8 @@ fn wait_sessions(node: &Single, wanted: u64) {
     });
 }
 
-fn median(mut all: Vec<Duration>) -> Duration {
-    all.sort_unstable();
+fn median<T: PartialOrd + Copy>(mut all: Vec<T>) -> T {
+    all.sort_unstable_by(|a, b| a.partial_cmp(b).expect("what is measured is a number"));
     all[all.len() / 2]
 }
 
@@ -306,6 +335,8 @@ const IN_FLIGHT: usize = 64;
 const ROUNDS: u32 = 9;
 /// In which all answer at once.
 const BURSTS: u32 = 5;
+/// In which they answer at a steady pace.
+const PACED: u32 = 3;
 /// Nobody answers by a deadline here.
 const OPEN_MS: u32 = 120_000;
 /// 5,000 a second.

@@ -31,6 +31,9 @@ pub const FIGURES: &[Figure] = &[
     soak::FIGURE,
 ];
 
+/// Parts of them, for finding out why a number is what it is. They have no place in the README.
+const PARTS: &[Figure] = &[edge::ANSWERS];
+
 /// Players where nobody says how many.
 pub const PLAYERS_DEFAULT: usize = 2_000;
 
@@ -68,12 +71,15 @@ pub struct Report {
 /// The figure called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Figure> {
-    FIGURES.iter().find(|figure| figure.name == name)
+    FIGURES.iter().chain(PARTS).find(|figure| figure.name == name)
 }
 
 /// Every name with what it tells, a line each.
 #[must_use]
 pub fn describe() -> String {
-    let lines = FIGURES.iter().map(|figure| format!("  {:<12}  {}", figure.name, figure.about));
+    let lines = FIGURES
+        .iter()
+        .chain(PARTS)
+        .map(|figure| format!("  {:<12}  {}", figure.name, figure.about));
     lines.collect::<Vec<_>>().join("\n")
 }
