@@ -15,7 +15,6 @@ pub(crate) mod payload;
 mod players;
 mod presence;
 mod reactions;
-mod refusals;
 mod results;
 mod switchboard;
 
@@ -31,6 +30,7 @@ use crate::engine::{Outlet, Owner};
 use crate::env::{Blocking, Env};
 use crate::identity::Identities;
 use crate::run::MemberEvents;
+use crate::service::Refusals;
 use crate::service::view::{NodeLinks, Refusal};
 use crate::store::Trouble;
 use crate::supervise::Supervisor;
@@ -137,7 +137,7 @@ pub struct Hub {
     carry: mpsc::Sender<Wish>,
     network: Network,
     random: Mutex<ChaCha12Rng>,
-    refusals: refusals::Refusals,
+    refusals: Refusals,
     sessions: Arc<dyn Fn() -> u64 + Send + Sync>,
     member_events: Arc<MemberEvents>,
     /// What each player may publish, on all connections together.
@@ -199,7 +199,7 @@ impl Hub {
         let attendance = parts.attendance;
         let publishes = Meters::new(publishes);
         let random = Mutex::new(env.random("events and pins"));
-        let refusals = refusals::Refusals::default();
+        let refusals = Refusals::default();
         Hub {
             facts,
             tokens,

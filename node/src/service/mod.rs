@@ -7,10 +7,12 @@ mod controls;
 pub mod explain;
 mod frame;
 mod ops;
+mod refusals;
 pub mod view;
 
 pub use frame::{Alias, Form, Frame};
 pub use ops::Ops;
+pub(crate) use refusals::Refusals;
 
 use crate::identity::{Bearer, IdentityError};
 use async_trait::async_trait;

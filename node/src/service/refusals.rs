@@ -1,7 +1,8 @@
 //! How often which refusal was given, counted without a lock that all connections share.
 //!
 //! Each thread counts in a place of its own, so that a crowd that is refused does not queue up for it; a
-//! scrape adds the places up. Codes are the node's own words, so there are few.
+//! scrape adds the places up. Codes are the node's own words, so there are few; were there more after all, those
+//! beyond a bound go together.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,7 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// More than a node has threads that serve connections, mostly; two that share a place lose nothing but time.
 const PLACES: usize = 32;
 
-type Counts = BTreeMap<&'static str, BTreeMap<String, u64>>;
+/// Different codes of an edge that are counted apart; those beyond go together as `other`.
+const CODES_MAX: usize = 64;
+
+/// By edge and code.
+pub(crate) type Counts = BTreeMap<&'static str, BTreeMap<String, u64>>;
 
 /// Alone in its cache lines, two of which processors fetch together.
 #[derive(Debug, Default)]
@@ -20,7 +25,7 @@ struct Place(Mutex<Counts>);
 
 /// The counts, by edge and code.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     places: Vec<Place>,
 }
 
@@ -31,19 +36,21 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    pub(super) fn count(&self, edge: &'static str, code: &str) {
+    /// Counts one.
+    pub(crate) fn count(&self, edge: &'static str, code: &str) {
         let mut counts = lock(&self.places[own_place()]);
         let codes = counts.entry(edge).or_default();
         match codes.get_mut(code) {
             Some(count) => *count += 1,
             None => {
-                codes.insert(code.to_owned(), 1);
+                let code = if codes.len() < CODES_MAX { code } else { OTHER };
+                *codes.entry(code.to_owned()).or_default() += 1;
             }
         }
     }
 
     /// All of them, of all threads.
-    pub(super) fn sum(&self) -> Counts {
+    pub(crate) fn sum(&self) -> Counts {
         let mut sum = Counts::new();
         for place in &self.places {
             for (edge, codes) in &*lock(place) {
@@ -56,6 +63,9 @@ impl Refusals {
         sum
     }
 }
+
+/// Stands for all codes beyond the bound.
+const OTHER: &str = "other";
 
 fn lock(place: &Place) -> MutexGuard<'_, Counts> {
     place.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,6 +110,14 @@ mod tests {
         assert_eq!(sum["mqtt"]["late"], 100 * threads);
         assert_eq!(sum["mqtt"]["flooded"], threads);
         assert_eq!(sum["broker"], BTreeMap::from([("late".to_owned(), threads)]));
+    }
+
+    #[test]
+    fn the_number_of_codes_is_bounded() {
+        let refusals = Refusals::default();
+        (0..200).for_each(|code| refusals.count("http", &format!("code_{code}")));
+        let codes = refusals.sum().remove("http").unwrap();
+        assert_eq!((codes.len(), codes[OTHER]), (CODES_MAX + 1, 200 - CODES_MAX as u64));
     }
 
     #[test]
