@@ -40,7 +40,7 @@ use deliveries::Deliveries;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
-use open::Open;
+use open::{Entrant, Open};
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -113,6 +113,8 @@ type Outcome = Result<Option<Feed>, Refused>;
 /// The node's answer.
 enum Done {
     Arrived(Result<Box<Arrival>, Closed>),
+    /// In the open profile: who had the newcomer's name has read its goodbye, if it said one.
+    Looked(Box<Entrant>),
     Published(Acknowledge, Option<Box<Request>>, Verdict),
     Subscribed(u16, Vec<(Wish, Outcome)>),
 }
@@ -164,14 +166,18 @@ where
     /// move next has been told to wake this task.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         self.poll_deadlines(cx)?;
+        if let Some(open) = &mut self.open {
+            open.notice_comers();
+        }
         // In the order in which a publish makes its way: woken once, it is carried as far as it gets.
-        let mut moved = self.poll_input(cx)?;
-        moved |= self.read_packets()?;
+        let mut has_read = self.poll_input(cx)?;
+        has_read |= self.read_packets()?;
+        let mut moved = has_read;
         // Only then, for a goodbye that has come to be one, whoever has come under the same name meanwhile.
         self.poll_orders(cx)?;
         moved |= self.poll_work(cx)?;
         moved |= self.poll_feeds(cx)?;
-        moved |= self.poll_open(cx)?;
+        moved |= self.poll_open(cx, has_read)?;
         moved |= self.poll_output(cx)?;
         let quiet = !moved && self.work.is_empty() && self.output.is_idle();
         if quiet && self.ended_at.is_some() {
@@ -418,6 +424,10 @@ where
     fn on_done(&mut self, done: Done) -> Result<(), Closed> {
         match done {
             Done::Arrived(arrival) => self.on_arrived(*arrival?),
+            Done::Looked(entrant) => {
+                let edge = self.edge;
+                edge.open().map_or(Ok(()), |broker| self.let_in(broker, *entrant))
+            }
             Done::Published(acknowledge, request, verdict) => {
                 if let Some(bearer) = &verdict.proves {
                     self.bear(bearer)?;

@@ -6,10 +6,14 @@ use crate::players::FakePlayers;
 use node::edge::{Closed, Edge, Limits, OpenLimits, serve};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -393,6 +397,67 @@ async fn a_will_is_published_as_its_client_said() {
     drop(ada);
     closed.await.unwrap();
     assert_eq!(message(&mut bob, 5).await.topic, "gone/v3");
+}
+
+/// A stream whose end does not notice what comes.
+struct Deaf {
+    io: DuplexStream,
+    is_deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_deaf.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Somebody says goodbye and comes again, and the new connection's task has its turn first.
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_counts_though_its_sender_is_back_before_it_was_read() {
+    let edge = open();
+    let (mut eve, ..) = Hello { id: "eve", ..HELLO }.come(&edge).await;
+    assert_eq!(wish(&mut eve, "wills", 0, None).await, 0);
+    let (is_deaf, (io, theirs)) = (Arc::new(AtomicBool::new(false)), duplex(64 * 1024));
+    let theirs = Deaf { io: theirs, is_deaf: Arc::clone(&is_deaf) };
+    let (serving, remote) = (edge.clone(), SocketAddr::from(([127, 0, 0, 1], 9)));
+    let closed = tokio::spawn(async move { serve(theirs, remote, &serving).await });
+    let mut ada = Client::new(io, 5);
+    ada.send(&Hello { will: Some(("wills", b"gone", 0, b"")), ..KEPT }.bytes()).await;
+    assert_eq!(read(&mut ada).await.first, 0x20);
+    is_deaf.store(true, Ordering::Relaxed);
+    // Her session is to end with it.
+    ada.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]).await;
+    tokio::task::yield_now().await;
+    is_deaf.store(false, Ordering::Relaxed);
+    let (_ada, is_present, _) = KEPT.come(&edge).await;
+    assert_eq!(closed.await.unwrap(), Closed::Disconnected);
+    assert!(!is_present, "it ended with her goodbye");
+    assert!(is_silent(&mut eve).await, "who says goodbye leaves no will");
 }
 
 #[tokio::test(start_paused = true)]

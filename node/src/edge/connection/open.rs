@@ -3,7 +3,7 @@
 //! The broker answers at once, so nothing here waits: a publish is acknowledged when it is in every queue
 //! that it belongs to. What is sent comes from the broker's session and has its packet ids.
 
-use super::{Closed, Connection, FEEDS_MARK_BYTES, Session, flooded, not_permitted, pubrel};
+use super::{Closed, Connection, Done, FEEDS_MARK_BYTES, Session, flooded, not_permitted, pubrel};
 use crate::edge::acl::{Access, Subject};
 use crate::edge::counters::ConnectResult;
 use crate::edge::guard::Fault;
@@ -11,7 +11,8 @@ use crate::edge::open::{
     AliasUse, Broker, Comer, Delivery, Member, Message, Next, Subscribed, filter_of,
 };
 use crate::edge::packet::{
-    Acknowledge, Connect, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Wish,
+    Acknowledge, Connect, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Welcome,
+    Wish,
 };
 use crate::service::view::{ReceiptView, Refusal};
 use crate::service::{Reason, Verdict};
@@ -19,7 +20,17 @@ use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// A client that may come in.
+pub(super) struct Entrant {
+    comer: Comer,
+    welcome: Welcome,
+    aliases: Aliases,
+}
 
 /// What a connection has of the broker.
 pub(super) struct Open {
@@ -29,9 +40,16 @@ pub(super) struct Open {
     /// What its DISCONNECT says instead.
     expiry_s: Option<u32>,
     aliases: Aliases,
+    /// Those who wait until all has been looked at that had come when they were noticed.
+    comers: Vec<oneshot::Sender<()>>,
 }
 
 impl Open {
+    /// Before the stream is looked at.
+    pub(super) fn notice_comers(&mut self) {
+        self.comers.extend(self.member.comers());
+    }
+
     /// The connection ends.
     pub(super) fn leave(self, with_will: bool) {
         self.member.leave(with_will, self.expiry_s);
@@ -73,7 +91,7 @@ where
         let (clean, expiry_s) = (connect.clean, connect.session_expiry_s);
         let (receive_maximum, will_delay_s) = (connect.receive_maximum, connect.will_delay_s);
         let aliases = Aliases::new(connect.alias_maximum);
-        let (client_id, mut welcome) = self.introduce(connect);
+        let (client_id, welcome) = self.introduce(connect);
         if self.edge.sessions().is_draining() {
             return Err(Closed::Drained);
         }
@@ -92,7 +110,25 @@ where
             will,
             will_delay_s,
         };
-        let edge = self.edge;
+        let entrant = Entrant { comer, welcome, aliases };
+        let Some(looked) = broker.looked(&client_id) else {
+            return self.let_in(broker, entrant);
+        };
+        self.settling = true;
+        self.work.push(Box::pin(async move {
+            // Who does not get to it is taken over as it is.
+            let _ = timeout(LOOK_MAX, looked).await;
+            Done::Looked(Box::new(entrant))
+        }));
+        Ok(())
+    }
+
+    /// Gives a client its seat.
+    pub(super) fn let_in(&mut self, broker: &Arc<Broker>, entrant: Entrant) -> Result<(), Closed> {
+        self.settling = false;
+        let Entrant { comer, mut welcome, aliases } = entrant;
+        let (edge, client_id, clean) = (self.edge, comer.client_id.clone(), comer.clean);
+        let expiry_s = comer.expiry_s;
         let begin = || Session::begin(edge, &client_id, clean);
         let (member, present, session) =
             broker.connect(comer, begin).map_err(|_| Closed::BrokerFull)?;
@@ -101,7 +137,8 @@ where
         welcome.is_general = true;
         let unreleased = member.unreleased();
         let expires = expiry_s > 0;
-        self.open = Some(Box::new(Open { member, expires, expiry_s: None, aliases }));
+        self.open =
+            Some(Box::new(Open { member, expires, expiry_s: None, aliases, comers: Vec::new() }));
         self.send(&Outbound::Connack(welcome))?;
         self.guard.resume(unreleased);
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
@@ -115,8 +152,9 @@ where
         self.edge.check_access(subject, Access::Publish, topic).map_err(Closed::WillDenied)
     }
 
-    /// Sends what the broker has for the client; tells whether there was anything.
-    pub(super) fn poll_open(&mut self, cx: &Context<'_>) -> Result<bool, Closed> {
+    /// Sends what the broker has for the client; tells whether there was anything. `has_read` tells whether something
+    /// had come from it.
+    pub(super) fn poll_open(&mut self, cx: &Context<'_>, has_read: bool) -> Result<bool, Closed> {
         let mut moved = false;
         while self.ended_at.is_none() && self.output.bytes() < FEEDS_MARK_BYTES {
             let Some(open) = &self.open else { break };
@@ -126,6 +164,9 @@ where
                 Some((Next::Release(packet_id), _)) => self.send_release(packet_id, true),
             }
             moved = true;
+        }
+        if let Some(open) = self.open.as_mut().filter(|_| !has_read) {
+            open.comers.clear();
         }
         Ok(moved)
     }
@@ -302,5 +343,7 @@ impl Aliases {
 
 /// Bytes of a filter, group included. Arbitrary.
 const OPEN_FILTER_BYTES_MAX: usize = 4096;
+/// How long a newcomer waits for the one whose name it has: longer than any task waits for its turn.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Topics that one connection is sent by number. Arbitrary.
 const OPEN_ALIASES_MAX: u16 = 16;

@@ -113,6 +113,12 @@ impl Core {
         std::mem::take(&mut self.dropped)
     }
 
+    /// The session of that name, if a connection has it.
+    pub(super) fn connected(&self, client_id: &str) -> Option<u64> {
+        let key = *self.names.get(client_id)?;
+        self.sessions.get(&key)?.connection.map(|_| key)
+    }
+
     /// Lets a client in, in the place of whoever has its id; tells whether its session was there.
     pub(super) fn connect(&mut self, now: u64, comer: Comer) -> Result<(Seat, bool), Full> {
         let will = comer.will.map(|will| {

@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// What the broker of the open profile keeps at most, over all its clients.
@@ -116,7 +116,15 @@ pub struct Broker {
 #[derive(Debug)]
 struct State {
     core: Core,
-    ears: BTreeMap<u64, Arc<AtomicWaker>>,
+    ears: BTreeMap<u64, Arc<Ear>>,
+}
+
+/// By what a connection is woken.
+#[derive(Debug, Default)]
+struct Ear {
+    waker: AtomicWaker,
+    /// Those who come by the name of its client and wait until it has looked at what had come before.
+    comers: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
 impl Broker {
@@ -141,6 +149,19 @@ impl Broker {
         }
     }
 
+    /// Comes to pass once the connection that has this name now has looked at all that had come by then, or is gone;
+    /// nothing if there is none. Whoever says goodbye and comes again at once is a new connection's task,
+    /// which may run before the old one's has read the goodbye.
+    pub(super) fn looked(&self, client_id: &str) -> Option<oneshot::Receiver<()>> {
+        self.with_state(|state, _| {
+            let ear = state.ears.get(&state.core.connected(client_id)?)?;
+            let (look, looked) = oneshot::channel();
+            ear.comers.lock().unwrap_or_else(PoisonError::into_inner).push(look);
+            ear.waker.wake();
+            Some(looked)
+        })
+    }
+
     /// Lets a client in; tells whether its session was there. `begin` is called when nobody else can come
     /// between: of two who come by one name at once everybody names the same one the last.
     pub(super) fn connect<T>(
@@ -150,7 +171,7 @@ impl Broker {
     ) -> Result<(Member, bool, T), Full> {
         self.with_state(|state, now| {
             let (seat, present) = state.core.connect(now, comer)?;
-            let ear = Arc::new(AtomicWaker::new());
+            let ear = Arc::new(Ear::default());
             state.ears.insert(seat.session, Arc::clone(&ear));
             Ok((Member { broker: Arc::clone(self), seat, ear }, present, begin()))
         })
@@ -169,7 +190,7 @@ impl Broker {
         let State { core, ears } = &mut *state;
         for session in core.take_touched() {
             if let Some(ear) = ears.get(&session) {
-                ear.wake();
+                ear.waker.wake();
             }
         }
         for session in core.take_ended() {
@@ -194,7 +215,7 @@ impl Broker {
 pub(super) struct Member {
     broker: Arc<Broker>,
     seat: Seat,
-    ear: Arc<AtomicWaker>,
+    ear: Arc<Ear>,
 }
 
 impl Member {
@@ -231,8 +252,13 @@ impl Member {
 
     /// What is to be sent next; whoever gets nothing is woken when there is something.
     pub(super) fn poll_next(&self, cx: &Context<'_>) -> Option<(Next, u64)> {
-        self.ear.register(cx.waker());
+        self.ear.waker.register(cx.waker());
         self.broker.with(|core, now| core.next(now, self.seat).map(|next| (next, now)))
+    }
+
+    /// Those who wait until this connection has looked at what has come; dropped, they wait no longer.
+    pub(super) fn comers(&self) -> Vec<oneshot::Sender<()>> {
+        std::mem::take(&mut *self.ear.comers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A PUBACK came.
@@ -266,6 +292,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         // After `leave` this finds the seat empty.
         self.broker.with(|core, now| core.disconnect(now, self.seat, true, None));
+        drop(self.comers());
     }
 }
 
