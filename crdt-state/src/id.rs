@@ -141,6 +141,9 @@ hex_id!(
 
 /// How many slots the players of an event are spread over.
 pub const SLOTS: u16 = 256;
+/// FNV-1a's, of 32 bits.
+const FNV_BASIS: u32 = 0x811c_9dc5;
+const FNV_PRIME: u32 = 0x0100_0193;
 
 /// The last four bytes of every player id that stands for somebody whom a platform vouches for. Ids that
 /// clients make up never end so, which is why nobody can take such a player's id by knowing it.
@@ -159,12 +162,17 @@ impl PlayerId {
         self.0 as u32 == VOUCHED
     }
 
-    /// The slot of this player: `hash(player id) mod SLOTS`, written as two hexadecimal digits in
-    /// topics. A player id is itself uniformly random, so its first byte is that hash, and any
-    /// client can name its own topics without knowing a hash function.
+    /// The slot of this player: `hash(player id) mod SLOTS`, written as two hexadecimal digits in topics.
+    ///
+    /// The hash is FNV-1a of 32 bits over the id's text (draft-eastlake-fnv), with its second byte folded into its
+    /// first as its authors advise for so few bits: three lines in any language, so that any client can name its own
+    /// topics. It spreads ids that are not random as well, such as those that begin with the time.
     #[must_use]
     pub fn slot(self) -> u16 {
-        (self.0 >> 120) as u16
+        let digit = |place: u32| b"0123456789abcdef"[(self.0 >> (4 * place)) as usize & 15];
+        let add = |hash: u32, place| (hash ^ u32::from(digit(place))).wrapping_mul(FNV_PRIME);
+        let hash = (0..32).rev().fold(FNV_BASIS, add);
+        (hash >> 8 ^ hash) as u16 % SLOTS
     }
 }
 
@@ -241,8 +249,40 @@ mod tests {
     fn an_id_survives_its_text() {
         let id = PlayerId(0x2a00_0000_0000_0000_0000_0000_0000_0001);
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(id.slot(), 0x2a);
         assert_eq!(id.to_string().len(), 32);
+    }
+
+    /// What the documents' snippets and the pages say too.
+    #[test]
+    fn a_slot_is_the_hash_that_is_documented() {
+        let slots = [
+            ("00000000000000000000000000000000", 0x21),
+            ("2a000000000000000000000000000001", 0xad),
+            ("0123456789abcdef0123456789abcdef", 0xf8),
+        ];
+        for (text, slot) in slots {
+            assert_eq!(text.parse::<PlayerId>().map(PlayerId::slot), Ok(slot), "{text}");
+        }
+    }
+
+    #[test]
+    fn players_are_spread_over_slots_however_their_ids_are_made() {
+        let time: u128 = 0x0199_0000_0000_7000_8000 << 48;
+        let made: [(&str, fn(u128) -> u128); 4] = [
+            ("counted", |n| n),
+            ("counted in front", |n| n << 96),
+            ("counted twice", |n| n << 64 | n),
+            ("stands for a subject", |n| PlayerId::vouched(n << 77).0),
+        ];
+        let timed = (0..25_600).map(|n| time + ((n / 100) << 80) + n * 0x9e37_79b9);
+        let all = made.into_iter().map(|(how, id)| (how, (0..25_600).map(id).collect()));
+        let all: Vec<(_, Vec<u128>)> =
+            all.chain([("begins with the time", timed.collect())]).collect();
+        for (how, ids) in all {
+            let mut counts = [0; SLOTS as usize];
+            ids.into_iter().for_each(|id| counts[usize::from(PlayerId(id).slot())] += 1);
+            assert!(counts.iter().all(|count| (50..150).contains(count)), "{how}: {counts:?}");
+        }
     }
 
     #[test]

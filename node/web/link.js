@@ -7,8 +7,12 @@
 import { backoffMs, parseJson, pause } from "./common.js";
 import { Connection } from "./mqtt.js";
 
-/** The slot that a player's topics carry. */
-export const slotOf = (player) => player.slice(0, 2);
+/** The slot that a player's topics carry: FNV-1a of the id's text, folded to a byte. */
+export function slotOf(player) {
+  let hash = 2166136261;
+  for (const digit of player) hash = Math.imul(hash ^ digit.charCodeAt(0), 16777619);
+  return (((hash >>> 8) ^ hash) & 255).toString(16).padStart(2, "0");
+}
 
 const newClientId = (player) => `web-${player.slice(0, 8)}-${Math.random().toString(36).slice(2, 10)}`;
 

@@ -2,6 +2,7 @@
 //!
 //! It knows the packets that the tests need and nothing else, and waits for each with a time limit.
 
+use crdt_state::PlayerId;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,6 +17,16 @@ pub struct Raw {
     packet_ids: u16,
     /// Publishes that came while something else was waited for.
     pub inbox: Vec<(String, Value)>,
+}
+
+/// The topic of a player's slot.
+///
+/// # Panics
+/// If that is no player's id.
+#[must_use]
+pub fn slotted(word: &str, player: &str) -> String {
+    let player: PlayerId = player.parse().expect("a player id has 32 hexadecimal digits");
+    format!("{word}/{:02x}", player.slot())
 }
 
 /// A packet: its first byte and what follows its length.

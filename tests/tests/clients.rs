@@ -11,6 +11,7 @@ use tests::lab::{heavy, random};
 use tests::mosquitto::Mosquitto;
 use tests::paho::{PahoOptions, PahoPlayer, python};
 use tests::player::{Dialect, Transport};
+use tests::raw::slotted;
 use tests::shows::sums;
 use tests::single::Single;
 
@@ -65,12 +66,12 @@ fn mosquitto_plays(dialect: Dialect) {
     let links = cluster.links(1);
     let Some(mosquitto) = Mosquitto::new(&links, dialect) else { return };
     let player = player();
-    let slot = &player[..2];
+    let topic = slotted("connect", &player);
     let mut inbox = mosquitto.listen(&format!("inbox/{player}"));
     let mut live = mosquitto.listen(&format!("live/{}", cluster.pin()));
     live.wait("the lobby", |live| live["stage"]["phase"] == "lobby");
     let join = json!({ "pin": cluster.pin(), "player": player, "name": "Mosquito" });
-    let joined = mosquitto.publish(&format!("connect/{slot}"), &join.to_string());
+    let joined = mosquitto.publish(&topic, &join.to_string());
     assert!(joined.success && joined.output.contains("received PUBACK"), "{}", joined.output);
     let joined = inbox.wait_type("joined");
     assert_eq!((&joined["name"], &joined["pin"]), (&json!("Mosquito"), &json!(cluster.pin())));
@@ -82,7 +83,7 @@ fn mosquitto_plays(dialect: Dialect) {
     assert_eq!(open["question"]["options"].as_array().map(Vec::len), Some(4), "{open}");
     assert!(open["reveal"].is_null() && open["tallies"].is_null(), "{open}");
     let answer = json!({ "token": joined["token"], "instance": 1, "choice": 1 }).to_string();
-    let topic = format!("answer/{slot}");
+    let topic = slotted("answer", &player);
     let taken = mosquitto.publish(&topic, &answer);
     assert!(taken.output.contains("RC:0"), "{}", taken.output);
     let firm = inbox.wait("a firm receipt", |it| it["type"] == "receipt" && it["level"] == "firm");
@@ -95,10 +96,10 @@ fn mosquitto_plays(dialect: Dialect) {
     cluster.wait_phase(1, 1, PhaseView::Closed, WAIT_MAX);
     let mosquito_two = json!({ "pin": cluster.pin(), "player": "7".repeat(32), "name": "Two" });
     let mut second = mosquitto.listen(&format!("inbox/{}", "7".repeat(32)));
-    let _ = mosquitto.publish("connect/77", &mosquito_two.to_string());
+    let _ = mosquitto.publish(&slotted("connect", &"7".repeat(32)), &mosquito_two.to_string());
     let second_token = second.wait_type("joined")["token"].clone();
     let late = json!({ "token": second_token, "instance": 1, "choice": 1 }).to_string();
-    let late = mosquitto.publish("answer/77", &late);
+    let late = mosquitto.publish(&slotted("answer", &"7".repeat(32)), &late);
     let reason = if dialect == Dialect::V5 { "RC:131" } else { "RC:0" };
     assert!(late.output.contains(reason), "{}", late.output);
     let refused = second.wait_type("refused");
@@ -168,7 +169,10 @@ fn paho_asks_and_is_answered_where_it_listens() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/paho/request.py");
     let (host, port) = (node.bound.mqtt.ip().to_string(), node.bound.mqtt.port().to_string());
     let mut command = Command::new(python);
-    command.arg(script).args([&host, &port, &show.imported.pin, &player()]).stdin(Stdio::null());
+    let player = player();
+    let slot = slotted("connect", &player).replace("connect/", "");
+    command.arg(script).args([&host, &port, &show.imported.pin, &player, &slot]);
+    command.stdin(Stdio::null());
     let output = command.output().expect("python runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);

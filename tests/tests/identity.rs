@@ -15,7 +15,7 @@ use tests::lab::eventually;
 use tests::platform::{
     ISSUER, KeyServer, SigningKey, claims, confused, jwks, now_s, unsigned, with,
 };
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::closed_sums;
 use tests::single::{Single, SingleShow};
 
@@ -130,7 +130,7 @@ impl Closed {
     fn join(&self, raw: &mut Raw, subject: &str) -> tests::raw::Said {
         let player = player_of(ISSUER, subject).to_string();
         let join = json!({ "pin": self.show.imported.pin });
-        raw.publish(&format!("connect/{}", &player[..2]), &join)
+        raw.publish(&slotted("connect", &player), &join)
     }
 }
 
@@ -143,7 +143,7 @@ fn a_vouched_player_plays_and_a_stranger_does_not() {
     let key = SigningKey::rs256("r");
     let closed = Closed::start(&[&key]);
     let (pin, player) = (&closed.show.imported.pin, player_of(ISSUER, "ada").to_string());
-    let (inbox, connect) = (format!("inbox/{player}"), format!("connect/{}", &player[..2]));
+    let (inbox, connect) = (format!("inbox/{player}"), slotted("connect", &player));
     for v5 in [true, false] {
         let (mut stranger, said) = Raw::connect(closed.node.bound.mqtt, v5, "", None);
         assert_eq!(said.reason, 0);
@@ -154,7 +154,7 @@ fn a_vouched_player_plays_and_a_stranger_does_not() {
             assert!(!v5 || said.words.contains("identity_needed"), "{said:?}");
         }
         let anybody = json!({ "pin": pin, "player": "ab".repeat(16), "name": "Eve" });
-        let said = stranger.publish("connect/ab", &anybody);
+        let said = stranger.publish(&slotted("connect", &"ab".repeat(16)), &anybody);
         assert!(!v5 || said.receipt()["code"] == "identity_needed", "{said:?}");
         let impostor = json!({ "pin": pin, "player": player, "name": "Eve" });
         let said = stranger.publish(&connect, &impostor);
@@ -174,7 +174,7 @@ fn a_vouched_player_plays_and_a_stranger_does_not() {
     closed.node.step(&closed.show, Command::Open);
     ada.message("the question", |it| it["stage"]["phase"] == "open");
     let answer = json!({ "token": joined["token"], "instance": 1, "choices": [1] });
-    let said = ada.publish(&format!("answer/{}", &player[..2]), &answer);
+    let said = ada.publish(&slotted("answer", &player), &answer);
     assert_eq!(said.receipt()["status"], "accepted", "{said:?}");
 }
 
@@ -187,7 +187,7 @@ fn a_token_in_the_join_makes_the_connection_its_bearers() {
     let (mut bob, _) = Raw::connect(closed.node.bound.mqtt, false, "", None);
     assert_eq!(bob.subscribe(&format!("inbox/{player}")).reason, 0x80);
     let join = json!({ "pin": pin, "token": token });
-    bob.publish(&format!("connect/{}", &player[..2]), &join);
+    bob.publish(&slotted("connect", &player), &join);
     assert_eq!(bob.subscribe(&format!("inbox/{player}")).reason, 0);
     let joined = bob.message("the join", |it| it["type"] == "joined");
     assert_eq!(bob.subscribe(&format!("live/{pin}")).reason, 0);

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 use tests::binary::starling;
 use tests::lab::{eventually, heavy};
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::sums;
 use tests::single::Single;
 use tests::solo::new_key;
@@ -60,7 +60,7 @@ fn what_a_removed_key_had_opened_ends_and_players_stay() {
     let (mut player, _) = Raw::connect(node.bound.mqtt, true, "ada", None);
     let id = "0123456789abcdef0123456789abcdef";
     let join = json!({ "pin": show.imported.pin, "player": id, "name": "Ada" });
-    assert_eq!(player.publish("connect/01", &join).reason, 0);
+    assert_eq!(player.publish(&slotted("connect", id), &join).reason, 0);
     let (mut host, said) = Raw::connect(node.bound.mqtt, true, "host", Some(token));
     assert_eq!(said.reason, 0);
     let streams = [

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tests::browser::{Browsers, Page, selector};
 use tests::lab::{self, eventually};
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -121,7 +121,10 @@ fn join_and_leave(node: &Single, pin: &str) {
     let player = format!("{:032x}", 0xe);
     let (mut client, _) = Raw::connect(node.bound.mqtt, true, "", None);
     client.subscribe(&format!("inbox/{player}"));
-    client.publish("connect/00", &json!({ "pin": pin, "player": player, "name": "Eve" }));
+    client.publish(
+        &slotted("connect", &player),
+        &json!({ "pin": pin, "player": player, "name": "Eve" }),
+    );
     client.message("the join", |message| message["type"] == "joined");
 }
 
@@ -162,10 +165,10 @@ fn answers_correctly(node: &Single, pin: &str, number: u32) {
     let (mut client, _) = Raw::connect(node.bound.mqtt, true, "", None);
     client.subscribe(&format!("inbox/{player}"));
     let join = json!({ "pin": pin, "player": player, "name": format!("Player {number}") });
-    client.publish("connect/00", &join);
+    client.publish(&slotted("connect", &player), &join);
     let joined = client.message("the join", |message| message["type"] == "joined");
     let answer = json!({ "token": joined["token"], "instance": 1, "choices": [1] });
-    assert_eq!(client.publish("answer/00", &answer).reason, 0);
+    assert_eq!(client.publish(&slotted("answer", &player), &answer).reason, 0);
 }
 
 /// The sample show of all kinds, its questions open until they are closed.

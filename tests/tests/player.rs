@@ -30,7 +30,7 @@ async fn an_acknowledged_answer_is_never_published_again() {
     let (one, other, player) = play(OnAnswer::AcknowledgeAndDie).await;
     player.answer(1, &[2]);
     assert_eq!(one.answer()["choices"], json!([2]));
-    assert_eq!(other.next("connect/2a")["token"], "token");
+    assert_eq!(other.next("connect/1c")["token"], "token");
     // Packets keep their order: had the answer been repeated, it would come before this.
     player.publish("marker", "{}");
     other.next("marker");
@@ -41,10 +41,10 @@ async fn an_unacknowledged_answer_is_repeated_on_the_next_node() {
     let (one, other, player) = play(OnAnswer::Die).await;
     player.answer(1, &[2]);
     let first = one.answer();
-    assert_eq!(other.next("connect/2a")["token"], "token");
+    assert_eq!(other.next("connect/1c")["token"], "token");
     assert_eq!(other.answer(), first);
     let record =
-        player.wait("the acknowledgement", WAIT_MAX, |it| it.reason("answer/2a").is_some());
+        player.wait("the acknowledgement", WAIT_MAX, |it| it.reason("answer/1c").is_some());
     let record = record.await;
     assert_eq!((record.connections, record.node), (2, Some(1)));
     assert_eq!(record.errors, [""; 0]);
@@ -63,7 +63,7 @@ async fn play(on_answer: OnAnswer) -> (Node, Node, Player) {
         transport: Transport::Tcp,
     };
     let player = Player::start(options, directory);
-    assert_eq!(one.next("connect/2a")["name"], "Ada");
+    assert_eq!(one.next("connect/1c")["name"], "Ada");
     player.wait_joined(WAIT_MAX).await;
     (one, other, player)
 }
@@ -100,7 +100,7 @@ impl Node {
     }
 
     fn answer(&self) -> Value {
-        self.next("answer/2a")
+        self.next("answer/1c")
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tests::lab::{eventually_ok, heavy, need};
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -28,7 +28,7 @@ fn join(node: &Single, show: &SingleShow, player: &str) -> Raw {
     let (mut raw, _) = Raw::connect(node.bound.mqtt, true, player, None);
     raw.subscribe(&format!("inbox/{player}"));
     let join = json!({ "pin": show.imported.pin, "player": player, "name": &player[..4] });
-    let said = raw.publish(&format!("connect/{}", &player[..2]), &join);
+    let said = raw.publish(&slotted("connect", player), &join);
     assert_eq!(said.receipt()["status"], "joined", "{said:?}");
     raw
 }

@@ -65,7 +65,7 @@ pub fn chosen_sizes(state: &EventState) -> Vec<u64> {
     sizes
 }
 
-/// One of `sides`, drawn from the player's id. Its first byte is the slot, so the lower half is taken.
+/// One of `sides`, drawn from the player's id: from its lower half, by another hash than the slot's.
 pub(super) fn side_of(sides: usize, player: PlayerId) -> Option<usize> {
     (sides > 0).then(|| (mix(player.0 as u64) % sides as u64) as usize)
 }

@@ -7,7 +7,9 @@ import mqtt from "mqtt";
 const { MQTT_URL = "mqtt://127.0.0.1:1883", PIN, NAME = "Example", CA_FILE } = process.env;
 const OTHER_URL = process.env.OTHER_URL ?? MQTT_URL;
 const player = randomBytes(16).toString("hex"); // whoever knows it can read this player's inbox
-const slot = player.slice(0, 2);
+let hash = 2166136261;
+for (const digit of player) hash = Math.imul(hash ^ digit.charCodeAt(0), 16777619);
+const slot = (((hash >>> 8) ^ hash) & 255).toString(16).padStart(2, "0");
 
 /** One connection: publishes `first`, then lets the handlers see what comes, until one returns true. */
 async function play(url, first, { onInbox, onLive = () => false }) {

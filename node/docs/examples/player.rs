@@ -45,7 +45,7 @@ async fn main() -> Outcome<()> {
         if let (Some(token), Some(instance), false) = (&token, &instance, answered) {
             answered = true;
             let answer = json!({ "token": token, "instance": instance, "choices": [0] });
-            link.publish(&format!("answer/{}", &player[..2]), &answer).await?;
+            link.publish(&format!("answer/{}", slot_of(&player)), &answer).await?;
         }
     }
     drop(link);
@@ -60,6 +60,12 @@ async fn main() -> Outcome<()> {
             }
         }
     }
+}
+
+fn slot_of(player: &str) -> String {
+    let add = |hash: u32, digit: u8| (hash ^ u32::from(digit)).wrapping_mul(16_777_619);
+    let hash = player.bytes().fold(2_166_136_261, add);
+    format!("{:02x}", (hash >> 8 ^ hash) & 255)
 }
 
 /// A connection in either version.
@@ -91,7 +97,7 @@ impl Link {
         };
         link.subscribe(&format!("inbox/{player}")).await?;
         link.subscribe(&format!("live/{pin}")).await?;
-        link.publish(&format!("connect/{}", &player[..2]), first).await?;
+        link.publish(&format!("connect/{}", slot_of(player)), first).await?;
         Ok(link)
     }
 

@@ -3,7 +3,9 @@
 set -eu
 
 player=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') # whoever knows it can read this player's inbox
-slot=$(printf %.2s "$player")
+hash=2166136261
+for digit in $(printf %s "$player" | od -An -v -tu1); do hash=$(((hash ^ digit) * 16777619 % 4294967296)); done
+slot=$(printf %02x $(((hash >> 8 ^ hash) & 255)))
 case ${MQTT_VERSION:-5} in 5) version=mqttv5 ;; *) version=mqttv311 ;; esac
 
 # mosquitto TOOL URL ARGUMENTS...

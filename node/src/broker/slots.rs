@@ -14,8 +14,8 @@ use std::fmt;
 use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many slots there are: two hexadecimal digits of a player's id.
-pub const SLOTS: usize = 256;
+/// How many slots there are.
+pub const SLOTS: usize = crdt_state::id::SLOTS as usize;
 
 /// A set of slots. Its text is 64 hexadecimal digits, the last one for the slots 0 to 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -102,7 +102,7 @@ const checks = {
     const { link } = linkAt(() => 0);
     assert.equal(link.will("a"), null, "without a token there is nothing to prove");
     link.request = () => ({ token: "slp_x" });
-    assert.deepEqual(link.will("a"), { topic: "connect/00", message: { token: "slp_x", gone: "a" } });
+    assert.deepEqual(link.will("a"), { topic: "connect/21", message: { token: "slp_x", gone: "a" } });
     assert.equal(link.will(null), null, "who asks for the inbox is not there yet");
   },
 

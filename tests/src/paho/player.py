@@ -11,7 +11,10 @@ import sys
 import paho.mqtt.client as mqtt
 
 settings = json.loads(sys.argv[1])
-slot = settings["player"][:2]
+hashed = 2166136261
+for digit in settings["player"].encode():
+    hashed = (hashed ^ digit) * 16777619 % 2**32
+slot = f"{(hashed >> 8 ^ hashed) & 255:02x}"
 state = {"token": None, "answered": None, "mids": {}}
 
 

@@ -7,7 +7,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-host, port, pin, player = sys.argv[1:]
+host, port, pin, player, slot = sys.argv[1:]
 asking = Properties(PacketTypes.PUBLISH)
 asking.CorrelationData = b"\x01\xff"
 asking.UserProperty = [("seat", "7"), ("row", "2"), ("seat", "8")]
@@ -20,7 +20,7 @@ def on_connect(client, userdata, flags, reason, properties):
 
 def on_subscribe(client, userdata, mid, reasons, properties):
     join = json.dumps({"pin": pin, "player": player, "name": "Paho asks"})
-    client.publish(f"connect/{player[:2]}", join, qos=1, properties=asking)
+    client.publish(f"connect/{slot}", join, qos=1, properties=asking)
 
 
 def on_message(client, userdata, message):

@@ -5,6 +5,7 @@
 //! moment of the last one is what a measurement ends with.
 
 use super::wire::{Wire, body, connect, contains, player, publish, subscribe, token};
+use crate::raw::slotted;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -340,7 +341,7 @@ impl Client {
                 let index = self.index;
                 let join =
                     format!(r#"{{"pin":"{pin}","player":"{player}","name":"Player {index}"}}"#);
-                let topic = format!("connect/{}", &player[..2]);
+                let topic = slotted("connect", &player);
                 [subscribe(&topics), publish(1, 1, &topic, join.as_bytes())].concat()
             }
             Target::Other => subscribe(&["live/1".to_owned()]),
@@ -386,7 +387,7 @@ impl Client {
             let topic = format!("answer/{}", self.index % 1024);
             return publish(1, 2, &topic, &[b'x'; 80]);
         };
-        let topic = format!("answer/{}", &player(self.index)[..2]);
+        let topic = slotted("answer", &player(self.index));
         let answer = format!(r#"{{"token":"{token}","instance":{instance},"choices":[1]}}"#);
         publish(1, 2, &topic, answer.as_bytes())
     }

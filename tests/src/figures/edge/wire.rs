@@ -75,9 +75,9 @@ fn choose_port_later(socket: &TcpSocket) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The id of a client's player: slots take turns.
+/// The id of a client's player.
 pub(in crate::figures) fn player(index: usize) -> String {
-    format!("{:02x}{index:030x}", index % 256)
+    format!("{index:032x}")
 }
 
 /// The token in an inbox message, if there is one.

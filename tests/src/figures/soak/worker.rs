@@ -3,6 +3,7 @@
 //! A line of JSON comes in for each order and one goes out for each report. It ends with its input.
 
 use crate::figures::edge::wire::{self, Wire, body, connect, publish, subscribe, token};
+use crate::raw::slotted;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -220,7 +221,7 @@ impl Client {
         if self.answer_at.is_some_and(|at| at <= now)
             && let Some(token) = &self.token
         {
-            let topic = format!("answer/{}", &player(self.number)[..2]);
+            let topic = slotted("answer", &player(self.number));
             let answer = format!(r#"{{"token":"{token}","instance":1,"choices":[1]}}"#);
             self.answer_at = None;
             self.answered_at = Some(Instant::now());
@@ -255,7 +256,7 @@ impl Client {
         let topics = [format!("inbox/{player}"), format!("live/{pin}")];
         let number = self.number;
         let join = format!(r#"{{"pin":"{pin}","player":"{player}","name":"Player {number}"}}"#);
-        let topic = format!("connect/{}", &player[..2]);
+        let topic = slotted("connect", &player);
         let hello = [subscribe(&topics), publish(1, JOIN_ID, &topic, join.as_bytes())].concat();
         self.wire.write(&hello).await
     }
