@@ -303,7 +303,7 @@ impl EventState {
     }
 
     /// Every instance so far, in order.
-    pub fn instances(&self) -> impl Iterator<Item = (u32, &Round)> {
+    pub fn instances(&self) -> impl DoubleEndedIterator<Item = (u32, &Round)> {
         self.rounds.iter()
     }
 

@@ -1,7 +1,8 @@
-// What a host rules on a closed round: another key, another accepted text, what came true; and on posts.
+// What a host rules on a closed round, the current one or an earlier one: another key, another accepted text, what
+// came true; and on posts.
 //
 // A ruling names its round, and ruling the same again changes nothing. What is drawn here becomes a command in
-// host.js: a button bears its whole body, a form is read by rescoreOf.
+// host.js: a button bears its whole body, a form is read by rulingOf.
 
 import { h } from "./common.js";
 import { letters } from "./engagement/options.js";
@@ -12,19 +13,47 @@ export const isPlain = (question, script) => script.options.length > 0 && script
 const rule = (testid, label, body, attrs = {}) =>
   h("button", { type: "button", testid, "data-key": testid, "data-action": "rule", "data-body": JSON.stringify(body), ...attrs }, label);
 
-/** All that can be ruled now; nothing if that is nothing. */
+/** All that can be ruled now on the current round, folded away; nothing if that is nothing. */
 export function rulingPart(view, script) {
   const { next, question, results, stage: { instance } } = view;
-  const optionRow = (command, word) => script.options.map((text, index) =>
-    rule(`${command}-${index}`, `${word}: ${letters([index])} ${text}`, { command, instance, key: { choices: [index] } }));
-  const parts = [];
-  if (next.includes("resolve")) parts.push(optionRow("resolve", "Came true"), rule("resolve-none", "Nothing of it: cancel", { command: "resolve", instance, key: { choices: [] } }));
-  if (next.includes("rescore")) parts.push(isPlain(question, script) && !question.multiple ? optionRow("rescore", "Correct") : rescoreForm(question, script, instance));
-  if (next.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => rule(`accept-${text}`, `Accept “${text}”`, { command: "accept", instance, text })));
+  const parts = roundRulings({ can: next, question, results, instance }, script);
   const posts = [...(view.posts_waiting ?? []), ...(results?.posts ?? [])];
   const fates = ({ id }) => ["shown", "hidden", "answered"].map((fate) => rule(`${fate}-${id}`, fate, { command: "moderate", instance, post: id, fate }, { class: "quiet" }));
   if (posts.length > 0) parts.push(posts.map((post) => h("p", { "data-key": `fate-${post.id}` }, post.text, " ", fates(post))));
   return parts.length > 0 && h("details", { class: "rulings", testid: "rulings" }, h("summary", {}, "Rulings"), h("div", { class: "buttons" }, parts));
+}
+
+/** What can be ruled on what a round gives, but for declaring it void: `can` has the commands. */
+function roundRulings({ can, question, results, instance }, script) {
+  const optionRow = (command, word) => script.options.map((text, index) =>
+    rule(`${command}-${index}`, `${word}: ${letters([index])} ${text}`, { command, instance, key: { choices: [index] } }));
+  const parts = [];
+  if (can.includes("resolve")) parts.push(optionRow("resolve", "Came true"), rule("resolve-none", "Nothing of it: cancel", { command: "resolve", instance, key: { choices: [] } }));
+  if (can.includes("rescore")) parts.push(isPlain(question, script) && !question.multiple ? optionRow("rescore", "Correct") : rescoreForm(question, script, instance));
+  if (can.includes("accept")) parts.push((results?.words ?? []).map(({ text }) => rule(`accept-${text}`, `Accept “${text}”`, { command: "accept", instance, text })), acceptForm(instance));
+  return parts;
+}
+
+/** The rulings on a round that the show may have left long ago. */
+export function lateRulings(round) {
+  const { can, question, results, instance, correct } = round;
+  const parts = roundRulings({ can, question, results, instance }, { options: question.options ?? [], correct });
+  if (can.includes("void")) parts.push(rule("void-round", "Declare void", { command: "void", instance }));
+  if (can.includes("restore")) parts.push(rule("restore-round", "Let it count again", { command: "restore", instance }));
+  return parts.length > 0 && h("div", { class: "buttons" }, parts);
+}
+
+// ---- One more accepted answer ----
+
+/** Any text, also one that nobody has typed yet. */
+const acceptForm = (instance) =>
+  h("form", { class: "say", testid: "form-accept", "data-key": `accept-${instance}`, "data-form": "accept", "data-instance": instance, novalidate: true },
+    h("input", { name: "accepted", testid: "accepted", maxlength: 200, autocomplete: "off", placeholder: "Another right answer", "aria-label": "Another right answer" }),
+    h("button", { testid: "do-accept" }, "Accept it too"));
+
+function acceptOf(form) {
+  const text = form.querySelector("[name=accepted]").value.trim();
+  return text === "" ? null : { command: "accept", instance: Number(form.dataset.instance), text };
 }
 
 // ---- Another key, where it is more than one option ----
@@ -67,9 +96,16 @@ function rescoreForm(question, script, instance) {
   return h("form", attrs, form.fields(question, script), h("button", { testid: "do-rescore" }, "This is right instead"));
 }
 
-/** The command that the form means; nothing while it is not filled in. */
-export function rescoreOf(form) {
+function rescoreOf(form) {
   const key = FORMS[form.dataset.of].key(form);
   const isEmpty = !key || Object.values(key).some((value) => value.length === 0);
   return isEmpty ? null : { command: "rescore", instance: Number(form.dataset.instance), key };
 }
+
+const WISHES = { rescore: rescoreOf, accept: acceptOf };
+
+/** Whether a form rules on a round. */
+export const isRuling = (form) => form.dataset.form in WISHES;
+
+/** The command that such a form means; nothing while it is not filled in. */
+export const rulingOf = (form) => WISHES[form.dataset.form](form);

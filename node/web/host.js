@@ -8,9 +8,11 @@ import {
   Deadline, announce, asSentence, cleanPin, count, countdown, h, onActions, pageParameters, patch, plural, recall, remember,
   spacedPin, startTicking,
 } from "./common.js";
+import { carriersCard, nodesCard } from "./host-nodes.js";
 import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
 import { keepFile, resultsCard } from "./host-results.js";
-import { isPlain, rescoreOf, rulingPart } from "./host-rulings.js";
+import { isPlain, isRuling, rulingOf, rulingPart } from "./host-rulings.js";
+import { chooseQuestion, script, scriptCard } from "./host-script.js";
 import { trail, trailCard } from "./host-trail.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, phaseBadge, podium, questionHead, sentence, teamBoard } from "./frame.js";
@@ -40,8 +42,9 @@ function start() {
   startTicking();
   // Who is missing is missing for longer every second.
   setInterval(() => state.view?.result?.missing.length > 0 && draw(), 1000);
-  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, node: pickNode, trail: onTrail, results: onResults, logout });
+  onActions(app, { command: onCommand, rule: onRule, fact: onRule, person: onPerson, question: onQuestion, node: pickNode, trail: onTrail, results: onResults, logout });
   app.addEventListener("submit", (event) => (event.preventDefault(), event.target.dataset.form ? onForm(event.target) : login()));
+  app.addEventListener("input", ({ target }) => target.name === "question" && ((script.words = target.value.trim()), draw()));
   const given = pageParameters();
   const saved = recall(sessionStorage, LOGIN_KEY) ?? {};
   const isSame = !given.get("event") || given.get("event") === saved.event;
@@ -112,20 +115,25 @@ function logout() {
   fail(null);
 }
 
-function onView(view) {
+function onView(news) {
   const before = state.view;
+  const isRuled = news.rounds !== undefined;
+  // What is long and seldom changes comes with the first view of a stream, and when it has changed.
+  const view = { questions: before?.questions ?? [], rounds: before?.rounds ?? [], ...news };
   Object.assign(state, { view, heardAt: performance.now() });
   revised.take(view);
   deadline.take(view, nodes.current.http);
   if (!before) remember(sessionStorage, LOGIN_KEY, state.login);
   if (before?.node !== view.node || before?.enrolled.length !== view.enrolled.length) learnNodes(view.pin);
   if (!isSameStage(before?.stage, view.stage)) onStage(view);
+  else if (isRuled) lookAtRounds();
   draw();
 }
 
 function onStage(view) {
   disarm();
   lookAtTrail();
+  lookAtRounds();
   announce(sentence(view, kindOf(view, draw)));
 }
 
@@ -197,6 +205,7 @@ async function carryOut(body) {
   state.sending = null;
   if (desk.found !== null) await find();
   lookAtTrail();
+  lookAtRounds();
   draw();
   announce(state.notice.text);
   if (reply) fade(state.notice);
@@ -227,6 +236,26 @@ async function lookAtTrail() {
   draw();
 }
 
+// ---- The script ----
+
+function onQuestion(button) {
+  chooseQuestion(Number(button.dataset.number));
+  lookAtRounds();
+  draw();
+}
+
+/** Asks what became of the chosen question. */
+async function lookAtRounds() {
+  const { chosen } = script;
+  if (chosen === null || !state.login) return;
+  const { event, token } = state.login;
+  const path = `/api/v1/events/${encodeURIComponent(event)}/rounds?question=${chosen}`;
+  const told = await requestJson(nodes.current.http, path, { token }).catch((refusal) => ({ refusal }));
+  if (chosen !== script.chosen) return;
+  Object.assign(script, told.refusal ? { error: asSentence(told.refusal.message) } : { rounds: told, error: null });
+  draw();
+}
+
 /** Has a file of the results kept. */
 function onResults({ dataset: { file } }) {
   keepFile(nodes.current.http, state.login, file).catch((refusal) => ((state.notice = refusalNotice(refusal)), draw()));
@@ -249,7 +278,7 @@ function onPerson(button) {
 
 async function onForm(form) {
   if (form.dataset.form === "find") return (desk.words = form.querySelector("[name=find]").value.trim()), find();
-  const wish = form.dataset.form === "rescore" ? rescoreOf(form) : wishOf(form);
+  const wish = isRuling(form) ? rulingOf(form) : wishOf(form);
   const { key } = form.dataset;
   // A double click on an award is one award.
   if (!wish || wishes.forms.has(key)) return;
@@ -371,7 +400,7 @@ function consoleView(view) {
       "main",
       { class: "columns" },
       h("section", { class: "column" }, stageCard(view), commandCard(view), resultsCard(view), boardCard(view), peopleCard(view)),
-      h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), trailCard(), carriersCard(view), nodesCard()),
+      h("section", { class: "column side" }, scriptCard(view), showCard(view, state.invited), trailCard(), carriersCard(view), nodesCard(nodes)),
     ),
   );
 }
@@ -398,12 +427,12 @@ function doorWord({ stage, locked }) {
 }
 
 function stageCard(view) {
-  const script = view.questions.find((each) => each.number === view.question?.number);
+  const asked = view.question && view.questions[view.question.number - 1];
   return h(
     "section",
     { class: "card stage", "aria-label": "Now" },
     h("div", { class: "stage-line" }, phaseBadge(view.stage), coverage(view.result, state.heardAt), revised.badge()),
-    script ? questionPart(view, script) : h("p", { class: "muted" }, IDLE_WORDS[view.stage.phase] ?? ""),
+    asked ? questionPart(view, asked) : h("p", { class: "muted" }, IDLE_WORDS[view.stage.phase] ?? ""),
   );
 }
 
@@ -414,7 +443,7 @@ const IDLE_WORDS = {
   aborted: "The show was broken off.",
 };
 
-function questionPart(view, script) {
+function questionPart(view, asked) {
   const { question, answered, tallies, players } = view;
   const share = players > 0 ? (answered ?? 0) / players : 0;
   return [
@@ -424,8 +453,8 @@ function questionPart(view, script) {
       h("div", {}, questionHead(question), h("h2", { class: "question", testid: "question" }, question.text)),
       deadline.at !== null && countdown(deadline.at, question.open_ms),
     ),
-    isPlain(question, script) ? optionList(script.options, { tallies, correct: script.correct }) : [script.answer && h("p", { class: "muted" }, `Solution: ${script.answer}`), question.kind && kindOf(view, draw)?.shown(view)],
-    rulingPart(view, script),
+    isPlain(question, asked) ? optionList(asked.options, { tallies, correct: asked.correct }) : [asked.answer && h("p", { class: "muted" }, `Solution: ${asked.answer}`), question.kind && kindOf(view, draw)?.shown(view)],
+    rulingPart(view, asked),
     answered !== null && answered !== undefined && h(
       "p",
       { class: "answered", css: { "--share": Math.min(1, share).toFixed(4) } },
@@ -468,47 +497,6 @@ function boardCard(view) {
   if (!view.board) return null;
   const isEnd = view.stage.phase === "ended";
   return h("section", { class: "card", "aria-label": "Leaderboard" }, h("h2", {}, "Leaderboard"), view.teams && teamBoard(view.teams), isEnd ? podium(view.board) : board(view.board));
-}
-
-function scriptCard(view) {
-  const row = (each) => {
-    const isCurrent = each.number === view.question?.number;
-    return h(
-      "li",
-      { class: isCurrent ? "current" : "", testid: `question-${each.number}`, "data-key": each.number, "aria-current": isCurrent ? "step" : null },
-      h("span", { class: "number" }, String(each.number)),
-      h("span", { class: "text" }, each.text),
-      h("span", { class: "muted" }, each.correct.length > 0 && each.options.length > 0 ? `${letters(each.correct)}: ${each.correct.map((index) => each.options[index]).join(", ")}` : (each.answer || (each.kind ?? "").replace("_", " "))),
-    );
-  };
-  return h("section", { class: "card script", "aria-label": "Questions" }, h("h2", {}, "Questions"), h("ol", { testid: "questions" }, view.questions.map(row)));
-}
-
-function carriersCard(view) {
-  const row = (each) =>
-    h(
-      "li",
-      { testid: `carrier-${each.node}`, "data-key": each.origin, "data-sealed": String(each.sealed), "data-reachable": String(each.reachable) },
-      h("b", {}, each.node),
-      h("span", { class: `badge ${each.reachable ? "good" : "bad"}` }, each.reachable ? "● reachable" : "○ away"),
-      h("span", { class: `badge ${each.sealed ? "good" : ""}` }, each.sealed ? "✓ sealed" : "not sealed"),
-    );
-  return h("section", { class: "card carriers", "aria-label": "Nodes that carry this show" }, h("h2", {}, "Carried by"), h("ul", { testid: "carriers" }, view.enrolled.map(row)));
-}
-
-function nodesCard() {
-  const button = (node) => {
-    const isCurrent = node.http === nodes.current.http;
-    const attrs = { type: "button", testid: `node-${node.name}`, "data-key": node.http, "data-action": "node", "data-http": node.http };
-    return h("button", { ...attrs, class: isCurrent ? "current" : "", "aria-pressed": String(isCurrent) }, node.name);
-  };
-  return h(
-    "section",
-    { class: "card", "aria-label": "Node in use" },
-    h("h2", {}, "Drive from"),
-    h("p", { class: "muted" }, "Any node will do. If this one goes away, the console moves by itself."),
-    h("div", { class: "buttons", testid: "nodes" }, nodes.nodes.map(button)),
-  );
 }
 
 start();

@@ -138,7 +138,7 @@ impl Rounds {
     }
 
     /// Every instance, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Round)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, &Round)> {
         self.rounds.0.iter().map(|(instance, round)| (*instance, round))
     }
 

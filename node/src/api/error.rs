@@ -32,10 +32,9 @@ impl ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code.as_str() {
-            "pin_unknown" | "event_unknown" | "player_unknown" | "round_unknown"
-            | "node_unknown" | "raffle_unknown" | "image_unknown" | "file_unknown" => {
-                StatusCode::NOT_FOUND
-            }
+            "pin_unknown" | "event_unknown" | "player_unknown" | "question_unknown"
+            | "round_unknown" | "node_unknown" | "raffle_unknown" | "image_unknown"
+            | "file_unknown" => StatusCode::NOT_FOUND,
             "image_unavailable" => StatusCode::BAD_GATEWAY,
             "event_archived" => StatusCode::GONE,
             "show_invalid" | "identity_unconfigured" => StatusCode::UNPROCESSABLE_ENTITY,

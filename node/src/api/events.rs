@@ -7,7 +7,7 @@ use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
     ArchivedView, Command, CommandReply, CommandRequest, EdgeView, EventSummary, FriendsRequest,
-    FriendsView, HostView, Imported, LogLine, MarkedView, PinView, Refusal, StateView,
+    FriendsView, HostView, Imported, LogLine, MarkedView, PinView, Refusal, RoundView, StateView,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -195,6 +195,24 @@ pub(super) async fn players(
     caller.host_or_ops(&api, event).await?;
     let Wanted { find } = asked(wanted, "ask with ?find=PART-OF-A-NAME")?;
     Ok(Json(api.hosts.players(event, find).await?))
+}
+
+/// Whose runs are asked for.
+#[derive(Deserialize)]
+pub(super) struct Runs {
+    question: u32,
+}
+
+/// The runs of a question, with what can be ruled on them.
+pub(super) async fn rounds(
+    State(api): State<Api>,
+    caller: Caller,
+    Event(event): Event,
+    runs: Result<Query<Runs>, QueryRejection>,
+) -> Result<Json<Vec<RoundView>>, ApiError> {
+    caller.host_or_ops(&api, event).await?;
+    let Runs { question } = asked(runs, "ask with ?question=NUMBER")?;
+    Ok(Json(api.hosts.rounds(event, question).await?))
 }
 
 /// The leaderboard of a few: for players of the event, and for its hosts.

@@ -116,6 +116,7 @@ fn event_routes() -> Router<Api> {
         .route("/api/v1/events/{event}/commands", post(events::command))
         .route("/api/v1/events/{event}/players", get(events::players))
         .route("/api/v1/events/{event}/reactions", post(events::react))
+        .route("/api/v1/events/{event}/rounds", get(events::rounds))
         .route("/api/v1/events/{event}/state", get(events::state))
         .route("/api/v1/events/{event}/log", get(events::log))
         .route("/api/v1/events/{event}/export", get(events::export))

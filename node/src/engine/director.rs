@@ -197,7 +197,7 @@ impl EventCore {
     pub(super) fn newest_closed(&self) -> u32 {
         let stage = self.stage();
         let closed = |instance: &u32| stage > Stage::new(*instance, Phase::Open);
-        self.carried.state.instances().map(|(i, _)| i).filter(closed).last().unwrap_or(0)
+        self.carried.state.instances().rev().map(|(i, _)| i).find(closed).unwrap_or(0)
     }
 
     /// Whether no other node takes part in the event.

@@ -37,6 +37,7 @@ mod ranked;
 mod reactions;
 mod receipts;
 mod retire;
+mod rounds;
 mod rulings;
 mod seals;
 mod shards;

@@ -20,23 +20,33 @@ impl EventCore {
         if !self.has_time(stage) {
             return all;
         }
-        let ruling = self.carried.state.rulings.of(stage.instance);
         all.push(if self.is_paused(stage.instance) { Command::Resume } else { Command::Pause });
         if stage.instance > 0 && stage.phase < Phase::Reveal {
             all.push(Command::Skip);
         }
         if stage.phase > Phase::Open {
-            let is_void = ruling.is_some_and(Ruling::is_void);
-            all.extend([Command::Back, if is_void { Command::Restore } else { Command::Void }]);
-            let question = self.carried.state.question_of(stage.instance);
-            let amendments = question.map_or(&[][..], |(_, question)| question.task.amendments());
-            all.extend(amendments.iter().map(|amendment| match amendment {
-                Amendment::Rescore => Command::Rescore,
-                Amendment::Accept => Command::Accept,
-                Amendment::Resolve => Command::Resolve,
-            }));
+            all.push(Command::Back);
+            all.extend(self.rulings_on(stage.instance));
         }
         all
+    }
+
+    /// What can be ruled on what a run gives, whatever the stage; nothing until it is closed.
+    pub(super) fn rulings_on(&self, instance: u32) -> Vec<Command> {
+        let state = &self.carried.state;
+        if self.newest_closed() < instance {
+            return Vec::new();
+        }
+        let is_void = state.rulings.of(instance).is_some_and(Ruling::is_void);
+        let amendments =
+            state.question_of(instance).map_or(&[][..], |(_, it)| it.task.amendments());
+        let amendments = amendments.iter().map(|amendment| match amendment {
+            Amendment::Rescore => Command::Rescore,
+            Amendment::Accept => Command::Accept,
+            Amendment::Resolve => Command::Resolve,
+        });
+        let of_all = if is_void { Command::Restore } else { Command::Void };
+        [of_all].into_iter().chain(amendments).collect()
     }
 
     /// Leaves the current run: for the next question, or for a new attempt at this one or another. What was

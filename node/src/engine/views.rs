@@ -137,7 +137,7 @@ impl EventCore {
         (closed > 0 && closed == shown).then_some(closed)
     }
 
-    fn question_view(&self, instance: u32) -> Option<QuestionView> {
+    pub(super) fn question_view(&self, instance: u32) -> Option<QuestionView> {
         let state = self.state();
         let (number, question) = state.question_of(instance)?;
         let script = state.script()?;

@@ -10,7 +10,7 @@ use crate::service::explain::ExplainView;
 use crate::service::view::{
     AppliedView, ArchivedView, Command, CommandReply, CommandRequest, EventSummary, FRIENDS_MAX,
     ForgetView, FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView,
-    MemberView, PinView, Refusal, RevocationView, RevokeRequest, StateView, StatusView,
+    MemberView, PinView, Refusal, RevocationView, RevokeRequest, RoundView, StateView, StatusView,
 };
 use crate::service::{Hosts, Image};
 use crate::show;
@@ -284,6 +284,10 @@ impl Hosts for Hub {
 
     async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal> {
         self.read_frozen(event, None, move |core, _| core.players_like(&words)).await
+    }
+
+    async fn rounds(&self, event: EventId, question: u32) -> Result<Vec<RoundView>, Refusal> {
+        self.read_frozen(event, None, move |core, _| core.rounds_of(question)).await?
     }
 
     async fn react(&self, event: EventId, token: &str, kind: &str) -> Result<(), Refusal> {

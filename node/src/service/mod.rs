@@ -27,7 +27,7 @@ use tokio::sync::{broadcast, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView,
     FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView, MemberView,
-    PinView, Refusal, RevocationView, RevokeRequest, StateView, StatusView,
+    PinView, Refusal, RevocationView, RevokeRequest, RoundView, StateView, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -287,6 +287,12 @@ pub trait Hosts: Send + Sync + 'static {
     /// # Errors
     /// `event_unknown`.
     async fn players(&self, event: EventId, words: String) -> Result<Vec<MarkedView>, Refusal>;
+
+    /// The runs of a question, counted from 1, the last one first.
+    ///
+    /// # Errors
+    /// `event_unknown`, `question_unknown`.
+    async fn rounds(&self, event: EventId, question: u32) -> Result<Vec<RoundView>, Refusal>;
 
     /// Takes a player's reaction.
     ///

@@ -8,6 +8,7 @@ mod friends;
 mod host;
 mod inbox;
 mod ops;
+mod rounds;
 
 pub use super::controls::{
     CoHostView, ControlsView, CrowdView, DeskView, FastestView, LogLine, MarkedView, StateView,
@@ -26,6 +27,7 @@ pub use ops::{
     KeyView, MemberEventView, MemberView, RevocationView, RevokeAction, RevokeRequest,
     StandingView, StatusView, Whom,
 };
+pub use rounds::{RoundLine, RoundView};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

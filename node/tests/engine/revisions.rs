@@ -8,7 +8,7 @@ use crdt_state::engagement::{Given, Key};
 use crdt_state::engagement::{Question, Script, Task};
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
-use node::service::view::{Command, CommandRequest, InboxMessage};
+use node::service::view::{Command, CommandRequest, InboxMessage, RoundLine};
 use std::time::Duration;
 
 /// Has a host rule on a run.
@@ -247,4 +247,44 @@ fn who_staked_is_told_what_it_gave_once_the_prediction_is_resolved() {
         _ => None,
     });
     assert_eq!(results.collect::<Vec<_>>(), [stakes, second], "what is on comes last");
+}
+
+/// That a key was wrong is found out when the show is some questions further, or over.
+#[test]
+fn a_host_finds_the_runs_of_a_question_and_rules_on_them_rounds_later() {
+    let mut world = World::lobby(412, 2, 20_000);
+    let ada = world.join(0, 1);
+    let first = world.open(0);
+    world.answer(0, &ada, first, 2).unwrap();
+    world.finish_round(0);
+    let second = world.open(1);
+    world.all_equal();
+    let runs = |world: &World, question| world.core(1).rounds_of(question);
+    let run = |world: &World| runs(world, 1).unwrap().pop().expect("it was asked");
+    assert_eq!((run(&world).answered, run(&world).correct), (1, vec![0]));
+    assert_eq!(run(&world).tallies, Some(vec![0, 0, 1, 0]));
+    assert_eq!(run(&world).can, [Command::Void, Command::Rescore]);
+    assert!(runs(&world, 2).unwrap()[0].can.is_empty(), "it is open");
+    assert_eq!(runs(&world, 2).unwrap()[0].tallies, None);
+    assert_eq!(runs(&world, 3), Ok(Vec::new()));
+    assert_eq!(runs(&world, 4).unwrap_err().code, "question_unknown");
+    rule(&mut world, 1, Command::Rescore, |wish| {
+        (wish.instance, wish.key) = (Some(first), Some(Key::Choices(vec![2])));
+    });
+    rule(&mut world, 0, Command::Void, |wish| wish.instance = Some(first));
+    world.all_equal();
+    assert_eq!(run(&world).correct, [2]);
+    assert_eq!(run(&world).can, [Command::Restore, Command::Rescore]);
+    let line = |instance, number, (voided, revision)| RoundLine {
+        instance,
+        number,
+        voided,
+        resolved: None,
+        revision,
+    };
+    let told = vec![line(second, 2, (false, 0)), line(first, 1, (true, 2))];
+    assert_eq!(world.view(0).rounds, Some(told));
+    world.finish_round(1);
+    world.step(0, Command::End);
+    assert_eq!(run(&world).can, [Command::Restore, Command::Rescore], "also when it is over");
 }

@@ -7,7 +7,7 @@ use crate::service::view::{
     ControlsView, DeskView, EventSummary, ForgetView, FriendsRequest, FriendsView, HostQuestion,
     HostView, Imported, KeyChange, KeyView, LiveView, LogLine, MarkedView, MemberEventView,
     MemberView, NodeLinks, PhaseView, PinView, Problem, Refusal, RevocationView, RevokeRequest,
-    StageView, StandingView, StateView, StatusView,
+    RoundView, StageView, StandingView, StateView, StatusView,
 };
 use crate::service::{Hosts, Image, Ops};
 use async_trait::async_trait;
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use crdt_state::engagement::script::Entry;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{broadcast, watch};
 
 pub const EVENT: EventId = EventId(0xe1);
@@ -26,9 +26,13 @@ pub const CO_HOST_TOKEN: &str = "slc_bea";
 pub const DISMISSED_TOKEN: &str = "slc_cyd";
 pub const INVITATION: &str = "7 Bea";
 pub const OPS_TOKEN: &str = "slo_ops";
+/// What its hosts are shown of the script.
+type Script = Arc<Vec<HostQuestion>>;
+
 const LOBBY: StageView = StageView { instance: 0, phase: PhaseView::Lobby };
 
 pub struct FakeNode {
+    script: Mutex<Script>,
     host: watch::Sender<Arc<HostView>>,
     screen: watch::Sender<Arc<LiveView>>,
     applied: broadcast::Sender<Arc<AppliedView>>,
@@ -42,13 +46,25 @@ pub struct FakeNode {
 
 impl FakeNode {
     pub fn new() -> Self {
-        let host = watch::Sender::new(Arc::new(host_view(1)));
+        let script = Mutex::new(script("sings"));
+        let host = watch::Sender::new(Arc::new(host_view(1, &script.lock().unwrap())));
         let screen = watch::Sender::new(Arc::new(live_view(1)));
         let applied = broadcast::Sender::new(2);
         let (member_events, draining) = (broadcast::Sender::new(2), AtomicBool::new(false));
         let ops = OPS_TOKEN.into();
         let (stuck, entry, revoked) = (false, Entry::Open, watch::Sender::new(false));
-        FakeNode { host, screen, applied, member_events, draining, stuck, ops, entry, revoked }
+        FakeNode {
+            script,
+            host,
+            screen,
+            applied,
+            member_events,
+            draining,
+            stuck,
+            ops,
+            entry,
+            revoked,
+        }
     }
 
     /// One that never answers an import and is not ready.
@@ -67,12 +83,18 @@ impl FakeNode {
     }
 
     pub fn show(&self, revision: u64) {
-        self.host.send_replace(Arc::new(host_view(revision)));
+        self.host.send_replace(Arc::new(host_view(revision, &self.script.lock().unwrap())));
+    }
+
+    /// Shows another script than before.
+    pub fn show_another_script(&self, revision: u64) {
+        *self.script.lock().unwrap() = script("dances");
+        self.show(revision);
     }
 
     /// Shows a desk without co-hosts.
     pub fn dismiss_everybody(&self) {
-        let view = HostView { desk: DeskView::default(), ..host_view(3) };
+        let view = HostView { desk: DeskView::default(), ..host_view(3, &script("sings")) };
         self.host.send_replace(Arc::new(view));
     }
 
@@ -283,6 +305,13 @@ impl Hosts for FakeNode {
         Ok(vec![MarkedView { player, name: words, ..MarkedView::default() }])
     }
 
+    async fn rounds(&self, _: EventId, question: u32) -> Result<Vec<RoundView>, Refusal> {
+        match question {
+            1 => Ok(Vec::new()),
+            _ => Err(Refusal::new("question_unknown", "no such question")),
+        }
+    }
+
     async fn react(&self, _: EventId, token: &str, kind: &str) -> Result<(), Refusal> {
         match (token, kind) {
             ("slp_kicked", _) => Err(Refusal::new("kicked", "out")),
@@ -354,6 +383,18 @@ fn member(name: &str, rtt_ms: Option<f64>) -> MemberView {
     }
 }
 
+/// A script that asks who does it.
+fn script(what: &str) -> Script {
+    Arc::new(vec![HostQuestion {
+        number: 1,
+        text: format!("Who {what}?"),
+        options: vec!["wren".into(), "starling".into()],
+        correct: vec![1],
+        kind: "quiz".into(),
+        answer: "starling".into(),
+    }])
+}
+
 fn live_view(revision: u64) -> LiveView {
     LiveView {
         event: EVENT,
@@ -382,22 +423,14 @@ fn live_view(revision: u64) -> LiveView {
     }
 }
 
-fn host_view(revision: u64) -> HostView {
-    let options = vec!["wren".into(), "starling".into()];
-    let question = HostQuestion {
-        number: 1,
-        text: "Who sings?".into(),
-        options,
-        correct: vec![1],
-        kind: "quiz".into(),
-        answer: "starling".into(),
-    };
+fn host_view(revision: u64, script: &Script) -> HostView {
     HostView {
         live: live_view(revision),
         node: "n1".into(),
         next: vec![Command::Open],
         autopilot: Autopilot::Off,
-        questions: Arc::new(vec![question]),
+        questions: Some(Arc::clone(script)),
+        rounds: Some(Vec::new()),
         posts_waiting: Vec::new(),
         enrolled: Vec::new(),
         present: 0,

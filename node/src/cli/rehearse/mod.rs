@@ -178,7 +178,8 @@ impl Stage {
             Autopilot::Whole => "; the show runs by itself, nobody drives it",
         };
         eprintln!("playing event {}, PIN {}: {} players{by}", self.event, live.pin, args.players);
-        let progress = Progress::steps("playing", self.view.questions.len() as u64);
+        let questions = self.view.questions.as_ref().map_or(0, |script| script.len()) as u64;
+        let progress = Progress::steps("playing", questions);
         let patience = Duration::from_secs_f64(f64::from(args.players) / JOINS_PER_S);
         let joined_by = Instant::now() + patience + JOIN_PATIENCE;
         while self.view.live.stage.phase < PhaseView::Ended {
@@ -187,7 +188,7 @@ impl Stage {
                     .hint("give it more with --minutes"));
             }
             let question = self.view.live.question.as_ref().map_or(0, |it| it.number);
-            progress.set(u64::from(question), self.view.questions.len() as u64);
+            progress.set(u64::from(question), questions);
             let all = game.joined.load(Relaxed) >= args.players as usize;
             if let Some(command) = self.next(game, all || Instant::now() > joined_by) {
                 self.command(command)?;

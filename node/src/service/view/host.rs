@@ -1,6 +1,6 @@
 //! What hosts see and what they can do. The only views beside the reveal that hold correct answers.
 
-use super::{DeskView, LiveView, Refusal, StageView};
+use super::{DeskView, LiveView, Refusal, RoundLine, StageView};
 use crdt_state::engagement::Key;
 use crdt_state::engagement::qa::PostView;
 use crdt_state::event::Fate;
@@ -68,8 +68,12 @@ pub struct HostView {
     /// How far the show runs by itself.
     #[serde(default)]
     pub autopilot: Autopilot,
-    /// The whole script.
-    pub questions: Arc<Vec<HostQuestion>>,
+    /// The whole script; not there where it was told before or nobody asked for it, since it may be long.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub questions: Option<Arc<Vec<HostQuestion>>>,
+    /// The newest runs, the last one first; not there where they were told before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rounds: Option<Vec<RoundLine>>,
     /// Posts of the current round that nobody has let through yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub posts_waiting: Vec<PostView>,
