@@ -175,6 +175,11 @@ export class EventStream {
       const { done, value } = await reader.read();
       if (done) return;
       this.heardAt = performance.now();
+      // A long event comes in many pieces: only the last one is looked through for its end.
+      if (!value.includes("\n")) {
+        text += value;
+        continue;
+      }
       const blocks = (text + value).replaceAll("\r\n", "\n").split("\n\n");
       text = blocks.pop();
       for (const block of blocks) this.take(block);

@@ -2,7 +2,7 @@
 
 use super::auth::Caller;
 use super::request::{Event, Payload, Segment, asked};
-use super::stream::{self, Every, Invited, Newest};
+use super::stream::{self, Every, Hosted, Newest};
 use super::{Api, ApiError};
 use crate::service::explain::ExplainView;
 use crate::service::view::{
@@ -19,7 +19,6 @@ use crdt_state::EventId;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 use serde::Deserialize;
-use std::sync::Arc;
 
 /// What a PIN means.
 pub(super) async fn pin(
@@ -105,16 +104,28 @@ pub(super) async fn list(
     Ok(Json(api.hosts.events().await))
 }
 
+/// How much of what the host sees is wanted.
+#[derive(Deserialize)]
+pub(super) struct Extent {
+    #[serde(default = "whole")]
+    questions: bool,
+}
+
+const fn whole() -> bool {
+    true
+}
+
 /// What the host sees, once.
 pub(super) async fn host_view(
     State(api): State<Api>,
     caller: Caller,
     Event(event): Event,
-) -> Result<Json<Arc<HostView>>, ApiError> {
+    extent: Result<Query<Extent>, QueryRejection>,
+) -> Result<Json<HostView>, ApiError> {
     caller.host_or_ops(&api, event).await?;
-    let feed = api.hosts.host_feed(event).await?;
-    let view = feed.borrow().clone();
-    Ok(Json(view))
+    let Extent { questions } = asked(extent, "ask with ?questions=false for all but the script")?;
+    let view = HostView::clone(&api.hosts.host_feed(event).await?.borrow());
+    Ok(Json(HostView { questions: view.questions.filter(|_| questions), ..view }))
 }
 
 /// What the host sees, now and whenever it changes.
@@ -124,9 +135,8 @@ pub(super) async fn host_stream(
     Event(event): Event,
 ) -> Result<Response, ApiError> {
     let bearer = caller.host_or_ops(&api, event).await?;
-    let feed = Newest(api.hosts.host_feed(event).await?);
-    let invitation = bearer.co_host.clone();
-    stream::serve(&api, Some(bearer), "host", Invited { feed, invitation })
+    let feed = Hosted::new(api.hosts.host_feed(event).await?, bearer.co_host.clone());
+    stream::serve(&api, Some(bearer), "host", feed)
 }
 
 /// Which answers of other nodes' players this node applies, batch by batch from now on. A snapshot

@@ -6,7 +6,7 @@
 
 use super::{Api, ApiError};
 use crate::identity::{Bearer, Role};
-use crate::service::view::{HostView, Refusal};
+use crate::service::view::{HostQuestion, HostView, Refusal, RoundLine};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -59,28 +59,50 @@ impl<T: Serialize + Send + Sync + 'static> Feed for Newest<T> {
     }
 }
 
-/// The newest state for as long as an invitation is good, if it rests on one.
-pub(super) struct Invited {
-    /// What is shown.
-    pub feed: Newest<HostView>,
+/// The newest of what a host sees, for as long as an invitation is good, if it rests on one. What may be long and
+/// seldom changes is told once, and again when it has changed.
+pub(super) struct Hosted {
+    feed: watch::Receiver<Arc<HostView>>,
     /// The co-host's invitation.
-    pub invitation: Option<String>,
+    invitation: Option<String>,
+    /// The script that this host was told.
+    script: Option<Arc<Vec<HostQuestion>>>,
+    /// The runs that this host was told.
+    rounds: Option<Vec<RoundLine>>,
 }
 
-impl Feed for Invited {
+impl Feed for Hosted {
     fn begin(&mut self, name: &str) -> Result<Event, axum::Error> {
-        self.feed.begin(name)
+        let view = self.feed.borrow_and_update().clone();
+        Event::default().event(name).json_data(self.news(&view))
     }
 
     async fn next(&mut self, name: &str) -> Option<Result<Event, axum::Error>> {
-        self.feed.0.changed().await.ok()?;
+        self.feed.changed().await.ok()?;
         self.is_good().then(|| self.begin(name))
     }
 }
 
-impl Invited {
+impl Hosted {
+    pub(super) fn new(feed: watch::Receiver<Arc<HostView>>, invitation: Option<String>) -> Self {
+        Hosted { feed, invitation, script: None, rounds: None }
+    }
+
+    /// The view without what this host knows already.
+    fn news(&mut self, view: &HostView) -> HostView {
+        let is_known = match (&self.script, &view.questions) {
+            (Some(told), Some(script)) => Arc::ptr_eq(told, script),
+            _ => false,
+        };
+        let questions = view.questions.clone().filter(|_| !is_known);
+        let rounds = view.rounds.clone().filter(|_| self.rounds != view.rounds);
+        self.script.clone_from(&view.questions);
+        self.rounds.clone_from(&view.rounds);
+        HostView { questions, rounds, ..view.clone() }
+    }
+
     fn is_good(&self) -> bool {
-        let view = self.feed.0.borrow();
+        let view = self.feed.borrow();
         let is_known = |id: &String| view.desk.co_hosts.iter().any(|co_host| co_host.id == *id);
         self.invitation.as_ref().is_none_or(is_known)
     }

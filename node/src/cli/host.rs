@@ -105,7 +105,7 @@ fn request(
     let (mut expected, mut open_ms) = (args.at, args.open_ms);
     let is_extend = args.command == Command::Extend;
     if !args.command.is_fact() && (expected.is_none() || (is_extend && open_ms.is_none())) {
-        let live = client.get::<HostView>(&path(args, ""))?.live;
+        let live = client.get::<HostView>(&path(args, "?questions=false"))?.live;
         expected = expected.or(Some(live.stage));
         open_ms = open_ms.or(live.question.map(|question| question.open_ms));
     }

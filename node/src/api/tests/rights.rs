@@ -72,6 +72,18 @@ async fn an_operator_reads_an_event_and_does_not_drive_it() {
     let path = format!("/api/v1/events/{EVENT}");
     let response = ask(get(&format!("{path}?token={OPS_TOKEN}"))).await;
     assert_eq!(json_of(response).await["questions"][0]["correct"], json!([1]));
+    let response = ask(get(&format!("{path}?token={OPS_TOKEN}&questions=false"))).await;
+    assert!(json_of(response).await.get("questions").is_none());
+    let rounds = get(&format!("{path}/rounds?question=1&token={OPS_TOKEN}"));
+    assert_eq!(json_of(ask(rounds).await).await, json!([]));
+    let unknown = get(&format!("{path}/rounds?question=9&token={OPS_TOKEN}"));
+    assert_refused(unknown, StatusCode::NOT_FOUND, "question_unknown").await;
+    assert_refused(
+        get(&format!("{path}/rounds?question=1")),
+        StatusCode::UNAUTHORIZED,
+        "token_missing",
+    )
+    .await;
     let command = post(&format!("{path}/commands"), OPS_TOKEN, "{}");
     assert_refused(command, StatusCode::FORBIDDEN, "not_permitted").await;
 }

@@ -44,6 +44,22 @@ async fn a_slow_client_gets_the_newest_state_only() {
 }
 
 #[tokio::test]
+async fn a_host_is_told_the_script_at_first_and_when_it_is_another() {
+    let node = Arc::new(FakeNode::new());
+    let mut stream = open(router(node.clone(), Settings::new(BASE)), &host_path()).await;
+    assert!(next(&mut stream).await.contains("\"text\":\"Who sings?\""));
+    node.show(2);
+    let second = next(&mut stream).await;
+    assert!(second.contains("\"revision\":2,") && !second.contains("questions"), "{second}");
+    node.show_another_script(3);
+    assert!(next(&mut stream).await.contains("\"text\":\"Who dances?\""));
+    node.show(4);
+    assert!(!next(&mut stream).await.contains("questions"));
+    let mut other = open(router(node, Settings::new(BASE)), &host_path()).await;
+    assert!(next(&mut other).await.contains("\"text\":\"Who dances?\""), "each on its own");
+}
+
+#[tokio::test]
 async fn a_follower_is_told_every_batch_and_what_it_missed() {
     let node = Arc::new(FakeNode::new());
     let path = format!("/api/v1/events/{EVENT}/applied/stream?token={OPS_TOKEN}");

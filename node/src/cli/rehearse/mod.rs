@@ -195,7 +195,8 @@ impl Stage {
             } else {
                 std::thread::sleep(LOOK);
             }
-            self.view = self.client.get(&format!("/api/v1/events/{}", self.event))?;
+            self.view =
+                self.client.get(&format!("/api/v1/events/{}?questions=false", self.event))?;
         }
         Ok(())
     }
