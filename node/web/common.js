@@ -227,6 +227,7 @@ function tickOne(node) {
   const number = node.querySelector(".number");
   if (number.textContent === String(whole)) return;
   number.textContent = String(whole);
+  number.classList.toggle("long", whole > 99);
   node.setAttribute("aria-label", plural(whole, "second") + " left");
   if (node.isConnected && SPOKEN_SECONDS.includes(whole)) announce(`${whole} seconds left`);
 }

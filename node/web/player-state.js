@@ -59,11 +59,14 @@ export const ownChoices = (instance) =>
 export const heldChoices = (instance) =>
   state.answer?.instance === instance && state.answer.status !== "refused" ? state.answer.choices : [];
 
-/** What the player gave, as kinds of engagement look at it. */
+/** What the player gave, as kinds of engagement look at it, how many points there are, and how many lives the round before has left. */
 export const own = (instance) => ({
   picked: ownChoices(instance),
   held: heldChoices(instance),
   frozen: isFrozen(),
   text: state.answer?.instance === instance ? (state.answer.text ?? state.answer.given?.text) : undefined,
+  number: state.answer?.instance === instance ? state.answer.given?.number : undefined,
+  points: state.session?.points,
+  lives: state.result?.instance === instance - 1 ? state.result.lives : undefined,
   instance,
 });

@@ -171,7 +171,7 @@ export const onKind = (draw) => (redraw = draw);
 
 const kind = () => kindOf(state.live, redraw);
 /** An answer in words; its kind may still be on its way here. */
-const said = (answer) => kind()?.said(answer) ?? "What you gave";
+const said = (answer) => kind()?.said(answer, state.live.question) ?? "What you gave";
 
 function openView(live) {
   const { question, stage } = live;

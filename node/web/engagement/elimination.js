@@ -1,14 +1,22 @@
 // The elimination: a wrong answer or none costs a life.
 
-import { count, h, plural } from "../common.js";
+import { count, h } from "../common.js";
 import { optionButtons, optionList } from "./options.js";
 
 export { said } from "./quiz.js";
 
-const stakes = (question) =>
-  h("p", { class: "muted" }, [plural(question.lives, "life").replace("lifes", "lives"), question.prize > 0 && `${count(question.prize)} points to split`].filter(Boolean).join(" · "));
+const lives = (many) => `${count(many)} ${many === 1 ? "life" : "lives"}`;
 
-export const input = (question, own) => [optionButtons({ ...question, multiple: false }, own), stakes(question)];
+/** What a player has left of it; who has just come, or comes back, has what everybody begins with. */
+const left = ({ lives: all }, own) => {
+  if (own.lives === undefined) return `${lives(all)} to begin with`;
+  return own.lives === 0 ? "You are out" : `You have ${lives(own.lives)} left`;
+};
+
+const stakes = (question, own) =>
+  h("p", { class: "muted", testid: "stakes" }, [left(question, own), question.prize > 0 && `${count(question.prize)} points for the survivors`].filter(Boolean).join(" · "));
+
+export const input = (question, own) => [optionButtons({ ...question, multiple: false }, own), stakes(question, own)];
 
 export function shown({ question, tallies, reveal, results }, own) {
   const survivors = results?.survivors;

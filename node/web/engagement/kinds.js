@@ -1,7 +1,7 @@
 // The kinds of engagement, loaded when a show first needs one: a script of the kind's own name beside this.
 //
 // A kind exports `input(question, own)`, what a player does while it is open; `shown(view, own)`, what everybody
-// looks at afterwards, and while it is open on the screen; `said(answer)`, a player's answer in words; and, if
+// looks at afterwards, and while it is open on the screen; `said(answer, question)`, a player's answer in words; and, if
 // it has a form of its own, `collect(form)`, what the form gives, or in words what is missing. `own` says what a
 // player gave and whether that is final. Where the usual words do not fit, a kind has its own: `heldAs(answer, when)`
 // of what is held, `verdict(result)` of what came of it, `sentence(view)` of what is going on, `taken(view)` of one of many things that were given; and it says `counted` where

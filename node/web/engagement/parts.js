@@ -20,20 +20,21 @@ export function bars(labels, tallies, columns = 2) {
   return h("ol", { class: `options shown ${tallies ? "tallied" : ""}`, css: { "--columns": columns } }, labels.map(row));
 }
 
-/** Counts along a scale as a row of thin bars, the ends of which are named. */
-export function histogram([from, to], tallies) {
+/** Counts along a scale as a row of thin bars, the ends of which are named; the own one and the right one are marked. */
+export function histogram([from, to], tallies, { own, right } = {}) {
   const most = Math.max(1, ...tallies);
+  const mark = (index) => [index === own && "own", index === right && "right"].filter(Boolean).join(" ") || null;
   const bar = (votes, index) =>
-    h("li", { testid: `tally-${index}`, "data-key": index, "data-value": votes, css: { "--share": (votes / most).toFixed(4) } }, votes > 0 && h("span", { class: "votes" }, count(votes)));
+    h("li", { testid: `tally-${index}`, class: mark(index), "data-key": index, "data-value": votes, css: { "--share": (votes / most).toFixed(4) } }, votes > 0 && h("span", { class: "votes" }, count(votes)));
   return h("figure", {}, h("ol", { class: "histogram", "aria-label": "Answers along the scale" }, tallies.map(bar)), h("figcaption", { class: "muted histogram-ends" }, h("span", {}, from), h("span", {}, to)));
 }
 
 /** A form of one field; `stream` ones can be sent again and again. */
-export function textForm(kind, { label, testid = "text", value = "", frozen, stream, attrs = {}, send = "Send" }) {
+export function textForm(kind, { label, hint, testid = "text", value = "", frozen, stream, attrs = {}, send = "Send" }) {
   return h(
     "form",
     { class: "card give", "data-kind": kind, "data-key": `form-${kind}`, "data-stream": stream ? "true" : null },
-    h("label", { class: "field" }, h("span", {}, label), h("input", { name: "given", testid, autocomplete: "off", maxlength: 200, disabled: frozen, value, ...attrs })),
+    h("label", { class: "field" }, h("span", {}, label), h("input", { name: "given", testid, autocomplete: "off", maxlength: 200, disabled: frozen, value, ...attrs }), hint && h("span", { class: "muted hint" }, hint)),
     h("button", { class: "primary", testid: "submit", disabled: frozen }, send),
   );
 }

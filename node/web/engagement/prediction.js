@@ -5,14 +5,18 @@ import { letters, optionList } from "./options.js";
 
 export const said = ({ choices, given }) => `${letters(choices)}${given?.stake ? ` for ${count(given.stake)} points` : ""}`;
 
+/** What counts of a stake at most: what a player has, or the credit. */
+const limitOf = ({ stake_max, credit }, { points = 0 }) => Math.min(stake_max, Math.max(credit, points));
+
 export function input(question, own) {
+  const limit = limitOf(question, own);
   const radio = (text, index) =>
     h("label", { class: `option tone-${index % 8}`, "data-key": index }, h("input", { type: "radio", name: "choice", value: index, testid: `option-${index}`, disabled: own.frozen }), h("span", { class: "text" }, `${letters([index])} ${text}`));
   return h(
     "form",
     { class: "card give", "data-kind": "prediction", "data-key": "form-prediction" },
     h("div", { class: "options" }, question.options.map(radio)),
-    h("label", { class: "field" }, h("span", {}, `Your stake, up to ${count(question.stake_max)} points`), h("input", { name: "stake", testid: "stake", type: "number", min: 0, max: question.stake_max, value: question.credit, disabled: own.frozen })),
+    h("label", { class: "field" }, h("span", {}, `Your stake, up to ${count(limit)} points`), h("input", { name: "stake", testid: "stake", type: "number", min: 0, max: limit, value: Math.min(question.credit, limit), disabled: own.frozen })),
     h("button", { class: "primary", testid: "submit", disabled: own.frozen }, "Stake"),
   );
 }
