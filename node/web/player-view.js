@@ -244,11 +244,15 @@ function receiptWords({ status, level, choices, text, given, elapsed_ms, code, m
 
 /** A result in words. */
 export function verdictWord(result) {
-  const own = kind()?.verdict?.(result);
+  if (state.live?.voided) return "It does not count.";
+  const own = kind()?.verdict?.(result, state.live);
   if (own) return own;
   if (!result.answered) return "No answer.";
-  return result.correct ? "Correct!" : "Not this time.";
+  return result.correct ? "Correct!" : isPart(result) ? "Partly right." : "Not this time.";
 }
+
+/** Whether an answer that is not correct is worth something all the same; a bonus is for more than the answer. */
+const isPart = ({ correct, points = 0, bonus = 0 }) => !correct && points - bonus > 0;
 
 /** Whether a result has points to speak of: a round that gives none has no number, and a question may be for nothing. */
 const isGain = ({ points }) => points !== undefined && (points !== 0 || state.live.question?.points !== 0);
@@ -256,15 +260,16 @@ const isGain = ({ points }) => points !== undefined && (points !== 0 || state.li
 function resultView(instance) {
   const { result } = state;
   if (result?.instance !== instance) return h("section", { class: "card calm" }, h("p", { class: "muted" }, "Counting …"));
-  const tone = result.correct ? "good" : result.answered ? "bad" : "";
+  const tone = state.live.voided ? "" : result.correct ? "good" : isPart(result) ? "part" : result.answered ? "bad" : "";
+  const sign = { good: "✓", part: "◐", bad: "✕" }[tone] ?? "–";
   return h(
     "section",
     { class: `card verdict ${tone}`, testid: "result", "data-correct": String(result.correct) },
-    h("span", { class: "sign", "aria-hidden": "true" }, result.correct ? "✓" : result.answered ? "✕" : "–"),
+    h("span", { class: "sign", "aria-hidden": "true" }, sign),
     h("h1", {}, verdictWord(result)),
-    isGain(result) && h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
-    result.bonus !== 0 && h("p", { class: "muted", testid: "bonus", "data-value": result.bonus }, `${count(result.bonus)} of it a bonus`),
-    result.lives !== undefined && h("p", { testid: "lives", "data-value": result.lives }, result.lives === 0 ? "You are out." : `${plural(result.lives, "life").replace("lifes", "lives")} left.`),
+    !state.live.voided && isGain(result) && h("p", { class: "gain", testid: "points", "data-value": result.points }, `${result.points < 0 ? "" : "+"}${count(result.points)}`),
+    result.bonus !== 0 && h("p", { class: "muted", testid: "bonus", "data-value": result.bonus }, kind()?.bonus?.(result) ?? `${count(result.bonus)} of it a bonus`),
+    result.lives !== undefined && h("p", { testid: "lives", "data-value": result.lives }, result.lives === 0 ? "You are out." : `${count(result.lives)} ${result.lives === 1 ? "life" : "lives"} left.`),
     h("p", { class: "muted" }, `${count(result.total)} points · rank ${count(result.rank)} of ${count(result.players)}`),
   );
 }
@@ -277,6 +282,7 @@ function revealView(live) {
     live.voided && h("p", { class: "notice", testid: "voided" }, "This question does not count."),
     kind()?.shown(live, own(stage.instance)),
     reveal?.explanation && h("p", { class: "notice", testid: "explanation" }, reveal.explanation),
+    reveal?.corrected && h("p", { class: "notice", testid: "corrected" }, "A host has put this solution in place of the one that was fixed before."),
     proofLink(seen.address(live, state.ticket)),
   ];
 }
@@ -287,7 +293,7 @@ const proofLink = (href) =>
 
 /** What a stake gave, once the prediction is resolved. */
 export const stakeWords = ({ instance, stake, points, correct }) =>
-  `Question ${instance}: you staked ${count(stake)}${correct ? " and were right" : ""}. It gave ${points < 0 ? "" : "+"}${count(points)}.`;
+  `Round ${instance}: you staked ${count(stake)}${correct ? " and were right" : ""}. It gave ${points < 0 ? "" : "+"}${count(points)}.`;
 
 /** That, for as long as the question is on during which it came. */
 function resolvedPart(live) {

@@ -266,16 +266,20 @@ function onReceipt(message) {
 
 function onResult(message) {
   // A prediction is resolved when the show has gone on: it stands beside what the newest round gave.
+  const isNews = message.stake === undefined || !isSameStake(state.resolved, message);
   if (message.stake === undefined) state.result = message;
-  else state.resolved = { ...message, until: state.live?.stage.instance };
+  else state.resolved = { ...message, until: isNews ? state.live?.stage.instance : state.resolved.until };
   Object.assign(state.session ?? {}, { points: message.total, rank: message.rank, players: message.players, team: message.team });
   if (state.session) saveSession();
   draw();
-  if (message.stake !== undefined) announce(stakeWords(message));
+  if (message.stake !== undefined && isNews) announce(stakeWords(message));
   const isShown = state.live?.stage.instance === message.instance;
   const gain = message.points === undefined ? "" : ` ${plural(message.points, "point")}, rank ${message.rank}.`;
   if (isShown) announce(`${verdictWord(message)}${gain}`);
 }
+
+/** A result is told again when others' points move its player's rank: of a stake that is no news. */
+const isSameStake = (a, b) => a?.instance === b.instance && a.stake === b.stake && a.points === b.points;
 
 /** What a host said: it changes what this page offers, and the nodes hold to it whatever a page does. */
 function onMarked({ name, kicked, muted, extra_ms }) {

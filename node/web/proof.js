@@ -20,6 +20,8 @@ export class Seen {
     const commitment = own.commitment ?? question?.commitment;
     if (!commitment || !reveal?.salt) return null;
     const told = { question: question.text, commitment, salt: reveal.salt, key: reveal.key };
+    // What was fixed is no longer what is right.
+    if (reveal.corrected) told.corrected = reveal.answer;
     // The key of an estimate is a number of steps, which says nothing without its scale.
     if (question.scale) told.scale = JSON.stringify(question.scale);
     const tickets = own.tickets ?? results?.tickets;

@@ -73,7 +73,10 @@ function estimated(key, scale) {
 const field = (name) => app.querySelector(`[name=${name}]`).value;
 
 async function checkKeyForm() {
-  state.key = await judged(() => checkKey({ commitment: field("commitment"), salt: field("salt"), key: field("key") }));
+  const key = field("key");
+  state.key = await judged(() => checkKey({ commitment: field("commitment"), salt: field("salt"), key }));
+  // Of the round that the reader came from: what was fixed holds, and is not what points were given for.
+  if (asked.corrected && clean(key) === asked.key) state.key.corrected = `But hosts have said since that this is right: ${asked.corrected}.`;
   told(state.key);
 }
 
@@ -124,7 +127,7 @@ async function judged(check) {
 
 function told(verdict) {
   draw();
-  announce([verdict.holds ? "It holds." : "It does not hold.", verdict.voided && VOID].filter(Boolean).join(" "));
+  announce([verdict.holds ? "It holds." : "It does not hold.", verdict.voided && VOID, verdict.corrected].filter(Boolean).join(" "));
 }
 
 // ---- Drawing ----
@@ -164,7 +167,7 @@ const raffleCard = () =>
 
 function verdictView(testid, verdict) {
   if (!verdict) return null;
-  const { holds, checks, error, voided } = verdict;
+  const { holds, checks, error, voided, corrected } = verdict;
   const row = ({ name, holds: ok, detail }) => h("li", { testid: `check-of-${name}`, "data-key": name, "data-holds": String(ok) }, ok ? "✓ " : "✕ ", detail);
   return h(
     "div",
@@ -172,6 +175,7 @@ function verdictView(testid, verdict) {
     h("p", {}, h("b", {}, holds ? "It holds." : "It does not hold.")),
     error && h("p", {}, error),
     voided && h("p", { testid: "draw-voided" }, h("b", {}, VOID)),
+    corrected && h("p", { testid: "key-corrected" }, h("b", {}, corrected)),
     h("ul", { class: "proofs" }, checks.map(row)),
   );
 }

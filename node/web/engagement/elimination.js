@@ -25,3 +25,6 @@ export function shown({ question, tallies, reveal, results }, own) {
     survivors !== null && survivors !== undefined && h("p", { class: "lead", testid: "survivors", "data-value": survivors }, h("b", {}, count(survivors)), " still in"),
   ];
 }
+
+/** Whoever gives a wrong answer may survive all the same, and what that gives is no part of an answer. */
+export const bonus = ({ bonus: sum, correct }) => (correct ? null : `${count(sum)} as one of the survivors`);

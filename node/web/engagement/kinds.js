@@ -4,7 +4,7 @@
 // looks at afterwards, and while it is open on the screen; `said(answer, question)`, a player's answer in words; and, if
 // it has a form of its own, `collect(form)`, what the form gives, or in words what is missing. `own` says what a
 // player gave and whether that is final. Where the usual words do not fit, a kind has its own: `heldAs(answer, when)`
-// of what is held, `verdict(result)` of what came of it, `sentence(view)` of what is going on, `taken(view)` of one of many things that were given; and it says `counted` where
+// of what is held, `verdict(result, view)` of what came of it, `bonus(result)` of what is beyond the answer, `sentence(view)` of what is going on, `taken(view)` of one of many things that were given; and it says `counted` where
 // players give many things and no one answer. A kind turns views into elements and keeps no state.
 
 const loaded = new Map();
