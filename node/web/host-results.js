@@ -21,9 +21,12 @@ export function resultsCard({ stage }) {
   return h("section", { class: "card results", "aria-label": "Results", testid: "results", "data-key": "results" }, h("h2", {}, "Take the results with you"), h("div", { class: "buttons" }, FILES.map(button)));
 }
 
-/** Fetches a file from a node and has the browser keep it. @throws Refusal */
+/**
+ * Fetches a file from a node and has the browser keep it. Text tables bear a byte order mark: who saves them here opens
+ * them in a spreadsheet, which without it takes UTF-8 for something else. @throws Refusal
+ */
 export async function keepFile(base, { event, token }, file) {
-  const blob = await requestFile(base, `/api/v1/events/${encodeURIComponent(event)}/export?file=${file}`, token);
+  const blob = await requestFile(base, `/api/v1/events/${encodeURIComponent(event)}/export?file=${file}&bom=true`, token);
   const url = URL.createObjectURL(blob);
   const link = h("a", { href: url, download: `${event}-${file}` });
   document.body.append(link);

@@ -271,7 +271,13 @@ pub(super) async fn archive(
 #[derive(Deserialize)]
 pub(super) struct Results {
     file: Option<String>,
+    /// Whether a text table begins with a byte order mark.
+    #[serde(default)]
+    bom: bool,
 }
+
+/// By this spreadsheets know a text table as UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The whole event as JSON lines, or one file that is made of them.
 pub(super) async fn export(
@@ -281,10 +287,14 @@ pub(super) async fn export(
     results: Result<Query<Results>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     caller.host_or_ops(&api, event).await?;
-    let Some(name) = asked(results, "ask with ?file=players.csv")?.file else {
+    let Results { file, bom } = asked(results, "ask with ?file=players.csv")?;
+    let Some(name) = file else {
         return Ok(lines_of(event, api.hosts.export(event).await?));
     };
-    let file = api.hosts.export_file(event, &name).await?;
+    let mut file = api.hosts.export_file(event, &name).await?;
+    if bom && name.ends_with(".csv") {
+        file = [BYTE_ORDER_MARK, &file[..]].concat().into();
+    }
     Ok(attached(&format!("{event}-{name}"), file))
 }
 

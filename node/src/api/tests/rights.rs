@@ -61,6 +61,8 @@ async fn results_are_had_as_files_of_every_format() {
     let named = response.headers()[header::CONTENT_DISPOSITION].to_str().unwrap();
     assert_eq!(named, format!("attachment; filename=\"{EVENT}-players.csv\""));
     assert_eq!(text(response).await, "rank,player\r\n");
+    let marked = ask(get(&format!("{path}&file=players.csv&bom=true"))).await;
+    assert_eq!(text(marked).await, "\u{feff}rank,player\r\n");
     let unknown = get(&format!("{path}&file=secrets.txt"));
     assert_refused(unknown, StatusCode::NOT_FOUND, "file_unknown").await;
     let nobody = get(&format!("/api/v1/events/{EVENT}/export?file=players.csv"));
