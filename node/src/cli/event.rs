@@ -5,11 +5,14 @@ use super::desk::{self, DeskArgs};
 use super::host::{self, HostArgs};
 use super::out::{say, say_json};
 use super::parts::describe_problems;
-use super::show::{FileArgs, as_show};
+use super::show::{FileArgs, read, tell_converted};
 use super::{Exit, Failure};
 use crate::service::view::{ArchivedView, EventSummary, Imported, Problem, Refusal};
+use crate::show::import::Import;
+use crate::show::to_json;
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
+use serde::Serialize;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -61,6 +64,23 @@ pub(super) struct ImportArgs {
     json: bool,
 }
 
+/// What `import --json` prints.
+#[derive(Serialize)]
+struct FromFile {
+    #[serde(flatten)]
+    imported: Imported,
+    format: &'static str,
+    encoding: &'static str,
+    questions: usize,
+}
+
+impl FromFile {
+    fn new(imported: Imported, import: &Import) -> Self {
+        let (format, questions) = (import.format.name(), import.script.questions.len());
+        FromFile { imported, format, encoding: import.encoding, questions }
+    }
+}
+
 /// Creates an event, works on it, or drops it.
 pub(super) fn run(command: &EventCommand) -> Result<Exit, Failure> {
     match command {
@@ -106,13 +126,15 @@ fn describe_event(event: &EventSummary) -> String {
 }
 
 fn import(args: &ImportArgs) -> Result<Exit, Failure> {
-    let show = match as_show(&args.file)? {
-        Ok(show) => show,
+    // Problems are found here, where the places are those of the author's own file.
+    let import = match read(&args.file)? {
+        Ok(import) => import,
         Err(problems) => return tell_problems(&invalid(problems), args),
     };
+    tell_converted(&args.file.file, &import);
     let client = Client::new(&args.node);
-    match client.upload::<Imported>("/api/v1/events", &show) {
-        Ok(imported) if args.json => say_json(&imported)?,
+    match client.upload::<Imported>("/api/v1/events", &to_json(&import.script)) {
+        Ok(imported) if args.json => say_json(&FromFile::new(imported, &import))?,
         Ok(imported) => say(&describe_imported(client.node(), &imported))?,
         Err(ClientError::Refused { refusal, .. }) if !refusal.problems.is_empty() => {
             return tell_problems(&refusal, args);

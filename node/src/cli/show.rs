@@ -153,8 +153,47 @@ pub(super) fn read(args: &FileArgs) -> Result<Result<Import, Vec<Problem>>, Fail
     Ok(import(&source))
 }
 
-/// The text of a show that a node takes, from a file of any format; problems are found here, where the
-/// places are those of the author's own file.
-pub(super) fn as_show(args: &FileArgs) -> Result<Result<String, Vec<Problem>>, Failure> {
-    Ok(read(args)?.map(|import| to_json(&import.script)))
+/// Says on stderr how a file was read that is no show in JSON as nodes take it, so that nobody finds out on the big
+/// screen.
+pub(super) fn tell_converted(file: &Path, import: &Import) {
+    if let Some(told) = converted(file, import) {
+        eprintln!("{told}");
+    }
+}
+
+fn converted(file: &Path, import: &Import) -> Option<String> {
+    let told = describe(file, import);
+    match (import.format, import.encoding) {
+        (Format::Json, "UTF-8") => None,
+        (_, "UTF-8" | "UTF-16LE" | "UTF-16BE" | "XLSX") => Some(told),
+        (_, guessed) => Some(format!(
+            "{told}; {guessed} is a guess, since the file is not Unicode: see whether its accented letters are right"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_imports_a_file_is_told_how_it_was_read() {
+        let head = "question,option 1,option 2,correct\n";
+        let told = |name: &str, bytes: &[u8]| {
+            let (name, format, progress) = (Path::new(name), None, None);
+            let read = import(&Source { bytes, name, format, progress }).expect("it is a show");
+            converted(name, &read)
+        };
+        let legacy =
+            [head.as_bytes(), b"Le caf\xE9 est-il d\xE9j\xE0 pr\xEAt?,oui,non,1\n"].concat();
+        let said = told("a.csv", &legacy).expect("it is converted");
+        assert!(said.starts_with("a.csv: CSV (windows-1252), 1 questions"), "{said}");
+        assert!(said.contains("windows-1252 is a guess"), "{said}");
+        let unicode = format!("{head}Le café?,oui,non,1\n");
+        let said = told("a.csv", unicode.as_bytes()).expect("it is converted");
+        assert!(said.contains("CSV (UTF-8)") && !said.contains("guess"), "{said}");
+        let own = r#"{"format": "starling-show/1", "title": "T",
+            "questions": [{"text": "?", "options": ["a", "b"], "correct": 0}]}"#;
+        assert_eq!(told("a.json", own.as_bytes()), None);
+    }
 }

@@ -15,8 +15,9 @@ mod ready;
 mod tests;
 
 use super::out::{say, say_json};
-use super::show::{FileArgs, as_show};
+use super::show::{FileArgs, read, tell_converted};
 use super::{Exit, Failure, key, parts, stop_signal};
+use crate::show::to_json;
 use crate::token::TokenKeys;
 use clap::Args;
 use cluster::Cluster;
@@ -81,8 +82,11 @@ pub(super) fn run(args: &DevArgs) -> Result<Exit, Failure> {
 
 /// A show that every node will take, so that no node is started for one that is refused.
 fn checked_show(file: &Path) -> Result<String, Failure> {
-    match as_show(&FileArgs { file: file.to_owned(), format: None })? {
-        Ok(show) => Ok(show),
+    match read(&FileArgs { file: file.to_owned(), format: None })? {
+        Ok(import) => {
+            tell_converted(file, &import);
+            Ok(to_json(&import.script))
+        }
         Err(problems) => {
             let told = parts::describe_problems(&problems, &file.display().to_string());
             Err(Failure::new(Exit::Invalid, told))

@@ -14,12 +14,13 @@ use super::client::{Client, ClientError, NodeArgs};
 use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::progress::Progress;
-use super::show::{FileArgs, as_show};
+use super::show::{FileArgs, read, tell_converted};
 use super::{Exit, Failure};
 use crate::service::view::{
     Autopilot, Command, CommandReply, CommandRequest, HostView, Imported, PhaseView, PinView,
 };
 use crate::show::import::Format;
+use crate::show::to_json;
 use clap::Args;
 use crdt_state::EventId;
 use crowd::{Game, Record};
@@ -148,8 +149,11 @@ impl Stage {
         let (event, token) = match (&args.file, args.event, &args.host_token) {
             (Some(file), ..) => {
                 let file = FileArgs { file: file.clone(), format: args.format };
-                let show = match as_show(&file)? {
-                    Ok(show) => show,
+                let show = match read(&file)? {
+                    Ok(import) => {
+                        tell_converted(&file.file, &import);
+                        to_json(&import.script)
+                    }
                     Err(problems) => {
                         let name = file.file.display().to_string();
                         eprintln!("{}", describe_problems(&problems, &name));
