@@ -54,15 +54,16 @@ pub(super) struct HostArgs {
     /// Which question `back` asks again
     #[arg(long)]
     question: Option<u32>,
-    /// Where the show has to stand for a step or a ruling, such as `2:open` or `lobby`; where it stands now if
-    /// absent. Sent again with the same place, it is done once
+    /// Where the show has to stand for a step, such as `2:open` or `lobby`; where it stands now if absent. Sent again
+    /// with the same place, it is done once. Of a ruling it names the round only: rulings hold whatever the stage
     #[arg(long, value_name = "ROUND:STAGE", value_parser = place)]
     at: Option<StageView>,
     /// The length of the round that `extend` adds to, in milliseconds; what it has now if absent. Sent again with
     /// the same length, it extends once
     #[arg(long, value_name = "MS")]
     open_ms: Option<u32>,
-    /// The key of `rescore` and `resolve`, as JSON: {"choices":[0]}
+    /// The key of `rescore` and `resolve`, as JSON: {"choices":[0]}, {"texts":["Lima"]}, {"order":[1,0,2]}, or
+    /// {"number":33} in steps of an estimate's scale from its smallest number
     #[arg(long, value_name = "JSON")]
     key: Option<String>,
     #[command(flatten)]

@@ -206,7 +206,11 @@ impl EventCore {
         let stage = self.stage();
         let message = format!("{} makes no sense {}", command.word(), describe_stage(expected));
         let words: Vec<String> = self.possible().into_iter().map(Command::word).collect();
-        let possible = format!("possible {}: {}", describe_stage(stage), words.join(", "));
+        let possible = match &words[..] {
+            // Nobody steps on from there; what the rounds give can be ruled on as before.
+            [] => "the show is over: rulings by `instance` and facts are still possible".to_owned(),
+            words => format!("possible {}: {}", describe_stage(stage), words.join(", ")),
+        };
         let refusal = Refusal::new("not_possible", message).hint(possible);
         self.refuse(ticket, Refusal { stage: Some(stage_view(stage)), ..refusal });
     }

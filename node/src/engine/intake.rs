@@ -204,7 +204,7 @@ impl EventCore {
         let taken = question.task.take(given).map_err(|invalid| {
             let kind = question.task.name();
             Refusal::new("choice_invalid", invalid.to_string()).hint(format!(
-                "docs/mqtt.md says how a {kind} is answered, the live state what there is to choose"
+                "the live state says what there is to choose, node/docs/mqtt.md how `{kind}` is answered"
             ))
         })?;
         if !can_be_held(&taken) {

@@ -865,4 +865,8 @@ fn what_is_refused_is_told_in_words_that_commands_take() {
     assert!(refusal.message.contains("needs `ms`"), "{}", refusal.message);
     let refusal = world.say(0, Command::Reveal, |_| {}).expect_err("it is open");
     assert_eq!(refusal.message, format!("reveal makes no sense at {instance}:open"));
+    world.step(0, Command::End);
+    let refusal = world.say(0, Command::Close, |_| {}).expect_err("it is over");
+    let hint = refusal.hint.expect("it says what does");
+    assert!(hint.starts_with("the show is over: rulings"), "{hint}");
 }
