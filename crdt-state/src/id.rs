@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn players_are_spread_over_slots_however_their_ids_are_made() {
         let time: u128 = 0x0199_0000_0000_7000_8000 << 48;
-        let made: [(&str, fn(u128) -> u128); 4] = [
+        type Make = fn(u128) -> u128;
+        let made: [(&str, Make); 4] = [
             ("counted", |n| n),
             ("counted in front", |n| n << 96),
             ("counted twice", |n| n << 64 | n),

@@ -100,7 +100,7 @@ impl EventCore {
             let gives = phases.contains(&Phase::Reveal) || phases.contains(&Phase::Board);
             gives && state.has_revealed(*instance)
         };
-        state.instances().map(|(instance, _)| instance).filter(is_told).last()
+        state.instances().map(|(instance, _)| instance).rfind(is_told)
     }
 
     /// No kind is told both by its reveal and by what a host says came true, so that this is never the newest.

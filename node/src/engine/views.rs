@@ -297,7 +297,7 @@ impl EventCore {
             self.outputs.push_back(Output::Inbox { player, message });
         }
         let (state, heads) = (self.state(), self.heads());
-        let newest = state.instances().map(|(instance, _)| instance).last();
+        let newest = state.instances().map(|(instance, _)| instance).next_back();
         let Some(newest) = newest else { return };
         let is_revealed = state.has_revealed(newest);
         // What may still be overruled is told too: it may be another node's word that the player has.
