@@ -260,7 +260,8 @@ async fn an_owner_that_dies_in_a_change_is_read_back_from_the_store() {
 async fn join(client: &mut Client<TcpStream>, pin: &str, letter: char, reason: u8) {
     let player = letter.to_string().repeat(32);
     let payload = format!(r#"{{"pin":"{pin}","player":"{player}","name":"{letter}"}}"#);
-    let topic = format!("connect/{letter}{letter}");
+    let slot = player.parse::<PlayerId>().expect("an id of letters a to f").slot();
+    let topic = format!("connect/{slot:02x}");
     client.publish(1, letter as u16, &topic, payload.as_bytes()).await;
     let waiting = async {
         loop {

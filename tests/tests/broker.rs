@@ -16,7 +16,7 @@ use tests::crowd::player_id;
 use tests::export::{Export, agreed};
 use tests::lab::{eventually, eventually_ok, heavy, random};
 use tests::player::Dialect;
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -261,11 +261,10 @@ fn two_behind(broker: &Broker) -> (Single, Single, SingleShow) {
 
 /// Where the player of this number joins, and what it says.
 fn join(show: &SingleShow, number: usize) -> (String, serde_json::Value) {
-    let (slot, name) = (number & 255, format!("Wren {number}"));
-    let player = format!("{slot:02x}{:030x}", number + 1);
+    let (player, name) = (format!("{:032x}", number + 1), format!("Wren {number}"));
     let pin = &show.imported.pin;
     let join = json!({ "pin": pin, "player": player, "name": name, "reply": "reply/flock" });
-    (format!("connect/{slot:02x}"), join)
+    (slotted("connect", &player), join)
 }
 
 fn wait_adopted(node: &Single, times: u32) {

@@ -5,7 +5,7 @@ use node::service::view::Command;
 use serde_json::{Value, json};
 use tests::browser::{Browsers, Page, selector};
 use tests::lab;
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::single::{Single, SingleShow};
 
 /// Questions that nobody gets to.
@@ -142,10 +142,13 @@ fn answer(node: &Single, pin: &str, text: &str) {
     let player = format!("{:032x}", 0xe);
     let (mut client, _) = Raw::connect(node.bound.mqtt, true, "", None);
     client.subscribe(&format!("inbox/{player}"));
-    client.publish("connect/00", &json!({ "pin": pin, "player": player, "name": "Eve" }));
+    client.publish(
+        &slotted("connect", &player),
+        &json!({ "pin": pin, "player": player, "name": "Eve" }),
+    );
     let joined = client.message("the join", |message| message["type"] == "joined");
     let answer = json!({ "token": joined["token"], "instance": 2, "text": text });
-    assert_eq!(client.publish("answer/00", &answer).reason, 0);
+    assert_eq!(client.publish(&slotted("answer", &player), &answer).reason, 0);
 }
 
 fn block_on<T>(play: impl Future<Output = T>) -> T {
