@@ -8,13 +8,29 @@ use crate::id::PlayerId;
 use crate::stage::{Phase, Stage};
 
 impl EventState {
-    /// Whether what came of a run is known to everybody: the show is past its reveal, and did not leave it
+    /// Whether what came of a run is known to everybody: the show has passed what tells it, and did not leave it
     /// before, for another attempt or for the next question.
     #[must_use]
     pub fn has_revealed(&self, instance: u32) -> bool {
         let reached = self.round(instance).map_or(Phase::Draft, Round::reached);
-        let is_left = reached < Phase::Reveal && crate::engagement::is_aside(self, instance);
-        self.stage().has_revealed(instance) && !is_left
+        let is_left =
+            reached < self.told_by(instance) && crate::engagement::is_aside(self, instance);
+        self.has_told(instance) && !is_left
+    }
+
+    /// Whether the show has come to where it tells what came of a run, so that it counts in what players see.
+    #[must_use]
+    pub fn has_told(&self, instance: u32) -> bool {
+        self.stage() >= Stage::new(instance, self.told_by(instance))
+    }
+
+    /// The phase that tells what came of a run: its reveal, or its tallies where nothing comes after them.
+    fn told_by(&self, instance: u32) -> Phase {
+        let phases = self.question_of(instance).map_or(&[][..], |(_, asked)| asked.task.phases());
+        match phases.last() {
+            Some(Phase::Tallies) => Phase::Tallies,
+            _ => Phase::Reveal,
+        }
     }
 
     /// How often hosts have ruled anew on what a run gives. What first came true of a prediction is its result

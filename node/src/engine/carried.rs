@@ -320,11 +320,11 @@ impl Carried {
     /// question does not.
     fn score_step(&mut self, step: Option<u32>) {
         let Some(instance) = step else { return };
-        let (state, stage) = (&self.state, self.state.stage());
+        let state = &self.state;
         let runs = state.instances().map(|(instance, _)| instance);
-        let passed = runs.filter(|instance| stage.has_revealed(*instance));
+        let passed = runs.filter(|instance| state.has_told(*instance));
         let passed: Vec<_> = passed.map(|it| (it, state.has_revealed(it))).collect();
-        let is_news = passed != self.passed || stage.has_revealed(instance);
+        let is_news = passed != self.passed || state.has_told(instance);
         self.passed = passed;
         self.scored_revision += u64::from(is_news);
     }

@@ -120,7 +120,7 @@ impl EventCore {
 
     /// The fastest correct answer of every revealed round: a minimum over all that is held.
     fn fastest(&self) -> Vec<FastestView> {
-        let (state, stage, mut all) = (self.state(), self.stage(), Vec::new());
+        let (state, mut all) = (self.state(), Vec::new());
         let visit = |instance: u32, outcomes: &[(PlayerId, Outcome)]| {
             let is_timed =
                 state.question_of(instance).is_some_and(|(_, question)| question.task.is_timed());
@@ -135,7 +135,7 @@ impl EventCore {
                 FastestView { instance, elapsed_ms, player, name }
             }));
         };
-        fold(state, |instance| stage.has_revealed(instance), visit);
+        fold(state, |instance| state.has_told(instance), visit);
         all
     }
 

@@ -76,7 +76,7 @@ impl EventCore {
         if self.ranked.borrow().of == revision {
             return;
         }
-        let (state, stage) = (self.state(), self.stage());
+        let state = self.state();
         let (newest, resolved) = (self.newest_told(), self.last_resolved());
         let stands_alone = |instance| {
             let facts = Facts::of(state, instance);
@@ -87,7 +87,7 @@ impl EventCore {
         let mut outcomes = outcomes_of_all(state, &folded);
         let mut told = |instance| Told { instance, outcomes: outcomes.remove(&instance) };
         let ranked = &mut *self.ranked.borrow_mut();
-        ranked.board.update(state, |instance| stage.has_revealed(instance));
+        ranked.board.update(state, |instance| state.has_told(instance));
         (ranked.newest, ranked.resolved) = (newest.map(&mut told), resolved.map(told));
         ranked.of = revision;
     }

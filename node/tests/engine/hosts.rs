@@ -170,7 +170,7 @@ impl Hosts {
     /// When it is not the naive model's.
     pub fn judge(&self, core: &EventCore) {
         let (state, awards) = (core.state(), self.awarded(core.state()));
-        let revealed = |instance| state.stage().has_revealed(instance);
+        let revealed = |instance| state.has_told(instance);
         let naive = naive::standings(state, revealed, &awards);
         let folded = standings(state, revealed);
         assert_eq!(folded.len(), naive.len());

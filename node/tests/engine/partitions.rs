@@ -183,8 +183,8 @@ fn an_answer_that_is_overruled_after_the_end_is_told_too() {
 /// Every node's board is that of a fold from nothing, at whatever moment one looks.
 fn check_boards(world: &World) {
     for core in world.cores() {
-        let (state, stage) = (core.state(), core.state().stage());
-        let folded = standings(state, |instance| stage.has_revealed(instance));
+        let state = core.state();
+        let folded = standings(state, |instance| state.has_told(instance));
         assert_eq!(core.scoreboard().top(state, usize::MAX), folded);
     }
 }

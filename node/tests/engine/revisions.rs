@@ -198,6 +198,34 @@ fn no_state_is_given_out_between_the_opening_of_a_key_and_its_reveal() {
 }
 
 /// The match ends when the show is some questions further.
+/// A host says what came true where everybody waits for it, before the next question is asked.
+#[test]
+fn a_prediction_that_is_resolved_at_its_tallies_is_told_at_once() {
+    let options = ["home", "away"].map(str::to_owned).to_vec();
+    let bet = Prediction { options, stake_max: 500, credit: 100 };
+    let script = Script::new("a show", vec![Question::new("Who wins?", Task::Prediction(bet))]);
+    let mut world = World::lobby_of(412, 2, script, Weather::default());
+    let claims = [(0, 1), (1, 2)].map(|(at, player)| world.join(at, player));
+    world.all_equal();
+    let stakes = world.open(0);
+    for (at, claim, option) in [(0, &claims[0], 0), (1, &claims[1], 1)] {
+        let given = Given { stake: Some(100), ..Given::choices(&[option]) };
+        world.give(at, claim, stakes, given).unwrap();
+    }
+    let resolved = |world: &World| match world.core(1).resolved_for(PlayerId(1)) {
+        Some(InboxMessage::Result { points, total, rank, .. }) => Some((points?, total, rank)),
+        _ => None,
+    };
+    world.step(0, Command::Close);
+    world.step(0, Command::Tallies);
+    assert_eq!(resolved(&world), None, "nobody knows yet");
+    rule(&mut world, 1, Command::Resolve, |wish| {
+        (wish.instance, wish.key) = (Some(stakes), Some(Key::Choices(vec![0])));
+    });
+    world.all_equal();
+    assert_eq!(resolved(&world), Some((100, 100, 1)));
+}
+
 #[test]
 fn who_staked_is_told_what_it_gave_once_the_prediction_is_resolved() {
     let options = ["home", "away"].map(str::to_owned).to_vec();
