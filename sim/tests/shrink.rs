@@ -54,7 +54,7 @@ fn a_bug_of_ranking_needs_no_fault_at_all() {
 }
 
 mod pasted {
-    include!("shrink/pasted.rs");
+    include!("shrink/pasted.rs.in");
 
     pub(super) const TEST: fn() = ranks_of_seed_1;
 }
@@ -63,7 +63,7 @@ mod pasted {
 /// the bug is gone, and it fails where it is back.
 #[test]
 fn what_is_printed_can_be_pasted_and_fails_while_the_bug_is_there() {
-    const PASTED: &str = include_str!("shrink/pasted.rs");
+    const PASTED: &str = include_str!("shrink/pasted.rs.in");
     let schedule = PASTED.split("r##\"").nth(1).unwrap().split("\"##").next().unwrap();
     let schedule = Schedule::from_json(schedule).unwrap();
     plant(Some(Bug::TiesNotShared));

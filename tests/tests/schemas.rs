@@ -13,7 +13,7 @@ use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 use tests::lab::{eventually, heavy};
 use tests::python;
-use tests::raw::Raw;
+use tests::raw::{Raw, slotted};
 use tests::shows::sums;
 use tests::single::{Single, SingleShow};
 
@@ -47,7 +47,7 @@ impl Play {
 
     /// Has the player publish what is described by `schema`; gives back the receipt.
     fn publish(&mut self, schema: &'static str, message: Value) -> Value {
-        let receipt = self.player.publish(&format!("{schema}/2a"), &message).receipt();
+        let receipt = self.player.publish(&slotted(schema, PLAYER), &message).receipt();
         self.captured.push((schema, message));
         self.captured.push(("receipt", receipt.clone()));
         receipt

@@ -168,8 +168,11 @@ fn read_correct<'t>(
     };
     if numbers == Numbers::ColumnsOrWords {
         let found: Option<Vec<usize>> = columns.iter().map(|number| in_column(*number)).collect();
-        let is_other =
-            |(part, index): (&&str, &usize)| with_words(part).is_some_and(|of| of != *index);
+        // Between words stand semicolons.
+        let may_be_words = parts.len() == 1 || cell.text.contains(';');
+        let is_other = |(part, index): (&&str, &usize)| {
+            may_be_words && with_words(part).is_some_and(|of| of != *index)
+        };
         match (found, whole) {
             // No column has such a number: then it is an option's words.
             (None, Some(index)) => return vec![(at, Correct::Option(index))],

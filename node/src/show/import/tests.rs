@@ -445,7 +445,8 @@ fn a_number_that_may_be_a_column_or_words_is_never_guessed() {
     assert_eq!(key("option 1"), 0b1);
     assert_eq!(key("2"), 0b10, "both mean the same");
     assert_eq!(key("\"option 1, Answer 3\""), 0b101);
-    for ambiguous in ["1", "3", "\"1,2\""] {
+    assert_eq!(key("\"1,2\""), 0b11, "with commas they are numbers");
+    for ambiguous in ["1", "3", "1;2"] {
         let found = problems("q.csv", table(ambiguous));
         let is_said = |it: &String| it.starts_with("2:14 : ") && it.contains("write \"option");
         assert!(found.iter().any(is_said), "{found:?}");
