@@ -86,16 +86,19 @@ fn check_late(evidence: &Evidence, seen: &Sighting) -> Option<String> {
                 && outage.to.is_none_or(|to| to >= seen.at)
         })
     };
-    // Who lets go of the show shows it no longer, and who has carried it on after all shows it anew.
+    // Who has said goodbye to the show hears of it no longer, until it carries on with it after all.
     let let_go = |until: Duration| {
-        let left = evidence.let_go.iter().map(|let_go| (let_go.node, let_go.at));
-        let anew = evidence.sightings.iter().filter(|other| other.life != seen.life);
-        let mut ends = left.chain(anew.map(|other| (other.node, other.at)));
-        ends.any(|(node, at)| node == seen.node && (seen.at..=until).contains(&at))
+        let mut partings = evidence.partings.iter().filter(|parting| parting.node == seen.node);
+        partings.any(|parting| parting.from <= until && parting.to >= seen.at)
     };
     match next {
         Some(next) if next.at <= due => None,
         None if let_go(due) => None,
+        None if pressed(evidence, Command::Pause, seen.stage.instance) > 0
+            && let_go(Duration::MAX) =>
+        {
+            None
+        }
         // Time stood still meanwhile, nobody knows for how long; all that is left is that it was closed.
         Some(_) if pressed(evidence, Command::Pause, seen.stage.instance) > 0 => None,
         // The node was stopped in the meantime.

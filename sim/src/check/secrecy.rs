@@ -7,6 +7,7 @@ use std::time::Duration;
 use node::service::view::PhaseView;
 
 use crate::quiz::evidence::Evidence;
+use crate::schedule::Form;
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
@@ -48,12 +49,17 @@ fn shown(evidence: &Evidence) -> BTreeMap<u32, Duration> {
     first
 }
 
-/// When a node first revealed this instance, or left it.
+/// When a node first told what came of this instance, or left it. What comes of a prediction hosts say from its
+/// tallies on.
 fn revealed(evidence: &Evidence, instance: u32) -> Option<Duration> {
     let reveals = evidence.sightings.iter().filter(|seen| {
-        let stage = seen.stage;
-        stage.instance > instance
-            || (stage.instance == instance && stage.phase >= PhaseView::Reveal)
+        let (stage, number) = (seen.stage, seen.question.unwrap_or_default() as usize);
+        let question = number.checked_sub(1).and_then(|at| evidence.plan.questions.get(at));
+        let tells = match question.map(|question| question.form) {
+            Some(Form::Prediction) => PhaseView::Tallies,
+            _ => PhaseView::Reveal,
+        };
+        stage.instance > instance || (stage.instance == instance && stage.phase >= tells)
     });
     reveals.map(|seen| seen.at).min()
 }

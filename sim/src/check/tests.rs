@@ -10,7 +10,7 @@ use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 use super::check;
 use super::export::Export;
 use crate::quiz::evidence::{
-    End, Evidence, LetGo, Notebook, Outage, Receipt, Ruled, Sighting, Unheld,
+    End, Evidence, LetGo, Notebook, Outage, Parting, Receipt, Ruled, Sighting, Unheld,
 };
 use crate::schedule::{CREDIT, Form, Schedule, stake, word};
 
@@ -201,6 +201,7 @@ fn a_round_is_closed_neither_late_nor_early_nor_never() {
 fn what_is_let_go_of_is_left_to_three_and_shown_no_longer() {
     let at = Duration::from_millis(10_100);
     let let_go = |holders: &[u8]| LetGo { at, node: 1, holders: holders.to_vec() };
+    let parting = Parting { node: 1, from: at - Duration::from_millis(300), to: at };
     let never_closed = |evidence: &mut Evidence| {
         evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
     };
@@ -208,6 +209,7 @@ fn what_is_let_go_of_is_left_to_three_and_shown_no_longer() {
     let left = |evidence: &mut Evidence| {
         never_closed(evidence);
         evidence.let_go.push(let_go(&[2, 3, 4]));
+        evidence.partings.push(parting);
     };
     assert_eq!(found(left), [] as [&str; 0]);
     let carried_on = |evidence: &mut Evidence| {
@@ -217,6 +219,7 @@ fn what_is_let_go_of_is_left_to_three_and_shown_no_longer() {
         let anew: Vec<Sighting> = anew.collect();
         never_closed(evidence);
         evidence.sightings.extend(anew);
+        evidence.partings.push(parting);
     };
     assert_eq!(found(carried_on), [] as [&str; 0]);
     assert_eq!(found(|evidence| evidence.let_go.push(let_go(&[2, 3]))), ["carriers"]);

@@ -2,6 +2,7 @@
 //! to hold whenever a node has done it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ::node::engine::{CARRIERS, Heed, Input, Reply};
 use crdt_state::{NodeId, Origin, Period};
@@ -11,7 +12,7 @@ use super::node::{Node, node_id};
 use super::player::About;
 use super::queue::{Event, Tick};
 use super::world::{EVENT, World, ip};
-use crate::quiz::evidence::LetGo;
+use crate::quiz::evidence::{LetGo, Parting};
 
 /// How often a node looks for what nobody wants, as whole nodes do.
 const LOOK_EVERY: Tick = 1_000;
@@ -55,7 +56,7 @@ impl World {
         let (now, going) = (self.now, self.leaving(number));
         let Some(life) = &mut self.node(number).life else { return };
         let (of, period) = (life.number, life.interest.period(EVENT));
-        life.goodbye = Some(ticket);
+        (life.goodbye, life.goodbye_at) = (Some(ticket), now);
         life.core.handle_input(life.mono(now), Input::Retire { ticket, copies: CARRIERS, going });
         self.touch(number);
         let unheard = Event::Goodbye { node: number, life: of, period, said: false };
@@ -86,6 +87,7 @@ impl World {
     /// The show is dropped as one, in memory and on disk. Who comes back to it is somebody new.
     pub(super) fn drop_show(&mut self, number: u8) {
         self.note_let_go(number);
+        self.note_parting(number);
         let now = self.now;
         self.node(number).disk.write(now, Write::Drop);
         let config = self.replication();
@@ -96,6 +98,7 @@ impl World {
 
     /// The show is carried on that was about to be dropped, over what is here of it.
     pub(super) fn renew_show(&mut self, number: u8) {
+        self.note_parting(number);
         let (now, config) = (self.now, self.replication());
         let Some(life) = &mut self.node(number).life else { return };
         let kept = life.core.kept(life.mono(now));
@@ -108,6 +111,12 @@ impl World {
         let life = self.nodes[usize::from(number)].life.as_ref();
         let origin = life.map_or(Origin::default(), |life| life.writes_as);
         self.trace.note("origin", ip(number), origin.0);
+    }
+
+    fn note_parting(&mut self, number: u8) {
+        let Some(life) = &self.nodes[usize::from(number)].life else { return };
+        let from = Duration::from_millis(life.goodbye_at);
+        self.evidence.partings.push(Parting { node: number, from, to: self.at() });
     }
 
     /// Who else has all that is dropped here, now that it is.

@@ -48,6 +48,8 @@ pub(super) struct Life {
     pub(super) wanted_at: Tick,
     /// What the core was asked to say goodbye with.
     pub(super) goodbye: Option<u64>,
+    /// When it was last asked.
+    pub(super) goodbye_at: Tick,
     /// What was shown last.
     pub(super) shown: Option<StageView>,
     /// The round that players are shown open, and until when.
@@ -166,6 +168,7 @@ impl Node {
             ways: vec![None; nodes + 1],
             wanted_at: now,
             goodbye: None,
+            goodbye_at: 0,
             shown: None,
             open: None,
             wake: None,

@@ -38,6 +38,8 @@ pub struct Evidence {
     pub outages: Vec<Outage>,
     /// When nodes let go of the show because nobody wanted it there.
     pub let_go: Vec<LetGo>,
+    /// Goodbyes to the show of nodes that go on.
+    pub partings: Vec<Parting>,
     /// Firm receipts that no other node could show when they came.
     pub unheld: Vec<Unheld>,
     /// How many firm receipts other nodes were asked about.
@@ -177,6 +179,17 @@ pub struct Outage {
     pub forgets: Option<Duration>,
 }
 
+/// A node said goodbye to the show, until it dropped it or carried on with it after all: meanwhile it hears nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// The node.
+    pub node: u8,
+    /// When it said goodbye.
+    pub from: Duration,
+    /// When that was over.
+    pub to: Duration,
+}
+
 /// A node dropped the show, and goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetGo {
@@ -251,6 +264,7 @@ impl Evidence {
             sightings: Vec::new(),
             outages: Vec::new(),
             let_go: Vec::new(),
+            partings: Vec::new(),
             unheld: Vec::new(),
             asked: 0,
             holders: BTreeMap::new(),

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crdt_state::Versions;
 use gossip::replication::Config;
 use node::config::Ack;
+use node::engine::CARRIERS;
 use node::service::view::StageView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -377,6 +378,8 @@ impl Schedule {
     pub fn copies(&self) -> usize {
         let leaves = |planned: &&Planned| matches!(planned.fault, Fault::Leave { .. });
         let stay = usize::from(self.nodes) - self.faults.iter().filter(leaves).count();
+        // Who has let go of the show is none of those whose majority it takes; three carriers there are always.
+        let stay = self.let_go_after_ms.map_or(stay, |_| stay.min(CARRIERS));
         match self.ack {
             Ack::Local => 1,
             Ack::Peer => 2,
