@@ -25,8 +25,9 @@ const REFUSED_TRIES = 5;
 const TAKEN_OVER = 0x8e;
 /**
  * Some brokers end a connection whose name another one has taken without a word (Mosquitto 2.0.11 over WebSockets). Where
- * so many in a row end like that within so long, and each next one is let in at its first try, it is no broker that fails:
- * another device of the player's has the inbox. Who was there first counts first, and leaves it.
+ * so many in a row end like that within so long, and the broker takes each next one at its first try, it is no broker
+ * that fails: another device of the player's has the inbox. The two end each other in turn, so who was there first has
+ * counted first, and leaves it; that holds only if those that the nodes had not yet let in count too.
  */
 const TAKEN_TIMES = 3;
 const TAKEN_MS = 30000;
@@ -52,7 +53,8 @@ const isBefore = (a, b) => a.instance < b.instance || (a.instance === b.instance
 
 /**
  * An inbox has one connection: that of the tab or device which came last. Others that came back for it would take it
- * from each other for ever.
+ * from each other for ever. Tabs tell each other when they came: what the broker does to their connections may be
+ * known before.
  */
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("starling-inbox") : null;
 
@@ -65,7 +67,8 @@ export class BrokerLink extends Link {
     Object.assign(this, { stage: { instance: 0, phase: "draft" }, revision: 0, resultOf: 0, stirring: new AbortController(), taken: [] });
     this.at = Math.floor(Math.random() * broker.length);
     this.node = brokerAt(broker[this.at]);
-    this.onOther = ({ data }) => data === this.inbox && this.isIn && this.leaveToOther();
+    this.came = { at: Date.now(), id: randomId() };
+    this.onOther = ({ data }) => data.inbox === this.inbox && this.meet(data.came);
     tabs?.addEventListener("message", this.onOther);
   }
 
@@ -79,6 +82,17 @@ export class BrokerLink extends Link {
   stop() {
     tabs?.removeEventListener("message", this.onOther);
     super.stop();
+  }
+
+  /** Another tab says when it came to this inbox. */
+  meet({ at, id }) {
+    const isNewer = at === this.came.at ? id > this.came.id : at > this.came.at;
+    if (isNewer) this.leaveToOther();
+    else this.sayCame();
+  }
+
+  sayCame() {
+    tabs?.postMessage({ inbox: this.inbox, came: this.came });
   }
 
   leaveToOther() {
@@ -185,7 +199,7 @@ export class BrokerLink extends Link {
     this.on.renewed();
     if (this.inbox === null) await this.visit(randomId(), async () => {});
     if (this.stopped || this.inbox === null) return;
-    tabs?.postMessage(this.inbox);
+    this.sayCame();
     await this.visit(this.inbox.slice("inbox/".length), (connection) => connection.closed);
   }
 
@@ -197,19 +211,22 @@ export class BrokerLink extends Link {
     const here = isAttending ? randomId() : null;
     const connection = new Connection({ url, clientId, will: this.will(here), onMessage });
     this.connection = connection;
-    let why = null;
+    let isOpen = false;
     const renewing = here && setInterval(() => this.sayHere(connection, here), WORD_MS / 2);
     try {
       await connection.opened;
+      isOpen = true;
       const own = isAttending ? [this.inbox] : [];
       await connection.subscribe(`reply/${clientId}`, ...own, `live/${this.pin}`);
       await this.ask(connection, { reply: `reply/${clientId}`, here }, () => (isAttending ? this.isIn : this.inbox !== null));
-      why = await stay(connection);
+      await stay(connection);
     } finally {
+      const wasIn = this.isIn;
       this.isIn = false;
       clearInterval(renewing);
       connection.close("left");
-      const isTaken = isAttending && (connection.reason === TAKEN_OVER || this.isTakenAgain(why));
+      const isClosed = isOpen && (await connection.closed) === CLOSED;
+      const isTaken = isAttending && (connection.reason === TAKEN_OVER || this.isTakenAgain({ isClosed, wasIn }));
       if (isTaken && !this.stopped) this.leaveToOther();
     }
   }
@@ -224,9 +241,14 @@ export class BrokerLink extends Link {
     connection.publish(this.topic("connect"), { ...this.request(), here }).catch(() => {});
   }
 
-  /** Whether a connection that was in and ended with `why`, null for one that was not, is one too many. */
-  isTakenAgain(why, now = performance.now()) {
-    this.taken = why === CLOSED ? [...this.taken.filter((at) => now - at < TAKEN_MS), now] : [];
+  /**
+   * Whether a connection that ended now is one too many: `isClosed` says of one that the broker had taken that it
+   * closed it, `wasIn` that the nodes had let it in.
+   */
+  isTakenAgain({ isClosed, wasIn }, now = performance.now()) {
+    const before = this.taken.filter((at) => now - at < TAKEN_MS);
+    const counts = isClosed && (wasIn || before.length > 0);
+    this.taken = counts ? [...before, now] : [];
     return this.taken.length >= TAKEN_TIMES;
   }
 

@@ -11,6 +11,7 @@ globalThis.location = { host: "node", origin: "http://node", protocol: "http:" }
 const { BrokerLink } = await import(pathToFileURL(`${process.argv[2]}/broker-link.js`));
 
 const PUBLISHED_MAX = 40;
+const links = [];
 
 /** A link that is in, at a broker that answers each publish with what `hears` gives: a reason code, or nothing. */
 function linkAt(hears) {
@@ -19,12 +20,14 @@ function linkAt(hears) {
   const published = [];
   const connection = {
     lost: new Promise(() => {}),
+    close() {},
     async publish(topic, message) {
       published.push(message);
       assert.ok(published.length < PUBLISHED_MAX, "it repeats for ever");
       return { reason: hears(link, published) ?? 0, receipt: null };
     },
   };
+  links.push(link);
   pauses.length = 0;
   Object.assign(link, { connection, isIn: true });
   return { link, published, connection };
@@ -87,15 +90,32 @@ const checks = {
   },
 
   async "who is closed again and again as soon as it is in leaves the inbox to another device"() {
-    const closed = "the connection was closed";
+    const [closed, kept, open] = [{ isClosed: true, wasIn: true }, { isClosed: false, wasIn: true }, { isClosed: true, wasIn: false }];
+    const gone = { isClosed: false, wasIn: false };
     const after = (ends) => {
       const { link } = linkAt(() => 0);
-      return ends.map(([why, at]) => link.isTakenAgain(why, at * 1000));
+      return ends.map(([end, at]) => link.isTakenAgain(end, at * 1000));
     };
     assert.deepEqual(after([[closed, 100], [closed, 103], [closed, 106]]), [false, false, true]);
     assert.deepEqual(after([[closed, 100], [closed, 131], [closed, 162], [closed, 193]]).includes(true), false, "a broker that is restarted now and then");
-    assert.deepEqual(after([[closed, 100], [null, 101], [closed, 103], [null, 104], [closed, 106]]).includes(true), false, "a broker that is gone in between");
-    assert.deepEqual(after([[closed, 100], ["the node went silent", 103], [closed, 106], [closed, 109]]).includes(true), false, "a device that slept");
+    assert.deepEqual(after([[closed, 100], [gone, 101], [closed, 103], [gone, 104], [closed, 106]]).includes(true), false, "a broker that is gone in between");
+    assert.deepEqual(after([[closed, 100], [kept, 103], [closed, 106], [closed, 109]]).includes(true), false, "a device that slept");
+    assert.deepEqual(after([[closed, 100], [open, 101], [open, 102]]), [false, false, true], "the other one is quicker than the nodes");
+    assert.deepEqual(after([[open, 100], [open, 101], [open, 102], [open, 103]]).includes(true), false, "a broker that nobody gets into");
+  },
+
+  async "of two tabs the one that came later stays, whatever each hears first"() {
+    const [older, newer] = [linkAt(() => 0).link, linkAt(() => 0).link];
+    for (const link of [older, newer]) link.inbox = "inbox/a";
+    newer.came.at = older.came.at + 1;
+    newer.isIn = false; // the older one came back for the inbox before it had heard
+    newer.onOther({ data: { inbox: "inbox/a", came: older.came } });
+    assert.equal(newer.stopped, false);
+    older.isIn = false;
+    older.onOther({ data: { inbox: "inbox/b", came: newer.came } });
+    assert.equal(older.stopped, false, "another player's inbox");
+    older.onOther({ data: { inbox: "inbox/a", came: newer.came } });
+    assert.equal(older.stopped, true);
   },
 
   async "the will names the connection, and only a player who is in leaves one"() {
@@ -116,5 +136,6 @@ const checks = {
 
 for (const [what, check] of Object.entries(checks)) {
   await check().catch((error) => assert.fail(`${what}: ${error.message}`));
+  for (const link of links.splice(0)) link.stop();
 }
 process.exit(0);
