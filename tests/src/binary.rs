@@ -32,7 +32,7 @@ pub fn starling() -> Command {
 }
 
 fn build() -> PathBuf {
-    built(CargoBuild::new().package("node").bin("starling"), !cfg!(debug_assertions))
+    built(of_workspace("starling"), !cfg!(debug_assertions))
 }
 
 /// The simulator's binary, in the profile that is asked for; `planted` bugs are for hunts.
@@ -41,13 +41,17 @@ fn build() -> PathBuf {
 /// If it does not build.
 #[must_use]
 pub fn simulator_path(release: bool, planted: bool) -> PathBuf {
-    // With the features that the whole workspace gives to what it shares: nothing is built twice.
-    let build = CargoBuild::new().arg("--workspace").bin("starling-sim");
+    let build = of_workspace("starling-sim");
     if !planted {
         return built(build, release);
     }
     let path = built(build.features("sim/planted"), release);
     apart(&path, "starling-sim-planted").unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// A program with the features that the whole workspace gives to what it shares: nothing is built twice.
+fn of_workspace(bin: &str) -> CargoBuild {
+    CargoBuild::new().arg("--workspace").bin(bin)
 }
 
 /// Cargo puts a program at one path whatever its features: the next build takes it. Under another name this one
