@@ -7,7 +7,7 @@
 use super::{Facts, Question};
 use crate::Cell;
 use crate::column::BLOCK;
-use crate::event::{EventState, Ruling};
+use crate::event::EventState;
 use crate::id::PlayerId;
 
 /// What one player got in one run.
@@ -144,7 +144,7 @@ impl People {
             let place = self.places[handle as usize] as usize;
             outcomes[place].1.answer = Some((question, cell));
         });
-        if !is_aside(state, instance) {
+        if !state.is_aside(instance) {
             for facts in questions_of(state, instance) {
                 score_one(&facts, all, &mut outcomes);
             }
@@ -177,11 +177,6 @@ impl SoFar {
         let answer = outcome.answer.filter(|(number, _)| outcome.correct && is_timed(*number));
         self.correct_ms += u64::from(answer.map_or(0, |(_, cell)| cell.elapsed_ms()));
     }
-}
-
-/// Whether a host set a run aside.
-pub(crate) fn is_aside(state: &EventState, instance: u32) -> bool {
-    state.rulings.of(instance).is_some_and(Ruling::is_aside)
 }
 
 /// The question that was shown, then those that were answered on the far side of a partition.
@@ -220,7 +215,7 @@ fn score_one(
 pub fn outcome_alone(state: &EventState, instance: u32, player: PlayerId) -> Outcome {
     let answer = state.held(instance, state.players.rows_of(player));
     let mut outcome = Outcome { answer, ..Outcome::default() };
-    let facts = Facts::of(state, instance).filter(|_| !is_aside(state, instance));
+    let facts = Facts::of(state, instance).filter(|_| !state.is_aside(instance));
     if let (Some((number, cell)), Some(facts)) = (answer, facts)
         && let Some(alone) = facts.at(number).and_then(|facts| facts.question.task.alone(&facts))
     {

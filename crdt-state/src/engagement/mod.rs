@@ -45,7 +45,6 @@ pub mod word_cloud;
 
 pub use alone::Alone;
 pub use facts::{Facts, bits, counter_name, counter_run, mask, superseded_name};
-pub(crate) use fold::is_aside;
 pub use fold::{Entry, Outcome, SoFar, Standing, fold, outcome_alone, rank, ranked, standings};
 pub use given::{Gave, Thousandths};
 pub use key::{Key, commitment, image_name, key_text, run_salt};

@@ -9,7 +9,6 @@
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
-use super::fold::is_aside;
 use super::order::{Order, Span};
 use super::{Alone, Facts, Standing, fold as fold_in_order};
 use crate::column::{BLOCK, Cell};
@@ -160,7 +159,7 @@ pub struct Scoreboard {
 impl Scoreboard {
     /// Brings it up to date. Only instances for which `counts` holds are folded.
     pub fn update(&mut self, state: &EventState, counts: impl Fn(u32) -> bool) {
-        let counts = |instance: &u32| counts(*instance) && !is_aside(state, *instance);
+        let counts = |instance: &u32| counts(*instance) && !state.is_aside(*instance);
         let instances = state.instances().map(|(instance, _)| instance).filter(counts);
         let instances: Vec<u32> = instances.collect();
         let counted = instances.iter().map(|instance| Counted::of(state, *instance));

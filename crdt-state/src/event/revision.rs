@@ -2,19 +2,24 @@
 //!
 //! Both depend on the state alone, so that nodes that have seen the same say the same.
 
-use super::{EventState, Round};
+use super::{EventState, Round, Ruling};
 use crate::engagement::Amendment;
 use crate::id::PlayerId;
 use crate::stage::{Phase, Stage};
 
 impl EventState {
+    /// Whether hosts have set a run aside: it was skipped or is void, and counts for nothing.
+    #[must_use]
+    pub fn is_aside(&self, instance: u32) -> bool {
+        self.rulings.of(instance).is_some_and(Ruling::is_aside)
+    }
+
     /// Whether what came of a run is known to everybody: the show has passed what tells it, and did not leave it
     /// before, for another attempt or for the next question.
     #[must_use]
     pub fn has_revealed(&self, instance: u32) -> bool {
         let reached = self.round(instance).map_or(Phase::Draft, Round::reached);
-        let is_left =
-            reached < self.told_by(instance) && crate::engagement::is_aside(self, instance);
+        let is_left = reached < self.told_by(instance) && self.is_aside(instance);
         self.has_told(instance) && !is_left
     }
 

@@ -10,7 +10,6 @@ use super::views::{correct_of, stage_view};
 use crate::service::explain::{ExplainView, HeldView, TurnedAwayView};
 use crate::service::view::Refusal;
 use crdt_state::engagement::{Case, Facts, Gave, Reason};
-use crdt_state::event::Ruling;
 use crdt_state::name::skeleton;
 use crdt_state::{Cell, LaneId, Mono, Origin, PlayerId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +142,7 @@ impl EventCore {
     /// Why a closed run gave a player what it gave; nothing where no answer counts.
     fn reason(&self, case: &Case<'_>) -> Option<Reason> {
         let (state, instance) = (self.state(), case.facts.instance);
-        if state.rulings.of(instance).is_some_and(Ruling::is_aside) {
+        if state.is_aside(instance) {
             return Some(Reason::nothing("a host has set the round aside"));
         }
         if !state.counts(case.player) {

@@ -15,7 +15,7 @@ use crdt_state::engagement::raffle::Entrants;
 use crdt_state::engagement::{
     Facts, Key, Outcome, Thousandths, commitment, fold, key_text, ranked, run_salt, superseded_name,
 };
-use crdt_state::event::{Fate, Ruling};
+use crdt_state::event::Fate;
 use crdt_state::{PlayerId, Row};
 use serde::Serialize;
 
@@ -240,7 +240,7 @@ impl EventCore {
             answer: key.map(|key| question.in_words(&key)).unwrap_or_default(),
             open_ms: facts.open_ms(),
             points: question.task.gives_points(question).then_some(question.points),
-            voided: self.state().rulings.of(instance).is_some_and(Ruling::is_aside),
+            voided: self.state().is_aside(instance),
             superseded: self.state().named.total(&superseded_name(instance)),
             status,
             missing: missing.clone(),
@@ -261,7 +261,7 @@ impl EventCore {
                 let shown = state.question_of(instance).map(|(number, _)| number);
                 let run = Facts::of(state, instance);
                 // Of what hosts set aside or cancelled nobody is right or wrong.
-                let is_aside = state.rulings.of(instance).is_some_and(Ruling::is_aside);
+                let is_aside = state.is_aside(instance);
                 let is_judged = |number| {
                     let key = run.and_then(|run| run.at(number)).and_then(|facts| facts.key());
                     let is_cancelled = matches!(&key, Some(Key::Choices(none)) if none.is_empty());

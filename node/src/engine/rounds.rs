@@ -45,7 +45,7 @@ impl EventCore {
         Some(RoundLine {
             instance,
             number: u32::from(number) + 1,
-            voided: ruling.is_some_and(Ruling::is_aside),
+            voided: self.state().is_aside(instance),
             resolved: waits.then(|| ruling.and_then(Ruling::key).is_some()),
             revision: self.state().revision_of(instance),
         })

@@ -106,10 +106,11 @@ impl EventCore {
             let question = state.round(instance).and_then(crdt_state::event::Round::question);
             instance != but && question >= from
         };
-        let aside = |instance| state.rulings.of(instance).is_some_and(Ruling::is_aside);
         let instances = state.instances().map(|(instance, _)| instance);
         instances
-            .filter(|instance| command == Command::Back && is_after(*instance) && !aside(*instance))
+            .filter(|instance| {
+                command == Command::Back && is_after(*instance) && !state.is_aside(*instance)
+            })
             .map(|instance| self.ruling(instance, Rule::Void(true)))
             .collect()
     }
@@ -185,11 +186,11 @@ impl EventCore {
     /// would count twice, and whose players would be told now what is right.
     fn check_restore(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
         let (state, question) = (facts.state, facts.number + 1);
-        let aside = |instance| state.rulings.of(instance).is_some_and(Ruling::is_aside);
         let later = state.instances().filter(|(instance, _)| *instance > facts.instance);
         let later: Vec<_> =
             later.filter_map(|(at, _)| Some((at, state.question_of(at)?.0))).collect();
-        let mut again = later.iter().filter(|(at, number)| *number == facts.number && !aside(*at));
+        let mut again =
+            later.iter().filter(|(at, number)| *number == facts.number && !state.is_aside(*at));
         if let Some((again, _)) = again.next() {
             let message = format!("question {question} is asked again in round {again}");
             return Err(Refusal::new("not_possible", message)

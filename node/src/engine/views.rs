@@ -48,7 +48,6 @@ impl EventCore {
         let is_live = facts.is_some_and(|facts| facts.question.task.is_live());
         let from = if is_live { Phase::Open } else { Phase::Tallies };
         let counted = facts.filter(|_| past(from).is_some());
-        let ruling = instance.and_then(|i| state.rulings.of(i));
         LiveView {
             event: self.identity.event,
             pin: pin.to_owned(),
@@ -68,7 +67,7 @@ impl EventCore {
             board: with_board.then(|| self.board()),
             teams: with_board.then(|| self.teams()).filter(|teams| !teams.is_empty()),
             paused: !stage.is_over() && self.is_paused(stage.instance),
-            voided: ruling.is_some_and(crdt_state::event::Ruling::is_aside),
+            voided: instance.is_some_and(|i| state.is_aside(i)),
             result: self.shown_result(now),
             team_names: self.choosable_teams(),
             controls: self.controls(),

@@ -52,7 +52,7 @@ fn run(
 ) -> Vec<(PlayerId, bool, i64, u32)> {
     // What was answered, and what hosts said of it, may be here before the show or the round that it is to.
     let is_known = state.question_of(instance).is_some();
-    if !is_known || state.rulings.of(instance).is_some_and(Ruling::is_aside) {
+    if !is_known || state.is_aside(instance) {
         return Vec::new();
     }
     let answers: Vec<_> =

@@ -17,7 +17,6 @@ use super::{
     Case, Draw, Entry, Facts, Given, Invalid, Key, Kind, Outcome, PATH, Question, Reason, Script,
     Taken, Task, bits, mask,
 };
-use crate::engagement::fold::is_aside;
 use crate::event::EventState;
 use crate::stage::Phase;
 use schemars::JsonSchema;
@@ -121,7 +120,7 @@ impl Kind for Elimination {
 
     fn results(&self, facts: &Facts<'_>) -> EliminationResults {
         let state = facts.state;
-        if !state.has_revealed(facts.instance) || is_aside(state, facts.instance) {
+        if !state.has_revealed(facts.instance) || state.is_aside(facts.instance) {
             return EliminationResults { survivors: None };
         }
         let mut survivors = 0;
@@ -289,7 +288,7 @@ fn is_dropped(state: &EventState, number: u16) -> bool {
     let mut of_it =
         runs().filter(|run| state.question_of(*run).is_some_and(|(of, _)| of == number));
     let first = of_it.next();
-    first.is_some_and(|first| is_aside(state, first)) && of_it.all(|run| is_aside(state, run))
+    first.is_some_and(|first| state.is_aside(first)) && of_it.all(|run| state.is_aside(run))
 }
 
 /// The first round of the elimination that a question is a round of, and its number.

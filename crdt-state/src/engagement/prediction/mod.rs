@@ -274,10 +274,10 @@ impl Prediction {
     /// Why a stake is not what was given, if it is not; who had so many points.
     fn limit_in_words(&self, cell: Cell, stake: u64, points: i64) -> String {
         let given = u64::from(cell.value() >> OPTION_BITS);
-        let (had, credit) = (points.max(0), self.credit);
+        let credit = self.credit;
         match stake < given {
             true => format!(
-                "{given} were staked by whom rounds had given {had} points and who may stake {credit} in any case, so \
+                "{given} were staked by whom rounds had given {points} points and who may stake {credit} in any case, so \
                  that it counts as: {stake}; "
             ),
             false => String::new(),
@@ -289,7 +289,7 @@ impl Prediction {
     fn staked(&self, cell: Cell, points: impl FnOnce() -> i64) -> u64 {
         let (stake, credit) = (u64::from(cell.value() >> OPTION_BITS), u64::from(self.credit));
         let is_covered = stake <= credit || crate::planted!(StakeBeyondPoints);
-        if is_covered { stake } else { stake.min((points().max(0) as u64).max(credit)) }
+        if is_covered { stake } else { stake.min((points() as u64).max(credit)) }
     }
 }
 

@@ -10,7 +10,6 @@
 //! comes next and draws nothing anew, so that no host can kick until the wished one wins.
 
 use super::file::{Object, Report, Table};
-use super::fold::is_aside;
 use super::key::{hash_hex, key_text, run_salt};
 use super::{
     Case, Draw, Entry, Facts, Gave, Given, Invalid, Key, Kind, PATH, Question, Reason, Taken, Task,
@@ -206,7 +205,7 @@ impl Entrants {
         let is_out = |player: &PlayerId| !facts.state.counts(*player);
         let out = players.iter().copied().filter(is_out).collect();
         Some(Entrants {
-            voided: is_aside(facts.state, facts.instance),
+            voided: facts.state.is_aside(facts.instance),
             key: key_text(&raffle.key()?),
             commitment: super::commitment(facts.question, facts.instance)?,
             salt: run_salt(facts.question, facts.instance),
