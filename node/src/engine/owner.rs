@@ -170,11 +170,16 @@ impl Task {
 
     /// Says whether the event has arrived, and for whom it waits.
     fn say_how_far(&mut self) {
-        if self.core.has_caught_up {
-            self.fills.send_if_modified(|whole| !std::mem::replace(whole, true));
+        let fills = !*self.fills.borrow() && self.core.has_caught_up;
+        let arrives = !*self.arrives.borrow() && self.core.has_arrived(self.ports.now());
+        if fills {
+            self.fills.send_replace(true);
         }
-        if !*self.arrives.borrow() && self.core.has_arrived(self.ports.now()) {
+        if arrives {
             self.arrives.send_replace(true);
+        }
+        // What it is may be here before who plays in it and what they answered: its lanes are independent.
+        if fills || arrives {
             self.greet();
         }
         let revision = Some(self.core.awaited_revision());
@@ -187,7 +192,8 @@ impl Task {
         }
     }
 
-    /// Tells those who opened an inbox before the event arrived what there is for them: they were told nothing of it.
+    /// Tells those who opened an inbox before the event was here what there is for them: they were told nothing of it, or
+    /// not all.
     fn greet(&mut self) {
         let players = &self.core.state().players;
         if players.count() == 0 {
