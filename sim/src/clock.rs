@@ -1,8 +1,8 @@
 //! Virtual time, and the wall clock of the machine whose task is being polled.
 //!
 //! Invariants: the monotonic clock is one for the whole run and follows tokio's paused clock; a
-//! wall clock is that clock plus the skew of the machine that reads it. Monotonic clocks that
-//! drift per machine are absent: tokio has one clock per runtime.
+//! wall clock is that clock plus the skew of the machine that reads it, which may grow. Monotonic
+//! clocks that drift per machine are absent: tokio has one clock per runtime.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

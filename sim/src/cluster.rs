@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use crdt_state::{EventId, Versions};
@@ -23,7 +23,9 @@ use node::service::Hosts;
 use node::service::view::NodeLinks;
 use node::store::{OpenError, open_with};
 use thiserror::Error;
+use tokio::time::sleep;
 
+use crate::disk::DiskTrouble;
 use crate::machine::{Crash, Life};
 use crate::mix::Draw;
 use crate::tcp::SimListener;
@@ -187,7 +189,7 @@ fn ground(life: &Life, number: u8, seeds: &[u8]) -> Result<Ground, BootError> {
     })
 }
 
-/// A node's surroundings: its life's tasks and clock, chance out of the seed, a disk that takes no time.
+/// A node's surroundings: its life's tasks and clock, chance out of the seed, its machine's disk.
 fn env(seed: u64, life: &Life) -> Env {
     let draw = Draw::new(seed, &[address_word(life.ip()), life.number()]);
     let mut bytes = [0; 32];
@@ -198,17 +200,26 @@ fn env(seed: u64, life: &Life) -> Env {
     let wall_ms =
         move || clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let spawn = life.spawner().clone();
-    Env { spawn, blocking: Arc::new(Inline), wall: Arc::new(wall_ms), seed: bytes }
+    Env { spawn, blocking: Arc::new(Inline(life.clone())), wall: Arc::new(wall_ms), seed: bytes }
 }
 
-/// Does disk work where it is asked for: simulated disks take no time, and there are no threads.
-struct Inline;
+/// Does disk work where it is asked for: there are no threads, and only a slow disk takes time.
+struct Inline(Life);
 
 impl Blocking for Inline {
     fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move { work() })
+        let is_slow = self.0.disk_trouble(STORE) == DiskTrouble::Slow;
+        Box::pin(async move {
+            if is_slow {
+                sleep(COMMIT_SLOWLY).await;
+            }
+            work();
+        })
     }
 }
+
+/// What a slow disk takes, as in message fidelity.
+const COMMIT_SLOWLY: Duration = Duration::from_secs(2);
 
 /// Players' connections over simulated streams.
 struct Players(SimListener);

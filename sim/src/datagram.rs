@@ -76,11 +76,16 @@ impl Inner {
         if datagram.bytes.len() + HEADER_BYTES > link.mtu {
             return self.end_datagram("udp oversized", &datagram);
         }
+        let now_ns = clock::virtual_ns();
+        let bytes = datagram.bytes.len() + HEADER_BYTES;
+        let Some(queue_ns) = self.links.queue_ns(path, bytes, now_ns) else {
+            return self.end_datagram("udp queue full", &datagram);
+        };
         if link.loses(draw) {
             return self.end_datagram("udp lost", &datagram);
         }
         self.record("udp sent", &datagram);
-        let at_ns = clock::virtual_ns() + link.delay_ns(draw);
+        let at_ns = now_ns + queue_ns + link.delay_ns(draw);
         if let Some(after_ns) = link.copy_after_ns(draw) {
             self.under_way.push(at_ns + after_ns, Arrival::Datagram(datagram.clone()));
         }

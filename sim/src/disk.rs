@@ -4,7 +4,8 @@
 //! or torn by the seed when the power goes, in any combination, as a disk with a cache may do;
 //! when only the process dies, the kernel still writes everything. A file opened before a crash
 //! is dead after it, so the destructor of a crashed store cannot tidy up. Virtual time does not
-//! pass while a disk works, because the store calls it without awaiting.
+//! pass while a disk works, because the store calls it without awaiting: whoever does the store's
+//! work waits before it for as long as a slow disk would take.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
+use crate::clock;
 use crate::mix::Draw;
 use crate::trace::{Crossing, Trace, address_word};
 
@@ -29,9 +31,21 @@ struct Platter {
     cached: Vec<u8>,
     journal: Vec<Change>,
     trouble: DiskTrouble,
+    /// Copies of what was durable, where they are made: one that is old enough to come back, and one that will be.
+    copies: Option<[Copied; 2]>,
     /// Counts crashes; a file opened before the last one is dead.
     crashes: u64,
 }
+
+/// What was durable at a time, in virtual nanoseconds.
+#[derive(Clone, Debug, Default)]
+struct Copied {
+    at_ns: u64,
+    bytes: Vec<u8>,
+}
+
+/// How old a copy is at least that comes back, as in message fidelity.
+const STALE_NS: u64 = 4_000_000_000;
 
 /// Whose disk it is, for the dice and the trace.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +71,8 @@ pub enum DiskTrouble {
     Full,
     /// Every write and sync fails.
     Failing,
+    /// Every commit takes seconds.
+    Slow,
 }
 
 /// The chance that an unsynced write is lost when the power goes (arbitrary: all mixtures occur).
@@ -74,6 +90,7 @@ impl Disk {
             cached: Vec::new(),
             journal: Vec::new(),
             trouble: DiskTrouble::None,
+            copies: None,
             crashes: 0,
         })))
     }
@@ -101,13 +118,24 @@ impl Disk {
         self.lock().lose_power();
     }
 
+    /// From now on copies are made, for [`Disk::rewind`].
+    pub(crate) fn make_copies(&self) {
+        self.lock().copies.get_or_insert_default();
+    }
+
     /// The disk was replaced by an empty one.
     pub(crate) fn erase(&self) {
+        self.lock().replace_by(Vec::new());
+    }
+
+    /// The disk was replaced by a copy of it that is some seconds old, or by an empty one where there is none.
+    pub(crate) fn rewind(&self) {
         let mut platter = self.lock();
-        platter.crashes += 1;
-        platter.durable.clear();
-        platter.cached.clear();
-        platter.journal.clear();
+        let now_ns = clock::virtual_ns();
+        let is_old = |copied: &&Copied| copied.at_ns + STALE_NS <= now_ns;
+        let copies = platter.copies.iter().flatten().filter(is_old);
+        let newest = copies.max_by_key(|copied| copied.at_ns).map(|copied| copied.bytes.clone());
+        platter.replace_by(newest.unwrap_or_default());
     }
 
     fn lock(&self) -> MutexGuard<'_, Platter> {
@@ -116,6 +144,22 @@ impl Disk {
 }
 
 impl Platter {
+    fn replace_by(&mut self, bytes: Vec<u8>) {
+        self.crashes += 1;
+        self.durable.clone_from(&bytes);
+        self.cached = bytes;
+        self.journal.clear();
+    }
+
+    fn copy_if_due(&mut self) {
+        let now_ns = clock::virtual_ns();
+        let Some([old, newer]) = &mut self.copies else { return };
+        if now_ns >= newer.at_ns + STALE_NS {
+            let fresh = Copied { at_ns: now_ns, bytes: self.durable.clone() };
+            *old = std::mem::replace(newer, fresh);
+        }
+    }
+
     fn lose_power(&mut self) {
         self.crashes += 1;
         let Name { seed, ip, file } = self.name;
@@ -135,6 +179,7 @@ impl Platter {
     }
 
     fn sync(&mut self) {
+        self.copy_if_due();
         let from = SocketAddr::new(self.name.ip, 0);
         for change in std::mem::take(&mut self.journal) {
             if let Change::Write { bytes, .. } = &change {
@@ -284,6 +329,34 @@ mod tests {
         disk.lose_power();
         assert_eq!(file.write(0, b"after!").unwrap_err().kind(), io::ErrorKind::NotConnected);
         assert_eq!(file.sync_data().unwrap_err().kind(), io::ErrorKind::NotConnected);
+    }
+
+    #[test]
+    fn an_old_copy_lacks_what_was_synced_in_the_last_seconds() {
+        let disk = disk(1);
+        disk.make_copies();
+        let at = |second: u64| clock::drive(Some(second * 1_000_000_000));
+        for second in 0..=20 {
+            at(second);
+            let file = disk.open();
+            file.write(second, &[second as u8 + 1]).unwrap();
+            file.sync_data().unwrap();
+        }
+        disk.rewind();
+        let left = contents(&disk).len();
+        assert!((12..=17).contains(&left), "{left} seconds are left of 20");
+        at(21);
+        disk.rewind();
+        assert_eq!(contents(&disk).len(), left, "the same copy");
+        clock::drive(None);
+    }
+
+    #[test]
+    fn a_disk_without_copies_comes_back_empty() {
+        let disk = disk(1);
+        disk.open().write(0, b"1234").unwrap();
+        disk.rewind();
+        assert_eq!(contents(&disk), b"");
     }
 
     #[test]

@@ -7,10 +7,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::clock;
 use crate::pulse;
 
 /// One machine's gate and the skew of its wall clock.
@@ -18,6 +19,9 @@ use crate::pulse;
 pub(crate) struct Gate {
     shut: AtomicBool,
     skew_ns: AtomicI64,
+    drift_ppm: AtomicI64,
+    /// Since when it drifts, in virtual nanoseconds.
+    drifts_since_ns: AtomicU64,
     parked: Mutex<Vec<Waker>>,
 }
 
@@ -39,10 +43,20 @@ impl Gate {
 
     pub(crate) fn set_skew_ns(&self, skew_ns: i64) {
         self.skew_ns.store(skew_ns, Ordering::Relaxed);
+        self.drifts_since_ns.store(clock::virtual_ns(), Ordering::Relaxed);
+    }
+
+    /// From now on; what the clock has gathered by drifting before stays.
+    pub(crate) fn set_drift_ppm(&self, drift_ppm: i64) {
+        self.set_skew_ns(self.skew_ns());
+        self.drift_ppm.store(drift_ppm, Ordering::Relaxed);
     }
 
     pub(crate) fn skew_ns(&self) -> i64 {
-        self.skew_ns.load(Ordering::Relaxed)
+        let drifts = clock::virtual_ns() - self.drifts_since_ns.load(Ordering::Relaxed);
+        let drift_ppm = self.drift_ppm.load(Ordering::Relaxed);
+        let drifted = i128::from(drifts) * i128::from(drift_ppm) / 1_000_000;
+        self.skew_ns.load(Ordering::Relaxed) + drifted as i64
     }
 
     /// Ready while the gate is open; else the task is woken when it opens.

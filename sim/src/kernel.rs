@@ -213,7 +213,10 @@ impl Inner {
         let Some(path) = self.streams.path(from) else { return };
         let draw = self.links.draw(path, Kind::Segment);
         let link = self.links.get(path);
-        let wait_ns = link.delay_ns(draw) + link.resend_wait_ns(draw);
+        // A stream waits for room; what it loses it sends again.
+        let queue_ns = self.links.queue_ns(path, segment.bytes().len(), clock::virtual_ns());
+        let wait_ns =
+            queue_ns.unwrap_or_default() + link.delay_ns(draw) + link.resend_wait_ns(draw);
         let resume_ns = draw.up_to(RESUME_DIE, resume_after_ns);
         let Some(end) = self.streams.end_mut(from) else { return };
         let at_ns = (clock::virtual_ns() + wait_ns + resume_ns).max(end.last_arrival_ns);

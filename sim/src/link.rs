@@ -28,6 +28,9 @@ pub struct Link {
     pub reordering: f64,
     /// The largest IP packet in bytes; a larger datagram vanishes.
     pub mtu: usize,
+    /// Bytes per second, beyond which packets queue where they leave, and are dropped once the queue is full; 0 is
+    /// without limit.
+    pub bandwidth: u64,
 }
 
 impl Link {
@@ -39,6 +42,7 @@ impl Link {
         duplication: 0.0,
         reordering: 0.0,
         mtu: 1500,
+        bandwidth: 0,
     };
 
     /// Between a player or host and a node: 10 to 50 ms (arbitrary, a fair mobile network).
@@ -86,6 +90,9 @@ impl Link {
     }
 }
 
+/// What waits to leave at most, in bytes; arbitrary: a second at the narrowest that is drawn, as badly bloated as home
+/// routers are.
+const QUEUE_BYTES_MAX: u64 = 256 << 10;
 /// The least retransmission time-out of Linux: 200 ms, doubled on each loss.
 const RESEND_AFTER_NS: u64 = 200_000_000;
 /// Losses in a row of one segment; beyond it, luck is assumed (arbitrary).
@@ -118,6 +125,8 @@ pub(crate) struct Links {
     own: BTreeMap<Path, Link>,
     cut: BTreeSet<Path>,
     sent: BTreeMap<(Path, Kind), u64>,
+    /// When all that was sent before has left, where bandwidth is bounded, in virtual nanoseconds.
+    busy_until_ns: BTreeMap<Path, u64>,
 }
 
 impl Links {
@@ -129,6 +138,7 @@ impl Links {
             own: BTreeMap::new(),
             cut: BTreeSet::new(),
             sent: BTreeMap::new(),
+            busy_until_ns: BTreeMap::new(),
         }
     }
 
@@ -175,6 +185,22 @@ impl Links {
             (from, to) if is_node(from) && is_node(to) => self.between_nodes,
             _ => self.access,
         }
+    }
+
+    /// How long a packet of so many bytes waits until it has left; nothing if the queue is full.
+    pub(crate) fn queue_ns(&mut self, path: Path, bytes: usize, now_ns: u64) -> Option<u64> {
+        let bandwidth = self.get(path).bandwidth;
+        let takes_ns = |bytes: u64| (bytes * 1_000_000_000).checked_div(bandwidth);
+        let (Some(takes), Some(most)) = (takes_ns(bytes as u64), takes_ns(QUEUE_BYTES_MAX)) else {
+            return Some(0);
+        };
+        let busy_until = self.busy_until_ns.entry(path).or_default();
+        let waits = busy_until.saturating_sub(now_ns);
+        if waits > most {
+            return None;
+        }
+        *busy_until = now_ns + waits + takes;
+        Some(waits + takes)
     }
 
     /// The dice of the next packet of this kind on this path.
@@ -225,6 +251,18 @@ mod tests {
             let delay_ns = Link::DATA_CENTRE.delay_ns(links.draw((A, B), Kind::Datagram));
             assert!((500_000..=2_000_000).contains(&delay_ns));
         }
+    }
+
+    #[test]
+    fn what_is_more_than_a_link_carries_queues_and_then_is_dropped() {
+        let mut links = Links::new(1);
+        links.set((A, B), Link { bandwidth: 1_000_000, ..Link::DATA_CENTRE });
+        assert_eq!(links.queue_ns((A, B), 1_000, 0), Some(1_000_000));
+        assert_eq!(links.queue_ns((A, B), 1_000, 500_000), Some(1_500_000), "behind the first");
+        assert_eq!(links.queue_ns((A, B), 1_000, 9_000_000), Some(1_000_000), "it is idle again");
+        assert_eq!(links.queue_ns((B, A), 1_000, 0), Some(0), "the other way is without limit");
+        let taken = (0..1_000).filter(|_| links.queue_ns((A, B), 1_000, 9_000_000).is_some());
+        assert_eq!(taken.count(), 262, "what fits the queue, beside the one that leaves");
     }
 
     #[test]

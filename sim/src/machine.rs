@@ -48,6 +48,7 @@ struct State {
     life: Option<Life>,
     disks: BTreeMap<String, Disk>,
     skew_ns: i64,
+    drift_ppm: i64,
 }
 
 impl Machine {
@@ -64,6 +65,7 @@ impl Machine {
         assert!(state.life.is_none(), "a machine runs at most one process");
         let gate = Arc::new(Gate::default());
         gate.set_skew_ns(state.skew_ns);
+        gate.set_drift_ppm(state.drift_ppm);
         let process = Process {
             machine: self.clone(),
             number: self.0.net.boot(self.0.ip),
@@ -109,6 +111,12 @@ impl Machine {
         self.with_life(|life| life.gate().set_skew_ns(skew_ns));
     }
 
+    /// Has the machine's wall clock run by so many parts of a million faster from now on.
+    pub fn set_drift_ppm(&self, drift_ppm: i64) {
+        self.lock().drift_ppm = drift_ppm;
+        self.with_life(|life| life.gate().set_drift_ppm(drift_ppm));
+    }
+
     /// Makes one of the machine's files misbehave, or behave again.
     pub fn set_disk_trouble(&self, file: &str, trouble: DiskTrouble) {
         self.disk(file).set_trouble(trouble);
@@ -117,6 +125,17 @@ impl Machine {
     /// How one of the machine's files misbehaves now.
     pub fn disk_trouble(&self, file: &str) -> DiskTrouble {
         self.disk(file).trouble()
+    }
+
+    /// From now on copies of a file are made, for [`Machine::rewind_disks`].
+    pub fn copy_disk(&self, file: &str) {
+        self.disk(file).make_copies();
+    }
+
+    /// Replaces all disks of a stopped machine by copies of them that are some seconds old; those of which there is
+    /// none, by empty ones.
+    pub fn rewind_disks(&self) {
+        self.lock().disks.values().for_each(Disk::rewind);
     }
 
     /// Replaces all disks of a stopped machine by empty ones.
@@ -217,6 +236,11 @@ impl Life {
     /// Opens a file of the machine; it is dead once this life is over.
     pub fn open_file(&self, file: &str) -> DiskFile {
         self.0.machine.disk(file).open()
+    }
+
+    /// How one of the machine's files misbehaves now.
+    pub(crate) fn disk_trouble(&self, file: &str) -> DiskTrouble {
+        self.0.machine.disk_trouble(file)
     }
 
     /// What the machine's wall clock shows.

@@ -4,7 +4,7 @@
 //! Invariants: whatever is under way is delivered in the order of (virtual nanosecond, number);
 //! a machine's sockets belong to one life of it, and those of an earlier life can neither send
 //! nor receive, so that nothing a crashed process still does is seen by anybody.
-//! Bandwidth, and so bufferbloat, is absent: a link delays, it does not queue.
+//! A link with bounded bandwidth has a queue of its own in each direction, and drops what does not fit it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -459,3 +459,21 @@ fn wall_clocks_are_skewed_per_machine() {
         assert_eq!(true_wall.duration_since(wrong).unwrap(), seconds(600));
     });
 }
+
+#[test]
+fn a_wall_clock_that_drifts_is_further_off_by_the_second_until_it_is_set_right() {
+    simulate(|world| async move {
+        let (machine, right) = (world.node(1), world.node(2).boot());
+        let life = machine.boot();
+        machine.set_drift_ppm(200_000);
+        world.sleep(seconds(10)).await;
+        assert_eq!(life.wall().duration_since(right.wall()).unwrap(), seconds(2));
+        machine.set_drift_ppm(-100_000);
+        world.sleep(seconds(10)).await;
+        assert_eq!(life.wall().duration_since(right.wall()).unwrap(), seconds(1), "of before");
+        machine.set_drift_ppm(0);
+        machine.set_skew_ns(0);
+        world.sleep(seconds(10)).await;
+        assert_eq!(life.wall(), right.wall());
+    });
+}

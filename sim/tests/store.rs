@@ -5,7 +5,12 @@
 
 use std::time::Duration;
 
+use crdt_state::Versions;
+use node::config::Ack;
+use node::store::StoreOp;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use sim::cluster::{STORE, boot};
+use sim::disk::DiskTrouble;
 use sim::machine::{Crash, Life};
 use sim::run::{Options, run};
 use sim::world::World;
@@ -65,7 +70,7 @@ fn a_store_in_the_middle_of_a_sync_opens_again() {
             let life = machine.boot();
             let store = open(&life);
             write(&store, round, Durability::Immediate);
-            machine.set_disk_trouble("store", sim::disk::DiskTrouble::Failing);
+            machine.set_disk_trouble("store", DiskTrouble::Failing);
             let mut transaction = store.begin_write().unwrap();
             transaction.set_durability(Durability::Immediate).unwrap();
             let value = vec![0; 700];
@@ -75,7 +80,7 @@ fn a_store_in_the_middle_of_a_sync_opens_again() {
                 inserted.map_err(drop).and_then(|()| transaction.commit().map_err(drop));
             assert!(committed.is_err(), "a failing disk took a commit");
             machine.crash(Crash::Power);
-            machine.set_disk_trouble("store", sim::disk::DiskTrouble::None);
+            machine.set_disk_trouble("store", DiskTrouble::None);
         }
         numbers(&open(&machine.boot()))
     };
@@ -98,4 +103,28 @@ fn an_erased_disk_is_an_empty_store() {
         matches!(transaction.open_table(NUMBERS), Err(redb::TableError::TableDoesNotExist(_)))
     };
     assert!(run(1, Options::default(), scenario).unwrap().value);
+}
+
+#[test]
+fn a_node_waits_for_a_slow_disk_and_not_for_one_that_was_slow() {
+    let scenario = |world: World| async move {
+        let machine = world.node(1);
+        let program = (Versions::THIS, Ack::default());
+        let running = boot(&world, 1, &[], program).await.unwrap();
+        let store = running.node.store.clone();
+        let took = async |value: u8| {
+            let begun = tokio::time::Instant::now();
+            store.put(StoreOp::Remember { name: "test", value: vec![value] }).await;
+            store.flush().await;
+            begun.elapsed()
+        };
+        let quick = took(1).await;
+        machine.set_disk_trouble(STORE, DiskTrouble::Slow);
+        let slow = took(2).await;
+        machine.set_disk_trouble(STORE, DiskTrouble::None);
+        (quick, slow, took(3).await)
+    };
+    let (quick, slow, again) = run(1, Options::default(), scenario).unwrap().value;
+    let second = Duration::from_secs(1);
+    assert!(quick < second && slow > second && again < second, "{quick:?}, {slow:?}, {again:?}");
 }

@@ -57,7 +57,7 @@ impl Cluster<'_> {
                 self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, true);
             }
             // No replica reads a wall clock, and its content has one version only.
-            Fault::Clock { .. } | Fault::Upgrade { .. } => {}
+            Fault::Clock { .. } | Fault::Drift { .. } | Fault::Upgrade { .. } => {}
             Fault::Join { node } => {
                 self.boot(*node);
                 self.stir(*node, RETURN_MS);
@@ -92,6 +92,7 @@ impl Cluster<'_> {
                 self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, false);
             }
             Fault::Clock { .. }
+            | Fault::Drift { .. }
             | Fault::Join { .. }
             | Fault::Leave { .. }
             | Fault::Upgrade { .. } => {}

@@ -89,7 +89,7 @@ impl World {
                 self.storms.insert((*one.min(other), *one.max(other)), *weather);
             }
             // No core reads a wall clock: a fault of wire fidelity, kept for its time.
-            Fault::Clock { .. } => {}
+            Fault::Clock { .. } | Fault::Drift { .. } => {}
             Fault::Upgrade { .. } => unreachable!("an upgrade has steps of its own"),
             Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, true),
             Fault::Join { node } => {
@@ -131,7 +131,10 @@ impl World {
                 }
                 self.node(*node).is_gone = true;
             }
-            Fault::Clock { .. } | Fault::Join { .. } | Fault::Upgrade { .. } => {}
+            Fault::Clock { .. }
+            | Fault::Drift { .. }
+            | Fault::Join { .. }
+            | Fault::Upgrade { .. } => {}
         }
     }
 

@@ -95,15 +95,19 @@ impl Faults {
             Fault::Clock { node, jump_ms } => {
                 self.world.node(*node).set_skew_ns(jump_ms * 1_000_000);
                 self.world.sleep(lasts).await;
-                let skew_ms = self.schedule.skews_ms.get(usize::from(*node) - 1).copied();
-                self.world.node(*node).set_skew_ns(skew_ms.unwrap_or_default() * 1_000_000);
+                self.set_clock_right(*node);
+            }
+            Fault::Drift { node, ppm } => {
+                self.world.node(*node).set_drift_ppm(*ppm);
+                self.world.sleep(lasts).await;
+                self.world.node(*node).set_drift_ppm(0);
+                self.set_clock_right(*node);
             }
             Fault::Disk { node, trouble } => {
                 let disk = match trouble {
                     Trouble::Full => DiskTrouble::Full,
                     Trouble::Failing => DiskTrouble::Failing,
-                    // Simulated disks take no time: a slow one is as good as any here.
-                    Trouble::Slow => DiskTrouble::None,
+                    Trouble::Slow => DiskTrouble::Slow,
                 };
                 self.world.node(*node).set_disk_trouble(STORE, disk);
                 self.world.sleep(lasts).await;
@@ -114,6 +118,12 @@ impl Faults {
             | Fault::Leave { .. }
             | Fault::Upgrade { .. } => {}
         }
+    }
+
+    /// As right as it was in the beginning.
+    fn set_clock_right(&self, node: u8) {
+        let skew_ms = self.schedule.skews_ms.get(usize::from(node) - 1).copied();
+        self.world.node(node).set_skew_ns(skew_ms.unwrap_or_default() * 1_000_000);
     }
 
     fn set_link(&self, one: u8, other: u8, weather: Weather) {
@@ -135,9 +145,10 @@ impl Faults {
         for number in &numbers {
             self.end(*number, how);
             self.note_forgetting(*number, disk);
-            if disk != DiskFate::Same {
-                // A disk that is replaced by an old copy has no copy here: it is empty.
-                self.world.node(*number).erase_disks();
+            match disk {
+                DiskFate::Same => {}
+                DiskFate::Lost => self.world.node(*number).erase_disks(),
+                DiskFate::Stale => self.world.node(*number).rewind_disks(),
             }
         }
         self.world.sleep(down).await;

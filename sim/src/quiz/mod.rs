@@ -38,10 +38,10 @@ use self::player::{Ticket, play};
 use self::readings::Readings;
 use self::ruling::Ruler;
 use self::watch::{digest, watch_node, witness};
-use crate::cluster::{BootError, Cluster, boot};
+use crate::cluster::{BootError, Cluster, STORE, boot};
 use crate::link::Link;
 use crate::mix::Draw;
-use crate::schedule::{Question, Schedule};
+use crate::schedule::{Question, Schedule, Victim};
 use crate::spawn::Spawn;
 use crate::state::NodeState;
 use crate::world::World;
@@ -123,6 +123,14 @@ fn set_weather(world: &World, plan: &Schedule) {
     world.net().set_stream_patience(STREAM_PATIENCE);
     for (number, skew_ms) in plan.first_nodes().zip(&plan.skews_ms) {
         world.node(number).set_skew_ns(skew_ms * 1_000_000);
+    }
+    for node in plan.faults.iter().flat_map(|planned| planned.fault.old_disks()) {
+        match node {
+            Victim::Node(number) => world.node(*number).copy_disk(STORE),
+            Victim::HostsNode => {
+                (1..=plan.nodes_ever()).for_each(|number| world.node(number).copy_disk(STORE));
+            }
+        }
     }
 }
 

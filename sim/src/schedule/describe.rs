@@ -115,6 +115,7 @@ impl fmt::Display for Fault {
             Self::Clock { node, jump_ms } => {
                 write!(f, "clock: node {node} jumps by {jump_ms} ms")
             }
+            Self::Drift { node, ppm } => write!(f, "clock: node {node} drifts by {ppm} ppm"),
             Self::Disk { node, trouble } => write!(f, "disk of node {node}: {trouble:?}"),
             Self::Join { node } => write!(f, "node {node} joins"),
             Self::Leave { node } => write!(f, "node {node} leaves for good"),

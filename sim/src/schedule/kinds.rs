@@ -165,7 +165,7 @@ impl Fault {
             Self::Pause { .. } => Kind::Pause,
             Self::Cut { .. } => Kind::Cut,
             Self::Storm { .. } => Kind::Storm,
-            Self::Clock { .. } => Kind::Clock,
+            Self::Clock { .. } | Self::Drift { .. } => Kind::Clock,
             Self::Disk { .. } => Kind::Disk,
             Self::Join { .. } => Kind::Join,
             Self::Leave { .. } => Kind::Leave,

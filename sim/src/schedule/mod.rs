@@ -206,6 +206,13 @@ pub enum Fault {
         /// By how much, in milliseconds.
         jump_ms: i64,
     },
+    /// A node's wall clock runs too fast or too slowly, and is set right in the end.
+    Drift {
+        /// Whose.
+        node: u8,
+        /// By how much, in parts of a million; below zero it runs too slowly.
+        ppm: i64,
+    },
     /// A node's disk misbehaves.
     Disk {
         /// Whose.
@@ -232,6 +239,16 @@ pub enum Fault {
         /// other at all, until the last node has the newer one.
         mixes: bool,
     },
+}
+
+impl Fault {
+    /// Whose disks come back some seconds old.
+    pub(crate) fn old_disks(&self) -> &[Victim] {
+        match self {
+            Fault::Crash { victims, disk: DiskFate::Stale, .. } => victims,
+            _ => &[],
+        }
+    }
 }
 
 /// Whom a crash hits.
@@ -323,6 +340,7 @@ impl Weather {
             duplication: self.duplication,
             reordering: self.reordering,
             mtu: usize::from(self.mtu),
+            bandwidth: self.bandwidth,
         }
     }
 }

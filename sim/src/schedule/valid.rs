@@ -82,6 +82,7 @@ impl Fault {
             Self::Upgrade { .. } => Vec::new(),
             Self::Pause { node }
             | Self::Clock { node, .. }
+            | Self::Drift { node, .. }
             | Self::Disk { node, .. }
             | Self::Join { node }
             | Self::Leave { node } => vec![*node],

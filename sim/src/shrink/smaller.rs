@@ -99,6 +99,7 @@ fn fault_without(fault: &Fault, gone: u8) -> Option<Fault> {
             Fault::Storm { one: moved(*one)?, other: moved(*other)?, weather: *weather }
         }
         Fault::Clock { node, jump_ms } => Fault::Clock { node: moved(*node)?, jump_ms: *jump_ms },
+        Fault::Drift { node, ppm } => Fault::Drift { node: moved(*node)?, ppm: *ppm },
         Fault::Disk { node, trouble } => Fault::Disk { node: moved(*node)?, trouble: *trouble },
         Fault::Join { node } => Fault::Join { node: moved(*node)? },
         Fault::Leave { node } => Fault::Leave { node: moved(*node)? },
