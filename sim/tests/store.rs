@@ -121,6 +121,9 @@ fn a_node_waits_for_a_slow_disk_and_not_for_one_that_was_slow() {
         let quick = took(1).await;
         machine.set_disk_trouble(STORE, DiskTrouble::Slow);
         let slow = took(2).await;
+        store.put(StoreOp::Remember { name: "test", value: vec![4] }).await;
+        let late = store.flush_within(Duration::from_millis(100)).await;
+        late.expect_err("it is not there yet").await.unwrap();
         machine.set_disk_trouble(STORE, DiskTrouble::None);
         (quick, slow, took(3).await)
     };

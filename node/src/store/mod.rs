@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::sleep;
 use writer::Writer;
 
 /// Between two commits: 50 ms. One flush costs 3 to 6 ms (measured), so that a disk is busy with one event's
@@ -129,6 +130,12 @@ impl StoreHandle {
     /// Returns when everything queued before is on disk, or with a way to hear of it as soon as the
     /// store is in trouble: whoever serves players does not wait for a disk that fails.
     pub async fn flush_or_trouble(&self) -> Result<(), oneshot::Receiver<()>> {
+        self.flush_within(Duration::MAX).await
+    }
+
+    /// As [`flush_or_trouble`](Self::flush_or_trouble), and not for longer than `patience`: nor does whoever serves
+    /// players wait for a disk that stalls.
+    pub async fn flush_within(&self, patience: Duration) -> Result<(), oneshot::Receiver<()>> {
         let mut flushed = self.begin_flush().await;
         let mut trouble = self.trouble.clone();
         tokio::select! {
@@ -136,6 +143,7 @@ impl StoreHandle {
             // As for `put`.
             _ = &mut flushed => Ok(()),
             Ok(_) = trouble.wait_for(Option::is_some) => Err(flushed),
+            () = sleep(patience) => Err(flushed),
         }
     }
 

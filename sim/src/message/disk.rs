@@ -48,6 +48,8 @@ pub(crate) struct Disk {
     retry: Option<(Tick, Tick)>,
     /// Since when anything is owed.
     owed_since: Option<Tick>,
+    /// Until when something is on its way to a slow disk that must be there before anybody hears of it.
+    stalled_until: Option<Tick>,
     is_slow: bool,
     was_slow: bool,
     is_full: bool,
@@ -83,9 +85,14 @@ impl Disk {
         self.writes.push(((now + commit).max(last), write));
     }
 
-    /// All that was written is brought to disk before anything else is said; tells whether it is there.
+    /// All that was written is brought to disk before anything else is said; tells whether it is there. Nobody waits for
+    /// a slow disk.
     pub(crate) fn flush(&mut self, now: Tick) -> bool {
         if self.is_failing(now) {
+            return false;
+        }
+        if self.is_slow {
+            self.stalled_until = Some(now + COMMIT_SLOWLY);
             return false;
         }
         for (at, _) in self.writes.iter_mut().rev().take_while(|(at, _)| *at > now) {
@@ -97,12 +104,13 @@ impl Disk {
     /// Whether something is owed to it.
     pub(crate) fn is_failing(&mut self, now: Tick) -> bool {
         self.try_again(now);
-        self.retry.is_some()
+        self.stalled_until = self.stalled_until.filter(|until| *until > now);
+        self.retry.is_some() || self.stalled_until.is_some()
     }
 
-    /// When it is tried again.
+    /// When it is tried again, or has what it was late with.
     pub(crate) fn retry_at(&self) -> Option<Tick> {
-        self.retry.map(|(at, _)| at)
+        self.retry.map(|(at, _)| at).or(self.stalled_until)
     }
 
     fn owe(&mut self, now: Tick, write: Write) {
@@ -149,6 +157,7 @@ impl Disk {
     fn forget_owed(&mut self, now: Tick) {
         self.try_again(now);
         (self.owed, self.owed_since, self.retry) = (Vec::new(), None, None);
+        self.stalled_until = None;
     }
 
     /// The disk was replaced by an empty one.
@@ -217,6 +226,17 @@ mod tests {
         assert!(disk.is_failing(3_099), "it is tried again after pauses that grow");
         assert!(disk.flush(3_100));
         assert_eq!(held(&disk), 3);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_slow_disk_and_what_must_be_there_first_is_not_said_before() {
+        let mut disk = Disk::default();
+        disk.trouble(0, Trouble::Slow, true);
+        disk.write(100, entry(1));
+        assert!(!disk.flush(100));
+        disk.trouble(1_000, Trouble::Slow, false);
+        assert!(disk.is_failing(2_099), "what is under way takes its time");
+        assert!(!disk.is_failing(2_100) && disk.flush(2_100));
     }
 
     #[test]
