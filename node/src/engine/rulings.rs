@@ -21,7 +21,8 @@ impl EventCore {
             return all;
         }
         all.push(if self.is_paused(stage.instance) { Command::Resume } else { Command::Pause });
-        if stage.instance > 0 && stage.phase < Phase::Reveal {
+        // What came of a run is not taken from players who have seen it.
+        if stage.instance > 0 && !self.carried.state.has_told(stage.instance) {
             all.push(Command::Skip);
         }
         if stage.phase > Phase::Open {
@@ -31,10 +32,12 @@ impl EventCore {
         all
     }
 
-    /// What can be ruled on what a run gives, whatever the stage; nothing until it is closed.
+    /// What can be ruled on what a run gives, whatever the stage; nothing until it is closed, and of one that was
+    /// skipped.
     pub(super) fn rulings_on(&self, instance: u32) -> Vec<Command> {
         let state = &self.carried.state;
-        if self.newest_closed() < instance {
+        let is_skipped = state.rulings.of(instance).is_some_and(Ruling::is_skipped);
+        if self.newest_closed() < instance || is_skipped {
             return Vec::new();
         }
         let is_void = state.rulings.of(instance).is_some_and(Ruling::is_void);
@@ -76,11 +79,14 @@ impl EventCore {
             }
             (Rule::Void(true), Stage::new(instance + 1, Phase::Intro), Some(number))
         };
+        let voided = self.voided_attempts(instance, question, request.command);
         let mut deltas = vec![self.ruling(instance, rule)];
-        deltas.extend(self.voided_attempts(instance, question, request.command));
+        deltas.extend(voided.iter().map(|run| self.ruling(*run, Rule::Void(true))));
         deltas.push(self.advance_to(to, question));
         let of = match (request.command, question) {
-            (Command::Back, Some(number)) => format!("question {} again", number + 1),
+            (Command::Back, Some(number)) => {
+                format!("question {} again{}", number + 1, void_in_words(&voided))
+            }
             _ => self.round_in_words(instance),
         };
         self.write_noted(now, ticket, request, (of, to), deltas);
@@ -100,7 +106,7 @@ impl EventCore {
 
     /// What going back makes void beside the current run: every earlier run of a question from the one that
     /// is asked again on.
-    fn voided_attempts(&self, but: u32, from: Option<u16>, command: Command) -> Vec<Delta> {
+    fn voided_attempts(&self, but: u32, from: Option<u16>, command: Command) -> Vec<u32> {
         let state = &self.carried.state;
         let is_after = |instance: u32| {
             let question = state.round(instance).and_then(crdt_state::event::Round::question);
@@ -111,7 +117,6 @@ impl EventCore {
             .filter(|instance| {
                 command == Command::Back && is_after(*instance) && !state.is_aside(*instance)
             })
-            .map(|instance| self.ruling(instance, Rule::Void(true)))
             .collect()
     }
 
@@ -167,6 +172,11 @@ impl EventCore {
         if self.newest_closed() < instance {
             return Err(refuse(format!("round {instance} is not closed yet"))
                 .hint("close it first: what counts is ruled on when all answers are in"));
+        }
+        if ruling.is_some_and(Ruling::is_skipped) {
+            let message =
+                format!("round {instance} was skipped, and gives nothing whatever is ruled");
+            return Err(refuse(message).hint("go back to ask its question again"));
         }
         let is_void = ruling.is_some_and(Ruling::is_void);
         let rule = match request.command {
@@ -233,6 +243,22 @@ impl EventCore {
         Delta::Ruling(RulingChange { lamport, instance, rule })
     }
 }
+
+/// Which earlier runs are void from now on, for the audit trail, in a line of bounded length.
+fn void_in_words(runs: &[u32]) -> String {
+    match runs {
+        [] => String::new(),
+        [run] => format!(", round {run} is void"),
+        _ if runs.len() <= RUNS_NAMED => {
+            let runs: Vec<String> = runs.iter().map(u32::to_string).collect();
+            format!(", rounds {} are void", runs.join(", "))
+        }
+        [first, .., last] => format!(", {} rounds from {first} to {last} are void", runs.len()),
+    }
+}
+
+/// So many runs are named one by one in a line of the audit trail. Arbitrary.
+const RUNS_NAMED: usize = 8;
 
 /// Another key, or what came true.
 fn rescore(facts: &Facts<'_>, request: &CommandRequest) -> Result<Option<Rule>, String> {

@@ -502,6 +502,48 @@ fn rulings_are_in_the_trail_with_what_they_say() {
 }
 
 #[test]
+fn the_trail_names_the_rounds_that_a_way_back_makes_void() {
+    let mut world = World::lobby(318, 2, 20_000);
+    for _ in 0..3 {
+        world.open(0);
+        for command in [Command::Close, Command::Tallies, Command::Reveal] {
+            world.step(0, command);
+        }
+        world.step(0, Command::Leaderboard);
+    }
+    world.all_equal();
+    world.say(0, Command::Back, |request| request.question = Some(2)).unwrap();
+    world.all_equal();
+    let state = world.core(1).state();
+    assert_eq!([1, 2, 3].map(|run| state.is_aside(run)), [false, true, true]);
+    let lines = world.core(1).log();
+    assert_eq!(lines.last().unwrap().of, "question 2 again, round 2 is void");
+}
+
+#[test]
+fn nothing_is_ruled_on_what_was_skipped_and_nobody_skips_what_players_have_seen() {
+    let mut world = World::lobby(319, 2, 20_000);
+    let skipped = world.open(0);
+    world.step(0, Command::Close);
+    world.step(0, Command::Skip);
+    world.all_equal();
+    for command in [Command::Void, Command::Restore, Command::Rescore] {
+        let of = |request: &mut CommandRequest| {
+            (request.instance, request.key) = (Some(skipped), Some(Key::Choices(vec![2])));
+        };
+        assert_eq!(code(world.say(1, command, of)), "not_possible", "{command:?}");
+    }
+    world.open(0);
+    for command in [Command::Close, Command::Tallies] {
+        world.step(0, command);
+        assert!(world.view(0).next.contains(&Command::Skip), "after {command:?}");
+    }
+    world.step(0, Command::Reveal);
+    assert!(!world.view(0).next.contains(&Command::Skip));
+    assert_eq!(code(world.say(0, Command::Skip, |_| ())), "not_possible");
+}
+
+#[test]
 fn of_two_attempts_at_a_question_one_counts_and_a_slip_tells_nobody_what_is_right() {
     let mut world = World::lobby(317, 2, 20_000);
     let ada = world.join(0, 1);
