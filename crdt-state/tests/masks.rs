@@ -4,7 +4,7 @@
 
 use crdt_state::delta::{Advance, Answers, Create, Delta, Join};
 use crdt_state::engagement::scoring::Late;
-use crdt_state::engagement::{Question, Scoreboard, Script, outcome_alone, standings};
+use crdt_state::engagement::{Question, Scoreboard, Script, fold, outcome_alone, standings};
 use crdt_state::named::{Award, AwardChange, Change, PlayerChange, PlayerMark};
 use crdt_state::{EventState, Origin, Phase, PlayerId, Row, Stage};
 
@@ -106,6 +106,42 @@ fn an_award_counts_once_and_moves_ranks() {
     assert_eq!(points(&state), [(2, 2_000, 1), (0, 1_000, 2), (1, 950, 3)]);
     award(&mut state, "b", 2, -5_000);
     assert_eq!(points(&state)[2], (2, 0, 3), "nobody falls below nothing");
+}
+
+#[test]
+fn of_awards_said_at_once_under_one_id_one_counts_whatever_the_order() {
+    let said = [(1, 4), (2, 3), (1, 2)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let mut state = played();
+        order.iter().for_each(|at| award(&mut state, "a", said[*at].0, said[*at].1));
+        assert_eq!(state.named.awarded().into_iter().collect::<Vec<_>>(), [(PlayerId(1), 4)]);
+        award(&mut state, "b", 2, 3);
+        assert_eq!(state.named.awarded()[&PlayerId(2)], 3, "another id is another award");
+    }
+}
+
+#[test]
+fn what_is_late_where_that_gives_nothing_has_no_bonus_and_keeps_its_streak() {
+    let mut state = played();
+    let mut script = Script::clone(state.script().unwrap());
+    let scoring = &mut script.questions[0].scoring;
+    (scoring.late, scoring.streak) = (Late::Nothing, vec![50]);
+    script.questions.push(script.questions[0].clone());
+    script.questions.push(script.questions[0].clone());
+    state.take(ME, Delta::Create(Create { lamport: 0, script }));
+    for (instance, question, elapsed) in [(2, 1, 10_001), (3, 2, 10_000)] {
+        let to = Stage::new(instance, Phase::Open);
+        let (shown, open_ms) = (Some(question), Some(10_000));
+        state.take(
+            ME,
+            Delta::Advance(Advance { lamport: instance.into(), to, question: shown, open_ms }),
+        );
+        let rows = vec![(0, elapsed, 0b01)];
+        state.take(ME, Delta::Answers(Answers { instance, question, rows_of: ME, rows }));
+    }
+    let mut points = Vec::new();
+    fold(&state, |_| true, |_, outcomes| points.push(outcomes[0].1.points));
+    assert_eq!(points, [1_000, 0, 550]);
 }
 
 fn grant(state: &mut EventState, player: u128, ms: u32) {

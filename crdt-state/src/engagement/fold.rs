@@ -4,6 +4,7 @@
 //! one player cannot count twice, and a corrected key is a new fold. Runs are folded in order, since a
 //! streak, a life and a stake depend on what came before.
 
+use super::scoring::Late;
 use super::{Facts, Question};
 use crate::Cell;
 use crate::column::BLOCK;
@@ -77,7 +78,9 @@ impl Entry<'_> {
     /// answered gets nothing and loses the streak.
     pub fn judge(&mut self, question: &Question, (correct, points): (bool, i64)) {
         self.so_far.streak = if correct { self.so_far.streak + 1 } else { 0 };
-        let paid = correct && question.points > 0;
+        // Where what is late gives nothing, it gives no bonus either; the streak goes on.
+        let is_late = points == 0 && question.scoring.late == Late::Nothing;
+        let paid = correct && question.points > 0 && !is_late;
         let bonus = if paid { question.scoring.bonus(self.so_far.streak) } else { 0 };
         self.outcome.correct = correct;
         self.outcome.bonus = i64::from(bonus);

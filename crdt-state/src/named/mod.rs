@@ -218,12 +218,21 @@ impl Named {
         self.multis.get(name).into_iter().flat_map(Causal::values).map(String::as_str)
     }
 
-    /// The points that were awarded to each player who was awarded any, in all.
+    /// The points that were awarded to each player who was awarded any, in all. What was said at once at several nodes
+    /// under one id is one award: that of the most points, and among these the last in the order of texts and players.
     #[must_use]
     pub fn awarded(&self) -> BTreeMap<PlayerId, i64> {
+        let mut by_id: BTreeMap<&str, (i32, &str, PlayerId)> = BTreeMap::new();
+        for (text, awards) in self.awards.iter() {
+            for award in awards.iter() {
+                let said = (award.points, text.as_str(), award.player);
+                let one = by_id.entry(&award.id).or_insert(said);
+                *one = said.max(*one);
+            }
+        }
         let mut points = BTreeMap::new();
-        for award in self.awards.iter().flat_map(|(_, awards)| awards.iter()) {
-            *points.entry(award.player).or_default() += i64::from(award.points);
+        for (given, _, player) in by_id.into_values() {
+            *points.entry(player).or_default() += i64::from(given);
         }
         points
     }
