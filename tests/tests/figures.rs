@@ -100,7 +100,14 @@ fn the_soak_loses_no_connection_and_no_answer() {
 fn a_show_is_measured_beside_bare_servers() {
     let _turn = heavy();
     let numbers = measured(&["engagements", "--players", "90", "--questions", "2"]);
-    let names = ["fold_ms_1m", "rank_ms_1m", "phase_ms_p99", "bare_fanout_ms_p99", "import_50k_s"];
+    let names = [
+        "fold_ms_1m",
+        "rank_ms_1m",
+        "rank_points_ms_1m",
+        "phase_ms_p99",
+        "bare_fanout_ms_p99",
+        "import_50k_s",
+    ];
     for name in names {
         assert!(numbers[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {numbers}");
     }

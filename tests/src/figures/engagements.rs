@@ -3,7 +3,8 @@
 //!
 //! - *fold*, *rank*: a million players, ten questions, in this process; times are those that the thread spent on
 //!   a core. Ranks are made again by an award that changes one player's points and no sum; the first
-//!   scoreboard folds and ranks, and the difference is the fold;
+//!   scoreboard folds and ranks, and the difference is the fold; once more where nobody's time differs, so that points
+//!   alone decide;
 //! - *import*: from posting a file of 50,000 questions until the reply, which is sent once another node holds it;
 //! - *phase*: 10,000 players spread over three nodes; from the host's command to one node until a player has the
 //!   new stage, over all players and all stage changes (intro, opening, close; what comes after waits for
@@ -55,9 +56,13 @@ fn run(scale: &Scale) -> Result<Report, String> {
         say(&format!("{name}: {value}"));
         numbers.insert(name.to_owned(), json!(value));
     };
-    let (fold_ms, rank_ms) = fold_and_rank(share(MILLION, clients), scale.questions)?;
+    let players = share(MILLION, clients);
+    let (fold_ms, rank_ms) = fold_and_rank(players, scale.questions, ANSWERED_MS)?;
     tell("fold_ms_1m", fold_ms);
     tell("rank_ms_1m", rank_ms);
+    // Whoever answers at once has full points, and no time.
+    let (_, rank_ms) = fold_and_rank(players, scale.questions, 1)?;
+    tell("rank_points_ms_1m", rank_ms);
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let measured = runtime.block_on(show(clients))?;
@@ -68,14 +73,18 @@ fn run(scale: &Scale) -> Result<Report, String> {
     Ok(Report { numbers, table })
 }
 
-/// The first fold of all, and ranks alone, in milliseconds.
-fn fold_and_rank(players: usize, questions: u32) -> Result<(f64, f64), String> {
+/// The first fold of all, and ranks alone, in milliseconds; all answer within so many milliseconds, to questions of
+/// unlike worth.
+fn fold_and_rank(players: usize, questions: u32, within: u64) -> Result<(f64, f64), String> {
     let text = sums(questions, OPEN_MS);
-    let script = node::show::parse(&text).map_err(|problems| format!("{problems:?}"))?;
+    let mut script = node::show::parse(&text).map_err(|problems| format!("{problems:?}"))?;
+    for (number, question) in (0..).zip(&mut script.questions) {
+        question.points += 37 * number;
+    }
     let mut event = state::program(&script)?;
     state::join(&mut event, players)?;
     for question in 0..script.questions.len() {
-        for (from, entry) in state::entries(players, question, 0) {
+        for (from, entry) in state::entries_within(within, players, question, 0) {
             event.apply(from, &entry).map_err(|error| error.to_string())?;
         }
     }
@@ -274,6 +283,7 @@ fn table(numbers: &Map<String, Value>, scale: &Scale, clients: usize) -> String 
     let rows = [
         (format!("a million players and {} questions folded", scale.questions), "fold_ms_1m", "ms"),
         ("all of them ranked".to_owned(), "rank_ms_1m", "ms"),
+        ("the same by points alone".to_owned(), "rank_points_ms_1m", "ms"),
         ("50,000 questions imported".to_owned(), "import_50k_s", "s"),
     ];
     for (what, name, unit) in rows {
@@ -306,6 +316,8 @@ const ROUNDS: u32 = 5;
 /// The stage changes of a round that wait for nobody.
 const CHANGES: [(Command, &str); 3] =
     [(Command::Next, "intro"), (Command::Open, "open"), (Command::Close, "closed")];
+/// All answer within so many milliseconds.
+const ANSWERED_MS: u64 = 20_000;
 /// Nobody answers by a deadline here.
 const OPEN_MS: u32 = 120_000;
 const PAUSE: Duration = Duration::from_millis(300);

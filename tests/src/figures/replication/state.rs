@@ -166,8 +166,18 @@ pub(in crate::figures) fn join(state: &mut EventState, players: usize) -> Result
     Ok(())
 }
 
-/// Everybody's answer to a question, in a random order, in the entries of all origins.
+/// Everybody's answer to a question within 20 s, in a random order, in the entries of all origins.
 pub(in crate::figures) fn entries(
+    players: usize,
+    question: usize,
+    salt: usize,
+) -> Vec<(LaneId, Vec<u8>)> {
+    entries_within(20_000, players, question, salt)
+}
+
+/// The same, each answer after less than so many milliseconds.
+pub(in crate::figures) fn entries_within(
+    ms: u64,
     players: usize,
     question: usize,
     salt: usize,
@@ -179,7 +189,7 @@ pub(in crate::figures) fn entries(
             let of_origin = players.iter().filter(|player| **player as usize % ORIGINS == of);
             let answer = |player: &u32| {
                 let random = mixed(*player as usize * 31 + question + salt);
-                (row(*player as usize).number, (random % 20_000) as u32, 1 << (random >> 40 & 3))
+                (row(*player as usize).number, (random % ms) as u32, 1 << (random >> 40 & 3))
             };
             let (instance, question) = (question as u32 + 1, question as u16);
             let rows = of_origin.map(answer).collect();
