@@ -3,12 +3,17 @@
 //! Progress goes to standard error. Exit code 2 means that there is no such figure.
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use serde_json::Value;
 use std::process::ExitCode;
 use tests::figures::edge::bare;
 use tests::figures::replication::visitors;
 use tests::figures::soak::worker;
 use tests::figures::{PLAYERS_DEFAULT, Scale, describe, find, write_readme};
+
+/// That of a node: nodes that are measured in this process cost what they cost.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures one figure on a real cluster on this machine.
 #[derive(Debug, Parser)]
