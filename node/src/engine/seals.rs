@@ -78,13 +78,20 @@ impl EventCore {
     /// Whether all that any node holds of this node's former incarnations has arrived. What is neither
     /// stored here nor held by any node was never acknowledged; what only an unreachable node holds
     /// may have been, so no former incarnation is sealed while one is unreachable, unless it was given
-    /// up.
+    /// up. Who takes part is known only once all is here that peers have told of: a former's own lane may come first, and
+    /// tells of nobody else.
     pub(super) fn has_compared_formers(&self) -> bool {
+        let state = &self.carried.state;
+        let mut others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
+        let knows_all = others.all(|(peer, _)| self.has_compared_with(*peer))
+            && state.hearsay().all(|origin| state.is_forgotten(origin));
+        if !knows_all {
+            return false;
+        }
         let has_compared = |node: NodeId| {
             let of_node = self.connected.iter().filter(|(_, of)| **of == node);
             of_node.into_iter().any(|(peer, _)| self.has_compared_with(*peer))
         };
-        let state = &self.carried.state;
         let awaited = state.enrolled().filter(|(origin, ..)| !state.is_forgotten(*origin));
         let staying: BTreeSet<NodeId> = self.counted_nodes().collect();
         let nodes = awaited.map(|(_, node, _)| node).filter(|node| staying.contains(node));
