@@ -23,6 +23,7 @@
 //!
 //! Everything from outside comes in through a port: the network, the disk, time, randomness, tasks.
 
+pub mod allocator;
 pub mod api;
 pub mod broker;
 pub mod cli;

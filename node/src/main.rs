@@ -1,12 +1,12 @@
 //! The `starling` binary: its command line is [`node::cli`].
 
-use mimalloc::MiMalloc;
+use node::allocator::{Allocator, keep_as_nodes_do};
 use std::process::ExitCode;
 
-/// A crowd's answers are allocated by one thread and freed by another, which the system's allocator is slow at.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
+    keep_as_nodes_do();
     node::cli::main()
 }

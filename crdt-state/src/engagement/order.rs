@@ -81,12 +81,18 @@ impl Default for Order {
 }
 
 impl Order {
-    /// An empty one for `count` keys within `span`, of handles below `handles`.
-    pub(super) fn new(span: Span, handles: usize, count: usize) -> Self {
-        match Squeeze::new(span, handles) {
-            Some(squeeze) => Order::Words(squeeze, Vec::with_capacity(count)),
-            None => Order::Pairs(Vec::with_capacity(count)),
-        }
+    /// An empty one for `count` keys within `span`, of handles below `handles`, in the memory of this one.
+    pub(super) fn anew(self, span: Span, handles: usize, count: usize) -> Self {
+        let Some(squeeze) = Squeeze::new(span, handles) else {
+            return Order::Pairs(Vec::with_capacity(count));
+        };
+        let mut words = match self {
+            Order::Words(_, words) => words,
+            Order::Pairs(_) => Vec::new(),
+        };
+        words.clear();
+        words.reserve_exact(count);
+        Order::Words(squeeze, words)
     }
 
     #[inline]
@@ -241,7 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_order_of_keys_both_ways(keys in keys()) {
-            let mut order = Order::new(keys.iter().copied().collect(), keys.len(), keys.len());
+            let mut order = Order::default().anew(keys.iter().copied().collect(), keys.len(), keys.len());
             (0..).zip(&keys).for_each(|(handle, key)| order.push(*key, handle));
             order.sort();
             let mut wanted: Vec<(u64, Handle)> = keys.iter().copied().zip(0..).collect();

@@ -317,7 +317,8 @@ impl Scoreboard {
     fn rank(&mut self, state: &EventState) {
         self.groups.take();
         let handles = self.blocks.len() * BLOCK;
-        let mut order = Order::new(self.span(), handles, state.players.count());
+        let mut order =
+            std::mem::take(&mut self.order).anew(self.span(), handles, state.players.count());
         self.each_key(state, |key, handle| order.push(key, handle));
         order.sort();
         self.order = order;

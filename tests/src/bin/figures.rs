@@ -3,7 +3,7 @@
 //! Progress goes to standard error. Exit code 2 means that there is no such figure.
 
 use clap::Parser;
-use mimalloc::MiMalloc;
+use node::allocator::{Allocator, keep_as_nodes_do};
 use serde_json::Value;
 use std::process::ExitCode;
 use tests::figures::edge::bare;
@@ -13,7 +13,7 @@ use tests::figures::{PLAYERS_DEFAULT, Scale, describe, find, write_readme};
 
 /// That of a node: nodes that are measured in this process cost what they cost.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// Measures one figure on a real cluster on this machine.
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    keep_as_nodes_do();
     let Arguments { name, write, players, questions, minutes } = Arguments::parse();
     if name == bare::NAME {
         return bare::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
