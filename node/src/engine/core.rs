@@ -61,6 +61,9 @@ pub struct EventCore {
     pub(super) formers: BTreeSet<Origin>,
     /// Whether its store knew one when it started that had not left in order.
     pub(super) returned: bool,
+    /// Whether it comes after another life of its node, also one that it has heard of from others only: without a disk it
+    /// has forgotten everything.
+    pub(super) has_forgotten: bool,
     /// Once this life leaves the event.
     pub(super) leaving: Option<Leaving>,
     /// Whether all its former lives had left in order, and not enough of the others know of this one yet.
@@ -169,6 +172,7 @@ impl EventCore {
         let stayed = |former: &Origin| !carried.state.is_retired(*former);
         EventCore {
             returned: formers.iter().any(stayed),
+            has_forgotten: formers.iter().any(stayed),
             leaving: None,
             is_unknown: !formers.is_empty() && !formers.iter().any(stayed),
             behind_since: is_behind.then_some(Mono::ZERO),
@@ -503,6 +507,7 @@ impl EventCore {
         let is_awaited = |origin: &Origin| self.carried.state.is_awaited(*origin);
         nodes.retain(|_, origins| origins.iter().any(is_awaited));
         self.formers = formers_of(&self.identity, &self.carried.state);
+        self.has_forgotten |= self.returned || self.unsealed_formers().next().is_some();
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,
             Some(seq) if self.is_exempt() => EnrolmentState::Exempt { seq },

@@ -76,6 +76,10 @@ impl EventCore {
         if !state.enrolled().any(|(_, node, _)| is_away(node)) {
             return Vec::new();
         }
+        // Whether it had another life a newcomer knows only once it has heard all.
+        if !state.is_vouching(self.identity.origin) && !self.has_control_of_peers() {
+            return Vec::new();
+        }
         let unsealed = state.unsealed(instance, self.heads());
         let unsealed = unsealed.filter(|(origin, _)| !state.is_forgotten(*origin));
         let away =
@@ -95,14 +99,14 @@ impl EventCore {
     /// Of a round that is known by now a node that came back may have forgotten something.
     pub(super) fn forget_nothing_from_here(&mut self) {
         let newest = self.state().instances().last().map_or(0, |(instance, _)| instance);
-        if self.returned {
+        if self.has_forgotten {
             self.standing.whole_from = newest + 1;
         }
     }
 
     /// The newest round of which this node may have forgotten something: 0 if there is none.
     pub(super) fn forgotten_until(&self) -> u32 {
-        if !self.returned {
+        if !self.has_forgotten {
             return 0;
         }
         let newest = || self.state().instances().last().map_or(0, |(instance, _)| instance);
@@ -121,7 +125,7 @@ impl EventCore {
         {
             return None;
         }
-        let may_have_forgotten = self.returned
+        let may_have_forgotten = self.has_forgotten
             && (instance < self.standing.whole_from || !state.is_vouching(self.identity.origin));
         if own.is_empty() && may_have_forgotten {
             return None;
@@ -129,7 +133,7 @@ impl EventCore {
         let stood_behind = own.iter().filter_map(|(_, lanes)| lanes.get(&origin)).max().copied();
         // Where the node was fenced off before, nothing of a lane that was not named is within; nor has
         // anybody counted the word of a newcomer that stands behind nothing yet.
-        let is_fresh = !self.returned && !state.is_vouching(self.identity.origin);
+        let is_fresh = !self.has_forgotten && !state.is_vouching(self.identity.origin);
         let head = match own.is_empty() && !is_fresh {
             true => self.heads().get(&LaneId::bulk(origin)),
             false => stood_behind.unwrap_or(0),
