@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use crdt_state::{EventId, Versions};
@@ -25,7 +25,7 @@ use node::store::{OpenError, open_with};
 use thiserror::Error;
 use tokio::time::sleep;
 
-use crate::disk::DiskTrouble;
+use crate::disk::{COMMIT_SLOWLY, DiskTrouble};
 use crate::machine::{Crash, Life};
 use crate::mix::Draw;
 use crate::tcp::SimListener;
@@ -217,9 +217,6 @@ impl Blocking for Inline {
         })
     }
 }
-
-/// What a slow disk takes, as in message fidelity.
-const COMMIT_SLOWLY: Duration = Duration::from_secs(2);
 
 /// Players' connections over simulated streams.
 struct Players(SimListener);

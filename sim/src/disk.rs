@@ -10,6 +10,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -44,8 +45,10 @@ struct Copied {
     bytes: Vec<u8>,
 }
 
-/// How old a copy is at least that comes back, as in message fidelity.
-const STALE_NS: u64 = 4_000_000_000;
+/// How old a copy is at least that comes back, in both fidelities.
+pub(crate) const STALE: Duration = Duration::from_secs(4);
+/// What a commit takes on a slow disk, in both fidelities.
+pub(crate) const COMMIT_SLOWLY: Duration = Duration::from_secs(2);
 
 /// Whose disk it is, for the dice and the trace.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +135,7 @@ impl Disk {
     pub(crate) fn rewind(&self) {
         let mut platter = self.lock();
         let now_ns = clock::virtual_ns();
-        let is_old = |copied: &&Copied| copied.at_ns + STALE_NS <= now_ns;
+        let is_old = |copied: &&Copied| copied.at_ns + STALE.as_nanos() as u64 <= now_ns;
         let copies = platter.copies.iter().flatten().filter(is_old);
         let newest = copies.max_by_key(|copied| copied.at_ns).map(|copied| copied.bytes.clone());
         platter.replace_by(newest.unwrap_or_default());
@@ -154,7 +157,7 @@ impl Platter {
     fn copy_if_due(&mut self) {
         let now_ns = clock::virtual_ns();
         let Some([old, newer]) = &mut self.copies else { return };
-        if now_ns >= newer.at_ns + STALE_NS {
+        if now_ns >= newer.at_ns + STALE.as_nanos() as u64 {
             let fresh = Copied { at_ns: now_ns, bytes: self.durable.clone() };
             *old = std::mem::replace(newer, fresh);
         }

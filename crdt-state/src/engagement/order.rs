@@ -247,7 +247,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_order_of_keys_both_ways(keys in keys()) {
-            let mut order = Order::default().anew(keys.iter().copied().collect(), keys.len(), keys.len());
+            let span = keys.iter().copied().collect();
+            let mut order = Order::default().anew(span, keys.len(), keys.len());
             (0..).zip(&keys).for_each(|(handle, key)| order.push(*key, handle));
             order.sort();
             let mut wanted: Vec<(u64, Handle)> = keys.iter().copied().zip(0..).collect();

@@ -166,8 +166,7 @@ impl EventCore {
             let is_read = is_read && self.state().is_vouching(**peer);
             is_read && self.stands_behind_lanes(**node, instance, theirs, heads)
         };
-        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        others.filter(stands).map(|(_, node)| *node).collect::<BTreeSet<NodeId>>().len()
+        self.others().filter(stands).map(|(_, node)| *node).collect::<BTreeSet<NodeId>>().len()
     }
 
     /// Whether a node that has so much has all this, and has fenced off none of it in a round.

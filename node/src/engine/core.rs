@@ -169,12 +169,12 @@ impl EventCore {
         let formers = formers_of(&identity, &carried.state);
         let is_shared = carried.state.enrolled().any(|(_, node, _)| node != identity.node);
         let is_behind = is_shared && !formers.is_empty();
-        let stayed = |former: &Origin| !carried.state.is_retired(*former);
+        let returned = formers.iter().any(|former| !carried.state.is_retired(*former));
         EventCore {
-            returned: formers.iter().any(stayed),
-            has_forgotten: formers.iter().any(stayed),
+            returned,
+            has_forgotten: returned,
             leaving: None,
-            is_unknown: !formers.is_empty() && !formers.iter().any(stayed),
+            is_unknown: !formers.is_empty() && !returned,
             behind_since: is_behind.then_some(Mono::ZERO),
             has_caught_up: !is_behind && carried.state.script().is_some(),
             director: Director::new(carried.state.stage()),
@@ -507,7 +507,8 @@ impl EventCore {
         let is_awaited = |origin: &Origin| self.carried.state.is_awaited(*origin);
         nodes.retain(|_, origins| origins.iter().any(is_awaited));
         self.formers = formers_of(&self.identity, &self.carried.state);
-        self.has_forgotten |= self.returned || self.unsealed_formers().next().is_some();
+        let has_former = self.unsealed_formers().next().is_some();
+        self.has_forgotten |= has_former;
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,
             Some(seq) if self.is_exempt() => EnrolmentState::Exempt { seq },

@@ -65,7 +65,7 @@ impl EventCore {
             return Err(Refusal::new("node_unknown", format!("no node {node} takes part here"))
                 .hint("`starling members` lists the nodes"));
         }
-        if node == self.identity.node || self.connected.values().any(|of| *of == node) {
+        if self.is_here(node) {
             return Err(Refusal::new("node_alive", format!("the node {node} is here"))
                 .hint("only a node that is gone for good can be forgotten; stop it first"));
         }

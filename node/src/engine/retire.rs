@@ -180,8 +180,7 @@ impl EventCore {
             !self.state().is_retired(**peer)
                 && theirs.is_some_and(|theirs| mine().all(|(id, head)| theirs.get(id) >= *head))
         };
-        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        others.filter(holds).map(|(_, node)| *node).collect()
+        self.others().filter(holds).map(|(_, node)| *node).collect()
     }
 
     /// Whether all that the nodes which left in order may have stood behind of a lane is here.

@@ -82,20 +82,15 @@ impl EventCore {
     /// tells of nobody else.
     pub(super) fn has_compared_formers(&self) -> bool {
         let state = &self.carried.state;
-        let mut others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        let knows_all = others.all(|(peer, _)| self.has_compared_with(*peer))
+        let knows_all = self.others().all(|(peer, _)| self.has_compared_with(*peer))
             && state.hearsay().all(|origin| state.is_forgotten(origin));
         if !knows_all {
             return false;
         }
-        let has_compared = |node: NodeId| {
-            let of_node = self.connected.iter().filter(|(_, of)| **of == node);
-            of_node.into_iter().any(|(peer, _)| self.has_compared_with(*peer))
-        };
         let awaited = state.enrolled().filter(|(origin, ..)| !state.is_forgotten(*origin));
         let staying: BTreeSet<NodeId> = self.counted_nodes().collect();
-        let nodes = awaited.map(|(_, node, _)| node).filter(|node| staying.contains(node));
-        nodes.filter(|node| *node != self.identity.node).all(has_compared)
+        let mut nodes = awaited.map(|(_, node, _)| node).filter(|node| staying.contains(node));
+        nodes.all(|node| self.is_here(node))
             && self.formers.iter().all(|former| self.has_last_words(self.identity.node, *former))
     }
 
@@ -115,8 +110,7 @@ impl EventCore {
     /// Whether all that some other node has is here. Who has told nothing of a former life of this node, which only
     /// heads tell, has not told what it has.
     pub(super) fn has_all_of_another(&self) -> bool {
-        let others = self.connected.iter().filter(|(_, node)| **node != self.identity.node);
-        let (mine, mut others) = (self.carried.heads(), others.map(|(peer, _)| *peer));
+        let (mine, mut others) = (self.carried.heads(), self.others().map(|(peer, _)| *peer));
         others.any(|peer| {
             self.has_compared_with(peer)
                 && self.replica.peer_heads(peer).is_some_and(|theirs| {
@@ -130,6 +124,16 @@ impl EventCore {
     pub(super) fn reachable_unsealed(&self, instance: u32) -> bool {
         let mut unsealed = self.carried.state.unsealed(instance, self.carried.heads());
         unsealed.any(|(origin, _)| self.is_reachable(origin))
+    }
+
+    /// The connected peers that are no lives of this node.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&Origin, &NodeId)> {
+        self.connected.iter().filter(|(_, node)| **node != self.identity.node)
+    }
+
+    /// Whether a node is this one or that of a connected peer.
+    pub(super) fn is_here(&self, node: NodeId) -> bool {
+        node == self.identity.node || self.connected.values().any(|of| *of == node)
     }
 
     /// Whether an origin is this life or a connected peer.

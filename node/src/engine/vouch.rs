@@ -70,8 +70,8 @@ impl EventCore {
 
     /// The fences that this node lacks around whoever is out of its reach and has not sealed a round.
     pub(super) fn missing_fences(&self, instance: u32) -> Vec<Fence> {
-        let (state, mine) = (self.state(), self.identity.node);
-        let is_away = |node: NodeId| node != mine && self.connected.values().all(|of| *of != node);
+        let state = self.state();
+        let is_away = |node: NodeId| !self.is_here(node);
         // In every turn while a round is closed, mostly with everybody in reach.
         if !state.enrolled().any(|(_, node, _)| is_away(node)) {
             return Vec::new();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crdt_state::{Heads, LaneId};
 use node::store::Kept;
 
+use crate::disk;
 use crate::mix::Draw;
 use crate::schedule::{DiskFate, Trouble};
 
@@ -19,9 +20,9 @@ type Tick = u64;
 /// A write survives once it is this old: the store's group commit, 25 to 50 ms.
 const COMMIT: Tick = 50;
 /// The same for a disk that takes its time.
-const COMMIT_SLOWLY: Tick = 2_000;
+const COMMIT_SLOWLY: Tick = disk::COMMIT_SLOWLY.as_millis() as Tick;
 /// How old a stale copy is.
-const STALE: Tick = 4_000;
+const STALE: Tick = disk::STALE.as_millis() as Tick;
 /// Before a disk that took nothing is tried again, at first and at most: the store's pauses.
 const PAUSES: (Tick, Tick) = (1_000, 10_000);
 

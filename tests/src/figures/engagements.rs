@@ -57,7 +57,7 @@ fn run(scale: &Scale) -> Result<Report, String> {
         numbers.insert(name.to_owned(), json!(value));
     };
     let players = share(MILLION, clients);
-    let (fold_ms, rank_ms) = fold_and_rank(players, scale.questions, ANSWERED_MS)?;
+    let (fold_ms, rank_ms) = fold_and_rank(players, scale.questions, state::ANSWERED_MS)?;
     tell("fold_ms_1m", fold_ms);
     tell("rank_ms_1m", rank_ms);
     // Whoever answers at once has full points, and no time.
@@ -316,8 +316,6 @@ const ROUNDS: u32 = 5;
 /// The stage changes of a round that wait for nobody.
 const CHANGES: [(Command, &str); 3] =
     [(Command::Next, "intro"), (Command::Open, "open"), (Command::Close, "closed")];
-/// All answer within so many milliseconds.
-const ANSWERED_MS: u64 = 20_000;
 /// Nobody answers by a deadline here.
 const OPEN_MS: u32 = 120_000;
 const PAUSE: Duration = Duration::from_millis(300);

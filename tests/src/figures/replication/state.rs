@@ -166,13 +166,16 @@ pub(in crate::figures) fn join(state: &mut EventState, players: usize) -> Result
     Ok(())
 }
 
-/// Everybody's answer to a question within 20 s, in a random order, in the entries of all origins.
+/// Everybody answers within so many milliseconds.
+pub(in crate::figures) const ANSWERED_MS: u64 = 20_000;
+
+/// Everybody's answer to a question within [`ANSWERED_MS`], in a random order, in the entries of all origins.
 pub(in crate::figures) fn entries(
     players: usize,
     question: usize,
     salt: usize,
 ) -> Vec<(LaneId, Vec<u8>)> {
-    entries_within(20_000, players, question, salt)
+    entries_within(ANSWERED_MS, players, question, salt)
 }
 
 /// The same, each answer after less than so many milliseconds.
