@@ -3,12 +3,13 @@
 //! Each has a folder, ports and a process group of its own, so that it is ended with everything that
 //! it started, and nothing else is.
 
-use crate::lab::{eventually, need, skip};
+use crate::lab::{eventually, need, say, skip};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -59,19 +60,31 @@ impl Broker {
             Kind::Mosquitto => need("mosquitto")?,
             Kind::RabbitMq => rabbitmq()?,
         };
-        let folder = tempfile::Builder::new().prefix("starling-broker-").tempdir();
-        let folder = folder.expect("a temporary folder can be made");
-        let (address, other) = (free(), free());
-        let secure = (kind == Kind::Mosquitto).then_some(other);
-        let pages = secure.map(|_| free());
-        match kind {
-            Kind::Mosquitto => configure_mosquitto(folder.path(), [address, other, pages?])?,
-            Kind::RabbitMq => configure_rabbitmq(folder.path(), address, other),
+        for _ in 0..STARTS_MAX {
+            let folder = tempfile::Builder::new().prefix("starling-broker-").tempdir();
+            let folder = folder.expect("a temporary folder can be made");
+            if kind == Kind::Mosquitto {
+                prepare_mosquitto(folder.path())?;
+            }
+            let [address, other, third] = free();
+            let secure = (kind == Kind::Mosquitto).then_some(other);
+            let pages = secure.map(|_| third);
+            match kind {
+                Kind::Mosquitto => configure_mosquitto(folder.path(), [address, other, third]),
+                Kind::RabbitMq => configure_rabbitmq(folder.path(), address, other),
+            }
+            let child = spawn(kind, &program, folder.path());
+            let mut broker =
+                Broker { kind, program: program.clone(), folder, address, secure, pages, child };
+            if broker.listens() {
+                return Some(broker);
+            }
+            say(&format!(
+                "{kind:?} has ended at once and is started on other ports: {}",
+                broker.log()
+            ));
         }
-        let child = spawn(kind, &program, folder.path());
-        let broker = Broker { kind, program, folder, address, secure, pages, child };
-        broker.wait();
-        Some(broker)
+        panic!("{kind:?} does not start");
     }
 
     /// The flags with which a node stands behind it.
@@ -106,11 +119,25 @@ impl Broker {
         // A child of it may be left.
         self.signal(libc::SIGKILL);
         self.child = spawn(self.kind, &self.program, self.folder.path());
-        self.wait();
+        assert!(self.listens(), "the broker does not start again: {}", self.log());
     }
 
-    fn wait(&self) {
-        eventually("the broker listening", START_MAX, || TcpStream::connect(self.address).ok());
+    /// Waits until it listens wherever it shall; tells if it ends instead, as it does where a port has
+    /// been taken since it was free.
+    fn listens(&mut self) -> bool {
+        let doors = [Some(self.address), self.secure, self.pages];
+        let is_open = |door: SocketAddr| TcpStream::connect(door).is_ok();
+        eventually("the broker listening", START_MAX, || {
+            let is_up = doors.into_iter().flatten().all(is_open);
+            // Who listens there may be somebody else: it is asked for its end last.
+            let is_over = self.child.try_wait().expect("it is our child").is_some();
+            (is_up || is_over).then_some(!is_over)
+        })
+    }
+
+    /// What it has said.
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     fn signal(&self, signal: i32) {
@@ -122,6 +149,10 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let state = self.child.try_wait();
+            say(&format!("{:?} at {}, ended {state:?}: {}", self.kind, self.address, self.log()));
+        }
         self.signal(libc::SIGKILL);
         let _ = self.child.wait();
         if self.kind == Kind::RabbitMq {
@@ -133,10 +164,11 @@ impl Drop for Broker {
     }
 }
 
-/// A port that is free now.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound")
+/// Ports that are free now, each another one.
+fn free<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    let bound =
+        [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("loopback has free ports"));
+    bound.map(|listener| listener.local_addr().expect("it is bound"))
 }
 
 /// The server's own script: the one along `PATH` changes the user.
@@ -164,10 +196,8 @@ fn spawn(kind: Kind, program: &Path, folder: &Path) -> Child {
     command.spawn().expect("the broker can be started")
 }
 
-/// Persistent, so that what it has acknowledged survives an orderly end. `None`, said aloud, where
-/// openssl is missing.
-fn configure_mosquitto(folder: &Path, listeners: [SocketAddr; 3]) -> Option<()> {
-    let [address, secure, pages] = listeners;
+/// Certificate, users and access rules. `None`, said aloud, where a tool is missing.
+fn prepare_mosquitto(folder: &Path) -> Option<()> {
     let (openssl, passwd) = (need("openssl")?, need("mosquitto_passwd")?);
     let path = |name: &str| folder.join(name).display().to_string();
     let mut request = Command::new(openssl);
@@ -179,6 +209,13 @@ fn configure_mosquitto(folder: &Path, listeners: [SocketAddr; 3]) -> Option<()> 
     run(Command::new(passwd).args(["-b", "-c", &path("users"), NODES.0, NODES.1]));
     fs::write(folder.join("password"), NODES.1).expect("writable");
     fs::write(folder.join("acl"), access_rules()).expect("writable");
+    Some(())
+}
+
+/// Persistent, so that what it has acknowledged survives an orderly end.
+fn configure_mosquitto(folder: &Path, listeners: [SocketAddr; 3]) {
+    let [address, secure, pages] = listeners;
+    let path = |name: &str| folder.join(name).display().to_string();
     let config = format!(
         "user root\nlistener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n\
          listener {} 127.0.0.1\nprotocol websockets\n\
@@ -195,7 +232,6 @@ fn configure_mosquitto(folder: &Path, listeners: [SocketAddr; 3]) -> Option<()> 
         folder.display(),
     );
     fs::write(folder.join("mosquitto.conf"), config).expect("writable");
-    Some(())
 }
 
 fn run(command: &mut Command) {
@@ -210,7 +246,8 @@ fn configure_rabbitmq(folder: &Path, address: SocketAddr, amqp: SocketAddr) {
     );
     fs::write(folder.join("rabbitmq.conf"), config).expect("writable");
     fs::write(folder.join("plugins"), "[rabbitmq_mqtt].\n").expect("writable");
-    let ports = format!("{} {}", free().port(), free().port());
+    let [epmd, dist] = free();
+    let ports = format!("{} {}", epmd.port(), dist.port());
     fs::write(folder.join("ports"), ports).expect("writable");
 }
 
@@ -234,5 +271,7 @@ fn ports(folder: &Path) -> (String, String) {
     (epmd.to_owned(), dist.to_owned())
 }
 
+/// On how many sets of ports a broker is tried. Ports can be taken between asking for them and listening.
+const STARTS_MAX: usize = 3;
 /// RabbitMQ takes its time on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);

@@ -108,13 +108,14 @@ fn reactions_count(broker: &Broker, node: &Single, show: &SingleShow, players: &
 /// Waits until every slot is held, by all nodes together, once.
 fn wait_shared<N: Borrow<Single>>(nodes: &[N]) {
     eventually_ok("all slots shared out", WAIT_MAX, || {
-        let held: Vec<usize> = nodes
+        let brokers: Vec<BrokerView> = nodes
             .iter()
             .map(|node| node.borrow().get("/api/v1/status").json::<StatusView>())
-            .map(|status| status.broker.map_or(0, |broker| broker.slots))
+            .map(|status| status.broker.expect("it stands behind a broker"))
             .collect();
-        let shared = held.iter().sum::<usize>() == 256 && held.iter().all(|slots| *slots > 0);
-        shared.then_some(()).ok_or_else(|| format!("{held:?}"))
+        let held = brokers.iter().map(|broker| broker.slots);
+        let shared = held.clone().sum::<usize>() == 256 && held.min() > Some(0);
+        shared.then_some(()).ok_or_else(|| format!("{brokers:?}"))
     });
 }
 
