@@ -133,6 +133,10 @@ fn read_row<'t>(
     options.sort_by_key(|(number, _)| *number);
     if let Some(cell) = correct {
         draft.correct = read_correct(&cell, &options, numbers, report);
+        if draft.correct.is_empty() && !options.is_empty() {
+            // What is wrong with the cell is told: that no option is correct is not a second problem.
+            draft.correct.push((cell.at, Correct::Option(0)));
+        }
     }
     draft.options = Some(options.into_iter().map(|(_, option)| option).collect());
     draft

@@ -213,7 +213,6 @@ fn problems_of_a_table_have_line_and_column() {
     let expected = [
         "1:36 : unknown column \"secs\", known are question, option 1 to option 16, correct, seconds, \
          points, explanation, multiple",
-        "2:1 questions[0].correct: the field \"correct\" is missing",
         "2:8 : option 3 is called correct, but its cell is empty or not there; options count from 1",
         "2:11 : \"soon\" is not a number such as 20 or 12.5",
         "3:1 questions[1].text: the field \"text\" is missing",
