@@ -61,6 +61,14 @@ pub enum Fate {
     Answered,
 }
 
+impl Fate {
+    /// Whether players see it.
+    #[must_use]
+    pub fn is_seen(self) -> bool {
+        matches!(self, Fate::Shown | Fate::Answered)
+    }
+}
+
 /// All rulings on one run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruling {

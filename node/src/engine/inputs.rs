@@ -7,8 +7,8 @@ use super::core::EventCore;
 use super::intake::{Answer, Claim};
 use crate::service::view::Refusal;
 use crdt_state::delta::{Delta, Posts, Votes};
-use crdt_state::engagement::qa::{POSTS_MAX, post_id};
-use crdt_state::engagement::{PostId, Taken, Task, counter_name};
+use crdt_state::engagement::qa::{self, POSTS_MAX, post_id};
+use crdt_state::engagement::{Facts, PostId, Taken, Task, counter_name};
 use crdt_state::named::{Change, NumberChange};
 use crdt_state::{Cell, Mono, PlayerId};
 use std::collections::BTreeMap;
@@ -91,10 +91,15 @@ impl EventCore {
         post: PostId,
     ) -> Result<&'static str, Refusal> {
         let state = &self.carried.state;
-        let known = state.sides.post(instance, post).filter(|post| post.content().is_some());
+        // Whoever supports a post has seen it: one that waits or is hidden nobody sees, wherever its id is from.
+        let is_seen = state.question_of(instance).is_some_and(|(number, question)| {
+            qa::fate(&Facts { state, instance, number, question }, post).is_seen()
+        });
+        let known =
+            state.sides.post(instance, post).filter(|known| is_seen && known.content().is_some());
         let Some(known) = known else {
             return Err(Refusal::new("choice_invalid", "there is no such post here")
-                .hint("it may not have arrived at this node yet: try again in a moment"));
+                .hint("it may not have arrived at this node yet, or not be shown yet: try again in a moment"));
         };
         if known.has_vote(state.players.rows_of(claim.player)) {
             return Ok("duplicate");

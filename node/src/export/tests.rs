@@ -250,12 +250,12 @@ fn all_sorts() -> EventCore {
         show.give(1, ada, instance, given);
         if instance == 4 {
             let post = qa::post_id(instance, PlayerId(1), "Why?");
-            show.give(2, bea, instance, Given { post: Some(post), ..nothing() });
             let expected = crate::engine::stage_view(show.core.state().stage());
-            let (post, fate) = (Some(format!("{post:016x}")), Some(Fate::Shown));
             let request = CommandRequest::new(Command::Moderate, expected);
-            let request = Box::new(CommandRequest { post, fate, ..request });
+            let (name, fate) = (Some(format!("{post:016x}")), Some(Fate::Shown));
+            let request = Box::new(CommandRequest { post: name, fate, ..request });
             show.ask(|ticket| Input::Command { ticket, request });
+            show.give(2, bea, instance, Given { post: Some(post), ..nothing() });
         }
         show.command(Command::Close);
         show.command(Command::Tallies);

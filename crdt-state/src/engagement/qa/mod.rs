@@ -120,12 +120,7 @@ impl Kind for Qa {
     }
 
     fn results(&self, facts: &Facts<'_>) -> QaResults {
-        let is_seen = |fate| match fate {
-            Fate::Waiting => false,
-            Fate::Shown | Fate::Answered => true,
-            Fate::Hidden => false,
-        };
-        QaResults { posts: posts(facts, is_seen) }
+        QaResults { posts: posts(facts, Fate::is_seen) }
     }
 }
 
@@ -178,20 +173,25 @@ pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostVie
 }
 
 fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost<'a>> {
-    let (state, ruling) = (facts.state, facts.state.rulings.of(facts.instance));
-    let is_moderated = facts.question.task.is_moderated();
+    let state = facts.state;
     let told = |(id, post): (PostId, &'a Post)| {
-        // Where nobody looks at posts first, none waits.
-        let fate = match ruling.map_or(Fate::Waiting, |ruling| ruling.fate(id)) {
-            Fate::Waiting if !is_moderated => Fate::Shown,
-            fate => fate,
-        };
+        let fate = fate(facts, id);
         let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
         let is_counted = state.counts(player);
         let votes = is_counted.then(|| who(facts, post).len() as u64);
         votes.map(|votes| ToldPost { id, player, elapsed_ms, text, votes, fate })
     };
     state.sides.posts(facts.instance).filter_map(told).collect()
+}
+
+/// What became of a post. Where nobody looks at posts first, none waits.
+#[must_use]
+pub fn fate(facts: &Facts<'_>, post: PostId) -> Fate {
+    let ruling = facts.state.rulings.of(facts.instance);
+    match ruling.map_or(Fate::Waiting, |ruling| ruling.fate(post)) {
+        Fate::Waiting if !facts.question.task.is_moderated() => Fate::Shown,
+        fate => fate,
+    }
 }
 
 /// Who supports a post, aliases as one, without whoever is kicked. So many are its votes.
