@@ -13,7 +13,7 @@ const SHOWN = 200;
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-function lineView({ lamport, origin, wall_ms, node, by, act, of, stage }) {
+function lineView({ lamport, origin, wall_ms, node, by, act, of, stage, also }) {
   const isOfRound = stage.instance > 0 && !["ended", "aborted"].includes(stage.phase);
   const where = isOfRound ? `${stage.instance} · ${phaseWord(stage.phase)}` : phaseWord(stage.phase);
   return h(
@@ -22,7 +22,7 @@ function lineView({ lamport, origin, wall_ms, node, by, act, of, stage }) {
     h("time", { class: "muted" }, clock.format(wall_ms)),
     h("b", {}, by),
     h("span", {}, `${act} ${of}`.trim()),
-    h("span", { class: "muted" }, `${where} · ${node}`),
+    h("span", { class: "muted" }, `${where} · ${[node, ...(also ?? [])].join(", ")}`),
   );
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use crdt_state::EventId;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::iter;
 
 #[derive(Debug, Args)]
 pub(super) struct DeskArgs {
@@ -103,8 +104,10 @@ fn describe_log(lines: &[LogLine]) -> String {
             0 | u32::MAX => format!("{:?}", line.stage.phase).to_lowercase(),
             instance => format!("{instance}:{:?}", line.stage.phase).to_lowercase(),
         };
+        let nodes = iter::once(&line.node).chain(&line.also).map(String::as_str);
+        let nodes = nodes.collect::<Vec<_>>().join(", ");
         let (by, act, of) = (line.by.clone(), line.act.clone(), line.of.clone());
-        [line.lamport.to_string(), clock(line.wall_ms), line.node.clone(), by, stage, act, of]
+        [line.lamport.to_string(), clock(line.wall_ms), nodes, by, stage, act, of]
     };
     let rows: Vec<_> = lines.iter().map(line).collect();
     table(["ORDER", "UTC", "NODE", "BY", "STAGE", "DID", "TO"], &rows)
@@ -135,10 +138,11 @@ mod tests {
             act: "mute".into(),
             of: "Ada".into(),
             stage,
+            also: vec!["n3".into()],
         };
         let text = describe_log(&[line]);
         let words: Vec<&str> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-        assert_eq!(words, ["7", "01:02:03.004", "n1", "Bea", "2:open", "mute", "Ada"]);
+        assert_eq!(words, ["7", "01:02:03.004", "n1,", "n3", "Bea", "2:open", "mute", "Ada"]);
     }
 
     #[test]

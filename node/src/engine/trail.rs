@@ -79,9 +79,8 @@ impl EventCore {
     /// What goes with a step of the show: its note, and what is observed at every step.
     pub(super) fn with_step(&mut self, now: Mono, to: Stage) -> Vec<Delta> {
         let by = self.director.by.take();
-        let act = format!("{:?}", to.phase).to_lowercase();
-        let mut deltas =
-            vec![self.note(now, by.as_deref().unwrap_or(DIRECTOR), &act, String::new(), to)];
+        let by = by.as_deref().unwrap_or(DIRECTOR);
+        let mut deltas = vec![self.note(now, by, &step_word(to), String::new(), to)];
         let named = &self.state().named;
         let (players, peak) = (self.state().head_count(), named.most.get(PLAYERS_PEAK));
         if peak.is_none_or(|peak| players > peak.0) {
@@ -99,23 +98,51 @@ impl EventCore {
         self.identity.born_ms + now.as_millis() as u64
     }
 
-    /// The audit trail, in order.
+    /// The audit trail, in order. A step is made once, however many directors proposed it: who did so beside
+    /// the first is told in its line.
     #[must_use]
     pub fn log(&self) -> Vec<LogLine> {
         let state = self.state();
         let names: BTreeMap<Origin, &str> = state.enrolled().map(|(o, _, n)| (o, n)).collect();
-        let line = |(origin, note): (Origin, &Note)| LogLine {
-            lamport: note.lamport,
-            wall_ms: note.wall_ms,
-            node: names.get(&origin).map_or_else(|| origin.to_string(), |n| (*n).to_owned()),
-            origin,
-            by: note.by.clone(),
-            act: note.act.clone(),
-            of: note.of.clone(),
-            stage: stage_view(note.stage),
-        };
-        state.named.trail.iter().map(line).collect()
+        let mut lines: Vec<LogLine> = Vec::with_capacity(state.named.trail.len());
+        let mut steps: BTreeMap<Stage, usize> = BTreeMap::new();
+        for (origin, note) in state.named.trail.iter() {
+            let node = names.get(&origin).map_or_else(|| origin.to_string(), |n| (*n).to_owned());
+            if is_step(note) {
+                match steps.get(&note.stage) {
+                    Some(first) if note.by == DIRECTOR => {
+                        lines[*first].also.push(node);
+                        continue;
+                    }
+                    Some(_) => {}
+                    None => {
+                        steps.insert(note.stage, lines.len());
+                    }
+                }
+            }
+            lines.push(LogLine {
+                lamport: note.lamport,
+                wall_ms: note.wall_ms,
+                node,
+                origin,
+                by: note.by.clone(),
+                act: note.act.clone(),
+                of: note.of.clone(),
+                stage: stage_view(note.stage),
+                also: Vec::new(),
+            });
+        }
+        lines
     }
+}
+
+/// What the trail calls a step to `stage`.
+fn step_word(stage: Stage) -> String {
+    format!("{:?}", stage.phase).to_lowercase()
+}
+
+fn is_step(note: &Note) -> bool {
+    note.of.is_empty() && note.act == step_word(note.stage)
 }
 
 /// As much of a text as a note can hold.

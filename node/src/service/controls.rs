@@ -162,4 +162,7 @@ pub struct LogLine {
     pub of: String,
     /// Where the show stood after it.
     pub stage: StageView,
+    /// Nodes whose directors made the same step at the same time, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }

@@ -412,6 +412,32 @@ fn the_trail_tells_who_did_what_on_which_node_in_one_order_everywhere() {
     assert_eq!(state.least["began_ms"], lines[1].wall_ms);
 }
 
+/// Whoever reads the trail would take two lines for two steps.
+#[test]
+fn a_step_that_two_directors_made_is_one_line_with_both() {
+    let mut world = World::lobby(334, 2, 2_000);
+    world.join(0, 1);
+    world.join(1, 2);
+    world.all_equal();
+    let instance = world.open(0);
+    world.all_equal();
+    world.isolate(1);
+    world.run_ms(6_000);
+    let closed = Stage::new(instance, Phase::Closed);
+    world.all_at(closed);
+    world.heal();
+    world.all_equal();
+    let trail = &world.core(0).state().named.trail;
+    let proposed = trail.iter().filter(|(_, note)| note.stage == closed).count();
+    assert_eq!(proposed, 2, "each closed it by itself");
+    let lines = world.core(0).log();
+    assert_eq!(lines, world.core(1).log());
+    let closings: Vec<_> = lines.iter().filter(|line| line.act == "closed").collect();
+    assert_eq!(closings.len(), 1, "{lines:?}");
+    assert_eq!(closings[0].also.len(), 1);
+    assert_ne!(closings[0].also[0], closings[0].node);
+}
+
 #[test]
 fn the_fastest_correct_answer_is_a_minimum_over_those_who_count() {
     let mut world = World::lobby(312, 2, 20_000);
@@ -745,6 +771,39 @@ fn hosts_accept_so_many_texts_and_moderate_posts_that_are_there() {
         (request.post, request.fate) = (Some("00ff".into()), Some(Fate::Shown));
     });
     assert_eq!(code(nobody), "not_possible");
+}
+
+/// The id of a post is a hash that anybody can make, so that nobody needs to have seen it for a vote.
+#[test]
+fn a_post_has_votes_only_while_it_is_shown() {
+    let mut script = script(1, 60_000);
+    script.questions[0].task = Task::Qa(Qa { moderated: true, posts: 2 });
+    let mut world = World::lobby_of(335, 2, script, Weather::default());
+    let (ada, ben) = (world.join(0, 1), world.join(1, 2));
+    world.all_equal();
+    let first = world.open(0);
+    let why = Given { text: Some("Why?".into()), ..Given::default() };
+    world.give(0, &ada, first, why).unwrap();
+    world.all_equal();
+    let post = post_id(first, ada.player, "Why?");
+    let vote = || Given { post: Some(post), ..Given::default() };
+    assert_eq!(code(world.give(1, &ben, first, vote())), "choice_invalid", "it waits");
+    let moderate = |world: &mut World, fate: Fate| {
+        let fill = |request: &mut CommandRequest| {
+            (request.post, request.fate) = (Some(format!("{post:016x}")), Some(fate));
+        };
+        world.say(0, Command::Moderate, fill).unwrap();
+        world.all_equal();
+    };
+    moderate(&mut world, Fate::Hidden);
+    assert_eq!(code(world.give(1, &ben, first, vote())), "choice_invalid", "it is hidden");
+    moderate(&mut world, Fate::Shown);
+    world.give(1, &ben, first, vote()).unwrap();
+    moderate(&mut world, Fate::Answered);
+    world.give(0, &ada, first, vote()).unwrap();
+    world.all_equal();
+    let results = serde_json::to_value(&world.view(0).live.results).unwrap();
+    assert_eq!(results["posts"][0]["votes"], 2, "{results}");
 }
 
 /// What everybody sees of a player is what a host can silence; what is judged or chosen counts on.
