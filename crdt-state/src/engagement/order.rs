@@ -6,15 +6,17 @@
 //! memory that no core's cache holds.
 
 use crate::players::Handle;
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// Bits of a digit, at most: counters for it fit a core's own cache.
 const DIGIT_MAX: u32 = 12;
 
 /// Bits by which many words are dealt out before they are sorted: as many piles as a core's address tables cover.
 const DEALT: u32 = 8;
+const PILES: usize = 1 << DEALT;
 
-/// So many words are worth it.
+/// From so many words on it pays to wake the other cores.
 const MANY: usize = 1 << 16;
 
 /// What some keys have in common.
@@ -60,9 +62,35 @@ impl Squeeze {
         (low + high + handle <= u64::BITS).then_some(Squeeze { low, high, handle })
     }
 
+    /// Of how many bits a key is.
+    fn bits(self) -> u32 {
+        self.low + self.high
+    }
+
+    /// On which pile a word falls: its highest bits.
+    #[inline]
+    fn pile(self, word: u64) -> usize {
+        (word >> (self.handle + self.bits().saturating_sub(DEALT))) as usize
+    }
+
+    #[inline]
+    fn word(self, key: u64, handle: Handle) -> u64 {
+        self.key(key) << self.handle | u64::from(handle)
+    }
+
+    #[inline]
     fn key(self, key: u64) -> u64 {
         (key >> 32 & mask(self.high)) << self.low | key & mask(self.low)
     }
+}
+
+/// Who is to be brought into order: in parts, so that every core has its share.
+pub(super) trait Source: Sync {
+    /// How many parts there are.
+    fn parts(&self) -> usize;
+
+    /// Calls `push` with the key and the handle of everybody in these parts.
+    fn each(&self, parts: Range<usize>, push: impl FnMut(u64, Handle));
 }
 
 /// See the module.
@@ -81,36 +109,21 @@ impl Default for Order {
 }
 
 impl Order {
-    /// An empty one for `count` keys within `span`, of handles below `handles`, in the memory of this one.
-    pub(super) fn anew(self, span: Span, handles: usize, count: usize) -> Self {
+    /// That of everybody in `source`: some `count` keys within `span`, of handles below `handles`; in the memory of
+    /// this one.
+    pub(super) fn of(self, source: &impl Source, span: Span, handles: usize, count: usize) -> Self {
         let Some(squeeze) = Squeeze::new(span, handles) else {
-            return Order::Pairs(Vec::with_capacity(count));
+            let mut pairs = Vec::with_capacity(count);
+            source.each(0..source.parts(), |key, handle| pairs.push((key, handle)));
+            pairs.sort_unstable();
+            return Order::Pairs(pairs);
         };
         let mut words = match self {
             Order::Words(_, words) => words,
             Order::Pairs(_) => Vec::new(),
         };
-        words.clear();
-        words.reserve_exact(count);
+        sort(source, squeeze, count, &mut words);
         Order::Words(squeeze, words)
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, key: u64, handle: Handle) {
-        match self {
-            Order::Words(squeeze, words) => {
-                words.push(squeeze.key(key) << squeeze.handle | u64::from(handle));
-            }
-            Order::Pairs(pairs) => pairs.push((key, handle)),
-        }
-    }
-
-    /// Brings what was pushed into order: from here on it can be asked.
-    pub(super) fn sort(&mut self) {
-        match self {
-            Order::Words(squeeze, words) => sort(words, squeeze.handle, squeeze.low + squeeze.high),
-            Order::Pairs(pairs) => pairs.sort_unstable(),
-        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -157,56 +170,93 @@ fn mask(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
-/// Sorts words by the `bits` bits above the lowest `shift`, and otherwise keeps their order.
+/// Sorts the words of everybody in `source` by key, and otherwise keeps their order.
 ///
-/// Many are first dealt out by their highest digit; what falls together fits a core's own cache, and is sorted
-/// on all cores at once.
-fn sort(words: &mut Vec<u64>, shift: u32, bits: u32) {
-    let mut spare = vec![0; words.len()];
-    if words.len() < MANY || bits <= DEALT {
-        return sort_digits(words, &mut spare, shift, bits);
+/// Many are dealt out by their highest bits; what falls together fits a core's own cache. Both is done on all cores
+/// at once: each deals the parts that lie together, and has its own room on every pile. What falls where is counted
+/// first; to make a word twice costs less than to keep it in between.
+fn sort(source: &impl Source, squeeze: Squeeze, count: usize, words: &mut Vec<u64>) {
+    if count < MANY {
+        words.clear();
+        words.reserve_exact(count);
+        source.each(0..source.parts(), |key, handle| words.push(squeeze.word(key, handle)));
+        return sort_digits(words, &mut Spare::default(), squeeze.handle, squeeze.bits());
     }
-    let rest = bits - DEALT;
-    let ends = deal(words, &mut spare, |word| (word >> (shift + rest) & mask(DEALT)) as usize);
-    std::mem::swap(words, &mut spare);
-    let (mut piles, mut spares, mut from) = (&mut words[..], &mut spare[..], 0);
-    let mut work = Vec::with_capacity(ends.len());
-    for end in ends {
-        let (pile, spare);
-        (pile, piles) = piles.split_at_mut(end as usize - from);
-        (spare, spares) = spares.split_at_mut(end as usize - from);
-        work.push((pile, spare));
-        from = end as usize;
+    let cores = rayon::current_num_threads();
+    let parts = |core| source.parts() * core / cores..source.parts() * (core + 1) / cores;
+    let counts = (0..cores).into_par_iter().map(|core| {
+        let mut counts = vec![0u32; PILES];
+        source
+            .each(parts(core), |key, handle| counts[squeeze.pile(squeeze.word(key, handle))] += 1);
+        counts
+    });
+    let counts: Vec<Vec<u32>> = counts.collect();
+    words.resize(counts.iter().flatten().map(|count| *count as usize).sum(), 0);
+    let (mut rooms, mut rest) = (Vec::new(), &mut words[..]);
+    rooms.resize_with(cores, || Vec::with_capacity(PILES));
+    let mut sizes = Vec::with_capacity(PILES);
+    for pile in 0..PILES {
+        let mut size = 0;
+        for (counts, rooms) in counts.iter().zip(&mut rooms) {
+            let room;
+            (room, rest) = rest.split_at_mut(counts[pile] as usize);
+            size += room.len();
+            rooms.push(room.iter_mut());
+        }
+        sizes.push(size);
     }
-    work.into_par_iter().for_each(|(pile, spare)| sort_digits(pile, spare, shift, rest));
+    rooms.into_par_iter().enumerate().for_each(|(core, mut rooms)| {
+        source.each(parts(core), |key, handle| {
+            let word = squeeze.word(key, handle);
+            if let Some(place) = rooms[squeeze.pile(word)].next() {
+                *place = word;
+            }
+        });
+    });
+    let mut rest = &mut words[..];
+    let mut split = |size| {
+        let pile;
+        (pile, rest) = std::mem::take(&mut rest).split_at_mut(size);
+        pile
+    };
+    let piles: Vec<&mut [u64]> = sizes.into_iter().map(&mut split).collect();
+    let bits = squeeze.bits().saturating_sub(DEALT);
+    piles.into_par_iter().for_each_init(Spare::default, |spare, pile| {
+        sort_digits(pile, spare, squeeze.handle, bits);
+    });
 }
 
-/// Copies words into `to` by their pile, in the order that they had; returns where each pile ends.
-fn deal(words: &[u64], to: &mut [u64], pile: impl Fn(u64) -> usize) -> Vec<u32> {
-    let mut starts = vec![0u32; 1 << DEALT];
-    words.iter().for_each(|word| starts[pile(*word)] += 1);
-    sum_up(&mut starts);
-    scatter(words, to, &mut starts, pile);
-    // Each pile's start has moved to its end.
-    starts
+/// What a core needs beside the words that it sorts, for one pile after the other.
+#[derive(Default)]
+struct Spare {
+    words: Vec<u64>,
+    starts: Vec<u32>,
 }
 
-/// Sorts from the lowest digit to the highest.
-fn sort_digits(words: &mut [u64], spare: &mut [u64], shift: u32, bits: u32) {
-    if words.len() < 2 {
+/// Sorts words by the `bits` bits above the lowest `shift`, from the lowest digit to the highest.
+fn sort_digits(words: &mut [u64], spare: &mut Spare, shift: u32, bits: u32) {
+    if words.len() < 2 || bits == 0 {
         return;
     }
     // Counters cost as much as words: few words are sorted by small digits.
     let digit_max = DIGIT_MAX.min(u32::BITS - (words.len() as u32).leading_zeros()).max(4);
     let digits = bits.div_ceil(digit_max);
-    let width = bits.div_ceil(digits.max(1));
+    let width = bits.div_ceil(digits);
     let digit = |word: u64, nth: u32| (word >> (shift + nth * width) & mask(width)) as usize;
-    let mut starts = vec![vec![0u32; 1 << width]; digits as usize];
+    let Spare { words: spare, starts } = spare;
+    if spare.len() < words.len() {
+        spare.resize(words.len(), 0);
+    }
+    let spare = &mut spare[..words.len()];
+    starts.clear();
+    starts.resize((digits as usize) << width, 0);
     for word in words.iter() {
-        (0..digits).zip(&mut starts).for_each(|(nth, starts)| starts[digit(*word, nth)] += 1);
+        (0..digits).zip(starts.chunks_exact_mut(1 << width)).for_each(|(nth, starts)| {
+            starts[digit(*word, nth)] += 1;
+        });
     }
     let (mut from, mut to) = (&mut *words, &mut *spare);
-    for (nth, starts) in (0..digits).zip(&mut starts) {
+    for (nth, starts) in (0..digits).zip(starts.chunks_exact_mut(1 << width)) {
         sum_up(starts);
         scatter(from, to, starts, |word| digit(word, nth));
         std::mem::swap(&mut from, &mut to);
@@ -244,51 +294,64 @@ mod tests {
         ]
     }
 
-    proptest! {
-        #[test]
-        fn it_is_the_order_of_keys_both_ways(keys in keys()) {
-            let span = keys.iter().copied().collect();
-            let mut order = Order::default().anew(span, keys.len(), keys.len());
-            (0..).zip(&keys).for_each(|(handle, key)| order.push(*key, handle));
-            order.sort();
-            let mut wanted: Vec<(u64, Handle)> = keys.iter().copied().zip(0..).collect();
-            wanted.sort_unstable();
-            let handles: Vec<Handle> = order.iter().map(|(_, handle)| handle).collect();
-            let listed: Vec<Handle> = wanted.iter().map(|(_, handle)| *handle).collect();
-            prop_assert_eq!(handles, listed);
-            for key in &keys {
-                let before = keys.iter().filter(|other| *other < key).count();
-                prop_assert_eq!(order.before(*key), Some(before));
-            }
+    /// Each is a part.
+    struct All<'a>(&'a [(u64, Handle)]);
+
+    impl Source for All<'_> {
+        fn parts(&self) -> usize {
+            self.0.len()
         }
 
+        fn each(&self, parts: Range<usize>, mut push: impl FnMut(u64, Handle)) {
+            self.0[parts].iter().for_each(|(key, handle)| push(*key, *handle));
+        }
+    }
+
+    fn ordered(before: Order, keys: &[u64]) -> (Order, Vec<(u64, Handle)>) {
+        let mut pairs: Vec<(u64, Handle)> = keys.iter().copied().zip(0..).collect();
+        let span = keys.iter().copied().collect();
+        let order = before.of(&All(&pairs), span, keys.len(), keys.len());
+        pairs.sort_unstable();
+        (order, pairs)
+    }
+
+    fn handles(order: &Order) -> Vec<Handle> {
+        order.iter().map(|(_, handle)| handle).collect()
+    }
+
+    proptest! {
         #[test]
-        fn many_are_dealt_out_and_sorted_as_few_are(seed in any::<u64>(), bits in 6..34u32) {
+        fn it_is_the_order_of_keys_both_ways(one in keys(), other in keys()) {
+            let mut order = Order::default();
+            // The second is made in the memory of the first.
+            for keys in [one, other] {
+                let wanted;
+                (order, wanted) = ordered(order, &keys);
+                let wanted: Vec<Handle> = wanted.iter().map(|(_, handle)| *handle).collect();
+                prop_assert_eq!(handles(&order), wanted);
+                for key in &keys {
+                    let before = keys.iter().filter(|other| *other < key).count();
+                    prop_assert_eq!(order.before(*key), Some(before));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn many_are_ordered_on_all_cores_as_few_are(seed in any::<u64>(), bits in 1..44u32) {
             let mut mixed = seed;
             let mut draw = |_| {
                 mixed = mixed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
                 // Most lie close together, as scores do.
                 let wide = if mixed >> 60 == 0 { bits } else { bits / 2 };
-                (mixed >> 24) & mask(20 + wide)
+                (mixed >> 19) & mask(wide)
             };
-            let mut words: Vec<u64> = (0..MANY + 100).map(&mut draw).collect();
-            let mut wanted = words.clone();
-            wanted.sort_by_key(|word| word >> 20);
-            sort(&mut words, 20, bits);
-            prop_assert_eq!(words, wanted);
-        }
-
-        #[test]
-        fn digits_sort_as_comparisons_do(
-            mut words in proptest::collection::vec(any::<u64>(), 0..80),
-            shift in 0..30u32,
-            bits in 0..34u32,
-        ) {
-            words.iter_mut().for_each(|word| *word &= mask(shift + bits));
-            let mut wanted = words.clone();
-            wanted.sort_by_key(|word| word >> shift);
-            sort(&mut words, shift, bits);
-            prop_assert_eq!(words, wanted);
+            let keys: Vec<u64> = (0..MANY + 100).map(&mut draw).collect();
+            let (order, wanted) = ordered(Order::default(), &keys);
+            prop_assert!(matches!(order, Order::Words(..)));
+            prop_assert!(order.iter().map(|(_, handle)| handle).eq(wanted.iter().map(|(_, handle)| *handle)));
         }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! Handles are a state's own: a scoreboard belongs to the one state that it is updated from.
 
-use super::order::{Order, Span};
+use super::order::{Order, Source, Span};
 use super::{Alone, Facts, Standing, fold as fold_in_order};
 use crate::column::{BLOCK, Cell};
 use crate::event::EventState;
@@ -19,6 +19,7 @@ use crate::players::{Handle, PlayersBlock};
 use rayon::prelude::*;
 use std::cell::OnceCell;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A player's sums. Each stops at its largest value: four billion points, fifty days.
@@ -316,12 +317,11 @@ impl Scoreboard {
 
     fn rank(&mut self, state: &EventState) {
         self.groups.take();
-        let handles = self.blocks.len() * BLOCK;
-        let mut order =
-            std::mem::take(&mut self.order).anew(self.span(), handles, state.players.count());
-        self.each_key(state, |key, handle| order.push(key, handle));
-        order.sort();
-        self.order = order;
+        let (handles, count) = (self.blocks.len() * BLOCK, state.players.count());
+        let before = std::mem::take(&mut self.order);
+        let blocks: Vec<_> = self.blocks.iter().zip(state.players.blocks()).collect();
+        let keys = Keys { blocks, aliased: &self.aliased, masks: &self.masks };
+        self.order = before.of(&keys, self.span(), handles, count);
     }
 
     /// Of all keys that there are.
@@ -332,21 +332,35 @@ impl Scoreboard {
         let beside: Span = awarded.chain(granted).chain(aliased).map(Score::key).collect();
         self.blocks.iter().fold(beside, |span, sums| span.and(sums.span))
     }
+}
 
-    /// Calls `each` with every player's key, which is smaller for who is better.
-    fn each_key(&self, state: &EventState, mut each: impl FnMut(u64, Handle)) {
-        for (sums, block) in self.blocks.iter().zip(state.players.blocks()) {
+/// The key of every player who counts, smaller for who is better: block by block, and at last of those with several
+/// rows.
+struct Keys<'a> {
+    blocks: Vec<(&'a Sums, PlayersBlock<'a>)>,
+    aliased: &'a [(Handle, Score)],
+    masks: &'a Masks,
+}
+
+impl Source for Keys<'_> {
+    fn parts(&self) -> usize {
+        self.blocks.len() + 1
+    }
+
+    fn each(&self, parts: Range<usize>, mut push: impl FnMut(u64, Handle)) {
+        let mut push_one = |handle, score| {
+            if let Some(score) = self.masks.apply(handle, score) {
+                push(score.key(), handle);
+            }
+        };
+        let is_last = parts.end > self.blocks.len();
+        for (sums, block) in &self.blocks[parts.start..parts.end.min(self.blocks.len())] {
             for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
-                let handle = block.first + at as Handle;
-                if let Some(score) = self.masks.apply(handle, sums.scores[at]) {
-                    each(score.key(), handle);
-                }
+                push_one(block.first + at as Handle, sums.scores[at]);
             }
         }
-        for (handle, score) in &self.aliased {
-            if let Some(score) = self.masks.apply(*handle, *score) {
-                each(score.key(), *handle);
-            }
+        if is_last {
+            self.aliased.iter().for_each(|(handle, score)| push_one(*handle, *score));
         }
     }
 }

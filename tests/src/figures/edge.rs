@@ -19,7 +19,7 @@ pub(super) mod servers;
 pub(super) mod wire;
 
 use super::readme::machine;
-use super::timings::hundredths;
+use super::timings::{hundredths, median, millis};
 use super::{Figure, Report, Scale};
 use crate::binary::starling_path;
 use crate::lab::{eventually, say};
@@ -273,15 +273,6 @@ fn wait_sessions(node: &Single, wanted: u64) {
         let status: Value = serde_json::from_str(&node.get("/api/v1/status").body).ok()?;
         (status["sessions"] == wanted).then_some(())
     });
-}
-
-fn median<T: PartialOrd + Copy>(mut all: Vec<T>) -> T {
-    all.sort_unstable_by(|a, b| a.partial_cmp(b).expect("what is measured is a number"));
-    all[all.len() / 2]
-}
-
-fn millis(duration: Duration) -> f64 {
-    hundredths(duration.as_secs_f64() * 1_000.0)
 }
 
 fn per_s(count: usize, duration: Duration) -> u64 {

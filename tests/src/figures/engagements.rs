@@ -1,10 +1,9 @@
 //! What a show asks of the engine: folding and ranking a million players, bringing a file in, and showing a
 //! stage change to everybody.
 //!
-//! - *fold*, *rank*: a million players, ten questions, in this process; times are those that the thread spent on
-//!   a core. Ranks are made again by an award that changes one player's points and no sum; the first
-//!   scoreboard folds and ranks, and the difference is the fold; once more where nobody's time differs, so that points
-//!   alone decide;
+//! - *fold*, *rank*: a million players, ten questions, in this process, on all cores. Ranks are made again by an
+//!   award that changes one player's points and no sum; a new scoreboard folds and ranks, and what that takes longer is
+//!   the fold; once more where nobody's time differs, so that points alone decide; medians of some runs;
 //! - *import*: from posting a file of 50,000 questions until the reply, which is sent once another node holds it;
 //! - *phase*: 10,000 players spread over three nodes; from the host's command to one node until a player has the
 //!   new stage, over all players and all stage changes (intro, opening, close; what comes after waits for
@@ -16,8 +15,8 @@ use super::edge::crowd::{Crowd, Plan, Target};
 use super::edge::servers::Server;
 use super::edge::wire;
 use super::readme::machine;
-use super::replication::{cpu, state};
-use super::timings::hundredths;
+use super::replication::state;
+use super::timings::{hundredths, median, millis};
 use super::{Figure, Report, Scale};
 use crate::binary::starling_path;
 use crate::cluster::Http;
@@ -88,20 +87,24 @@ fn fold_and_rank(players: usize, questions: u32, within: u64) -> Result<(f64, f6
             event.apply(from, &entry).map_err(|error| error.to_string())?;
         }
     }
-    let mut board = Scoreboard::default();
-    let both = timed(|| board.update(&event, |_| true));
-    if board.len() != players {
-        return Err(format!("{} of {players} players are ranked", board.len()));
+    let (mut both, mut rank) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        let mut board = Scoreboard::default();
+        both.push(timed(|| board.update(&event, |_| true)));
+        if board.len() != players {
+            return Err(format!("{} of {players} players are ranked", board.len()));
+        }
+        award(&mut event, run)?;
+        rank.push(timed(|| board.update(&event, |_| true)));
     }
-    award(&mut event)?;
-    let rank = timed(|| board.update(&event, |_| true));
+    let (both, rank) = (median(both), median(rank));
     Ok((millis(both.saturating_sub(rank)), millis(rank)))
 }
 
 /// Gives somebody a point: no sum changes, and every rank may.
-fn award(event: &mut EventState) -> Result<(), String> {
+fn award(event: &mut EventState, number: usize) -> Result<(), String> {
     let player = event.players.ids().next().ok_or("there are no players")?;
-    let award = Award { id: "1".to_owned(), player, points: 1 };
+    let award = Award { id: number.to_string(), player, points: 1 };
     let change = Change::Award(AwardChange { name: "a figure".to_owned(), award });
     let entry = encode(&[Delta::Named(change)]);
     event.apply(LaneId::control(Origin(1)), &entry).map_err(|error| error.to_string())?;
@@ -109,9 +112,9 @@ fn award(event: &mut EventState) -> Result<(), String> {
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
-    let began = cpu::thread();
+    let began = Instant::now();
     work();
-    cpu::thread() - began
+    began.elapsed()
 }
 
 /// What is measured of a cluster.
@@ -269,10 +272,6 @@ fn percentile_99(mut all: Vec<Duration>) -> f64 {
     millis(all[all.len() * 99 / 100])
 }
 
-fn millis(duration: Duration) -> f64 {
-    hundredths(duration.as_secs_f64() * 1_000.0)
-}
-
 fn table(numbers: &Map<String, Value>, scale: &Scale, clients: usize) -> String {
     let cell = |name: &str| numbers[name].to_string();
     let ratio = hundredths(
@@ -281,8 +280,12 @@ fn table(numbers: &Map<String, Value>, scale: &Scale, clients: usize) -> String 
     );
     let mut out = String::from("| a show | measured | beside |\n|---|---|---|\n");
     let rows = [
-        (format!("a million players and {} questions folded", scale.questions), "fold_ms_1m", "ms"),
-        ("all of them ranked".to_owned(), "rank_ms_1m", "ms"),
+        (
+            format!("a million players and {} questions folded, on both cores", scale.questions),
+            "fold_ms_1m",
+            "ms",
+        ),
+        ("all of them ranked, on both cores".to_owned(), "rank_ms_1m", "ms"),
         ("the same by points alone".to_owned(), "rank_points_ms_1m", "ms"),
         ("50,000 questions imported".to_owned(), "import_50k_s", "s"),
     ];
@@ -302,6 +305,8 @@ fn table(numbers: &Map<String, Value>, scale: &Scale, clients: usize) -> String 
 }
 
 const MILLION: usize = 1_000_000;
+/// Of the fold and of the ranks, each.
+const RUNS: usize = 7;
 /// As the goal says.
 const CLIENTS: usize = 10_000;
 /// A process has 20,000 files at most; some are needed for other things.

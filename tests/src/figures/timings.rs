@@ -1,7 +1,7 @@
 //! Lengths of time and their percentiles.
 
 use hdrhistogram::Histogram;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Lengths of time, each known to three digits.
 #[derive(Debug)]
@@ -34,6 +34,16 @@ impl Timings {
     pub(super) fn quantile_ms(&self, quantile: f64) -> f64 {
         hundredths(self.micros.value_at_quantile(quantile) as f64 / 1_000.0)
     }
+}
+
+pub(super) fn median<T: PartialOrd + Copy>(mut all: Vec<T>) -> T {
+    all.sort_unstable_by(|a, b| a.partial_cmp(b).expect("what is measured is a number"));
+    all[all.len() / 2]
+}
+
+/// In milliseconds, to two places.
+pub(super) fn millis(duration: Duration) -> f64 {
+    hundredths(duration.as_secs_f64() * 1_000.0)
 }
 
 /// `value` to two places.
