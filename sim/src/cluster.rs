@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use crdt_state::{EventId, Versions};
@@ -18,7 +18,7 @@ use node::config::{Ack, ClusterConfig, NodeConfig, Secret};
 use node::edge::{Accept, Accepted};
 use node::engine::Owner;
 use node::env::{Blocking, Env, Work};
-use node::run::{Ground, Node, StartError, start};
+use node::run::{self, Ground, Node, StartError};
 use node::service::Hosts;
 use node::service::view::NodeLinks;
 use node::store::{OpenError, open_with};
@@ -135,22 +135,31 @@ impl Cluster {
     }
 }
 
-/// Starts the node `number` with a program, which looks for the peers at `seeds` first and promises what so many hold.
+/// How a node is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Where it looks for peers first.
+    pub seeds: &'a [u8],
+    /// What it reads and writes.
+    pub program: Versions,
+    /// How many must hold what it promises.
+    pub ack: Ack,
+    /// After how long it lets go of what nobody wants there; as nodes do by default if nothing is said.
+    pub let_go_after: Option<Duration>,
+}
+
+/// Starts the node `number`.
 ///
 /// # Errors
 /// If its ground or its store cannot be used, or it does not start.
-pub async fn boot(
-    world: &World,
-    number: u8,
-    seeds: &[u8],
-    (program, ack): (Versions, Ack),
-) -> Result<Running, BootError> {
+pub async fn boot(world: &World, number: u8, start: Start<'_>) -> Result<Running, BootError> {
     let life = world.node(number).boot();
-    let ground = ground(&life, number, seeds)?;
+    let ground = ground(&life, number, start.seeds)?;
     let config = NodeConfig::loopback(&name(number), Secret::new(KEY));
-    let cluster = ClusterConfig { ack, ..config.cluster };
-    let config = NodeConfig { versions: program, cluster, ..config };
-    let node = start(&config, &env(world.seed(), &life), ground).await;
+    let cluster = ClusterConfig { ack: start.ack, ..config.cluster };
+    let let_go_after = start.let_go_after.unwrap_or(config.let_go_after);
+    let config = NodeConfig { versions: start.program, cluster, let_go_after, ..config };
+    let node = run::start(&config, &env(world.seed(), &life), ground).await;
     let node = node.map_err(|why| BootError::Start { number, why })?;
     life.note("origin", node.facts.origin.0);
     Ok(Running { life, node })

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use crdt_state::planted::{Bug, plant};
 use sim::schedule::{Kind, Kinds};
 use sim::simulation::Simulation;
+use sim::verdict::Fidelity;
 
 #[test]
 fn five_nodes_live_through_crashes_and_lost_packets() {
@@ -21,6 +22,25 @@ fn five_nodes_live_through_crashes_and_lost_packets() {
         assert!(evidence.asked > 200, "{run}");
         assert!(!evidence.outages.is_empty(), "each seed has its crash: {run}");
         assert_eq!(evidence.ends.len(), 5, "{run}");
+    }
+}
+
+/// Where players flock to two nodes at a time, the others drop the show, and come back to it.
+#[test]
+fn nodes_let_go_of_what_nobody_wants_there_in_both_fidelities() {
+    for fidelity in [Fidelity::Message, Fidelity::Wire] {
+        let runs = Simulation::builder()
+            .nodes(6)
+            .players(10)
+            .faults([Kind::LetGo])
+            .fidelity(fidelity)
+            .seeds(1..=3)
+            .run();
+        for run in &runs {
+            let evidence = &run.outcome.value;
+            assert!(!evidence.let_go.is_empty(), "{run}");
+            assert!(evidence.partings.len() >= evidence.let_go.len(), "{run}");
+        }
     }
 }
 

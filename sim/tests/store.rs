@@ -9,7 +9,7 @@ use crdt_state::Versions;
 use node::config::Ack;
 use node::store::StoreOp;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
-use sim::cluster::{STORE, boot};
+use sim::cluster::{STORE, Start, boot};
 use sim::disk::DiskTrouble;
 use sim::machine::{Crash, Life};
 use sim::run::{Options, run};
@@ -109,8 +109,9 @@ fn an_erased_disk_is_an_empty_store() {
 fn a_node_waits_for_a_slow_disk_and_not_for_one_that_was_slow() {
     let scenario = |world: World| async move {
         let machine = world.node(1);
-        let program = (Versions::THIS, Ack::default());
-        let running = boot(&world, 1, &[], program).await.unwrap();
+        let (program, ack) = (Versions::THIS, Ack::default());
+        let start = Start { seeds: &[], program, ack, let_go_after: None };
+        let running = boot(&world, 1, start).await.unwrap();
         let store = running.node.store.clone();
         let took = async |value: u8| {
             let begun = tokio::time::Instant::now();

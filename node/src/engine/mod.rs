@@ -61,7 +61,7 @@ pub use lanes::LiveEnds;
 pub use listing::{Listed, ListingCore, Taken};
 pub(crate) use names::look_at_name;
 pub(crate) use owed::level;
-pub use owner::{Owner, Ports};
+pub use owner::{Owner, Ports, Reader};
 pub use proof::StateError;
 pub use publisher::{Asked, Present, Publisher, Views};
 pub use shards::Shard;

@@ -7,7 +7,7 @@
 mod handle;
 mod ports;
 
-pub use handle::Owner;
+pub use handle::{Owner, Reader};
 pub use ports::Ports;
 
 use super::bulk::{Bulk, BulkAnswer, BulkVerdict};

@@ -30,9 +30,6 @@ const RETRY_AFTER: Tick = 300;
 /// players some ten in each, and still twenty moments a second at which a node may be hit.
 const BURST_ABOVE: u32 = 300;
 const BURST_MS: Tick = 50;
-/// Those who go where the others go stay together for so long, but for those who go their own way.
-const FLOCK_MS: Tick = 4_000;
-const FOLLOW: f64 = 0.9;
 /// How often a flooding player sends one thing.
 const FLOOD: u32 = 12;
 
@@ -91,8 +88,6 @@ mod die {
 
 /// The name of players' dice.
 const PLAYER: u64 = u64::from_be_bytes(*b"a player");
-/// The name of the dice of where all go.
-const FLOCK: u64 = u64::from_be_bytes(*b"a flock!");
 
 /// The id of a player: mostly chance, and the number, so that it is found again.
 pub(super) fn id(seed: u64, number: u32) -> PlayerId {
@@ -252,15 +247,14 @@ impl World {
 
     /// Where a player goes next.
     fn next_node(&self, number: u32, moves: u32, dice: Draw) -> u8 {
-        let nodes = self.nodes.len() as u64 - 1;
-        let follows = self.schedule.habits.flocking && dice.unit(die::FOLLOWS) < FOLLOW;
+        let nodes = self.nodes.len() as u8 - 1;
+        let who = (number.into(), dice.unit(die::FOLLOWS));
+        if let Some(node) = self.schedule.habits.flock(self.chance(), self.at(), who, nodes) {
+            return 1 + node;
+        }
         let node = match moves {
-            _ if follows => {
-                let flock = Draw::new(self.chance(), &[FLOCK, self.now / FLOCK_MS]);
-                flock.up_to(u64::from(number) % 2, nodes - 1)
-            }
             0 => u64::from(number) % u64::from(self.schedule.nodes),
-            _ => dice.up_to(die::NODE, nodes - 1),
+            _ => dice.up_to(die::NODE, u64::from(nodes) - 1),
         };
         1 + node as u8
     }

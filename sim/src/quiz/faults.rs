@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crdt_state::{EventId, Versions};
+use crdt_state::Versions;
 use node::service::view::{PhaseView, StageView};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::evidence::{Notebook, Outage, now};
 use super::host::Place;
-use super::watch::watch_node;
-use crate::cluster::{BootError, Cluster, Running, STORE, boot};
+use super::watch::Watcher;
+use crate::cluster::{BootError, Cluster, Running, STORE, Start, boot};
 use crate::disk::DiskTrouble;
 use crate::machine::Crash;
 use crate::schedule::{
@@ -33,9 +33,9 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Faults {
     pub(crate) world: World,
-    pub(crate) event: EventId,
     pub(crate) cluster: Rc<RefCell<Cluster>>,
     pub(crate) notebook: Notebook,
+    pub(crate) watcher: Watcher,
     pub(crate) place: watch::Receiver<Place>,
     pub(crate) schedule: Schedule,
     /// What nodes run that start now.
@@ -201,9 +201,9 @@ impl Faults {
 
     async fn start(&self, number: u8) -> Result<(), BootError> {
         let (machine, seeds) = (self.world.node(number), seeds(&self.schedule, number));
-        let program = (self.program.get(), self.schedule.ack);
+        let start = start(&self.schedule, &seeds, self.program.get());
         let running = loop {
-            match boot(&self.world, number, &seeds, program).await {
+            match boot(&self.world, number, start).await {
                 // Whatever runs nodes starts this one again, until its disk lets it.
                 Err(BootError::Store { .. })
                     if machine.disk_trouble(STORE) != DiskTrouble::None =>
@@ -216,7 +216,7 @@ impl Faults {
         };
         self.notebook.tell(format!("node {number} is back"));
         self.note_return(number);
-        watch_node(&running, number, self.event, &self.notebook);
+        self.watcher.watch(&running, number, self.schedule.let_go_after_ms.is_some());
         self.cluster.borrow_mut().insert(number, running);
         Ok(())
     }
@@ -300,6 +300,12 @@ impl Faults {
         };
         Some(place.wait_for(is_open).await.ok()?.stage)
     }
+}
+
+/// How a node is started with this program.
+pub(crate) fn start<'a>(schedule: &Schedule, seeds: &'a [u8], program: Versions) -> Start<'a> {
+    let let_go_after = schedule.let_go_after_ms.map(Duration::from_millis);
+    Start { seeds, program, ack: schedule.ack, let_go_after }
 }
 
 /// Whom a node looks for first: the third knows the second only, so that gossip must tell it of

@@ -37,7 +37,7 @@ use self::host::{Host, Place, is_over};
 use self::player::{Ticket, play};
 use self::readings::Readings;
 use self::ruling::Ruler;
-use self::watch::{digest, watch_node, witness};
+use self::watch::{Watcher, digest, holders, witness};
 use crate::cluster::{BootError, Cluster, STORE, boot};
 use crate::link::Link;
 use crate::mix::Draw;
@@ -63,6 +63,8 @@ const ACCESS_LOSS: f64 = 0.002;
 const STREAM_PATIENCE: Duration = Duration::from_secs(5);
 /// Room for all firm receipts of a run: a few for each of four answers of each player.
 const CLAIMS: usize = 65_536;
+/// Room for nodes that let go of the show at once.
+const DROPS: usize = 64;
 
 /// A run that did not come as far as being judged.
 #[derive(Debug, Error)]
@@ -96,9 +98,12 @@ pub async fn quiz(
     let (imported, home) = import(&world, &cluster, &plan).await?;
     notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
     let (event, pin) = (imported.event, imported.pin);
-    let quiz = Quiz { world, plan, notebook, cluster, event, pin };
+    let (dropped, drops) = mpsc::channel(DROPS);
+    let watcher = Watcher { event, notebook: notebook.clone(), dropped };
+    let quiz = Quiz { world, plan, notebook, cluster, event, pin, watcher };
     let (firm, claims) = mpsc::channel(CLAIMS);
     let witness = witness(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), claims);
+    let holders = holders(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), drops);
     quiz.watch();
     quiz.open_lobby(home).await?;
     quiz.let_players_in(&firm).await;
@@ -106,6 +111,7 @@ pub async fn quiz(
     let stop = until.map(|until| quiz.world.sleep(until.saturating_sub(quiz.world.elapsed())));
     let played = tokio::select! { biased;
         () = witness => unreachable!("the quiz itself holds the other end"),
+        () = holders => unreachable!("the quiz itself holds the other end"),
         () = async { stop.expect("it is asked for").await }, if until.is_some() => quiz.stop(),
         played = story => played,
     };
@@ -138,8 +144,9 @@ fn set_weather(world: &World, plan: &Schedule) {
 async fn form(world: &World, plan: &Schedule) -> Result<Rc<RefCell<Cluster>>, Broken> {
     let mut cluster = Cluster::new(world.clone());
     for number in plan.first_nodes() {
-        let program = (plan.programs().0, plan.ack);
-        cluster.insert(number, boot(world, number, &seeds(plan, number), program).await?);
+        let seeds = seeds(plan, number);
+        let start = faults::start(plan, &seeds, plan.programs().0);
+        cluster.insert(number, boot(world, number, start).await?);
     }
     let linked = |cluster: &Cluster| {
         cluster.running().all(|(_, r)| r.node.network.peers().len() == usize::from(plan.nodes) - 1)
@@ -196,12 +203,13 @@ struct Quiz {
     cluster: Rc<RefCell<Cluster>>,
     event: EventId,
     pin: String,
+    watcher: Watcher,
 }
 
 impl Quiz {
     fn watch(&self) {
         for (number, running) in self.cluster.borrow().running() {
-            watch_node(running, number, self.event, &self.notebook);
+            self.watcher.watch(running, number, self.plan.let_go_after_ms.is_some());
         }
     }
 
@@ -255,9 +263,9 @@ impl Quiz {
         };
         let faults = Faults {
             world: self.world.clone(),
-            event: self.event,
             cluster: self.cluster.clone(),
             notebook: self.notebook.clone(),
+            watcher: self.watcher.clone(),
             place: places,
             program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
@@ -333,7 +341,12 @@ impl Quiz {
     async fn ghosts(&self) -> Vec<String> {
         let nodes: Vec<_> =
             self.cluster.borrow().running().map(|(number, r)| (number, r.clone())).collect();
-        let alive: BTreeSet<Origin> = nodes.iter().map(|(_, r)| r.node.facts.origin).collect();
+        let mut alive: BTreeSet<Origin> = nodes.iter().map(|(_, r)| r.node.facts.origin).collect();
+        // Whoever has come back to the event writes under another name there.
+        for (_, running) in &nodes {
+            let Some(owner) = running.owner(self.event) else { continue };
+            alive.extend(owner.read(|core, _, _| core.replica().me()).await);
+        }
         let mut called = Vec::new();
         for (number, running) in nodes {
             let pin = self.pin.clone();

@@ -113,6 +113,7 @@ mod die {
     pub(super) const ABSTAINS: u64 = 7;
     pub(super) const THINKS: u64 = 8;
     pub(super) const CHOICE: u64 = 9;
+    pub(super) const FOLLOWS: u64 = 12;
 }
 
 /// What a verdict of MQTT 5 says in detail.
@@ -165,10 +166,16 @@ impl Player {
 
     /// The node of the next connection: one's own at first, then any.
     fn node(&self) -> u8 {
-        let count = u64::from(self.ticket.nodes);
+        let Ticket { seed, number, nodes, habits, .. } = &self.ticket;
+        let dice = self.dice(self.moves);
+        let who = (u64::from(*number), dice.unit(die::FOLLOWS));
+        if let Some(node) = habits.flock(*seed, now(), who, *nodes) {
+            return 1 + node;
+        }
+        let count = u64::from(*nodes);
         let at = match self.moves {
-            0 => u64::from(self.ticket.number) % count,
-            _ => self.dice(self.moves).up_to(die::NODE, count - 1),
+            0 => u64::from(*number) % count,
+            _ => dice.up_to(die::NODE, count - 1),
         };
         1 + at as u8
     }
@@ -176,7 +183,8 @@ impl Player {
     /// How long this connection is kept; for ever by most.
     fn stays(&self) -> Option<Duration> {
         let dice = self.dice(self.moves);
-        (dice.unit(die::ROAMS) < self.ticket.habits.roaming)
+        let Habits { roaming, flocking, .. } = self.ticket.habits;
+        (flocking || dice.unit(die::ROAMS) < roaming)
             .then(|| Duration::from_millis(1_000 + dice.up_to(die::STAYS, 8_000)))
     }
 

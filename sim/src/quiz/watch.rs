@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crdt_state::{EventId, PlayerId};
+use crdt_state::{EventId, Heads, PlayerId};
 use gossip::network::Network;
 use node::engine::Owner;
+use node::hub::Owners;
+use node::service::view::{LiveView, StageView};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::evidence::{Notebook, Sighting, Unheld, now};
+use super::evidence::{LetGo, Notebook, Parting, Sighting, Unheld, now};
 use crate::cluster::{Cluster, Running};
 use crate::limits;
 use crate::machine::Life;
@@ -26,61 +28,161 @@ const DIGEST_EVERY: Duration = Duration::from_millis(500);
 const CLAIMS: usize = 1_024;
 /// How often a node is asked whether it carries the event by now.
 const GLANCE: Duration = Duration::from_millis(20);
+/// How often it is looked what a node shows where nobody may wait for it.
+const BLINK: Duration = Duration::from_millis(1);
 
-/// Begins to watch a node, for as long as its life lasts.
-pub(crate) fn watch_node(running: &Running, number: u8, event: EventId, notebook: &Notebook) {
-    let (life, owners) = (running.life.clone(), running.node.owners.clone());
-    let (network, notebook) = (running.node.network.clone(), notebook.clone());
-    let watching = async move {
-        let owner = loop {
-            if let Some(owner) = owners.get(event) {
-                break owner;
-            }
-            sleep(GLANCE).await;
-        };
-        watch_owner(&life, number, (owner, network), &notebook).await;
-    };
-    running.life.spawner().spawn("watch", Box::pin(watching));
+/// Watches nodes, for as long as their lives last.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    pub(crate) event: EventId,
+    pub(crate) notebook: Notebook,
+    /// What nodes have dropped, for whoever asks the others about it.
+    pub(crate) dropped: mpsc::Sender<Dropped>,
 }
 
-async fn watch_owner(
-    life: &Life,
+/// All that a node had of the show when it let go of it.
+pub(crate) struct Dropped {
     number: u8,
-    (owner, network): (Owner, Network),
-    notebook: &Notebook,
-) {
-    let mut views = owner.views.host.clone();
-    let draws = life.is_drawn();
-    let mut shown = None;
-    let mut digest_due = Instant::now();
-    loop {
-        let (stage, age_ms, question) = {
-            let live = &views.borrow_and_update().live;
-            let question = live.question.as_ref().map(|question| question.number);
-            (live.stage, live.age_ms, question)
+    heads: Heads,
+}
+
+impl Watcher {
+    /// Begins to watch a node, which may let go of the show.
+    pub(crate) fn watch(&self, running: &Running, number: u8, lets_go: bool) {
+        let (life, owners) = (running.life.clone(), running.node.owners.clone());
+        let (network, watcher) = (running.node.network.clone(), self.clone());
+        let watching = async move {
+            for chapter in 0.. {
+                watcher.watch_owner(&life, (number, chapter, lets_go), &owners, &network).await;
+                sleep(GLANCE).await;
+            }
         };
-        if shown.replace(stage) != Some(stage) {
-            let (at, life_number) = (now(), life.number());
-            let sighting =
-                Sighting { at, node: number, life: life_number, stage, question, age_ms };
-            notebook.write(|evidence| evidence.sightings.push(sighting));
-            life.note("stage", u64::from(stage.instance) << 8 | stage.phase as u64);
+        running.life.spawner().spawn("watch", Box::pin(watching));
+        if lets_go {
+            let (life, owners) = (running.life.clone(), running.node.owners.clone());
+            let watching = self.clone().watch_partings(life, number, owners);
+            running.life.spawner().spawn("partings", Box::pin(watching));
         }
-        if Instant::now() >= digest_due {
-            digest_due = Instant::now() + DIGEST_EVERY;
-            let read = owner.read(move |core, _, _| {
-                let beyond = limits::of_replica(core.replica(), Knobs::default());
-                (core.digest(), draws.then(|| Sample::of(core, number)), beyond)
+    }
+
+    async fn watch_owner(
+        &self,
+        life: &Life,
+        (number, chapter, lets_go): (u8, u64, bool),
+        owners: &Owners,
+        network: &Network,
+    ) {
+        // Whoever holds on to any view wants the event, so that it would be let go of nowhere.
+        let watched = owners
+            .get(self.event)
+            .map(|owner| (owner.reader(), Some(owner.views.host).filter(|_| !lets_go)));
+        let Some((reader, mut views)) = watched else { return };
+        let (draws, mut shown, mut digest_due) = (life.is_drawn(), None, Instant::now());
+        loop {
+            let seen = match &mut views {
+                Some(views) => glance(&views.borrow_and_update().live),
+                None => match owners.get(self.event) {
+                    Some(owner) if owner.has_arrived() => glance(&owner.views.host.borrow().live),
+                    Some(_) => {
+                        sleep(BLINK).await;
+                        continue;
+                    }
+                    None => return,
+                },
+            };
+            let (stage, age_ms, question) = seen;
+            if shown.replace(stage) != Some(stage) {
+                // What a node shows may begin anew each time that it comes back to the event.
+                let (at, chapter) = (now(), chapter << 32 | life.number());
+                let sighting =
+                    Sighting { at, node: number, life: chapter, stage, question, age_ms };
+                self.notebook.write(|evidence| evidence.sightings.push(sighting));
+                life.note("stage", u64::from(stage.instance) << 8 | stage.phase as u64);
+            }
+            if Instant::now() >= digest_due {
+                digest_due = Instant::now() + DIGEST_EVERY;
+                let read = reader.read(move |core, _, _| {
+                    let beyond = limits::of_replica(core.replica(), Knobs::default());
+                    (core.digest(), draws.then(|| Sample::of(core, number)), beyond)
+                });
+                let Some((digest, sample, beyond)) = read.await else { return };
+                life.note("digest", digest);
+                sample.into_iter().for_each(|sample| life.sample(sample));
+                note_limits(number, beyond, network, &self.notebook);
+            }
+            match &mut views {
+                Some(views) => tokio::select! { biased;
+                    changed = views.changed() => if changed.is_err() { return },
+                    () = sleep_until(digest_due) => {}
+                },
+                None => sleep(BLINK).await,
+            }
+        }
+    }
+
+    /// From when to when the node is about to let go of the show, and whether it does.
+    async fn watch_partings(self, life: Life, number: u8, owners: Owners) {
+        loop {
+            let Some((reader, arrived)) =
+                owners.get(self.event).map(|owner| (owner.reader(), owner.arrived))
+            else {
+                sleep(GLANCE).await;
+                continue;
+            };
+            let is_same = |owner: Owner| owner.arrived.same_channel(&arrived);
+            while owners.get(self.event).is_some_and(is_same) {
+                sleep(GLANCE).await;
+            }
+            let (from, mut last) = (now(), None);
+            while let Some(heads) = reader.read(|core, _, _| core.heads().clone()).await {
+                last = Some(heads);
+                sleep(GLANCE).await;
+            }
+            // Whoever carries on after all has another owner by then.
+            sleep(GLANCE).await;
+            self.notebook.write(|evidence| {
+                evidence.partings.push(Parting { node: number, from, to: now() });
             });
-            let Some((digest, sample, beyond)) = read.await else { return };
-            life.note("digest", digest);
-            sample.into_iter().for_each(|sample| life.sample(sample));
-            note_limits(number, beyond, &network, notebook);
+            if let Some(heads) = last.filter(|_| owners.get(self.event).is_none()) {
+                life.note("carries", 0);
+                self.notebook.tell(format!("node {number} lets go of the show"));
+                // Whoever asks lives as long as the run.
+                let _ = self.dropped.send(Dropped { number, heads }).await;
+            }
         }
-        tokio::select! { biased;
-            changed = views.changed() => if changed.is_err() { return },
-            () = sleep_until(digest_due) => {}
+    }
+}
+
+/// What a node shows: the stage, how long the round has been open, and which question it is.
+fn glance(live: &LiveView) -> (StageView, Option<u64>, Option<u32>) {
+    (live.stage, live.age_ms, live.question.as_ref().map(|question| question.number))
+}
+
+/// Asks the other nodes whether they have all that a node has dropped.
+pub(crate) async fn holders(
+    cluster: Rc<RefCell<Cluster>>,
+    event: EventId,
+    notebook: Notebook,
+    mut drops: mpsc::Receiver<Dropped>,
+) {
+    while let Some(Dropped { number, heads }) = drops.recv().await {
+        let others: Vec<(u8, Owner)> = {
+            let cluster = cluster.borrow();
+            let owner = |(of, running): (u8, &Arc<Running>)| Some((of, running.owner(event)?));
+            cluster.running().filter_map(owner).filter(|(of, _)| *of != number).collect()
+        };
+        let mut holders = Vec::new();
+        for (of, owner) in others {
+            let heads = heads.clone();
+            let has = owner.read(move |core, _, _| {
+                heads.dots.iter().all(|(id, head)| core.heads().get(id) >= *head)
+            });
+            if has.await == Some(true) {
+                holders.push(of);
+            }
         }
+        let at = now();
+        notebook.write(|evidence| evidence.let_go.push(LetGo { at, node: number, holders }));
     }
 }
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::link::Link;
+use crate::mix::Draw;
 
 pub use self::classic::{NODES, PLAYERS};
 pub use self::form::Form;
@@ -52,7 +53,6 @@ pub struct Schedule {
     /// How replication is bounded.
     pub knobs: Knobs,
     /// After how long a node lets go of the show if nobody wants it there, in milliseconds; never, if it is not said.
-    /// Of message fidelity: whole nodes are watched from within, and nobody lets go of what is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub let_go_after_ms: Option<u64>,
     /// What goes wrong.
@@ -123,6 +123,28 @@ pub struct Habits {
     #[serde(default, skip_serializing_if = "is_no")]
     pub flocking: bool,
 }
+
+impl Habits {
+    /// Where, of so many nodes from 0 on, a player goes who goes where all go, if this one does now; `follows` is
+    /// drawn from 0.0..1.0 for each connection.
+    pub(crate) fn flock(
+        &self,
+        seed: u64,
+        now: Duration,
+        (number, follows): (u64, f64),
+        nodes: u8,
+    ) -> Option<u8> {
+        let flock = Draw::new(seed, &[FLOCK, now.as_millis() as u64 / FLOCK_MS]);
+        let goes = self.flocking && follows < FOLLOW;
+        goes.then(|| flock.up_to(number % 2, u64::from(nodes) - 1) as u8)
+    }
+}
+
+/// Those who go where the others go stay together for so long, but for those who go their own way.
+const FLOCK_MS: u64 = 4_000;
+const FOLLOW: f64 = 0.9;
+/// The name of the dice of where all go.
+const FLOCK: u64 = u64::from_be_bytes(*b"a flock!");
 
 fn is_no(flag: &bool) -> bool {
     !flag

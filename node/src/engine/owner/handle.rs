@@ -34,6 +34,26 @@ pub struct Owner {
     pub views: Views,
 }
 
+/// Reads what an owner has. Whoever has only this is nobody who wants the event: it may be let go of meanwhile.
+#[derive(Clone)]
+pub struct Reader(mpsc::Sender<Mail>);
+
+impl Reader {
+    /// Reads the event; `None` if the owner is gone.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&EventCore, &Publisher, Mono) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, replied) = oneshot::channel();
+        let read = move |core: &EventCore, publisher: &Publisher, now: Mono| {
+            // Whoever asked may have gone.
+            let _ = reply.send(read(core, publisher, now));
+        };
+        self.0.send(Mail::Read(Box::new(read))).await.ok()?;
+        replied.await.ok()
+    }
+}
+
 impl Owner {
     /// Makes an owner, its state and its shards, which the caller runs and keeps.
     pub fn new(
@@ -154,13 +174,13 @@ impl Owner {
         &self,
         read: impl FnOnce(&EventCore, &Publisher, Mono) -> T + Send + 'static,
     ) -> Option<T> {
-        let (reply, replied) = oneshot::channel();
-        let read = move |core: &EventCore, publisher: &Publisher, now: Mono| {
-            // Whoever asked may have gone.
-            let _ = reply.send(read(core, publisher, now));
-        };
-        self.mail.send(Mail::Read(Box::new(read))).await.ok()?;
-        replied.await.ok()
+        self.reader().read(read).await
+    }
+
+    /// Reads it without being counted among those who watch it.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader(self.mail.clone())
     }
 
     /// The live state as it is now.
