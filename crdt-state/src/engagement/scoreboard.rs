@@ -125,6 +125,17 @@ impl Masks {
         Masks { out, awarded, granted: Vec::new() }
     }
 
+    /// Whether anything was said of any of these.
+    fn touch(&self, handles: Range<Handle>) -> bool {
+        fn any<T>(list: &[T], handles: &Range<Handle>, of: impl Fn(&T) -> Handle) -> bool {
+            let from = list.partition_point(|entry| of(entry) < handles.start);
+            list.get(from).is_some_and(|entry| of(entry) < handles.end)
+        }
+        any(&self.out, &handles, |handle| *handle)
+            || any(&self.awarded, &handles, |(handle, _)| *handle)
+            || any(&self.granted, &handles, |(handle, _)| *handle)
+    }
+
     /// What a player comes to; nothing for one who does not count.
     fn apply(&self, handle: Handle, score: Score) -> Option<Score> {
         if !self.out.is_empty() && self.out.binary_search(&handle).is_ok() {
@@ -348,19 +359,29 @@ impl Source for Keys<'_> {
     }
 
     fn each(&self, parts: Range<usize>, mut push: impl FnMut(u64, Handle)) {
-        let mut push_one = |handle, score| {
-            if let Some(score) = self.masks.apply(handle, score) {
-                push(score.key(), handle);
-            }
-        };
         let is_last = parts.end > self.blocks.len();
         for (sums, block) in &self.blocks[parts.start..parts.end.min(self.blocks.len())] {
-            for at in block.alone().flatten().filter(|at| block.is_present(*at)) {
-                push_one(block.first + at as Handle, sums.scores[at]);
+            // Hosts speak of few players: of most blocks nobody need be looked up.
+            let is_masked = self.masks.touch(block.first..block.first + BLOCK as Handle);
+            for places in block.alone() {
+                let present = block.present(places.clone());
+                let all = places.clone().zip(&sums.scores[places]).zip(present);
+                for ((at, score), _) in all.filter(|(_, is_present)| *is_present) {
+                    let handle = block.first + at as Handle;
+                    let masked =
+                        if is_masked { self.masks.apply(handle, *score) } else { Some(*score) };
+                    if let Some(score) = masked {
+                        push(score.key(), handle);
+                    }
+                }
             }
         }
         if is_last {
-            self.aliased.iter().for_each(|(handle, score)| push_one(*handle, *score));
+            for (handle, score) in self.aliased {
+                if let Some(score) = self.masks.apply(*handle, *score) {
+                    push(score.key(), *handle);
+                }
+            }
         }
     }
 }
