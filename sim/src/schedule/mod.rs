@@ -418,6 +418,11 @@ impl Schedule {
     pub fn copies(&self) -> usize {
         let leaves = |planned: &&Planned| matches!(planned.fault, Fault::Leave { .. });
         let stay = usize::from(self.nodes) - self.faults.iter().filter(leaves).count();
+        // Whom a program no longer understands is gone to it, in order: the old ones become fewer one by one, and the new
+        // ones begin with one.
+        let parts =
+            |planned: &Planned| matches!(planned.fault, Fault::Upgrade { mixes: false, .. });
+        let stay = if self.faults.iter().any(parts) { 1 } else { stay };
         // Who has let go of the show is none of those whose majority it takes; three carriers there are always.
         let stay = self.let_go_after_ms.map_or(stay, |_| stay.min(CARRIERS));
         match self.ack {
