@@ -284,15 +284,16 @@ async fn accept_streams(
         };
         let (shared, link, slots) = (shared.clone(), link.clone(), slots.clone());
         shared.clone().spawn("stream", async move {
-            let sorted = sort_stream(&shared, &link, &slots, stream);
-            if let Ok(Err(reason)) = timeout(STREAM_TIMEOUT, sorted).await {
+            if let Err(reason) = sort_stream(&shared, &link, &slots, stream).await {
                 link.close(reason);
             }
         });
     }
 }
 
-/// Learns what a stream is for. One that does not say so in time, or is cut short, is dropped.
+/// Learns what a stream is for. A message that does not come in time, or is cut short, is dropped: what comes behind it
+/// is fresher. What may yet be a lane is waited for as long as the connection lasts, which has room for few streams: its
+/// first packet may have been lost, and the others come first.
 async fn sort_stream(
     shared: &Arc<Shared>,
     link: &Link,
@@ -305,16 +306,20 @@ async fn sort_stream(
     }
     match purpose[0] {
         GOSSIP_STREAM => {
-            if let Ok(message) = read_rest(&mut stream, gossip::MESSAGE_BYTES_MAX).await {
+            let message = read_rest(&mut stream, gossip::MESSAGE_BYTES_MAX);
+            if let Ok(Ok(message)) = timeout(STREAM_TIMEOUT, message).await {
                 shared.deliver_gossip(link, &message);
             }
             Ok(())
         }
-        NOTICE_STREAM => match read_rest(&mut stream, NOTICE_BYTES_MAX).await {
-            Ok(notice) => shared.on_notice(link, &notice),
-            Err(ReadToEndError::TooLong) => Err(Reason::MalformedNotice),
-            Err(ReadToEndError::Read(_)) => Ok(()),
-        },
+        NOTICE_STREAM => {
+            let notice = read_rest(&mut stream, NOTICE_BYTES_MAX);
+            match timeout(STREAM_TIMEOUT, notice).await {
+                Ok(Ok(notice)) => shared.on_notice(link, &notice),
+                Ok(Err(ReadToEndError::TooLong)) => Err(Reason::MalformedNotice),
+                Ok(Err(ReadToEndError::Read(_))) | Err(_) => Ok(()),
+            }
+        }
         CONTROL_STREAM => slots.fill(Lane::Control, stream),
         BULK_STREAM => slots.fill(Lane::Bulk, stream),
         _ => Err(Reason::UnknownStream),
@@ -350,9 +355,13 @@ fn spawn_writers(shared: &Arc<Shared>, link: &Arc<Link>, outgoing: mpsc::Receive
     let (lanes_shared, lanes_link) = (shared.clone(), link.clone());
     shared.spawn("lane writers", async move {
         let (shared, link) = (&lanes_shared, &lanes_link);
-        // One task for both: what its owner sends on both in a turn costs one waking and leaves in one packet. An error
-        // means that the connection is gone, which the link's own task sees too.
-        let [control, bulk] = Lane::ALL.map(|lane| write_lane(shared, link, lane));
+        // One task for both: what its owner sends on both in a turn costs one waking and leaves in one packet.
+        let [control, bulk] = Lane::ALL.map(|lane| async move {
+            // Any other error means that the connection is gone, which the link's own task sees too.
+            if let Err(WriteError::Stopped(_)) = write_lane(shared, link, lane).await {
+                link.close(Reason::LaneEnded);
+            }
+        });
         let _ = tokio::join!(control, bulk);
     });
     let (shared, link) = (shared.clone(), link.clone());

@@ -213,6 +213,34 @@ async fn a_lane_that_ends_or_begins_twice_and_an_unknown_stream_end_the_link() {
     assert_link_ends(&mut victim, &rogue, Reason::UnknownStream).await;
 }
 
+/// Nothing would ever be heard on it again, while everything else goes on.
+#[tokio::test]
+async fn a_lane_that_the_peer_does_not_read_ends_the_link() {
+    for (lane, of_lane) in [(Lane::Control, 1), (Lane::Bulk, 2)] {
+        let mut victim = Victim::start().await;
+        let rogue = Rogue::linked(&mut victim).await;
+        let mut stream = loop {
+            let (mut stream, mut purpose) = (rogue.connection.accept_uni().await.unwrap(), [0]);
+            stream.read_exact(&mut purpose).await.unwrap();
+            if purpose == [of_lane] {
+                break stream;
+            }
+        };
+        stream.stop(0u8.into()).unwrap();
+        let sends = async {
+            loop {
+                let _ = victim.network.send(rogue.hello.origin, lane, Bytes::from_static(b"heads"));
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            reason = rogue.refusal() => assert_eq!(reason, Reason::LaneEnded),
+            () = sends => {}
+        }
+        assert_link_ends(&mut victim, &rogue, Reason::LaneEnded).await;
+    }
+}
+
 #[tokio::test]
 async fn an_unreadable_or_endless_notice_ends_the_link() {
     for notice in [vec![3, 99, 1], vec![3, 1, 0, 1, 9, 9], [&[3, 1][..], &[0; 9_000]].concat()] {
