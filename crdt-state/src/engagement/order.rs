@@ -194,16 +194,10 @@ fn sort(source: &impl Source, squeeze: Squeeze, count: usize, words: &mut Vec<u6
     words.resize(counts.iter().flatten().map(|count| *count as usize).sum(), 0);
     let (mut rooms, mut rest) = (Vec::new(), &mut words[..]);
     rooms.resize_with(cores, || Vec::with_capacity(PILES));
-    let mut sizes = Vec::with_capacity(PILES);
     for pile in 0..PILES {
-        let mut size = 0;
         for (counts, rooms) in counts.iter().zip(&mut rooms) {
-            let room;
-            (room, rest) = rest.split_at_mut(counts[pile] as usize);
-            size += room.len();
-            rooms.push(room.iter_mut());
+            rooms.push(take_first(&mut rest, counts[pile]).iter_mut());
         }
-        sizes.push(size);
     }
     rooms.into_par_iter().enumerate().for_each(|(core, mut rooms)| {
         source.each(parts(core), |key, handle| {
@@ -214,16 +208,17 @@ fn sort(source: &impl Source, squeeze: Squeeze, count: usize, words: &mut Vec<u6
         });
     });
     let mut rest = &mut words[..];
-    let mut split = |size| {
-        let pile;
-        (pile, rest) = std::mem::take(&mut rest).split_at_mut(size);
-        pile
-    };
-    let piles: Vec<&mut [u64]> = sizes.into_iter().map(&mut split).collect();
+    let size = |pile: usize| counts.iter().map(|counts| counts[pile]).sum();
+    let piles: Vec<&mut [u64]> = (0..PILES).map(|pile| take_first(&mut rest, size(pile))).collect();
     let bits = squeeze.bits().saturating_sub(DEALT);
     piles.into_par_iter().for_each_init(Spare::default, |spare, pile| {
         sort_digits(pile, spare, squeeze.handle, bits);
     });
+}
+
+/// Takes the first words of a slice that has as many.
+fn take_first<'w>(rest: &mut &'w mut [u64], count: u32) -> &'w mut [u64] {
+    rest.split_off_mut(..count as usize).expect("what was counted is there")
 }
 
 /// What a core needs beside the words that it sorts, for one pile after the other.

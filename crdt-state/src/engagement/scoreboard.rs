@@ -138,7 +138,7 @@ impl Masks {
 
     /// What a player comes to; nothing for one who does not count.
     fn apply(&self, handle: Handle, score: Score) -> Option<Score> {
-        if !self.out.is_empty() && self.out.binary_search(&handle).is_ok() {
+        if self.out.binary_search(&handle).is_ok() {
             return None;
         }
         let granted = of(&self.granted, handle).map_or(score, |points| score.granted(points));
@@ -149,9 +149,6 @@ impl Masks {
 /// What a sorted list holds for a handle.
 #[inline]
 fn of<T: Copy>(list: &[(Handle, T)], handle: Handle) -> Option<T> {
-    if list.is_empty() {
-        return None;
-    }
     list.binary_search_by_key(&handle, |(handle, _)| *handle).ok().map(|at| list[at].1)
 }
 

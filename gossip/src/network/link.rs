@@ -362,7 +362,7 @@ fn spawn_writers(shared: &Arc<Shared>, link: &Arc<Link>, outgoing: mpsc::Receive
                 link.close(Reason::LaneEnded);
             }
         });
-        let _ = tokio::join!(control, bulk);
+        tokio::join!(control, bulk);
     });
     let (shared, link) = (shared.clone(), link.clone());
     shared.clone().spawn("gossip writer", async move {

@@ -92,14 +92,12 @@ impl EventCore {
     ) -> Result<&'static str, Refusal> {
         let state = &self.carried.state;
         // Whoever supports a post has seen it: one that waits or is hidden nobody sees, wherever its id is from.
-        let is_seen = state.question_of(instance).is_some_and(|(number, question)| {
-            qa::fate(&Facts { state, instance, number, question }, post).is_seen()
-        });
-        let known =
-            state.sides.post(instance, post).filter(|known| is_seen && known.content().is_some());
-        let Some(known) = known else {
-            return Err(Refusal::new("choice_invalid", "there is no such post here")
-                .hint("it may not have arrived at this node yet, or not be shown yet: try again in a moment"));
+        let facts = Facts::of(state, instance);
+        let is_seen = facts.is_some_and(|facts| qa::fates(&facts)(post).is_seen());
+        let known = state.sides.post(instance, post);
+        let Some(known) = known.filter(|known| is_seen && known.content().is_some()) else {
+            let hint = "it may not have arrived at this node yet, or not be shown yet: try again in a moment";
+            return Err(Refusal::new("choice_invalid", "there is no such post here").hint(hint));
         };
         if known.has_vote(state.players.rows_of(claim.player)) {
             return Ok("duplicate");

@@ -176,9 +176,7 @@ impl EventCore {
     fn holders_of_all(&self) -> BTreeSet<NodeId> {
         let holds = |(peer, _): &(&Origin, &NodeId)| {
             let theirs = self.replica.peer_heads(**peer);
-            let mine = || self.heads().dots.iter();
-            !self.state().is_retired(**peer)
-                && theirs.is_some_and(|theirs| mine().all(|(id, head)| theirs.get(id) >= *head))
+            !self.state().is_retired(**peer) && theirs.is_some_and(|theirs| theirs >= self.heads())
         };
         self.others().filter(holds).map(|(_, node)| *node).collect()
     }

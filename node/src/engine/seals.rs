@@ -113,10 +113,10 @@ impl EventCore {
         let (mine, mut others) = (self.carried.heads(), self.others().map(|(peer, _)| *peer));
         others.any(|peer| {
             self.has_compared_with(peer)
-                && self.replica.peer_heads(peer).is_some_and(|theirs| {
-                    let is_here = theirs.dots.iter().all(|(id, head)| *head <= mine.get(id));
-                    is_here && theirs.get(&LaneId::control(peer)) > 0
-                })
+                && self
+                    .replica
+                    .peer_heads(peer)
+                    .is_some_and(|theirs| theirs <= mine && theirs.get(&LaneId::control(peer)) > 0)
         })
     }
 

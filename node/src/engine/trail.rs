@@ -109,15 +109,10 @@ impl EventCore {
         for (origin, note) in state.named.trail.iter() {
             let node = names.get(&origin).map_or_else(|| origin.to_string(), |n| (*n).to_owned());
             if is_step(note) {
-                match steps.get(&note.stage) {
-                    Some(first) if note.by == DIRECTOR => {
-                        lines[*first].also.push(node);
-                        continue;
-                    }
-                    Some(_) => {}
-                    None => {
-                        steps.insert(note.stage, lines.len());
-                    }
+                let first = *steps.entry(note.stage).or_insert(lines.len());
+                if let Some(line) = lines.get_mut(first).filter(|_| note.by == DIRECTOR) {
+                    line.also.push(node);
+                    continue;
                 }
             }
             lines.push(LogLine {

@@ -122,13 +122,10 @@ impl World {
     /// Who else has all that is dropped here, now that it is.
     fn note_let_go(&mut self, number: u8) {
         let Some(life) = &self.nodes[usize::from(number)].life else { return };
-        let mine = &life.core.heads().dots;
+        let mine = life.core.heads();
         let holds = |other: &u8| {
             let node = &self.nodes[usize::from(*other)];
-            node.carries()
-                && node.life.as_ref().is_some_and(|life| {
-                    mine.iter().all(|(id, head)| life.core.heads().get(id) >= *head)
-                })
+            node.carries() && node.life.as_ref().is_some_and(|life| life.core.heads() >= mine)
         };
         let holders = self.alive().into_iter().filter(|other| *other != number).filter(holds);
         let let_go = LetGo { at: self.at(), node: number, holders: holders.collect() };

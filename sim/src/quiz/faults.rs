@@ -216,7 +216,7 @@ impl Faults {
         };
         self.notebook.tell(format!("node {number} is back"));
         self.note_return(number);
-        self.watcher.watch(&running, number, self.schedule.let_go_after_ms.is_some());
+        self.watcher.watch(&running, number);
         self.cluster.borrow_mut().insert(number, running);
         Ok(())
     }

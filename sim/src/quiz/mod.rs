@@ -99,7 +99,8 @@ pub async fn quiz(
     notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
     let (event, pin) = (imported.event, imported.pin);
     let (dropped, drops) = mpsc::channel(DROPS);
-    let watcher = Watcher { event, notebook: notebook.clone(), dropped };
+    let lets_go = plan.let_go_after_ms.is_some();
+    let watcher = Watcher { event, notebook: notebook.clone(), lets_go, dropped };
     let quiz = Quiz { world, plan, notebook, cluster, event, pin, watcher };
     let (firm, claims) = mpsc::channel(CLAIMS);
     let witness = witness(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), claims);
@@ -209,7 +210,7 @@ struct Quiz {
 impl Quiz {
     fn watch(&self) {
         for (number, running) in self.cluster.borrow().running() {
-            self.watcher.watch(running, number, self.plan.let_go_after_ms.is_some());
+            self.watcher.watch(running, number);
         }
     }
 

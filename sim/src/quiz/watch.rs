@@ -36,6 +36,8 @@ const BLINK: Duration = Duration::from_millis(1);
 pub(crate) struct Watcher {
     pub(crate) event: EventId,
     pub(crate) notebook: Notebook,
+    /// Whether nodes may let go of the show.
+    pub(crate) lets_go: bool,
     /// What nodes have dropped, for whoever asks the others about it.
     pub(crate) dropped: mpsc::Sender<Dropped>,
 }
@@ -47,36 +49,46 @@ pub(crate) struct Dropped {
 }
 
 impl Watcher {
-    /// Begins to watch a node, which may let go of the show.
-    pub(crate) fn watch(&self, running: &Running, number: u8, lets_go: bool) {
+    /// Begins to watch a node.
+    pub(crate) fn watch(&self, running: &Running, number: u8) {
         let (life, owners) = (running.life.clone(), running.node.owners.clone());
         let (network, watcher) = (running.node.network.clone(), self.clone());
         let watching = async move {
             for chapter in 0.. {
-                watcher.watch_owner(&life, (number, chapter, lets_go), &owners, &network).await;
+                let owner = watcher.owner(&owners).await;
+                watcher.watch_owner(&life, (number, chapter), (owner, &owners), &network).await;
                 sleep(GLANCE).await;
             }
         };
         running.life.spawner().spawn("watch", Box::pin(watching));
-        if lets_go {
+        if self.lets_go {
             let (life, owners) = (running.life.clone(), running.node.owners.clone());
             let watching = self.clone().watch_partings(life, number, owners);
             running.life.spawner().spawn("partings", Box::pin(watching));
         }
     }
 
+    /// The owner of the event at a node, once it carries it.
+    async fn owner(&self, owners: &Owners) -> Owner {
+        loop {
+            match owners.get(self.event) {
+                Some(owner) => return owner,
+                None => sleep(GLANCE).await,
+            }
+        }
+    }
+
     async fn watch_owner(
         &self,
         life: &Life,
-        (number, chapter, lets_go): (u8, u64, bool),
-        owners: &Owners,
+        (number, chapter): (u8, u64),
+        (owner, owners): (Owner, &Owners),
         network: &Network,
     ) {
+        let (reader, views) = (owner.reader(), owner.views.host.clone());
         // Whoever holds on to any view wants the event, so that it would be let go of nowhere.
-        let watched = owners
-            .get(self.event)
-            .map(|owner| (owner.reader(), Some(owner.views.host).filter(|_| !lets_go)));
-        let Some((reader, mut views)) = watched else { return };
+        drop(owner);
+        let mut views = Some(views).filter(|_| !self.lets_go);
         let (draws, mut shown, mut digest_due) = (life.is_drawn(), None, Instant::now());
         loop {
             let seen = match &mut views {
@@ -123,12 +135,9 @@ impl Watcher {
     /// From when to when the node is about to let go of the show, and whether it does.
     async fn watch_partings(self, life: Life, number: u8, owners: Owners) {
         loop {
-            let Some((reader, arrived)) =
-                owners.get(self.event).map(|owner| (owner.reader(), owner.arrived))
-            else {
-                sleep(GLANCE).await;
-                continue;
-            };
+            let owner = self.owner(&owners).await;
+            let (reader, arrived) = (owner.reader(), owner.arrived.clone());
+            drop(owner);
             let is_same = |owner: Owner| owner.arrived.same_channel(&arrived);
             while owners.get(self.event).is_some_and(is_same) {
                 sleep(GLANCE).await;
@@ -174,9 +183,7 @@ pub(crate) async fn holders(
         let mut holders = Vec::new();
         for (of, owner) in others {
             let heads = heads.clone();
-            let has = owner.read(move |core, _, _| {
-                heads.dots.iter().all(|(id, head)| core.heads().get(id) >= *head)
-            });
+            let has = owner.read(move |core, _, _| *core.heads() >= heads);
             if has.await == Some(true) {
                 holders.push(of);
             }

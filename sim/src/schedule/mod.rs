@@ -134,9 +134,11 @@ impl Habits {
         (number, follows): (u64, f64),
         nodes: u8,
     ) -> Option<u8> {
+        if !self.flocking || follows >= FOLLOW {
+            return None;
+        }
         let flock = Draw::new(seed, &[FLOCK, now.as_millis() as u64 / FLOCK_MS]);
-        let goes = self.flocking && follows < FOLLOW;
-        goes.then(|| flock.up_to(number % 2, u64::from(nodes) - 1) as u8)
+        Some(flock.up_to(number % 2, u64::from(nodes) - 1) as u8)
     }
 }
 

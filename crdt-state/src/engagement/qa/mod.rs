@@ -173,9 +173,9 @@ pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostVie
 }
 
 fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost<'a>> {
-    let state = facts.state;
+    let (state, fate) = (facts.state, fates(facts));
     let told = |(id, post): (PostId, &'a Post)| {
-        let fate = fate(facts, id);
+        let fate = fate(id);
         let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
         let is_counted = state.counts(player);
         let votes = is_counted.then(|| who(facts, post).len() as u64);
@@ -184,12 +184,12 @@ fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost
     state.sides.posts(facts.instance).filter_map(told).collect()
 }
 
-/// What became of a post. Where nobody looks at posts first, none waits.
-#[must_use]
-pub fn fate(facts: &Facts<'_>, post: PostId) -> Fate {
+/// What became of each post of a run. Where nobody looks at posts first, none waits.
+pub fn fates<'a>(facts: &Facts<'a>) -> impl Fn(PostId) -> Fate + use<'a> {
     let ruling = facts.state.rulings.of(facts.instance);
-    match ruling.map_or(Fate::Waiting, |ruling| ruling.fate(post)) {
-        Fate::Waiting if !facts.question.task.is_moderated() => Fate::Shown,
+    let is_moderated = facts.question.task.is_moderated();
+    move |post| match ruling.map_or(Fate::Waiting, |ruling| ruling.fate(post)) {
+        Fate::Waiting if !is_moderated => Fate::Shown,
         fate => fate,
     }
 }

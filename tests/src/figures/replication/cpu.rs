@@ -15,7 +15,7 @@ pub(super) fn process() -> Duration {
 }
 
 /// Of this thread since its start. (What `/proc` tells is only as fresh as the last tick.)
-pub(in crate::figures) fn thread() -> Duration {
+pub(super) fn thread() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the clock is one that every Linux has, and `time` is there to be written.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
