@@ -3,7 +3,8 @@
 //! Scores lie close together: of a key's 64 bits some thirty differ. They are squeezed together, packed with
 //! the handle into one word, and sorted digit by digit. The list answers both ways: who stands at a place,
 //! and, by bisection, at which place a key stands. So no table by handle has to be written, all over a
-//! memory that no core's cache holds.
+//! memory that no core's cache holds. Where points alone decide there are few keys: handles are dealt out by
+//! them, and need no word.
 
 use crate::players::Handle;
 use rayon::prelude::*;
@@ -18,6 +19,9 @@ const PILES: usize = 1 << DEALT;
 
 /// From so many words on it pays to wake the other cores.
 const MANY: usize = 1 << 16;
+
+/// If a key has so many handles, on the average, then handles are dealt out by whole keys.
+const SHARED: usize = 8;
 
 /// What some keys have in common.
 #[derive(Debug, Clone, Copy)]
@@ -67,12 +71,6 @@ impl Squeeze {
         self.low + self.high
     }
 
-    /// On which pile a word falls: its highest bits.
-    #[inline]
-    fn pile(self, word: u64) -> usize {
-        (word >> (self.handle + self.bits().saturating_sub(DEALT))) as usize
-    }
-
     #[inline]
     fn word(self, key: u64, handle: Handle) -> u64 {
         self.key(key) << self.handle | u64::from(handle)
@@ -96,6 +94,8 @@ pub(super) trait Source: Sync {
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) enum Order {
+    /// Of each squeezed key, and of the one after the last, where those begin who have it; and everybody.
+    Few(Squeeze, Vec<u32>, Vec<Handle>),
     /// Squeezed keys with handles.
     Words(Squeeze, Vec<u64>),
     /// Keys that differ in too many bits.
@@ -118,9 +118,19 @@ impl Order {
             pairs.sort_unstable();
             return Order::Pairs(pairs);
         };
+        if squeeze.bits() < usize::BITS && count >> squeeze.bits() >= SHARED {
+            let mut handles = match self {
+                Order::Few(_, _, handles) => handles,
+                _ => Vec::new(),
+            };
+            let of_key = |key| squeeze.key(key) as usize;
+            let piles = 1 << squeeze.bits();
+            let starts = deal(source, count, piles, of_key, |_, handle| handle, &mut handles);
+            return Order::Few(squeeze, starts, handles);
+        }
         let mut words = match self {
             Order::Words(_, words) => words,
-            Order::Pairs(_) => Vec::new(),
+            _ => Vec::new(),
         };
         sort(source, squeeze, count, &mut words);
         Order::Words(squeeze, words)
@@ -128,6 +138,7 @@ impl Order {
 
     pub(super) fn len(&self) -> usize {
         match self {
+            Order::Few(_, _, handles) => handles.len(),
             Order::Words(_, words) => words.len(),
             Order::Pairs(pairs) => pairs.len(),
         }
@@ -135,30 +146,44 @@ impl Order {
 
     /// How many stand before this key, if it is here.
     pub(super) fn before(&self, key: u64) -> Option<usize> {
-        let (key, place) = match self {
-            Order::Words(squeeze, words) => {
-                let key = squeeze.key(key);
-                (key, words.partition_point(|word| word >> squeeze.handle < key))
+        match self {
+            Order::Few(squeeze, starts, _) => {
+                let key = squeeze.key(key) as usize;
+                let (start, end) = (*starts.get(key)?, *starts.get(key + 1)?);
+                (start < end).then_some(start as usize)
             }
-            Order::Pairs(pairs) => (key, pairs.partition_point(|(of, _)| *of < key)),
-        };
-        (place < self.len() && self.at(place).0 == key).then_some(place)
+            Order::Words(squeeze, words) => {
+                let of = |word: u64| word >> squeeze.handle;
+                first_of(words, squeeze.key(key), |word| of(*word))
+            }
+            Order::Pairs(pairs) => first_of(pairs, key, |(key, _)| *key),
+        }
     }
 
     /// Everybody, with something that only equals share.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Handle)> {
-        (0..self.len()).map(|place| self.at(place))
-    }
-
-    pub(super) fn at(&self, place: usize) -> (u64, Handle) {
+    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (u64, Handle)> + '_> {
         match self {
-            Order::Words(squeeze, words) => {
-                let word = words[place];
-                (word >> squeeze.handle, (word & mask(squeeze.handle)) as Handle)
+            Order::Few(_, starts, handles) => {
+                let groups = (0..).zip(starts.windows(2));
+                Box::new(groups.flat_map(|(key, bounds)| {
+                    let group = &handles[bounds[0] as usize..bounds[1] as usize];
+                    group.iter().map(move |handle| (key, *handle))
+                }))
             }
-            Order::Pairs(pairs) => pairs[place],
+            Order::Words(squeeze, words) => Box::new(
+                words
+                    .iter()
+                    .map(|word| (word >> squeeze.handle, (word & mask(squeeze.handle)) as Handle)),
+            ),
+            Order::Pairs(pairs) => Box::new(pairs.iter().copied()),
         }
     }
+}
+
+/// The place of the first of a sorted list that has this key.
+fn first_of<T>(list: &[T], key: u64, of: impl Fn(&T) -> u64) -> Option<usize> {
+    let place = list.partition_point(|entry| of(entry) < key);
+    (of(list.get(place)?) == key).then_some(place)
 }
 
 /// How many bits a number has.
@@ -172,9 +197,7 @@ fn mask(bits: u32) -> u64 {
 
 /// Sorts the words of everybody in `source` by key, and otherwise keeps their order.
 ///
-/// Many are dealt out by their highest bits; what falls together fits a core's own cache. Both is done on all cores
-/// at once: each deals the parts that lie together, and has its own room on every pile. What falls where is counted
-/// first; to make a word twice costs less than to keep it in between.
+/// Many are dealt out by their highest bits; what falls together fits a core's own cache, and is sorted on all cores.
 fn sort(source: &impl Source, squeeze: Squeeze, count: usize, words: &mut Vec<u64>) {
     if count < MANY {
         words.clear();
@@ -182,42 +205,62 @@ fn sort(source: &impl Source, squeeze: Squeeze, count: usize, words: &mut Vec<u6
         source.each(0..source.parts(), |key, handle| words.push(squeeze.word(key, handle)));
         return sort_digits(words, &mut Spare::default(), squeeze.handle, squeeze.bits());
     }
-    let cores = rayon::current_num_threads();
+    let bits = squeeze.bits().saturating_sub(DEALT);
+    let pile = |key| (squeeze.key(key) >> bits) as usize;
+    let starts = deal(source, count, PILES, pile, |key, handle| squeeze.word(key, handle), words);
+    let mut rest = &mut words[..];
+    let sizes = starts.windows(2).map(|bounds| bounds[1] - bounds[0]);
+    let piles: Vec<&mut [u64]> = sizes.map(|size| take_first(&mut rest, size)).collect();
+    piles.into_par_iter().for_each_init(Spare::default, |spare, pile| {
+        sort_digits(pile, spare, squeeze.handle, bits);
+    });
+}
+
+/// Deals everybody in `source` out to as many piles, keeps their order on each, and says where each begins; and, at
+/// last, where the last one ends.
+///
+/// Many are dealt on all cores at once: each deals the parts that lie together, and has its own room on every pile.
+/// What falls where is counted first; to make a card twice costs less than to keep it in between.
+fn deal<C: Default + Clone + Send>(
+    source: &impl Source,
+    count: usize,
+    piles: usize,
+    pile: impl Fn(u64) -> usize + Sync,
+    card: impl Fn(u64, Handle) -> C + Sync,
+    cards: &mut Vec<C>,
+) -> Vec<u32> {
+    let cores = if count < MANY { 1 } else { rayon::current_num_threads() };
     let parts = |core| source.parts() * core / cores..source.parts() * (core + 1) / cores;
     let counts = (0..cores).into_par_iter().map(|core| {
-        let mut counts = vec![0u32; PILES];
-        source
-            .each(parts(core), |key, handle| counts[squeeze.pile(squeeze.word(key, handle))] += 1);
+        let mut counts = vec![0u32; piles];
+        source.each(parts(core), |key, _| counts[pile(key)] += 1);
         counts
     });
     let counts: Vec<Vec<u32>> = counts.collect();
-    words.resize(counts.iter().flatten().map(|count| *count as usize).sum(), 0);
-    let (mut rooms, mut rest) = (Vec::new(), &mut words[..]);
-    rooms.resize_with(cores, || Vec::with_capacity(PILES));
-    for pile in 0..PILES {
+    let mut starts = Vec::with_capacity(piles + 1);
+    starts.extend((0..piles).map(|pile| counts.iter().map(|counts| counts[pile]).sum::<u32>()));
+    starts.push(0);
+    sum_up(&mut starts);
+    cards.resize(starts[piles] as usize, C::default());
+    let (mut rooms, mut rest) = (Vec::new(), &mut cards[..]);
+    rooms.resize_with(cores, || Vec::with_capacity(piles));
+    for pile in 0..piles {
         for (counts, rooms) in counts.iter().zip(&mut rooms) {
             rooms.push(take_first(&mut rest, counts[pile]).iter_mut());
         }
     }
     rooms.into_par_iter().enumerate().for_each(|(core, mut rooms)| {
         source.each(parts(core), |key, handle| {
-            let word = squeeze.word(key, handle);
-            if let Some(place) = rooms[squeeze.pile(word)].next() {
-                *place = word;
+            if let Some(place) = rooms[pile(key)].next() {
+                *place = card(key, handle);
             }
         });
     });
-    let mut rest = &mut words[..];
-    let size = |pile: usize| counts.iter().map(|counts| counts[pile]).sum();
-    let piles: Vec<&mut [u64]> = (0..PILES).map(|pile| take_first(&mut rest, size(pile))).collect();
-    let bits = squeeze.bits().saturating_sub(DEALT);
-    piles.into_par_iter().for_each_init(Spare::default, |spare, pile| {
-        sort_digits(pile, spare, squeeze.handle, bits);
-    });
+    starts
 }
 
-/// Takes the first words of a slice that has as many.
-fn take_first<'w>(rest: &mut &'w mut [u64], count: u32) -> &'w mut [u64] {
+/// Takes the first of a slice that has as many.
+fn take_first<'c, C>(rest: &mut &'c mut [C], count: u32) -> &'c mut [C] {
     rest.split_off_mut(..count as usize).expect("what was counted is there")
 }
 
@@ -286,6 +329,8 @@ mod tests {
         prop_oneof![
             proptest::collection::vec(close, 0..80),
             proptest::collection::vec(any::<u64>(), 0..80),
+            // So few that many share each.
+            proptest::collection::vec((0..4u64).prop_map(|high| high << 32), 0..80),
         ]
     }
 
@@ -324,6 +369,7 @@ mod tests {
                 (order, wanted) = ordered(order, &keys);
                 let wanted: Vec<Handle> = wanted.iter().map(|(_, handle)| *handle).collect();
                 prop_assert_eq!(handles(&order), wanted);
+                prop_assert_eq!(order.len(), keys.len());
                 for key in &keys {
                     let before = keys.iter().filter(|other| *other < key).count();
                     prop_assert_eq!(order.before(*key), Some(before));
@@ -345,7 +391,8 @@ mod tests {
             };
             let keys: Vec<u64> = (0..MANY + 100).map(&mut draw).collect();
             let (order, wanted) = ordered(Order::default(), &keys);
-            prop_assert!(matches!(order, Order::Words(..)));
+            prop_assert!(!matches!(order, Order::Pairs(..)));
+            prop_assert_eq!(matches!(order, Order::Few(..)), keys.len() >> bits >= SHARED);
             prop_assert!(order.iter().map(|(_, handle)| handle).eq(wanted.iter().map(|(_, handle)| *handle)));
         }
     }
