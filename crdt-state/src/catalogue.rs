@@ -308,7 +308,7 @@ impl Catalogue {
     /// An order hint larger than everything seen.
     #[must_use]
     pub fn next_lamport(&self) -> Lamport {
-        self.lamport.0 + 1
+        (self.lamport.0 + 1).min(caps::LAMPORT_MAX)
     }
 
     /// The event behind a PIN: of several that bear it, the one with the lower id.
@@ -380,6 +380,7 @@ fn decode(entry: &[u8]) -> Result<Notice, DecodeError> {
             let list: List = postcard::from_bytes(rest).map_err(garbled)?;
             let fits = list.pin.len() <= caps::KEY_BYTES_MAX && list.title.len() <= 1_000;
             let fits = fits && list.event != CATALOGUE && list.event != CARRIERS;
+            let fits = fits && list.lamport <= caps::LAMPORT_MAX;
             (Notice::List(list), fits)
         }
         REVOKE => {
@@ -473,6 +474,18 @@ mod tests {
         assert_eq!(catalogue.next_lamport(), 6);
         let unknown = catalogue.apply(Origin(1), &[9, 1]);
         assert_eq!(unknown, Err(DecodeError::Unsupported { kind: 9, version: 1 }));
+    }
+
+    #[test]
+    fn nobody_uses_all_order_hints_up() {
+        let mut catalogue = Catalogue::default();
+        let list = |lamport| encode(&list(7, "111111", lamport));
+        let refused = catalogue.apply(Origin(1), &list(caps::LAMPORT_MAX + 1));
+        assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+        assert_eq!(catalogue.next_lamport(), 1);
+        catalogue.apply(Origin(1), &list(caps::LAMPORT_MAX)).unwrap();
+        let next = list(catalogue.next_lamport());
+        catalogue.apply(Origin(2), &next).expect("what comes next can be said");
     }
 
     #[test]
