@@ -71,7 +71,7 @@ impl Replica {
     }
 
     /// Whether anything more is taken from a lane.
-    fn takes(&mut self, id: LaneId) -> bool {
+    pub(super) fn takes(&mut self, id: LaneId) -> bool {
         !self.halted && !self.quarantined.contains(&id) && self.admits(id)
     }
 

@@ -142,7 +142,7 @@ impl Repair {
 impl Replica {
     /// Somebody has more of a lane than we do.
     pub(super) fn on_lack(&mut self, now: Mono, id: LaneId) {
-        if self.halted || self.quarantined.contains(&id) {
+        if !self.takes(id) {
             return;
         }
         let ready_at = self.push_expected(now, id);
@@ -184,10 +184,14 @@ impl Replica {
         self.pull_ages(now);
     }
 
-    /// Drops the wants of which nobody connected has more.
+    /// Drops the wants of which nobody connected has more, and those for which no room is left.
     fn forget_filled(&mut self) {
+        let has_room = self.has_room();
         let Replica { peers, heads, repair, .. } = self;
-        repair.wants.retain(|id, _| peers.values().any(|p| p.heads.get(id) > heads.get(id)));
+        repair.wants.retain(|id, _| {
+            let head = heads.get(id);
+            (has_room || head > 0) && peers.values().any(|peer| peer.heads.get(id) > head)
+        });
         repair.pulls.retain(|id, _| repair.wants.contains_key(id));
     }
 

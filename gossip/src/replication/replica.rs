@@ -377,8 +377,7 @@ impl Replica {
 
     /// Whether a lane of which nothing is known yet may be taken in.
     pub(super) fn admits(&mut self, id: LaneId) -> bool {
-        let room = self.tails.len() < LANES_MAX - Lane::ALL.len(); // ours have their place
-        if room || self.heads.get(&id) > 0 {
+        if self.has_room() || self.heads.get(&id) > 0 {
             return true;
         }
         if !self.lanes_full {
@@ -386,6 +385,11 @@ impl Replica {
             self.alarm(Alarm::LanesFull { id });
         }
         false
+    }
+
+    /// Whether another lane can come; ours have their place.
+    pub(super) fn has_room(&self) -> bool {
+        self.tails.len() < LANES_MAX - Lane::ALL.len()
     }
 
     fn load(&mut self, logs: impl IntoIterator<Item = (LaneId, u64, Vec<Bytes>)>) {

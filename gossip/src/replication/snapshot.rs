@@ -181,7 +181,10 @@ impl Replica {
     /// A cut must not bring more lanes than there may be.
     fn check_room(&self, heads: &Heads) -> Result<(), Alarm> {
         let mut unknown = heads.dots.keys().filter(|id| self.heads.get(id) == 0);
-        match unknown.nth(LANES_MAX.saturating_sub(self.heads.dots.len())) {
+        // Ours have their place, whether or not we have written yet.
+        let own = Lane::ALL.map(|lane| LaneId { origin: self.me, lane });
+        let own = own.iter().filter(|id| self.heads.get(id) == 0).count();
+        match unknown.nth(LANES_MAX.saturating_sub(self.heads.dots.len() + own)) {
             Some(id) => Err(Alarm::LanesFull { id: *id }),
             None => Ok(()),
         }
