@@ -196,17 +196,18 @@ impl EventCore {
     /// would count twice, and whose players would be told now what is right.
     fn check_restore(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
         let (state, question) = (facts.state, facts.number + 1);
-        let later = state.instances().filter(|(instance, _)| *instance > facts.instance);
-        let later: Vec<_> =
-            later.filter_map(|(at, _)| Some((at, state.question_of(at)?.0))).collect();
+        let runs = state.instances().filter_map(|(at, _)| Some((at, state.question_of(at)?.0)));
+        let others: Vec<_> = runs.filter(|(instance, _)| *instance != facts.instance).collect();
         let mut again =
-            later.iter().filter(|(at, number)| *number == facts.number && !state.is_aside(*at));
+            others.iter().filter(|(at, number)| *number == facts.number && !state.is_aside(*at));
         if let Some((again, _)) = again.next() {
-            let message = format!("question {question} is asked again in round {again}");
+            let asked = if *again > facts.instance { "is asked again" } else { "counts" };
+            let message = format!("question {question} {asked} in round {again}");
             return Err(Refusal::new("not_possible", message)
                 .hint(format!("once round {again} is void, this one can count again")));
         }
-        let is_to_come = later.last().is_some_and(|(_, number)| *number < facts.number);
+        let later = others.last().filter(|(at, _)| *at > facts.instance);
+        let is_to_come = later.is_some_and(|(_, number)| *number < facts.number);
         if is_to_come && !self.stage().is_over() {
             let message = format!("the show has gone back and comes to question {question} again");
             return Err(Refusal::new("not_possible", message));

@@ -602,6 +602,12 @@ fn of_two_attempts_at_a_question_one_counts_and_a_slip_tells_nobody_what_is_righ
     world.all_equal();
     assert_eq!(world.say(1, Command::Restore, first).unwrap().outcome, "applied");
     assert_eq!(world.say(1, Command::Restore, first).unwrap().outcome, "already");
+    world.all_equal();
+    let second = |request: &mut CommandRequest| request.instance = Some(again);
+    assert_eq!(code(world.say(0, Command::Restore, second)), "not_possible", "the first counts");
+    world.say(0, Command::Void, first).unwrap();
+    world.all_equal();
+    assert_eq!(world.say(1, Command::Restore, second).unwrap().outcome, "applied");
 }
 
 #[test]
