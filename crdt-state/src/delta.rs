@@ -14,6 +14,7 @@ use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
 use crate::named::Change;
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 mod rows;
 
@@ -226,6 +227,19 @@ pub struct Texts {
     pub rows: Vec<(u32, u32, u32, u32)>,
 }
 
+impl Texts {
+    /// Of the texts that its rows were said to name, those that they do name.
+    fn keep_texts_of(&mut self, all: &[String]) {
+        let mut places = BTreeMap::new();
+        for (.., index) in &mut self.rows {
+            *index = *places.entry(*index).or_insert_with(|| {
+                self.texts.push(all[*index as usize].clone());
+                self.texts.len() as u32 - 1
+            });
+        }
+    }
+}
+
 /// See [`Delta::Posts`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posts {
@@ -360,6 +374,37 @@ impl Delta {
                 None => return Err(DecodeError::Unsupported { kind, version: VERSION }),
             },
         })
+    }
+
+    /// The same change in two parts, if it is of several rows.
+    fn halves(self) -> Option<[Delta; 2]> {
+        fn halves<T>(mut rows: Vec<T>) -> Option<[Vec<T>; 2]> {
+            let second = rows.split_off(rows.len() / 2);
+            (!rows.is_empty()).then_some([rows, second])
+        }
+        match self {
+            Delta::Joins(joins) => Some(halves(joins)?.map(Delta::Joins)),
+            Delta::Answers(Answers { instance, question, rows_of, rows }) => {
+                let part = |rows| Delta::Answers(Answers { instance, question, rows_of, rows });
+                Some(halves(rows)?.map(part))
+            }
+            Delta::Texts(texts) => {
+                let Texts { instance, question, rows_of, .. } = texts;
+                let part = |rows: Vec<(u32, u32, u32, u32)>| {
+                    let mut part = Texts { instance, question, rows_of, texts: Vec::new(), rows };
+                    part.keep_texts_of(&texts.texts);
+                    Delta::Texts(part)
+                };
+                Some(halves(texts.rows)?.map(part))
+            }
+            Delta::Posts(Posts { instance, posts }) => {
+                Some(halves(posts)?.map(|posts| Delta::Posts(Posts { instance, posts })))
+            }
+            Delta::Votes(Votes { instance, votes }) => {
+                Some(halves(votes)?.map(|votes| Delta::Votes(Votes { instance, votes })))
+            }
+            _ => None,
+        }
     }
 
     /// Whether `origin` can have written it.
@@ -505,6 +550,33 @@ pub fn encode(deltas: &[Delta]) -> Vec<u8> {
     out
 }
 
+/// Writes as many entries as changes take that no single one may hold: each of at most
+/// [`ENTRY_BYTES_MAX`](caps::ENTRY_BYTES_MAX) bytes, all changes in their order.
+///
+/// # Panics
+/// As [`encode`]; and if what cannot be split is longer than an entry, which no cap allows.
+#[must_use]
+pub fn encode_all(deltas: Vec<Delta>) -> Vec<Vec<u8>> {
+    let mut entries: Vec<Vec<u8>> = Vec::new();
+    // A stack: what comes first lies on top.
+    let mut rest: Vec<Delta> = deltas.into_iter().rev().collect();
+    while let Some(delta) = rest.pop() {
+        let frame = encode(std::slice::from_ref(&delta));
+        if frame.len() > caps::ENTRY_BYTES_MAX {
+            let [first, second] = delta.halves().expect("a single change fits an entry");
+            rest.extend([second, first]);
+            continue;
+        }
+        match entries.last_mut() {
+            Some(entry) if entry.len() + frame.len() <= caps::ENTRY_BYTES_MAX => {
+                entry.extend(frame);
+            }
+            _ => entries.push(frame),
+        }
+    }
+    entries
+}
+
 /// One frame of an entry, read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame<'a> {
@@ -588,6 +660,8 @@ fn number(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventState;
+    use crate::id::LaneId;
     use proptest::prelude::*;
 
     fn answers() -> Delta {
@@ -599,6 +673,58 @@ mod tests {
     fn an_entry_survives_its_bytes() {
         let deltas = vec![answers(), Delta::Extend(Extend { instance: 1, open_ms: 9_000 })];
         assert_eq!(decode(&encode(&deltas)), Ok(deltas));
+    }
+
+    /// What a busy turn may bring: far more than one entry holds.
+    fn busy() -> Vec<Delta> {
+        let long = |number: u32, bytes: usize| format!("{number:0>bytes$}");
+        let name = |number| long(number, caps::NAME_BYTES_MAX);
+        let row = |number| Row { origin: Origin(u64::MAX), number };
+        let (instance, question, rows_of) = (7, 3, Origin(9));
+        let cell = |number| (caps::ROWS_MAX - number - 1, Cell::ELAPSED_MS_MAX, Cell::VALUE_MAX);
+        let join =
+            |n| Join { row: row(n), player: PlayerId(u128::MAX - u128::from(n)), name: name(n) };
+        // Two rows each name a text.
+        let typed = |n| (n, 1_000, 5, n / 2);
+        let texts = (0..1_000).map(|n| long(n, ANSWER_BYTES_MAX)).collect();
+        let post = |n: u32| (PostId::from(n), 3, PlayerId(n.into()), long(n, ANSWER_BYTES_MAX));
+        let rows = (0..40_000).rev().map(cell).collect();
+        vec![
+            Delta::Joins((0..4_096).map(join).collect()),
+            Delta::Answers(Answers { instance, question, rows_of, rows }),
+            Delta::Extend(Extend { instance: 1, open_ms: 9_000 }),
+            Delta::Texts(Texts {
+                instance,
+                question,
+                rows_of,
+                texts,
+                rows: (0..2_000).map(typed).collect(),
+            }),
+            Delta::Posts(Posts { instance, posts: (0..2_000).map(post).collect() }),
+            Delta::Votes(Votes {
+                instance,
+                votes: (0..30_000).map(|n| (PostId::MAX, row(n))).collect(),
+            }),
+            Delta::Vouch,
+        ]
+    }
+
+    #[test]
+    fn what_no_entry_holds_is_written_in_several() {
+        let origin = Origin(5);
+        let mut at_once = EventState::default();
+        busy().into_iter().for_each(|delta| at_once.take(origin, delta));
+        let mut one_by_one = EventState::default();
+        let entries = encode_all(busy());
+        let sum: usize = entries.iter().map(Vec::len).sum();
+        assert!(entries.iter().all(|entry| entry.len() <= caps::ENTRY_BYTES_MAX));
+        assert!(entries.len() < 3 * sum.div_ceil(caps::ENTRY_BYTES_MAX), "{}", entries.len());
+        for entry in &entries {
+            one_by_one.apply(LaneId::bulk(origin), entry).expect("every node reads it");
+        }
+        assert!(one_by_one == at_once);
+        assert_eq!(encode_all(vec![answers()]), [encode(&[answers()])]);
+        assert!(encode_all(Vec::new()).is_empty());
     }
 
     #[test]

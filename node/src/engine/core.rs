@@ -27,7 +27,7 @@ use super::vouch::Standing;
 use crate::service::view::{HOST, InboxMessage, Refusal};
 use crate::store::Kept;
 use bytes::Bytes;
-use crdt_state::delta::{Create, Delta, Enrol, encode};
+use crdt_state::delta::{Create, Delta, Enrol, encode_all};
 use crdt_state::engagement::Script;
 use crdt_state::engagement::script::Salt;
 use crdt_state::{EventId, EventState, Heads, Lane, LaneId, Mono, NodeId, Origin, PlayerId, Stage};
@@ -366,14 +366,16 @@ impl EventCore {
         self.carried.state.stage()
     }
 
-    /// Takes in own changes and commits them as one entry of the control lane.
+    /// Takes in own changes and commits them in the control lane, as one entry unless it is too long; the number of
+    /// the last.
     pub(super) fn write_control(&mut self, now: Mono, deltas: Vec<Delta>) -> u64 {
         self.commit_bulk(now);
-        let entry = Bytes::from(encode(&deltas));
+        let entries = encode_all(deltas.clone());
         for delta in deltas {
             self.carried.take(now, self.identity.origin, delta);
         }
-        self.commit(now, Lane::Control, entry)
+        let commit = |entry| self.commit(now, Lane::Control, Bytes::from(entry));
+        entries.into_iter().map(commit).last().expect("there is something to say")
     }
 
     pub(super) fn commit(&mut self, now: Mono, lane: Lane, entry: Bytes) -> u64 {

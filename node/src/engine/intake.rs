@@ -8,7 +8,7 @@ use super::core::EventCore;
 use super::owed::Waiting;
 use crate::service::view::Refusal;
 use bytes::Bytes;
-use crdt_state::delta::{Answers, Delta, Join, Texts, encode};
+use crdt_state::delta::{Answers, Delta, Join, Texts, encode_all};
 use crdt_state::engagement::script::caps::ANSWER_BYTES_MAX;
 use crdt_state::engagement::{Facts, Given, TEAM_INSTANCE, Taken};
 use crdt_state::named::LOBBY_LOCK;
@@ -373,14 +373,13 @@ impl EventCore {
         self.batch.tickets.push(ticket);
     }
 
-    /// Commits what was taken in this turn as one entry, and has its receipts wait for it.
+    /// Commits what was taken in this turn, as one entry unless it is too long, and has its receipts wait for it.
     pub(super) fn commit_bulk(&mut self, now: Mono) {
         if self.batch.is_empty() {
             return;
         }
-        let deltas = self.batch.take_deltas();
-        if !deltas.is_empty() {
-            self.commit(now, Lane::Bulk, Bytes::from(encode(&deltas)));
+        for entry in encode_all(self.batch.take_deltas()) {
+            self.commit(now, Lane::Bulk, Bytes::from(entry));
         }
         let head = self.carried.heads().get(&LaneId::bulk(self.identity.origin));
         let tickets = std::mem::take(&mut self.batch.tickets);
