@@ -113,16 +113,24 @@ impl Receipts {
 impl Replica {
     /// Asks for [`Output::Receipt`] when our entry `seq` of `lane` has reached `level`, or has
     /// waited [`Config::receipt_patience`] for it. Tickets are the owner's; a ticket is awaited
-    /// once.
+    /// once. Tells whether there is room to wait: if not, nothing is said of the ticket.
     ///
     /// # Panics
     /// If the entry was not committed yet.
-    pub fn await_receipt(&mut self, now: Mono, ticket: u64, lane: Lane, seq: u64, level: AckLevel) {
-        self.await_receipts(now, [ticket], (lane, seq), level);
+    #[must_use]
+    pub fn await_receipt(
+        &mut self,
+        now: Mono,
+        ticket: u64,
+        lane: Lane,
+        seq: u64,
+        level: AckLevel,
+    ) -> bool {
+        self.await_receipts(now, [ticket], (lane, seq), level).is_empty()
     }
 
     /// The same for all who wait for one entry, who may be a thousand: whose level is reached is looked at
-    /// once for all.
+    /// once for all. Returns those for whom there is no room.
     ///
     /// # Panics
     /// If the entry was not committed yet.
@@ -132,17 +140,19 @@ impl Replica {
         tickets: impl IntoIterator<Item = u64>,
         (lane, seq): (Lane, u64),
         level: AckLevel,
-    ) {
+    ) -> Vec<u64> {
         let head = self.heads.get(&LaneId { origin: self.me, lane });
         assert!((1..=head).contains(&seq), "receipt for entry {seq} of {head}");
         let at = now + self.config.receipt_patience;
+        let mut refused = Vec::new();
         for ticket in tickets {
             if !self.receipts.wait(&self.config, Deadline { at, level, lane, seq, ticket }) {
-                self.stats.receipts_full += 1;
-                self.outputs.push_back(Output::Receipt { ticket, firm: false });
+                refused.push(ticket);
             }
         }
+        self.stats.receipts_full += refused.len() as u64;
         self.settle_receipts();
+        refused
     }
 
     /// Says which nodes are enrolled and not retired, each with its origins, and what our own

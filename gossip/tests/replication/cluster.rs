@@ -228,7 +228,7 @@ impl Cluster {
             self.awaited += 1;
             let ticket = self.awaited;
             self.tickets.insert(ticket, (name, dot, level, None));
-            node.replica.await_receipt(now, ticket, lane, seq, level);
+            assert!(node.replica.await_receipt(now, ticket, lane, seq, level), "there is room");
             self.settle(name);
         }
     }

@@ -244,7 +244,10 @@ impl Script {
         };
         let now = self.now;
         let seq = seq.parse().unwrap();
-        self.node(name).replica.await_receipt(now, ticket, lane_of(lane), seq, level);
+        let waits = self.node(name).replica.await_receipt(now, ticket, lane_of(lane), seq, level);
+        if !waits {
+            writeln!(self.said, "{name} has no room for receipt {ticket}").unwrap();
+        }
         self.settle(name);
     }
 

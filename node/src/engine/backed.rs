@@ -93,8 +93,8 @@ impl EventCore {
         if !self.stands_behind(instance, player) {
             return false;
         }
-        if self.copies(self.counted_nodes().count()) > 2 {
-            return self.is_backed(true, instance, &self.bulk_heads());
+        if self.copies(self.counted_nodes().len()) > 2 {
+            return self.is_backed(true, instance, &self.heads_of(Lane::Bulk));
         }
         self.formers_of(instance, player).into_iter().all(|former| {
             let lane = LaneId::bulk(former);
@@ -114,16 +114,16 @@ impl EventCore {
         }
         let ticket = self.standing.waiting.own_ticket();
         self.held.told(ticket, owed::Waiting::Answer { player, instance, cell, status });
-        let heads = self.bulk_heads();
+        let heads = self.heads_of(Lane::Bulk);
         self.standing.waiting.push(ticket, Behind::Others { instance, heads });
         false
     }
 
-    /// How far this node has all bulk lanes.
-    pub(super) fn bulk_heads(&self) -> Heads {
+    /// How far this node has all lanes of a kind.
+    pub(super) fn heads_of(&self, lane: Lane) -> Heads {
         let mut heads = Heads::new();
-        let bulk = self.heads().dots.iter().filter(|(id, _)| id.lane == Lane::Bulk);
-        bulk.for_each(|(id, head)| heads.apply(Dot::new(*id, *head)));
+        let of_kind = self.heads().dots.iter().filter(|(id, _)| id.lane == lane);
+        of_kind.for_each(|(id, head)| heads.apply(Dot::new(*id, *head)));
         heads
     }
 
@@ -151,9 +151,9 @@ impl EventCore {
     }
 
     /// Whether enough nodes stand behind all this in a round, this one counted if it does, or every node has it.
-    fn is_backed(&self, by_this: bool, instance: u32, heads: &Heads) -> bool {
+    pub(super) fn is_backed(&self, by_this: bool, instance: u32, heads: &Heads) -> bool {
         let backing = self.backing(instance, heads) + usize::from(by_this);
-        backing >= self.copies(self.counted_nodes().count()) || self.is_everywhere(heads)
+        backing >= self.copies(self.counted_nodes().len()) || self.is_everywhere(heads)
     }
 
     /// How many other nodes stand behind all this in a round, by what they had said of themselves when they were

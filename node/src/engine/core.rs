@@ -527,7 +527,9 @@ impl EventCore {
     }
 
     pub(super) fn await_receipt(&mut self, now: Mono, ticket: u64, lane: Lane, seq: u64) {
-        self.replica.await_receipt(now, ticket, lane, seq, self.rules.ack);
+        if !self.replica.await_receipt(now, ticket, lane, seq, self.rules.ack) {
+            self.on_no_room(ticket);
+        }
     }
 
     pub(super) fn reply(&mut self, ticket: u64, reply: Reply) {

@@ -126,7 +126,7 @@ impl EventCore {
     /// receipt firm; and what is within the fences is here, the last ones of nodes that left included. All
     /// this is in the state, so that it stays true whatever is heard or lost.
     fn is_settled(&self, instance: u32, unsealed: &BTreeMap<Origin, Option<NodeId>>) -> bool {
-        let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
+        let nodes = self.counted_nodes();
         unsealed.iter().all(|(origin, node)| {
             let Some(away) = *node else { return false };
             let others = nodes.iter().filter(|node| **node != away);
@@ -175,9 +175,10 @@ impl EventCore {
     }
 
     /// The nodes that take part and have not left for good.
-    pub(super) fn counted_nodes(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn counted_nodes(&self) -> BTreeSet<NodeId> {
         let state = self.state();
-        state.enrolled().filter(|(origin, ..)| !state.is_retired(*origin)).map(|(_, node, _)| node)
+        let counted = state.enrolled().filter(|(origin, ..)| !state.is_retired(*origin));
+        counted.map(|(_, node, _)| node).collect()
     }
 
     fn missing_node(&self, now: Mono, origin: Origin) -> MissingNode {

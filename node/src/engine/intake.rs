@@ -5,7 +5,8 @@
 //! is held, so that any client may repeat anything to any node.
 
 use super::core::EventCore;
-use super::owed::Waiting;
+use super::io::{Output, Reply};
+use super::owed::{NO_RUN, Waiting};
 use crate::service::view::Refusal;
 use bytes::Bytes;
 use crdt_state::delta::{Answers, Delta, Join, Texts, encode_all};
@@ -123,8 +124,11 @@ impl EventCore {
         if self.rests_here_alone() {
             self.take_join(now, join.clone());
         }
-        let Join { row, name, .. } = join;
-        self.held.wait(ticket, Waiting::Join { row, name });
+        let Join { row, player, name } = join;
+        if self.held.has_enough(NO_RUN, player) {
+            return self.reply(ticket, Reply::Joined { row, name, firm: false });
+        }
+        self.held.wait(ticket, Waiting::Join { player, row, name });
         self.await_bulk(now, ticket);
     }
 
@@ -333,6 +337,11 @@ impl EventCore {
         status: &'static str,
     ) {
         self.note_told(instance, player, cell);
+        if status == "duplicate" && self.held.has_enough(instance, player) {
+            let message = self.receipt(instance, player, (status, false), cell);
+            self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+            return self.reply(ticket, Reply::Answered(message));
+        }
         self.held.wait(ticket, Waiting::Answer { player, instance, cell, status });
         self.await_bulk(now, ticket);
     }
@@ -386,7 +395,11 @@ impl EventCore {
         match head {
             // Nothing of ours to wait for: what is held came from others and is held by them too.
             0 => tickets.into_iter().for_each(|ticket| self.on_receipt(ticket, true)),
-            head => self.replica.await_receipts(now, tickets, (Lane::Bulk, head), self.rules.ack),
+            head => {
+                let entry = (Lane::Bulk, head);
+                let refused = self.replica.await_receipts(now, tickets, entry, self.rules.ack);
+                refused.into_iter().for_each(|ticket| self.on_no_room(ticket));
+            }
         }
     }
 

@@ -128,7 +128,10 @@ impl ListingCore {
         self.listed.content.apply(dot);
         let seq = self.replica.commit(now, Lane::Control, entry.clone());
         self.outputs.push_back(Output::Persist { id, seq, entry });
-        self.replica.await_receipt(now, ticket, Lane::Control, seq, self.ack);
+        if !self.replica.await_receipt(now, ticket, Lane::Control, seq, self.ack) {
+            let reply = Reply::Listed { firm: false };
+            self.outputs.push_back(Output::Reply { ticket, reply });
+        }
     }
 
     /// Takes in what happened between this node and its peers, or the passing of time.

@@ -10,7 +10,7 @@ use super::io::{Output, Reply};
 use super::receipts::Receipts;
 use crate::service::view::InboxMessage;
 use crdt_state::engagement::{Gave, TEAM_INSTANCE, superseded_name};
-use crdt_state::{Cell, Mono, PlayerId, Row, Stage};
+use crdt_state::{Cell, Mono, Origin, PlayerId, Row, Stage};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum Waiting {
     /// See [`Reply::Created`].
     Create,
     /// See [`Reply::Joined`].
-    Join { row: Row, name: String },
+    Join { player: PlayerId, row: Row, name: String },
     /// See [`Reply::Answered`].
     Answer { player: PlayerId, instance: u32, cell: Cell, status: &'static str },
     /// See [`Reply::AnsweredAll`].
@@ -32,8 +32,31 @@ pub enum Waiting {
     Forget { origins: usize },
 }
 
+/// Receipts of one player for one answer that wait, at most: one that is repeated waits with those that wait already.
+const EACH_MAX: usize = 4;
+
+/// In place of a run, that of whatever belongs to none: no run has this number, and no fence.
+pub(super) const NO_RUN: u32 = u32::MAX - 1;
+
 impl Waiting {
-    /// The run of an answer that waits.
+    /// What waits of a single player: the run of an answer, or [`NO_RUN`] of a join.
+    fn of_one(&self) -> Option<(u32, PlayerId)> {
+        match self {
+            Waiting::Answer { player, instance, .. } => Some((*instance, *player)),
+            Waiting::Join { player, .. } => Some((NO_RUN, *player)),
+            _ => None,
+        }
+    }
+
+    /// The run of what others may have taken in this node's place: of an answer, a choice, or [`NO_RUN`].
+    pub(super) fn of_run(&self) -> Option<u32> {
+        match self {
+            Waiting::Bulk { instance, .. } => Some(*instance),
+            _ => self.of_one().map(|(run, _)| run),
+        }
+    }
+
+    /// The run of an answer for which a result waits.
     pub(super) fn instance(&self) -> Option<u32> {
         match self {
             // No result waits for the choice of a team.
@@ -43,10 +66,11 @@ impl Waiting {
         }
     }
 
-    /// The players whose answers others may have taken.
-    pub(super) fn others_answers(&self) -> impl Iterator<Item = PlayerId> {
+    /// The players whom, or whose answers, others than `me` may have taken.
+    pub(super) fn others(&self, me: Origin) -> impl Iterator<Item = PlayerId> {
         let alone = match self {
             Waiting::Answer { player, status: "duplicate", .. } => Some(*player),
+            Waiting::Join { player, row, .. } if row.origin != me => Some(*player),
             _ => None,
         };
         let bulk = match self {
@@ -64,7 +88,7 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub struct Held {
     waiting: BTreeMap<u64, (Waiting, bool)>,
-    /// How many of those that wait are receipts for a player's answer to an instance.
+    /// How many of those that wait are receipts for a player's answer to an instance, or for a join.
     unfirm: BTreeMap<(u32, PlayerId), usize>,
     /// The batches among those that have not been replied to.
     unfirm_bulk: BTreeMap<u64, (u32, Arc<[PlayerId]>)>,
@@ -87,8 +111,8 @@ impl Held {
 
     /// A request waits for its receipt.
     pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
-        if let Waiting::Answer { player, instance, .. } = &waiting {
-            *self.unfirm.entry((*instance, *player)).or_default() += 1;
+        if let Some(of) = waiting.of_one() {
+            *self.unfirm.entry(of).or_default() += 1;
         }
         if let Waiting::Bulk { players, instance, .. } = &waiting {
             self.unfirm_bulk.insert(ticket, (*instance, Arc::clone(players)));
@@ -103,6 +127,11 @@ impl Held {
         self.unfirm.contains_key(&(instance, player)) || self.unfirm_bulk.values().any(in_bulk)
     }
 
+    /// Whether so many receipts for this wait already that their player hears from them when it is firm.
+    pub fn has_enough(&self, instance: u32, player: PlayerId) -> bool {
+        self.unfirm.get(&(instance, player)).is_some_and(|count| *count >= EACH_MAX)
+    }
+
     /// A batch has waited for its level in vain: its answers may wait for long, so they are found one by
     /// one from now on.
     fn told_provisionally(&mut self, ticket: u64) {
@@ -115,12 +144,14 @@ impl Held {
 
     fn settled(&mut self, ticket: u64) {
         let was_found_whole = self.unfirm_bulk.remove(&ticket).is_some();
-        match self.waiting.remove(&ticket) {
-            Some((Waiting::Answer { player, instance, .. }, _)) => self.is_firm(instance, player),
-            Some((Waiting::Bulk { instance, players, .. }, _)) if !was_found_whole => {
-                players.iter().for_each(|player| self.is_firm(instance, *player));
-            }
-            _ => {}
+        let Some((waiting, _)) = self.waiting.remove(&ticket) else { return };
+        if let Some((instance, player)) = waiting.of_one() {
+            self.is_firm(instance, player);
+        }
+        if let Waiting::Bulk { instance, players, .. } = waiting
+            && !was_found_whole
+        {
+            players.iter().for_each(|player| self.is_firm(instance, *player));
         }
     }
 
@@ -143,6 +174,20 @@ impl EventCore {
             true => self.on_firm_receipt(ticket),
             false if !replied => self.tell_receipt(ticket, false),
             false => {}
+        }
+    }
+
+    /// There is no room to wait for a receipt's level: an answer's waits until every node has it, and who asked for
+    /// anything else need not hear of it twice.
+    pub(super) fn on_no_room(&mut self, ticket: u64) {
+        let is_answer = |(waiting, _): &(Waiting, bool)| {
+            matches!(waiting, Waiting::Answer { .. } | Waiting::Bulk { .. })
+        };
+        let waits = self.held.waiting.get(&ticket).is_some_and(is_answer);
+        self.tell_receipt(ticket, false);
+        match waits {
+            true => self.wait_for_all(ticket),
+            false => self.held.settled(ticket),
         }
     }
 
@@ -338,7 +383,7 @@ fn reply_to(waiting: Waiting, firm: bool) -> Reply {
     match waiting {
         Waiting::Create => Reply::Created { firm },
         Waiting::Forget { origins } => Reply::Forgot { origins, firm },
-        Waiting::Join { row, name } => Reply::Joined { row, name, firm },
+        Waiting::Join { row, name, .. } => Reply::Joined { row, name, firm },
         Waiting::Answer { .. } => unreachable!("an answer is replied to with its receipt"),
         Waiting::Bulk { verdicts, .. } => reply_to_all(&verdicts, firm),
         Waiting::Command { outcome, stage } => {

@@ -13,7 +13,6 @@ use super::core::EventCore;
 use super::io::Output;
 use crdt_state::delta::{Delta, Seal};
 use crdt_state::{Lane, LaneId, Mono, NodeId, Origin};
-use std::collections::BTreeSet;
 
 impl EventCore {
     /// Seals whatever this node can and has not.
@@ -88,7 +87,7 @@ impl EventCore {
             return false;
         }
         let awaited = state.enrolled().filter(|(origin, ..)| !state.is_forgotten(*origin));
-        let staying: BTreeSet<NodeId> = self.counted_nodes().collect();
+        let staying = self.counted_nodes();
         let mut nodes = awaited.map(|(_, node, _)| node).filter(|node| staying.contains(node));
         nodes.all(|node| self.is_here(node))
             && self.formers.iter().all(|former| self.has_last_words(self.identity.node, *former))

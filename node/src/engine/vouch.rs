@@ -165,23 +165,49 @@ impl EventCore {
     /// Whether a receipt whose level is reached is firm. If it is not, it waits until every node holds
     /// the answer, or enough stand behind it where another node took it.
     pub(super) fn stands(&mut self, ticket: u64, waiting: &owed::Waiting) -> bool {
-        let Some(instance) = waiting.instance() else { return true };
         if self.standing.waiting.has(ticket) {
             return false;
         }
-        let is_others = waiting.others_answers().any(|player| !self.is_within(instance, player));
-        let own = LaneId::bulk(self.identity.origin);
-        let head = self.heads().get(&own);
+        if matches!(waiting, owed::Waiting::Command { outcome: "already", .. }) {
+            return self.stands_with_others(ticket);
+        }
+        let Some(instance) = waiting.of_run() else { return true };
+        let me = self.identity.origin;
+        let is_others = waiting.others(me).any(|player| !self.is_within(instance, player));
+        if !is_others && waiting.instance().is_none() {
+            return true; // no result waits for it, so nobody fences it off
+        }
+        let head = self.heads().get(&LaneId::bulk(self.identity.origin));
         if !is_others && self.is_vouched_for(instance, head) {
             return true;
         }
         crdt_state::sometimes!(ReceiptFencedOff);
-        let behind = match is_others {
-            true => Behind::Others { instance, heads: self.bulk_heads() },
-            false => Behind::Own(Heads::from(Dot::new(own, head))),
-        };
-        self.standing.waiting.push(ticket, behind);
+        match is_others {
+            true => {
+                let behind = Behind::Others { instance, heads: self.heads_of(Lane::Bulk) };
+                self.standing.waiting.push(ticket, behind);
+            }
+            false => self.wait_for_all(ticket),
+        }
         false
+    }
+
+    /// Whether a step that another node made is held by as many as are promised; if not, it waits for them.
+    fn stands_with_others(&mut self, ticket: u64) -> bool {
+        let heads = self.heads_of(Lane::Control);
+        let copies = self.copies(self.counted_nodes().len());
+        let stands = copies <= 2 || self.is_backed(true, owed::NO_RUN, &heads);
+        if !stands {
+            self.standing.waiting.push(ticket, Behind::Others { instance: owed::NO_RUN, heads });
+        }
+        stands
+    }
+
+    /// Has a receipt wait until every node has all that this one took.
+    pub(super) fn wait_for_all(&mut self, ticket: u64) {
+        let own = LaneId::bulk(self.identity.origin);
+        let behind = Behind::Own(Heads::from(Dot::new(own, self.heads().get(&own))));
+        self.standing.waiting.push(ticket, behind);
     }
 
     /// Whether this node has fenced anything off in a round, in this life or a former one.
@@ -228,7 +254,7 @@ impl EventCore {
         let standing = in_time.filter(|node| !self.is_fenced_off_by(*node, instance, own, head));
         let others: BTreeSet<NodeId> =
             standing.filter(|node| *node != self.identity.node).collect();
-        let nodes: BTreeSet<NodeId> = self.counted_nodes().collect();
+        let nodes = self.counted_nodes();
         // Whoever does not know yet that a node has left counts its fence for one of many.
         let fencers = self.fencers(instance).filter(|node| !nodes.contains(node)).count();
         others.len() + 1 >= self.copies(nodes.len() + fencers)

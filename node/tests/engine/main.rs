@@ -21,6 +21,7 @@ mod model;
 mod naive;
 mod partitions;
 mod pauses;
+mod receipts;
 mod results;
 mod revisions;
 mod rounds;

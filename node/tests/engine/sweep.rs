@@ -76,6 +76,7 @@ impl Run {
             delay_us: 200..any(&[1_000, 20_000, 80_000], 36),
             disk_lag: Duration::from_millis(any(&[0, 50, 500], 40)),
             replication,
+            ..Weather::default()
         };
         let nodes = any(&[3, 3, 4], 44) as usize;
         let calm = Weather { replication: weather.replication.clone(), ..Weather::default() };

@@ -32,6 +32,8 @@ pub struct Weather {
     pub disk_lag: Duration,
     /// How replication paces itself.
     pub replication: Config,
+    /// By what rules the nodes play.
+    pub rules: Rules,
 }
 
 impl Default for Weather {
@@ -42,6 +44,7 @@ impl Default for Weather {
             delay_us: 500..2_000,
             disk_lag: Duration::ZERO,
             replication: Config::default(),
+            rules: Rules::default(),
         }
     }
 }
@@ -304,8 +307,9 @@ impl World {
         let quarantined = kept.quarantined.clone();
         let logs = node::hub::replay(kept, &mut carried, mono(self.now, zero));
         let config = self.weather.replication.clone();
-        let mut core = EventCore::resume(identity, Rules::default(), config, carried, logs)
-            .quarantining(quarantined);
+        let mut core =
+            EventCore::resume(identity, self.weather.rules.clone(), config, carried, logs)
+                .quarantining(quarantined);
         core.follow(true);
         self.nodes[at].life = Some(Life { core, origin, zero });
     }
@@ -382,9 +386,27 @@ impl World {
     }
 
     fn input(&mut self, at: usize, input: Input) {
+        self.inputs(at, [input]);
+    }
+
+    /// Asks for several things in one turn.
+    pub fn ask_at_once(
+        &mut self,
+        at: usize,
+        requests: impl IntoIterator<Item = impl FnOnce(u64) -> Input>,
+    ) -> Range<u64> {
+        let first = self.tickets + 1;
+        let inputs = (first..).zip(requests).map(|(ticket, request)| request(ticket));
+        let inputs: Vec<Input> = inputs.collect();
+        self.tickets += inputs.len() as u64;
+        self.inputs(at, inputs);
+        first..self.tickets + 1
+    }
+
+    fn inputs(&mut self, at: usize, inputs: impl IntoIterator<Item = Input>) {
         let Some(life) = &mut self.nodes[at].life else { return };
         let mono = mono(self.now, life.zero);
-        life.core.handle_input(mono, input);
+        inputs.into_iter().for_each(|input| life.core.handle_input(mono, input));
         life.core.settle(mono);
         life.core.check_invariants();
         let wake = life.core.poll_timeout();

@@ -259,7 +259,10 @@ impl<'a> Cluster<'a> {
         let Some(life) = &mut self.nodes[usize::from(number)].life else { return };
         self.tickets.insert((life.replica.me(), operation as u64), operation);
         let mono = life.mono(now);
-        life.replica.await_receipt(mono, operation as u64, Lane::Bulk, seq, AckLevel::Peer);
+        let ticket = operation as u64;
+        if !life.replica.await_receipt(mono, ticket, Lane::Bulk, seq, AckLevel::Peer) {
+            self.receipt(number, ticket, false);
+        }
         self.has(number, op);
         self.settle(number);
     }
