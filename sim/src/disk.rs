@@ -362,6 +362,20 @@ mod tests {
         assert_eq!(contents(&disk), b"");
     }
 
+    /// A build that checks more must not write something else: its runs would have other hashes.
+    #[test]
+    fn a_store_writes_the_same_in_every_profile() {
+        let disk = disk(1);
+        let store = redb::Database::builder().create_with_backend(disk.open()).unwrap();
+        let table = redb::TableDefinition::<&str, u64>::new("numbers");
+        let transaction = store.begin_write().unwrap();
+        transaction.open_table(table).unwrap().insert("one", 1).unwrap();
+        transaction.commit().unwrap();
+        let poison = [0xff; 1_024];
+        let is_poisoned = contents(&disk).windows(poison.len()).any(|bytes| bytes == poison);
+        assert!(!is_poisoned, "fresh pages are filled with what only this profile fills them with");
+    }
+
     #[test]
     fn a_full_disk_refuses_growth_and_a_failing_one_everything() {
         let disk = disk(1);
