@@ -89,6 +89,10 @@ impl Inner {
         if let Some(after_ns) = link.copy_after_ns(draw) {
             self.under_way.push(at_ns + after_ns, Arrival::Datagram(datagram.clone()));
         }
+        let damaged = link.damaged(draw, &datagram.bytes);
+        self.stats.datagrams_damaged += u64::from(damaged.is_some());
+        let bytes = damaged.unwrap_or(datagram.bytes);
+        let datagram = Datagram { bytes, ..datagram };
         self.under_way.push(at_ns, Arrival::Datagram(datagram));
     }
 

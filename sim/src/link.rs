@@ -3,10 +3,13 @@
 //! Invariant: the fate of the n-th datagram (or segment) of a link is a function of (seed, from,
 //! to, kind, n), whatever happens on other links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::cuts::Cuts;
 use crate::mix::Draw;
 use crate::trace::address_word;
 
@@ -22,6 +25,8 @@ pub struct Link {
     pub jitter: Duration,
     /// The chance that a packet is lost, 0.0..=1.0; a stream's segment is sent again instead.
     pub loss: f64,
+    /// The chance that a datagram arrives damaged. What a stream carries is sent again instead.
+    pub corruption: f64,
     /// The chance that a datagram arrives twice.
     pub duplication: f64,
     /// The chance that a packet takes up to ten jitters more, and so is overtaken.
@@ -39,6 +44,7 @@ impl Link {
         delay: Duration::from_micros(500),
         jitter: Duration::from_micros(1500),
         loss: 0.0,
+        corruption: 0.0,
         duplication: 0.0,
         reordering: 0.0,
         mtu: 1500,
@@ -75,6 +81,20 @@ impl Link {
         draw.unit(die::LOST) < self.loss
     }
 
+    /// Damages a datagram, if it is one that arrives so: a few of its bytes are others.
+    pub(crate) fn damaged(&self, draw: Draw, bytes: &Bytes) -> Option<Bytes> {
+        let last = bytes.len().checked_sub(1)? as u64;
+        if draw.unit(die::DAMAGED) >= self.corruption {
+            return None;
+        }
+        let mut damaged = bytes.to_vec();
+        for hit in 0..draw.up_to(die::HITS, HITS_MAX - 1) + 1 {
+            let at = draw.up_to(die::HIT + 2 * hit, last) as usize;
+            damaged[at] ^= 1 + draw.up_to(die::HIT + 2 * hit + 1, 254) as u8;
+        }
+        (damaged != *bytes).then(|| damaged.into())
+    }
+
     /// How long the copy of this datagram takes beyond the original, if there is one.
     pub(crate) fn copy_after_ns(&self, draw: Draw) -> Option<u64> {
         let jitter_ns = self.jitter.as_nanos() as u64;
@@ -84,12 +104,16 @@ impl Link {
 
     /// How long a stream waits to send this segment again, after each time it was lost.
     pub(crate) fn resend_wait_ns(&self, draw: Draw) -> u64 {
-        let lost = |attempt: &u32| draw.unit(die::RESENT + u64::from(*attempt)) < self.loss;
+        let lost = |attempt: &u32| {
+            draw.unit(die::RESENT + u64::from(*attempt)) < self.loss + self.corruption
+        };
         let losses = (0..RESENDS_MAX).take_while(lost).count() as u32;
         RESEND_AFTER_NS * ((1 << losses) - 1)
     }
 }
 
+/// How many bytes of a damaged datagram are hit at most (arbitrary).
+const HITS_MAX: u64 = 4;
 /// What waits to leave at most, in bytes; arbitrary: a second at the narrowest that is drawn, as badly bloated as home
 /// routers are.
 const QUEUE_BYTES_MAX: u64 = 256 << 10;
@@ -106,7 +130,10 @@ mod die {
     pub(super) const OVERTAKEN_BY: u64 = 4;
     pub(super) const DUPLICATED: u64 = 5;
     pub(super) const COPY_AFTER: u64 = 6;
+    pub(super) const DAMAGED: u64 = 7;
+    pub(super) const HITS: u64 = 8;
     pub(super) const RESENT: u64 = 16;
+    pub(super) const HIT: u64 = 32;
 }
 
 /// What travels on a link; each kind counts for itself.
@@ -123,7 +150,7 @@ pub(crate) struct Links {
     between_nodes: Link,
     access: Link,
     own: BTreeMap<Path, Link>,
-    cut: BTreeSet<Path>,
+    cuts: Cuts<IpAddr>,
     sent: BTreeMap<(Path, Kind), u64>,
     /// When all that was sent before has left, where bandwidth is bounded, in virtual nanoseconds.
     busy_until_ns: BTreeMap<Path, u64>,
@@ -136,7 +163,7 @@ impl Links {
             between_nodes: Link::DATA_CENTRE,
             access: Link::ACCESS,
             own: BTreeMap::new(),
-            cut: BTreeSet::new(),
+            cuts: Cuts::default(),
             sent: BTreeMap::new(),
             busy_until_ns: BTreeMap::new(),
         }
@@ -158,22 +185,18 @@ impl Links {
         self.own.remove(&path);
     }
 
-    /// Whether the path was open until now.
-    pub(crate) fn cut(&mut self, path: Path) -> bool {
-        self.cut.insert(path)
+    /// A cut begins on a path, or is over; the path is open once all are.
+    pub(crate) fn set_cut(&mut self, path: Path, apart: bool) {
+        self.cuts.set(path, apart);
     }
 
-    /// Whether the path was cut until now.
-    pub(crate) fn mend(&mut self, path: Path) -> bool {
-        self.cut.remove(&path)
+    pub(crate) fn is_cut(&self, (from, to): Path) -> bool {
+        self.cuts.is_cut(from, to)
     }
 
-    pub(crate) fn is_cut(&self, path: Path) -> bool {
-        self.cut.contains(&path)
-    }
-
-    pub(crate) fn cuts(&self) -> Vec<Path> {
-        self.cut.iter().copied().collect()
+    /// Opens every path, and says which were cut.
+    pub(crate) fn heal(&mut self) -> Vec<Path> {
+        self.cuts.heal()
     }
 
     pub(crate) fn get(&self, path: Path) -> Link {
@@ -245,6 +268,20 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_datagram_has_other_bytes_and_as_many_as_before() {
+        let bytes = Bytes::from_static(b"what was sent");
+        let mut links = Links::new(1);
+        let mut damaged = |link: Link| -> Vec<Bytes> {
+            let draws = (0..10_000).map(|_| links.draw((A, B), Kind::Datagram));
+            draws.filter_map(|draw| link.damaged(draw, &bytes)).collect()
+        };
+        assert_eq!(damaged(Link::DATA_CENTRE).len(), 0);
+        let some = damaged(Link { corruption: 0.1, ..Link::DATA_CENTRE });
+        assert!((900..1100).contains(&some.len()), "{} of 10,000 were damaged", some.len());
+        assert!(some.iter().all(|it| it.len() == bytes.len() && *it != bytes));
+    }
+
+    #[test]
     fn delay_stays_within_its_bounds() {
         let mut links = Links::new(1);
         for _ in 0..1000 {
@@ -263,13 +300,5 @@ mod tests {
         assert_eq!(links.queue_ns((B, A), 1_000, 0), Some(0), "the other way is without limit");
         let taken = (0..1_000).filter(|_| links.queue_ns((A, B), 1_000, 9_000_000).is_some());
         assert_eq!(taken.count(), 262, "what fits the queue, beside the one that leaves");
-    }
-
-    #[test]
-    fn cuts_are_directed() {
-        let mut links = Links::new(1);
-        assert!(links.cut((A, B)));
-        assert!(links.is_cut((A, B)) && !links.is_cut((B, A)));
-        assert!(links.mend((A, B)) && links.cuts().is_empty());
     }
 }

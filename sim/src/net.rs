@@ -57,6 +57,8 @@ pub struct NetStats {
     pub datagrams_delivered: u64,
     /// Datagrams that found an end otherwise: lost, cut, too large, nobody there, inbox full.
     pub datagrams_dropped: u64,
+    /// Datagrams on their way with other bytes than were sent.
+    pub datagrams_damaged: u64,
     /// Stream segments given to the network.
     pub segments_sent: u64,
     /// Payload bytes given to the network, in datagrams and segments.
@@ -144,9 +146,9 @@ impl Net {
         self.with(|inner| inner.links.get((from, to)))
     }
 
-    /// Cuts one direction: datagrams vanish, streams wait and finally break.
+    /// Cuts one direction: datagrams vanish, streams wait and finally break. It is as often cut as it is to be mended.
     pub fn cut(&self, from: IpAddr, to: IpAddr) {
-        self.with(|inner| inner.links.cut((from, to)));
+        self.with(|inner| inner.links.set_cut((from, to), true));
     }
 
     /// Mends one direction.
@@ -164,7 +166,7 @@ impl Net {
 
     /// Mends every cut.
     pub fn heal(&self) {
-        self.with(|inner| inner.links.cuts().into_iter().for_each(|path| inner.mend(path)));
+        self.with(|inner| inner.links.heal().into_iter().for_each(|path| inner.reopen(path)));
     }
 
     /// How long a stream's end waits for an answer before it breaks.
@@ -264,9 +266,15 @@ impl Inner {
     }
 
     fn mend(&mut self, path: Path) {
-        if self.links.mend(path) {
-            self.resume_streams(|other| other == path || other == (path.1, path.0));
+        let was_cut = self.links.is_cut(path);
+        self.links.set_cut(path, false);
+        if was_cut && !self.links.is_cut(path) {
+            self.reopen(path);
         }
+    }
+
+    fn reopen(&mut self, path: Path) {
+        self.resume_streams(|other| other == path || other == (path.1, path.0));
     }
 
     pub(crate) fn is_alive(&self, ip: IpAddr, life: u64) -> bool {

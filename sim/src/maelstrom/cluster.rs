@@ -71,7 +71,7 @@ pub(super) struct Cluster<'a> {
     pushed: u64,
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
-    pub(super) cuts: Cuts,
+    pub(super) cuts: Cuts<u8>,
     pub(super) storms: BTreeMap<(u8, u8), Weather>,
     pub(super) links: BTreeMap<(u8, u8), u64>,
     pub(super) operations: Vec<Operation>,

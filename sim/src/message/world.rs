@@ -44,7 +44,7 @@ pub(super) struct World {
     pub(super) queue: Queue,
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
-    pub(super) cuts: Cuts,
+    pub(super) cuts: Cuts<u8>,
     pub(super) storms: BTreeMap<(u8, u8), Weather>,
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,

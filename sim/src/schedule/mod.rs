@@ -90,7 +90,7 @@ pub struct Weather {
     pub duplication: f64,
     /// The chance that it is overtaken.
     pub reordering: f64,
-    /// The chance that it arrives damaged, and is thrown away where it arrives.
+    /// The chance that it arrives damaged: for QUIC to notice where that is there, else as good as lost.
     pub corruption: f64,
     /// The largest packet, in bytes.
     pub mtu: u16,
@@ -354,13 +354,14 @@ impl Weather {
         Duration::from_micros(self.delay_us + self.jitter_us * (1 + overtaken))
     }
 
-    /// The same for the simulated network. A datagram that arrives damaged is thrown away by its
-    /// checksum, as a lost one is.
+    /// The same for the simulated network. UDP's checksum would throw away most of what arrives damaged; here all of
+    /// it gets as far as QUIC.
     pub fn link(&self) -> Link {
         Link {
             delay: Duration::from_micros(self.delay_us),
             jitter: Duration::from_micros(self.jitter_us),
-            loss: self.loss + self.corruption,
+            loss: self.loss,
+            corruption: self.corruption,
             duplication: self.duplication,
             reordering: self.reordering,
             mtu: usize::from(self.mtu),
