@@ -101,6 +101,8 @@ pub struct Node {
     pub edge: Edge,
     /// What `/metrics` shows.
     pub metrics: Arc<metrics::Metrics>,
+    /// What replication has told that operators have to know.
+    pub alarms: Arc<Alarms>,
     /// What becomes of other members.
     pub member_events: Arc<MemberEvents>,
     /// Keeps everything up that may panic.
@@ -479,6 +481,7 @@ fn assemble(
         owners,
         edge,
         metrics,
+        alarms,
         member_events,
         supervisor,
         hub,

@@ -59,6 +59,7 @@ pub mod quic;
 pub mod quiz;
 pub mod recording;
 pub mod report;
+mod results;
 pub mod run;
 pub mod schedule;
 pub mod shrink;

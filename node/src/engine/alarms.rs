@@ -24,6 +24,14 @@ impl Alarms {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
+    /// What was raised so far, by kind; answers that came late are none.
+    #[must_use]
+    pub fn raised(&self) -> BTreeMap<&'static str, u64> {
+        let mut raised = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        raised.remove(LATE);
+        raised
+    }
+
     /// One more receipt that was overruled.
     pub(super) fn count_superseded(&self) {
         self.superseded.fetch_add(1, Relaxed);

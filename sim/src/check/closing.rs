@@ -116,14 +116,13 @@ fn check_late(evidence: &Evidence, seen: &Sighting) -> Option<String> {
 }
 
 /// A round that some node without a clock for it has seen may be closed by that node at any time,
-/// and one that a host closes is closed.
+/// and one that a host closes or skips is closed.
 fn check_early(evidence: &Evidence, instance: u32) -> Option<String> {
     let of = |seen: &&Sighting| seen.stage.instance == instance;
     let open = |seen: &&Sighting| seen.stage.phase == PhaseView::Open;
     let opened: Vec<_> = evidence.sightings.iter().filter(of).filter(open).collect();
     if opened.iter().any(|seen| seen.age_ms.is_none())
-        || pressed(evidence, Command::Close, instance) > 0
-        || evidence.sightings.iter().any(|seen| seen.stage.instance > 1_000)
+        || [Command::Close, Command::Skip].iter().any(|it| pressed(evidence, *it, instance) > 0)
     {
         return None;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crdt_state::PlayerId;
+use crdt_state::{Heads, LaneId, Origin, PlayerId};
 use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 
 use super::check;
@@ -85,6 +85,10 @@ fn good() -> Evidence {
             evidence.sightings.push(sighting(node, 10_000, PhaseView::Open));
             evidence.sightings.push(sighting(node, closed_ms, PhaseView::Closed));
             evidence.sightings.push(sighting(node, 30_000, PhaseView::Reveal));
+            let over = StageView { instance: u32::MAX, phase: PhaseView::Ended };
+            let end =
+                Sighting { stage: over, question: None, ..sighting(node, 32_000, over.phase) };
+            evidence.sightings.push(end);
         }
     });
     notebook.read()
@@ -165,6 +169,20 @@ fn a_firm_receipt_may_go_with_all_who_held_it_but_only_where_they_went_at_once()
     assert!(lost(&[(1, 5_010, 6_000)]), "the other one lives");
     assert!(lost(&[(1, 5_010, 6_000), (2, 5_200, 7_000)]), "the other one has it on disk");
     assert!(lost(&[(1, 5_010, 6_000), (3, 5_050, 7_000)]), "it was not in the hands of the third");
+    // Here nodes go down first, and what they said comes after.
+    let on_its_way = |from: u64, to: u64| {
+        found(|evidence: &mut Evidence| {
+            evidence.ends.values_mut().for_each(|end| end.export = export(&[]));
+            let [from, to] = [from, to].map(Duration::from_millis);
+            let forgets = Some(from.saturating_sub(Duration::from_millis(100)));
+            let outage = |node| Outage { node, from, to: Some(to), forgets };
+            evidence.outages.extend([outage(1), outage(2)]);
+            evidence.note_holders(PLAYER, &receipt(), &[]);
+        })
+        .contains(&"receipts")
+    };
+    assert!(!on_its_way(4_980, 6_000), "it was under way when its node went down");
+    assert!(on_its_way(4_000, 4_900), "its node was back when it said so");
 }
 
 #[test]
@@ -302,6 +320,26 @@ fn a_ruling_may_go_with_as_many_as_hold_it_but_only_where_they_went_at_once() {
     assert!(lost(&[(1, 10)]), "one of two was left");
     assert!(lost(&[(1, 10), (2, 200)]), "the other had it on disk");
     assert!(lost(&[(1, 10), (1, 40)]), "one node is one");
+}
+
+#[test]
+fn who_has_applied_the_same_holds_the_same_whenever() {
+    let mut heads = Heads::default();
+    let note = |heads: &Heads, digests: [u64; 2]| {
+        let mut compared = 0;
+        let found = found(|evidence| {
+            for (node, digest) in (1..).zip(digests) {
+                evidence.note_digest(node, Duration::from_secs(node.into()), heads, digest);
+            }
+            compared = evidence.compared;
+        });
+        assert_eq!(compared, 1);
+        found
+    };
+    let lane = LaneId::control(Origin(7));
+    heads.dots.insert(lane, 1);
+    assert_eq!(note(&heads, [3, 3]), [] as [&str; 0]);
+    assert_eq!(note(&heads, [3, 4]), ["digests"]);
 }
 
 #[test]

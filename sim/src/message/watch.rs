@@ -1,7 +1,6 @@
 //! Watching nodes: the stages they show, what their players are shown with it, what they say of
 //! results, what they keep; and at the end whether all agree.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::node::engine::CARRIERS;
@@ -16,6 +15,7 @@ use crate::quiz::evidence::{End, PlayerEvidence, ResultSeen, Sighting, all_entri
 use crate::quiz::host::is_over;
 use crate::quiz::leaks;
 use crate::recording::Sample;
+use crate::results;
 use crate::schedule::secrets_in;
 
 /// How often everything is looked at.
@@ -91,23 +91,14 @@ impl World {
     /// Nodes that have applied the same hold the same. One that was stopped may be in the middle of a
     /// turn, in which content is ahead of heads.
     fn watch_digests(&mut self) {
-        let mut known: BTreeMap<Vec<(crdt_state::LaneId, u64)>, (u8, u64)> = BTreeMap::new();
-        let mut split = Vec::new();
+        let at = self.at();
         let up = self.alive().into_iter().filter(|n| self.nodes[usize::from(*n)].is_up());
         for number in up.collect::<Vec<_>>() {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
-            let heads = life.core.heads().dots.iter().map(|(id, head)| (*id, *head)).collect();
             let digest = life.core.digest();
-            let (other, first) = *known.entry(heads).or_insert((number, digest));
-            if first != digest {
-                split.push(format!(
-                    "nodes {other} and {number} have applied the same and differ at {:?}",
-                    self.at()
-                ));
-            }
+            self.evidence.note_digest(number, at, life.core.heads(), digest);
             self.trace.note("digest", ip(number), digest);
         }
-        self.evidence.split.extend(split);
     }
 
     fn watch_bounds(&mut self, number: u8) {
@@ -130,23 +121,20 @@ impl World {
         }) else {
             return;
         };
-        let Some(result) = life.core.shown_result(life.mono(now)) else { return };
-        let instance = if is_over(shown) {
-            life.core.state().instances().last().map_or(0, |(i, _)| i)
-        } else {
-            shown.instance
+        let Some((instance, status)) = results::told(&life.core, life.mono(now), shown) else {
+            return;
         };
-        let told = Some((shown.instance, result.status.clone()));
+        let told = Some((shown.instance, status.clone()));
         let promised = self.promised.get(&instance).map_or(0, Vec::len);
         let as_of = Some((instance, life.core.revision(), promised));
-        let missing = match result.status.as_str() {
+        let missing = match status.as_str() {
             // What was counted is counted until something changes here or more is promised.
             "settled" | "final" if life.counted_at != as_of => self.uncounted(number, instance),
             _ => Vec::new(),
         };
         let (is_told, is_whole) = (life.result == told, missing.is_empty());
         if let Some(life) = &mut self.nodes[usize::from(number)].life {
-            life.counted_at = as_of.filter(|_| is_whole && result.status != "partial");
+            life.counted_at = as_of.filter(|_| is_whole && status != "partial");
         }
         // What is settled stays so: it is looked at again for as long as it is said.
         if is_told && is_whole {
@@ -154,7 +142,6 @@ impl World {
         }
         let Some(life) = &self.nodes[usize::from(number)].life else { return };
         let answered = life.core.state().answered(instance);
-        let status = result.status;
         self.evidence.results.push(ResultSeen {
             at,
             node: number,
@@ -171,12 +158,9 @@ impl World {
     /// The players whose firm receipts a node does not count.
     fn uncounted(&self, number: u8, instance: u32) -> Vec<PlayerId> {
         let Some(life) = &self.nodes[usize::from(number)].life else { return Vec::new() };
-        let state = life.core.state();
         let promised = self.promised.get(&instance).into_iter().flatten();
         let players = promised.map(|number| self.players[*number as usize - 1].id);
-        let is_held =
-            |player: PlayerId| state.held(instance, state.players.rows_of(player)).is_some();
-        let mut missing: Vec<PlayerId> = players.filter(|player| !is_held(*player)).collect();
+        let mut missing = results::uncounted(&life.core, instance, players);
         missing.sort_by_key(|player| player.0 as u32);
         missing
     }

@@ -2,6 +2,7 @@
 //!
 //! Whoever sees something writes it down at once and judges nothing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use node::service::view::{CommandRequest, StageView};
 use node::store::Kept;
 
 use crate::clock;
+use crate::mix::fold;
 use crate::schedule::{DiskFate, Fault, Schedule};
 use crate::state::NodeState;
 
@@ -57,6 +59,12 @@ pub struct Evidence {
     pub ruled: Vec<Ruled>,
     /// What nodes raised an alarm about.
     pub alarms: Vec<String>,
+    /// The players who were told firmly that an answer of theirs counts, by run. Of wire fidelity.
+    pub promised: BTreeMap<u32, BTreeSet<PlayerId>>,
+    /// What was held by the first node that had applied just this, and which that was, by a hash of its heads.
+    pub applied: BTreeMap<u64, (u8, u64)>,
+    /// How often a node had applied just what another one had.
+    pub compared: u64,
     /// Nodes that had applied the same and did not hold the same.
     pub split: Vec<String>,
     /// Queues and memory beyond their bounds.
@@ -273,6 +281,9 @@ impl Evidence {
             commands: Vec::new(),
             ruled: Vec::new(),
             alarms: Vec::new(),
+            promised: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            compared: 0,
             split: Vec::new(),
             overgrown: Vec::new(),
             ghosts: Vec::new(),
@@ -339,11 +350,37 @@ impl Evidence {
         since.map(|outage| outage.node).collect::<BTreeSet<u8>>().len() >= self.plan.copies()
     }
 
-    /// Notes who held an answer when a firm receipt for it came.
+    /// Notes who held an answer when a firm receipt for it came. A node that went down while its receipt was under
+    /// way held it until then.
     pub(crate) fn note_holders(&mut self, player: PlayerId, receipt: &Receipt, others: &[u8]) {
+        let went_down = self.outages.iter().rfind(|outage| {
+            let is_down = outage.from <= receipt.at && outage.to.is_none_or(|to| to > receipt.at);
+            outage.node == receipt.node && is_down && outage.forgets.is_some()
+        });
+        let held_at = went_down.map_or(receipt.at, |outage| outage.from);
         let known = self.holders.entry((player, receipt.instance)).or_default();
-        for node in others.iter().chain([&receipt.node]) {
+        known.entry(receipt.node).or_insert(held_at);
+        for node in others {
             known.entry(*node).or_insert(receipt.at);
+        }
+    }
+
+    /// Notes what a node holds that has applied just this: the same as whoever had applied the same, whenever.
+    pub(crate) fn note_digest(&mut self, node: u8, at: Duration, heads: &Heads, digest: u64) {
+        let word = |word, (id, head): (&LaneId, &u64)| {
+            fold(fold(fold(word, id.origin.0), id.lane as u64), *head)
+        };
+        let applied = heads.dots.iter().fold(heads.dots.len() as u64, word);
+        match self.applied.entry(applied) {
+            Entry::Vacant(first) => drop(first.insert((node, digest))),
+            Entry::Occupied(first) => {
+                let (other, held) = *first.get();
+                self.compared += u64::from(other != node);
+                if held != digest {
+                    let what = "have applied the same and differ";
+                    self.split.push(format!("nodes {other} and {node} {what} at {at:?}"));
+                }
+            }
         }
     }
 

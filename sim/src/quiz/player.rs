@@ -390,6 +390,9 @@ impl Player {
         if receipt.firm {
             let claim = Unheld { player: self.id, receipt: receipt.clone() };
             self.ticket.firm.try_send(claim).expect("there is room for all receipts of a run");
+            self.ticket.notebook.write(|seen| {
+                seen.promised.entry(instance).or_default().insert(self.id);
+            });
         }
         self.ticket.notebook.player(self.id, |seen| seen.receipts.push(receipt));
     }

@@ -1,29 +1,31 @@
-//! Watching nodes from within: the stages they show, the digests of their state, and whether other
-//! nodes hold what a firm receipt promises.
+//! Watching nodes from within: the stages they show, the digests of their state, what they say of results, and
+//! whether other nodes hold what a firm receipt promises.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crdt_state::{EventId, Heads, PlayerId};
+use crdt_state::{EventId, Heads, Mono, PlayerId};
 use gossip::network::Network;
-use node::engine::Owner;
+use node::engine::{Alarms, EventCore, Owner, Reader, stage_view};
 use node::hub::Owners;
-use node::service::view::{LiveView, StageView};
+use node::service::view::{LiveView, PhaseView, StageView};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::evidence::{LetGo, Notebook, Parting, Sighting, Unheld, now};
+use super::evidence::{LetGo, Notebook, Parting, ResultSeen, Sighting, Unheld, now};
 use crate::cluster::{Cluster, Running};
 use crate::limits;
 use crate::machine::Life;
 use crate::recording::Sample;
+use crate::results;
 use crate::schedule::Knobs;
 use crate::spawn::Spawn;
 
-/// How often a node's digest goes into the trace.
-const DIGEST_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked into a node: what it holds, and what it says of results.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Claims that are looked at together at most.
 const CLAIMS: usize = 1_024;
 /// How often a node is asked whether it carries the event by now.
@@ -42,6 +44,40 @@ pub(crate) struct Watcher {
     pub(crate) dropped: mpsc::Sender<Dropped>,
 }
 
+/// A node as it is watched: where to look.
+struct Post {
+    number: u8,
+    life: Life,
+    owners: Owners,
+    network: Network,
+    alarms: Arc<Alarms>,
+    /// The alarms that were written down.
+    raised: BTreeMap<&'static str, u64>,
+}
+
+impl Post {
+    fn note_alarms(&mut self, notebook: &Notebook) {
+        let (number, raised) = (self.number, self.alarms.raised());
+        let newly = raised.iter().filter(|(kind, count)| self.raised.get(*kind) != Some(count));
+        for (kind, count) in newly {
+            let what = format!("node {number} at {:?}: {count} times {kind}", now());
+            notebook.write(|evidence| evidence.alarms.push(what));
+        }
+        self.raised = raised;
+    }
+}
+
+/// What a node called the result of which run.
+type Told = (u32, String);
+
+/// What a look into a node tells.
+struct Look {
+    digest: u64,
+    told: Option<Told>,
+    sample: Option<Sample>,
+    beyond: Vec<String>,
+}
+
 /// All that a node had of the show when it let go of it.
 pub(crate) struct Dropped {
     number: u8,
@@ -52,11 +88,13 @@ impl Watcher {
     /// Begins to watch a node.
     pub(crate) fn watch(&self, running: &Running, number: u8) {
         let (life, owners) = (running.life.clone(), running.node.owners.clone());
-        let (network, watcher) = (running.node.network.clone(), self.clone());
+        let (network, alarms) = (running.node.network.clone(), running.node.alarms.clone());
+        let watcher = self.clone();
         let watching = async move {
+            let mut post = Post { number, life, owners, network, alarms, raised: BTreeMap::new() };
             for chapter in 0.. {
-                let owner = watcher.owner(&owners).await;
-                watcher.watch_owner(&life, (number, chapter), (owner, &owners), &network).await;
+                let owner = watcher.owner(&post.owners).await;
+                watcher.watch_owner(&mut post, chapter, owner).await;
                 sleep(GLANCE).await;
             }
         };
@@ -78,22 +116,17 @@ impl Watcher {
         }
     }
 
-    async fn watch_owner(
-        &self,
-        life: &Life,
-        (number, chapter): (u8, u64),
-        (owner, owners): (Owner, &Owners),
-        network: &Network,
-    ) {
+    async fn watch_owner(&self, post: &mut Post, chapter: u64, owner: Owner) {
+        let (number, life) = (post.number, post.life.clone());
         let (reader, views) = (owner.reader(), owner.views.host.clone());
         // Whoever holds on to any view wants the event, so that it would be let go of nowhere.
         drop(owner);
         let mut views = Some(views).filter(|_| !self.lets_go);
-        let (draws, mut shown, mut digest_due) = (life.is_drawn(), None, Instant::now());
+        let (mut shown, mut told, mut look_due) = (None, None, Instant::now());
         loop {
             let seen = match &mut views {
                 Some(views) => glance(&views.borrow_and_update().live),
-                None => match owners.get(self.event) {
+                None => match post.owners.get(self.event) {
                     Some(owner) if owner.has_arrived() => glance(&owner.views.host.borrow().live),
                     Some(_) => {
                         sleep(BLINK).await;
@@ -111,25 +144,40 @@ impl Watcher {
                 self.notebook.write(|evidence| evidence.sightings.push(sighting));
                 life.note("stage", u64::from(stage.instance) << 8 | stage.phase as u64);
             }
-            if Instant::now() >= digest_due {
-                digest_due = Instant::now() + DIGEST_EVERY;
-                let read = reader.read(move |core, _, _| {
-                    let beyond = limits::of_replica(core.replica(), Knobs::default());
-                    (core.digest(), draws.then(|| Sample::of(core, number)), beyond)
-                });
-                let Some((digest, sample, beyond)) = read.await else { return };
-                life.note("digest", digest);
-                sample.into_iter().for_each(|sample| life.sample(sample));
-                note_limits(number, beyond, network, &self.notebook);
+            if Instant::now() >= look_due {
+                look_due = Instant::now() + LOOK_EVERY;
+                let Some(look) = self.look(&reader, post, told.clone()).await else { return };
+                told = look.told;
+                life.note("digest", look.digest);
+                look.sample.into_iter().for_each(|sample| life.sample(sample));
+                note_limits(number, look.beyond, &post.network, &self.notebook);
+                post.note_alarms(&self.notebook);
             }
             match &mut views {
                 Some(views) => tokio::select! { biased;
                     changed = views.changed() => if changed.is_err() { return },
-                    () = sleep_until(digest_due) => {}
+                    () = sleep_until(look_due) => {}
                 },
                 None => sleep(BLINK).await,
             }
         }
+    }
+
+    /// Looks at what a node has, and writes down what it calls its result now; nothing if its owner is gone.
+    async fn look(&self, reader: &Reader, post: &Post, told: Option<Told>) -> Option<Look> {
+        let (notebook, node, draws) = (self.notebook.clone(), post.number, post.life.is_drawn());
+        let read = reader.read(move |core, _, mono| {
+            let digest = core.digest();
+            notebook.write(|evidence| evidence.note_digest(node, now(), core.heads(), digest));
+            let result = result(core, mono, node, told.as_ref(), &notebook);
+            let shown = stage_view(core.state().stage()).instance;
+            let newly = result.as_ref().map(|seen| (shown, seen.status.clone()));
+            notebook.write(|evidence| evidence.results.extend(result));
+            let beyond = limits::of_replica(core.replica(), Knobs::default());
+            let sample = draws.then(|| Sample::of(core, node));
+            Look { digest, told: newly.or(told), sample, beyond }
+        });
+        read.await
     }
 
     /// From when to when the node is about to let go of the show, and whether it does.
@@ -160,6 +208,34 @@ impl Watcher {
             }
         }
     }
+}
+
+/// What a node calls the result that it shows, if it was not written down so or has become untrue.
+fn result(
+    core: &EventCore,
+    mono: Mono,
+    node: u8,
+    told: Option<&Told>,
+    notebook: &Notebook,
+) -> Option<ResultSeen> {
+    let shown = stage_view(core.state().stage());
+    let same_run = |told: &&Told| told.0 == shown.instance;
+    let is_final = told.filter(same_run).is_some_and(|(_, status)| status == "final");
+    if shown.phase <= PhaseView::Open || is_final {
+        return None;
+    }
+    let (instance, status) = results::told(core, mono, shown)?;
+    let missing = match status.as_str() {
+        "settled" | "final" => {
+            let promised = notebook.write(|seen| seen.promised.get(&instance).cloned());
+            results::uncounted(core, instance, promised.unwrap_or_default())
+        }
+        _ => Vec::new(),
+    };
+    let is_told = told.filter(same_run).is_some_and(|(_, told)| *told == status);
+    let (at, answered) = (now(), core.state().answered(instance));
+    let seen = ResultSeen { at, node, instance, status, answered, missing };
+    (!is_told || !seen.missing.is_empty()).then_some(seen)
 }
 
 /// What a node shows: the stage, how long the round has been open, and which question it is.
