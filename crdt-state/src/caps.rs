@@ -33,8 +33,9 @@ pub const NOTES_MAX: usize = 65_536;
 pub const LAMPORT_MAX: u64 = 1 << 53;
 /// Instances that an event can run through.
 pub const INSTANCES_MAX: u32 = 100_000;
-/// Origins of one event: every start of a node is one.
-pub const ORIGINS_MAX: usize = 4_096;
+/// Origins of one event: every start of a node is one. As many as an event may have lanes, so that a seal names all
+/// whom its writer knows.
+pub const ORIGINS_MAX: usize = 8_192;
 /// How often one origin can be forgotten and come back.
 pub const FORGETS_MAX: u32 = 1_000;
 /// Bytes of one part of a creation: half of what one entry may be.

@@ -17,7 +17,7 @@ use std::fmt;
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Cells that are fetched from memory side by side.
@@ -118,6 +118,9 @@ struct Block {
     cells: Vec<Cell>,
     seen: Seen,
 }
+
+/// Stands for every block of which no row was written yet: a column may be large and hold little.
+static NONE: LazyLock<Arc<Block>> = LazyLock::new(Arc::default);
 
 /// What was worked out of a block's cells as they are; unset by every change.
 #[derive(Clone, Default)]
@@ -223,7 +226,7 @@ impl Column {
         assert!(row < caps::ROWS_MAX, "row {row} is within the cap that decoding enforces");
         let (block, at) = (row as usize / BLOCK, row as usize % BLOCK);
         if block >= self.blocks.len() {
-            self.blocks.resize_with(block + 1, Arc::default);
+            self.blocks.resize(block + 1, Arc::clone(&NONE));
         }
         let block = &mut self.blocks[block];
         let held = block.cells.get(at).copied().unwrap_or_default();
@@ -265,7 +268,7 @@ impl Column {
         assert!(*first < caps::ROWS_MAX, "row {first} is within the cap that decoding enforces");
         let number = *first as usize / BLOCK;
         if number >= self.blocks.len() {
-            self.blocks.resize_with(number + 1, Arc::default);
+            self.blocks.resize(number + 1, Arc::clone(&NONE));
         }
         let block = Arc::make_mut(&mut self.blocks[number]);
         block.seen = Seen::default();
@@ -332,7 +335,7 @@ impl Column {
 
     /// Some of its blocks, shared with it, and nothing of the others.
     pub(crate) fn only(&self, blocks: Range<usize>) -> Column {
-        let mut some = vec![Arc::default(); blocks.start];
+        let mut some = vec![Arc::clone(&NONE); blocks.start];
         some.extend(self.blocks.get(blocks).unwrap_or_default().iter().map(Arc::clone));
         Column { blocks: some }
     }
@@ -351,7 +354,7 @@ impl Column {
     }
 
     fn decode(mut bytes: &[u8]) -> Result<Self, &'static str> {
-        let (mut column, none) = (Column::default(), Arc::default());
+        let mut column = Column::default();
         while !bytes.is_empty() {
             let number = bytes.split_off(..2).ok_or("a column is cut short")?;
             let number = usize::from(u16::from_le_bytes([number[0], number[1]]));
@@ -359,7 +362,7 @@ impl Column {
                 return Err("a block is out of place");
             }
             let cells = pack::read(&mut bytes).ok_or("a block cannot be read")?;
-            column.blocks.resize(number, Arc::clone(&none));
+            column.blocks.resize(number, Arc::clone(&NONE));
             column.blocks.push(Arc::new(Block { cells, seen: Seen::default() }));
         }
         Ok(column)
@@ -394,7 +397,7 @@ impl CvRDT for Column {
 
     fn merge(&mut self, other: Self) {
         if other.blocks.len() > self.blocks.len() {
-            self.blocks.resize_with(other.blocks.len(), Arc::default);
+            self.blocks.resize(other.blocks.len(), Arc::clone(&NONE));
         }
         for (block, theirs) in self.blocks.iter_mut().zip(other.blocks) {
             if block.cells.is_empty() {
