@@ -476,6 +476,30 @@ mod tests {
         assert_eq!(unknown, Err(DecodeError::Unsupported { kind: 9, version: 1 }));
     }
 
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_an_entry_or_not_and_never_a_panic(
+            kind in 0..5u32,
+            version in 1..3u32,
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut catalogue = Catalogue::default();
+            let mut entry = postcard::to_stdvec(&(kind, version)).unwrap();
+            entry.extend(&bytes);
+            if let Ok(notice) = catalogue.apply(Origin(1), &entry) {
+                prop_assert!(catalogue.next_lamport() <= caps::LAMPORT_MAX);
+                let mut other = Catalogue::default();
+                prop_assert_eq!(other.apply(Origin(1), &encode(&notice)), Ok(notice));
+                prop_assert_eq!(other.digest(), catalogue.digest());
+            }
+            if let Ok(read) = postcard::from_bytes::<Catalogue>(&bytes) {
+                catalogue.merge(read);
+                catalogue.iter().for_each(drop);
+                prop_assert!(catalogue.next_lamport() <= caps::LAMPORT_MAX);
+            }
+        }
+    }
+
     #[test]
     fn nobody_uses_all_order_hints_up() {
         let mut catalogue = Catalogue::default();

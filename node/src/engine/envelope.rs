@@ -72,6 +72,27 @@ pub fn open_periods(content: &Bytes) -> Option<(Period, Period, Bytes)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_an_envelope_or_not_and_never_a_panic(
+            is_ours: bool,
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut().filter(|_| is_ours) {
+                *first = VERSION;
+            }
+            let bytes = Bytes::from(bytes);
+            if let Some((event, content)) = open_envelope(&bytes) {
+                prop_assert_eq!(plain_envelope(event, &content), &bytes);
+            }
+            if let Some((_, _, message)) = open_periods(&bytes) {
+                prop_assert!(bytes.ends_with(&message));
+            }
+        }
+    }
 
     const WAY: Way = Way { link: Origin(7), theirs: 0, ours: 300 };
 

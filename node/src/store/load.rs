@@ -268,3 +268,21 @@ fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_a_cut_or_not_and_never_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            match read_cut(&bytes) {
+                Ok((heads, _)) => prop_assert!(heads.dots.len() <= bytes.len()),
+                Err(error) => prop_assert!(matches!(error, redb::Error::Corrupted(_))),
+            }
+        }
+    }
+}

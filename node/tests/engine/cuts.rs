@@ -2,8 +2,8 @@
 
 use crate::world::World;
 use bytes::Bytes;
-use crdt_state::delta::{Answers, Delta, Join, Texts, encode};
-use crdt_state::{EventState, Heads, LaneId, Mono, Origin, PlayerId, Row};
+use crdt_state::delta::{Advance, Answers, Delta, Join, Texts, encode};
+use crdt_state::{EventState, Heads, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
 use node::engine::{Carried, EventCore};
@@ -116,6 +116,25 @@ fn a_text_that_no_entry_may_have_changes_nothing() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a peer's clock knows may be anything: it is refused, or the round has another zero.
+    #[test]
+    fn ages_are_refused_or_learnt_and_never_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        age: u32,
+        open: u64,
+        pauses in prop::collection::vec((any::<u32>(), any::<u64>()), 0..4),
+    ) {
+        let (now, age) = (Duration::from_secs(1_000), Duration::from_millis(age.into()));
+        let mut carried = carried();
+        let to = Stage::new(1, Phase::Open);
+        let advance = Advance { lamport: 1, to, question: Some(0), open_ms: Some(20_000) };
+        carried.state.take(ME, Delta::Advance(advance));
+        assert!(carried.state.is_open(1));
+        let _ = carried.learn_ages(now, age, &bytes.into());
+        let told = postcard::to_stdvec(&(1u32, open, pauses)).unwrap();
+        carried.learn_ages(now, age, &told.into()).expect("it is what peers tell");
+    }
 
     #[test]
     fn damaged_parts_are_refused_or_read_and_never_a_panic(

@@ -2,6 +2,7 @@
 
 use super::word::CHANGES_MAX;
 use super::*;
+use proptest::prelude::*;
 use std::fmt::Write;
 
 const MS: Duration = Duration::from_millis(1);
@@ -877,5 +878,22 @@ fn whoever_comes_and_goes_all_know_in_the_end_who_carries_the_event_in_which_per
         net.settle();
         assert!(net.all_know(), "seed {seed}");
         assert!(net.carriers().len() >= 3, "seed {seed}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_a_word_or_not_and_never_a_panic(
+        is_ours: bool,
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut bytes = bytes;
+        if is_ours {
+            let word = Word { revision: 1, heard: 0, news: None };
+            bytes.splice(..0, word.encode().into_iter().take(1));
+        }
+        if let Some(word) = Word::decode(&bytes) {
+            prop_assert_eq!(Word::decode(&word.encode()), Some(word));
+        }
     }
 }
