@@ -67,17 +67,20 @@ struct Sums {
     scores: Vec<Score>,
     /// Of the keys of all scores, also of those that nobody reads.
     span: Span,
+    /// Whether there is a row beside every score: where it is known, nobody need look.
+    is_whole: bool,
 }
 
 impl Sums {
     fn fold(&mut self, block: &PlayersBlock<'_>, counted: &[Counted<'_>]) {
         fold(&mut self.scores, block, counted);
-        self.measure();
+        self.measure(block);
     }
 
     /// After its scores have changed.
-    fn measure(&mut self) {
+    fn measure(&mut self, block: &PlayersBlock<'_>) {
         self.span = self.scores.iter().map(|score| score.key()).collect();
+        self.is_whole = block.present(0..block.len()).all(|is_present| is_present);
     }
 }
 
@@ -193,7 +196,8 @@ impl Scoreboard {
             let score = Score { points, correct_ms };
             self.blocks[handle as usize / BLOCK].scores[handle as usize % BLOCK] = score;
         }
-        self.blocks.iter_mut().for_each(Sums::measure);
+        let blocks = self.blocks.iter_mut().zip(state.players.blocks());
+        blocks.for_each(|(sums, block)| sums.measure(&block));
         for rows in state.players.aliased() {
             let speaks = rows[0] as usize;
             self.aliased.push((rows[0], self.blocks[speaks / BLOCK].scores[speaks % BLOCK]));
@@ -361,9 +365,8 @@ impl Source for Keys<'_> {
             // Hosts speak of few players: of most blocks nobody need be looked up.
             let is_masked = self.masks.touch(block.first..block.first + BLOCK as Handle);
             for places in block.alone() {
-                let present = block.present(places.clone());
-                let all = places.clone().zip(&sums.scores[places]).zip(present);
-                for ((at, score), _) in all.filter(|(_, is_present)| *is_present) {
+                let all = places.clone().zip(&sums.scores[places]);
+                for (at, score) in all.filter(|(at, _)| sums.is_whole || block.is_present(*at)) {
                     let handle = block.first + at as Handle;
                     let masked =
                         if is_masked { self.masks.apply(handle, *score) } else { Some(*score) };
