@@ -7,6 +7,7 @@
 mod asks;
 mod autopilot;
 mod bulk;
+mod choosing;
 mod crashes;
 mod cuts;
 mod dialogue;
@@ -25,7 +26,10 @@ mod receipts;
 mod results;
 mod revisions;
 mod rounds;
+mod rulings;
 mod secrecy;
 mod sweep;
+mod trail;
 mod video;
+mod words;
 mod world;
