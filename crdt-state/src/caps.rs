@@ -3,6 +3,11 @@
 
 /// Rows that one origin can number in one event.
 pub const ROWS_MAX: u32 = 4 << 20;
+/// Answers that the columns of one event have room for, eight bytes each: a million players can answer a thousand
+/// questions.
+pub const CELLS_MAX: usize = 1 << 30;
+/// Blocks of 4,096 rows in one event.
+pub const ROW_BLOCKS_MAX: usize = 1 << 12;
 /// Bytes of one entry, in memory and between nodes: four of them fit into a message.
 pub const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// Rows or joins in one delta.

@@ -12,6 +12,7 @@ use crate::caps;
 use crate::id::Origin;
 use crdts::CvRDT;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::hint::black_box;
@@ -145,7 +146,7 @@ impl Block {
     }
 
     fn grow(&mut self, to: usize) {
-        let grown = to.next_power_of_two().clamp(16, BLOCK);
+        let grown = grown(to);
         self.cells.reserve_exact(grown - self.cells.len());
         self.cells.resize(grown, Cell::EMPTY);
     }
@@ -177,6 +178,11 @@ impl Block {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         *self.seen.edition.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// How large a block is that has room for so many cells.
+fn grown(to: usize) -> usize {
+    to.next_power_of_two().clamp(16, BLOCK)
 }
 
 /// Lets every cell fall to the other one beside it, where that is smaller.
@@ -331,6 +337,26 @@ impl Column {
     pub(crate) fn written(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let blocks = self.blocks.iter().map(|block| block.filled().len()).enumerate();
         blocks.filter(|(_, cells)| *cells > 0).map(|(at, cells)| (at, 2 + pack::bytes_max(cells)))
+    }
+
+    /// What it takes in memory, in cells.
+    pub(crate) fn held(&self) -> usize {
+        self.blocks.iter().map(|block| 1 + block.cells.len()).sum()
+    }
+
+    /// How much more it would take with these rows.
+    pub(crate) fn new_cells(&self, rows: impl Iterator<Item = u32>) -> usize {
+        let mut furthest: BTreeMap<usize, usize> = BTreeMap::new();
+        for row in rows.map(|row| row as usize) {
+            let at = furthest.entry(row / BLOCK).or_default();
+            *at = (row % BLOCK + 1).max(*at);
+        }
+        let blocks = furthest.last_key_value().map_or(0, |(last, _)| last + 1);
+        let more = |(number, to): (&usize, &usize)| {
+            let held = self.block(*number).len();
+            if *to > held { grown(*to) - held } else { 0 }
+        };
+        blocks.saturating_sub(self.blocks.len()) + furthest.iter().map(more).sum::<usize>()
     }
 
     /// Some of its blocks, shared with it, and nothing of the others.

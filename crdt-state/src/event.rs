@@ -11,6 +11,7 @@ pub(crate) mod fold;
 mod forgotten;
 mod masks;
 mod revision;
+mod room;
 mod rounds;
 mod ruling;
 mod sides;
@@ -92,18 +93,23 @@ pub struct EventState {
     pub sides: Sides,
     /// What hosts ruled.
     pub rulings: Rulings,
+    /// What the columns take.
+    #[serde(skip)]
+    held_cells: room::Cells,
 }
 
 impl EventState {
     /// Takes in one entry of a lane, whole or not at all.
     ///
     /// # Errors
-    /// When the entry cannot be read, or is in another's name; the state is then unchanged.
+    /// When the entry cannot be read, is in another's name, or would have the event hold more than it may; the state is
+    /// then unchanged.
     pub fn apply(&mut self, from: LaneId, entry: &[u8]) -> Result<Vec<Taken>, DecodeError> {
         let frames = delta::frames(entry)?;
         if !frames.iter().all(|frame| frame.is_by(from.origin)) {
             return Err(DecodeError::Malformed { what: "a change is written in another's name" });
         }
+        self.make_room(&frames)?;
         Ok(frames.into_iter().map(|frame| self.take_frame(from.origin, frame)).collect())
     }
 
@@ -494,5 +500,6 @@ impl CvRDT for EventState {
         self.sheets.merge(other.sheets);
         self.sides.merge(other.sides);
         self.rulings.merge(other.rulings);
+        self.forget_count();
     }
 }

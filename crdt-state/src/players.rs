@@ -21,7 +21,7 @@ use crdts::CvRDT;
 use index::Index;
 use rows::{Rows, name_tag};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::ops::Range;
@@ -295,6 +295,18 @@ impl Players {
         })
     }
 
+    /// How many blocks there are.
+    pub(crate) fn row_blocks_held(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// How many blocks would be new for these rows.
+    pub(crate) fn new_blocks(&self, rows: impl Iterator<Item = Row>) -> usize {
+        let block = |row: Row| Row { number: row.number - row.number % BLOCK as u32, ..row };
+        let new = rows.map(block).filter(|first| self.handle(*first).is_none());
+        new.collect::<BTreeSet<Row>>().len()
+    }
+
     /// Every player with several rows, the smallest first.
     pub(crate) fn aliased(&self) -> impl Iterator<Item = &[Handle]> {
         self.aliases.groups()
@@ -384,6 +396,12 @@ impl Players {
 /// Whole blocks of rows, without an index over them: a part of [`Players`] on its way.
 #[derive(Clone, Default)]
 pub(crate) struct RowBlocks(Vec<Arc<Rows>>);
+
+impl RowBlocks {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl fmt::Debug for RowBlocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

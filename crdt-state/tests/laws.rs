@@ -429,7 +429,7 @@ proptest! {
         let mut again = snapshot(&state.without_blocks());
         for slice in &slices {
             let bytes = postcard::to_stdvec(&state.piece(slice)).unwrap();
-            again.join_piece(postcard::from_bytes(&bytes).unwrap());
+            again.join_piece(postcard::from_bytes(&bytes).unwrap()).unwrap();
         }
         prop_assert_eq!(again.digest(), state.digest());
         prop_assert_eq!(&again, &state);

@@ -7,6 +7,7 @@
 
 use super::{Answers, DecodeError, is_possible_answer, malformed};
 use crate::caps;
+use crate::column::BLOCK;
 use crate::id::Origin;
 
 /// A checked frame of answers.
@@ -19,6 +20,8 @@ pub struct AnswersFrame<'a> {
     /// See [`Answers::rows_of`].
     pub rows_of: Origin,
     count: usize,
+    /// The number of the last row, which is the largest.
+    last: u32,
     rows: &'a [u8],
 }
 
@@ -44,7 +47,7 @@ impl<'a> AnswersFrame<'a> {
         if !rest.is_empty() {
             return Err(malformed("a payload is longer than its content"));
         }
-        Ok(AnswersFrame { instance, question, rows_of, count, rows })
+        Ok(AnswersFrame { instance, question, rows_of, count, last, rows })
     }
 
     /// How many answers there are.
@@ -57,6 +60,11 @@ impl<'a> AnswersFrame<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// In how many blocks of a column they can lie.
+    pub(crate) fn blocks_at_most(&self) -> usize {
+        self.count.min(self.last as usize / BLOCK + 1)
     }
 
     /// Row number, elapsed milliseconds and value of each, within what a cell holds; by row number.

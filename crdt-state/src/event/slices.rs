@@ -9,6 +9,7 @@
 
 use super::{EventState, Sheet};
 use crate::column::Column;
+use crate::delta::DecodeError;
 use crate::id::Origin;
 use crate::lattice::Pointwise;
 use crate::players::{Players, RowBlocks};
@@ -113,11 +114,17 @@ impl EventState {
     }
 
     /// Joins a piece of another state.
-    pub fn join_piece(&mut self, piece: Piece) {
+    ///
+    /// # Errors
+    /// If the event would hold more than it may; the state is then unchanged.
+    pub fn join_piece(&mut self, piece: Piece) -> Result<(), DecodeError> {
+        let cells = piece.cells.iter().map(|(.., column)| column.held()).sum();
+        self.make_room_for_piece(piece.rows.len(), cells)?;
         self.players.join_blocks(&piece.rows);
         for (key, origin, column) in piece.cells {
             self.sheets.at(key).at(origin).merge(column);
         }
+        Ok(())
     }
 
     /// Whether its texts are such as an entry may bring: of a state that was read, nobody knows who wrote it.

@@ -87,7 +87,7 @@ pub(super) fn read_cut(
     for part in slices {
         let piece: Piece =
             postcard::from_bytes(part).map_err(|error| malformed(error.to_string()))?;
-        state.join_piece(piece);
+        state.join_piece(piece).map_err(|error| malformed(error.to_string()))?;
     }
     if !state.has_possible_texts() {
         return Err(malformed("a text that is empty or too long".into()));
