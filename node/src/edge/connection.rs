@@ -18,6 +18,7 @@ mod close;
 mod deadline;
 mod deliveries;
 mod open;
+mod publish;
 mod welcome;
 
 pub use close::Closed;
@@ -26,21 +27,18 @@ use super::acl::{Access, Denied, Subject};
 use super::feeds::{Feeds, Next, Sending};
 use super::guard::{Fault, Guard, pubrel};
 use super::output::Output;
-use super::packet::{
-    Acknowledge, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Request, Wish,
-    response,
-};
+use super::packet::{Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Wish};
 use super::sessions::Order;
 use super::{Edge, Line, Remote};
 use crate::identity::Bearer;
-use crate::service::view::{ReceiptView, Refusal};
-use crate::service::{Feed, Form, Reason, Verdict};
+use crate::service::{Feed, Form};
 use deadline::Alarm;
 use deliveries::Deliveries;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
 use open::{Entrant, Open};
+use publish::Judged;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -115,7 +113,7 @@ enum Done {
     Arrived(Result<Box<Arrival>, Closed>),
     /// In the open profile: who had the newcomer's name has read its goodbye, if it said one.
     Looked(Box<Entrant>),
-    Published(Acknowledge, Option<Box<Request>>, Verdict),
+    Published(Judged),
     Subscribed(u16, Vec<(Wish, Outcome)>),
 }
 
@@ -329,31 +327,6 @@ where
         Ok(())
     }
 
-    fn publish(&mut self, publish: Publish) {
-        let asked = self.ask(publish);
-        self.work.push(asked);
-    }
-
-    /// The question what becomes of a publish.
-    fn ask(&self, publish: Publish) -> Work {
-        let players = Arc::clone(self.edge.players());
-        let Publish { topic, payload, acknowledge, request, .. } = publish;
-        if let Err(wait) = self.edge.meter_publish() {
-            let done = Done::Published(acknowledge, request, flooded(wait));
-            return Box::pin(std::future::ready(done));
-        }
-        let by = self.bearer();
-        if let Err(denied) = self.check_access(by.as_deref(), Access::Publish, &topic) {
-            let done = Done::Published(acknowledge, request, not_permitted(denied));
-            return Box::pin(std::future::ready(done));
-        }
-        let line = self.line.round_trip();
-        Box::pin(async move {
-            let verdict = players.publish(line, by.as_ref(), &topic, payload).await;
-            Done::Published(acknowledge, request, verdict)
-        })
-    }
-
     /// Whether this node's access rules let the client use a topic.
     fn check_access(
         &self,
@@ -428,20 +401,7 @@ where
                 let edge = self.edge;
                 edge.open().map_or(Ok(()), |broker| self.let_in(broker, *entrant))
             }
-            Done::Published(acknowledge, request, verdict) => {
-                if let Some(bearer) = &verdict.proves {
-                    self.bear(bearer)?;
-                }
-                match acknowledge {
-                    Acknowledge::Not => {}
-                    Acknowledge::Once(id) => self.send(&Outbound::Puback(id, &verdict))?,
-                    Acknowledge::Twice(id) => self.send(&Outbound::Pubrec(id, &verdict))?,
-                }
-                if let Some(request) = request {
-                    self.respond(&request, &verdict);
-                }
-                Ok(())
-            }
+            Done::Published(judged) => self.on_published(judged),
             Done::Subscribed(id, outcomes) => self.on_subscribed(id, outcomes),
         }
     }
@@ -459,32 +419,23 @@ where
         if self.edge.players().is_revoked(bearer) { Err(Closed::Revoked) } else { Ok(()) }
     }
 
-    /// Answers a request, if the client listens where it wants the answer.
-    fn respond(&mut self, request: &Request, verdict: &Verdict) {
-        if !self.feeds.holds(&request.response_topic) {
-            return;
-        }
-        match response(request, verdict) {
-            Ok(bytes) if bytes.len() <= self.peer_bytes_max => {
-                self.output.push(bytes, self.edge.counters());
-            }
-            _ => self.edge.counters().frame_too_large(),
-        }
-    }
-
     fn on_subscribed(
         &mut self,
         packet_id: u16,
         outcomes: Vec<(Wish, Outcome)>,
     ) -> Result<(), Closed> {
         self.settling = false;
+        let one_of_many = outcomes.len() > 1;
         let mut granted = Vec::with_capacity(outcomes.len());
         for (wish, outcome) in outcomes {
             let qos = wish.qos;
-            granted.push(outcome.map(|feed| {
-                self.feeds.add(wish, feed, self.takes_alias);
-                qos
-            }));
+            granted.push(match outcome {
+                Ok(feed) => {
+                    self.feeds.add(wish, feed, self.takes_alias);
+                    Ok(qos)
+                }
+                Err(refused) => Err(refused.of(&wish.filter, one_of_many)),
+            });
         }
         self.send(&Outbound::Suback(packet_id, &granted))
     }
@@ -515,19 +466,6 @@ fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {
         return refused(SubackReasonCode::QuotaExceeded, message);
     }
     Ok(())
-}
-
-fn not_permitted(denied: Denied) -> Verdict {
-    let refusal = Refusal::new("not_permitted", denied.to_string());
-    let receipt = ReceiptView::refused(&refusal).to_json();
-    Verdict { reason: Reason::NotAuthorized, receipt, proves: None }
-}
-
-fn flooded(wait: Duration) -> Verdict {
-    let refusal = Refusal::new("overloaded", "this node takes no more just now")
-        .hint(format!("try again in {} ms", wait.as_millis().max(1)));
-    let receipt = ReceiptView::refused(&refusal).to_json();
-    Verdict { reason: Reason::QuotaExceeded, receipt, proves: None }
 }
 
 /// What only the connection itself sends to: answers to its client's requests.

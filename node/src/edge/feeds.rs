@@ -68,6 +68,13 @@ impl Feeds {
         self.subscriptions.iter().any(|subscription| subscription.filter == filter)
     }
 
+    /// The first inbox that is subscribed to.
+    pub(super) fn inbox(&self) -> Option<&str> {
+        let is_inbox =
+            |subscription: &&Subscription| matches!(subscription.source, Source::Inbox(_));
+        self.subscriptions.iter().find(is_inbox).map(|subscription| subscription.filter.as_str())
+    }
+
     /// Adds a subscription, in place of one with the same filter; without a feed it is one to what
     /// the connection itself sends. The first live state gets the one topic alias, if the client
     /// takes aliases.

@@ -25,7 +25,7 @@ pub(super) use wire::pubrel;
 pub use fault::Fault;
 
 use super::filter;
-use super::packet::{Acknowledge, Connect, Inbound, Outbound, Protocol};
+use super::packet::{Acknowledge, Connect, Detail, Inbound, Outbound, Protocol};
 use crate::service::Reason;
 use bytes::{Bytes, BytesMut};
 use mqtt_protocol_core::mqtt::common::Cursor;
@@ -170,11 +170,12 @@ impl Guard {
     /// If the client takes no packet as large as even the shortest form of it.
     pub fn encode(&mut self, outbound: &Outbound<'_>) -> Result<Bytes, Fault> {
         let protocol = self.protocol.ok_or(Fault::ConnectExpected)?;
-        let detail = self.detail;
+        // What does not fit the client's limit is left out, the words first.
+        let less_and_less: &[Detail] =
+            if self.detail { &[Detail::Words, Detail::Properties] } else { &[] };
         let mut encode = |detail| self.send(outbound.to_packet(protocol, detail)?);
-        // Words that do not fit the client's limit are left out.
-        let with_words = if detail { encode(true).ok() } else { None };
-        let bytes = with_words.map_or_else(|| encode(false), Ok)?;
+        let with_detail = less_and_less.iter().find_map(|detail| encode(*detail).ok());
+        let bytes = with_detail.map_or_else(|| encode(Detail::Nothing), Ok)?;
         self.welcomed |= matches!(outbound, Outbound::Connack(_));
         if let Outbound::Pubrec(id, verdict) = outbound {
             self.unanswered.remove(id);

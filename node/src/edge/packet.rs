@@ -8,6 +8,7 @@ mod inbound;
 mod outbound;
 
 pub use inbound::{Acknowledge, Connect, Has, HasStep, Inbound, Publish, Replay, Request, Wish};
+pub(super) use outbound::Detail;
 pub use outbound::{Outbound, Refused, Welcome, response};
 
 /// The two versions that the edge speaks.

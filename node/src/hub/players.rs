@@ -80,12 +80,23 @@ impl Players for Hub {
         if let ("react", slot) = parts(topic) {
             return match self.react_by_topic("mqtt", slot, &payload).await {
                 Ok(()) => counted(),
-                Err(refusal) => verdict_of(&refusal),
+                // An inbox has room for more important things.
+                Err(refusal) => verdict_of(refusal).told(),
             };
         }
         match self.publish_from(("mqtt", line), by, topic, &payload).await {
-            Ok(said) => accepted(said),
-            Err(refusal) => verdict_of(&refusal),
+            (_, Ok(said)) => accepted(said),
+            (Some(_), Err(refusal)) => verdict_of(refusal).told(),
+            (None, Err(refusal)) => verdict_of(refusal),
+        }
+    }
+
+    fn tell_refused(&self, inbox: Option<&str>, topic: &str, payload: &[u8], refusal: &Refusal) {
+        let reader = || inbox?.strip_prefix("inbox/")?.parse().ok();
+        if parts(topic).0 != "react"
+            && let Some(player) = self.sender(topic, payload).or_else(reader)
+        {
+            self.inboxes.deliver(player, &refused(topic, refusal));
         }
     }
 
@@ -126,7 +137,8 @@ impl Hub {
             let refusal = self.react_by_topic(BROKER, slot, payload).await.err()?;
             return Some(refused(topic, &refusal));
         }
-        Some(match self.publish_from((BROKER, Duration::ZERO), None, topic, payload).await {
+        let (_, said) = self.publish_from((BROKER, Duration::ZERO), None, topic, payload).await;
+        Some(match said {
             Ok(Said::Message(message) | Said::Proven(message, _)) => message,
             Ok(Said::Nothing) => return None,
             Ok(Said::Commanded(_)) => unreachable!("a command is nobody's without a bearer"),
@@ -134,13 +146,14 @@ impl Hub {
         })
     }
 
+    /// If it is clear who published it, a refusal has been told their inbox.
     async fn publish_from(
         &self,
         (edge, line): (&'static str, Duration),
         by: Option<&Arc<Bearer>>,
         topic: &str,
         payload: &Bytes,
-    ) -> Result<Said, Refusal> {
+    ) -> Outcome {
         let (player, said) = match parts(topic) {
             // Boxed, so that an answer under way does not carry the room for what is rare.
             ("connect", slot) => Box::pin(self.connect((edge, by), slot, payload)).await,
@@ -154,12 +167,27 @@ impl Hub {
         {
             self.attendance.here(player, event, None);
         }
-        said.inspect_err(|refusal| {
+        if let Err(refusal) = &said {
             self.count_refusal(edge, refusal);
             if let Some(player) = player {
                 self.inboxes.deliver(player, &refused(topic, refusal));
             }
-        })
+        }
+        (player, said)
+    }
+
+    /// Who a payload shows to have published it, without asking anybody.
+    fn sender(&self, topic: &str, payload: &[u8]) -> Option<PlayerId> {
+        let of_token = |token: &str| Some(self.claim(token).ok()?.player);
+        match parts(topic).0 {
+            "answer" => of_token(&read::<Answer>(payload, "").ok()?.token),
+            "connect" => match read(payload, "").ok()? {
+                Connect::Back { token, .. } => of_token(&token),
+                Connect::Join { player, .. } => player.filter(|player| !player.is_vouched()),
+                Connect::Vouched { .. } | Connect::Gone { .. } => None,
+            },
+            _ => None,
+        }
     }
 
     async fn connect(
@@ -545,7 +573,7 @@ fn accepted(said: Said) -> Verdict {
         Said::Nothing => return said_only("gone"),
         Said::Commanded(reply) => {
             let receipt = serde_json::to_string(&reply).expect("a reply has text keys only");
-            return Verdict { reason: Reason::Success, receipt, proves: None };
+            return Verdict::accepted(receipt);
         }
     };
     let receipt = match message {
@@ -562,7 +590,7 @@ fn accepted(said: Said) -> Verdict {
         }
         other => unreachable!("{other:?} is not the acceptance of a publish"),
     };
-    Verdict { reason: Reason::Success, receipt: receipt.to_json(), proves }
+    Verdict { proves, ..Verdict::accepted(receipt.to_json()) }
 }
 
 /// The yes to a reaction.
@@ -571,11 +599,10 @@ fn counted() -> Verdict {
 }
 
 fn said_only(status: &str) -> Verdict {
-    let receipt = serde_json::json!({ "status": status }).to_string();
-    Verdict { reason: Reason::Success, receipt, proves: None }
+    Verdict::accepted(serde_json::json!({ "status": status }).to_string())
 }
 
-fn verdict_of(refusal: &Refusal) -> Verdict {
+fn verdict_of(refusal: Refusal) -> Verdict {
     let reason = match refusal.code.as_str() {
         "late" | "not_open" | "paused" | "ended" | "instance_unknown" | "stage_moved"
         | "not_possible" | "reactions_off" => Reason::ImplementationSpecific,
@@ -586,7 +613,7 @@ fn verdict_of(refusal: &Refusal) -> Verdict {
         }
         _ => Reason::NotAuthorized,
     };
-    Verdict { reason, receipt: ReceiptView::refused(refusal).to_json(), proves: None }
+    Verdict::refused(reason, refusal)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use tokio::sync::{broadcast, watch};
 use view::{
     AppliedView, ArchivedView, CommandReply, CommandRequest, EventSummary, ForgetView,
     FriendsRequest, FriendsView, HostView, Imported, LiveView, LogLine, MarkedView, MemberView,
-    PinView, Refusal, RevocationView, RevokeRequest, RoundView, StateView, StatusView,
+    PinView, ReceiptView, Refusal, RevocationView, RevokeRequest, RoundView, StateView, StatusView,
 };
 
 /// The outcome of a player's publish, as MQTT tells it.
@@ -37,9 +37,36 @@ pub struct Verdict {
     pub reason: Reason,
     /// Compact JSON for the user property `receipt`: the exact word, level and held answer. Empty for none.
     pub receipt: String,
+    /// Why not, if it was refused.
+    pub refusal: Option<Box<Refusal>>,
+    /// Whether no inbox has heard of the refusal yet: the publish did not say whose it is.
+    pub untold: bool,
     /// Who the publish has proven to come from, if it was such a publish: from now on the connection is
     /// theirs.
     pub proves: Option<Arc<Bearer>>,
+}
+
+impl Verdict {
+    /// A yes that proves nothing.
+    #[must_use]
+    pub fn accepted(receipt: impl Into<String>) -> Self {
+        let (reason, receipt) = (Reason::Success, receipt.into());
+        Verdict { reason, receipt, refusal: None, untold: false, proves: None }
+    }
+
+    /// A no that no inbox has heard of.
+    #[must_use]
+    pub fn refused(reason: Reason, refusal: Refusal) -> Self {
+        let receipt = ReceiptView::refused(&refusal).to_json();
+        let refusal = Some(Box::new(refusal));
+        Verdict { reason, receipt, refusal, untold: true, proves: None }
+    }
+
+    /// The same, where nothing is left to be told.
+    #[must_use]
+    pub fn told(self) -> Self {
+        Verdict { untold: false, ..self }
+    }
 }
 
 /// The PUBACK reasons that Starling uses (MQTT 5.0, section 3.4.2.1).
@@ -116,6 +143,11 @@ pub trait Players: Send + Sync + 'static {
         topic: &str,
         payload: Bytes,
     ) -> Verdict;
+
+    /// Tells a player's inbox that what was published to `topic` is not taken, where the acknowledgement cannot
+    /// say so: the inbox of whoever the payload proves to have published it, or else `inbox`, which the
+    /// connection may read. What has neither is told nobody.
+    fn tell_refused(&self, inbox: Option<&str>, topic: &str, payload: &[u8], refusal: &Refusal);
 
     /// The topics to which a client has a session here, by its client id: what it is subscribed to
     /// without asking. Sessions are derived from state, so that every node has them.

@@ -362,6 +362,15 @@ impl Refusal {
         Refusal { code, message, hint: None, stage: None, problems: Vec::new() }
     }
 
+    /// In one line: the word, what is wrong, the way out.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}: {}; {hint}", self.code, self.message),
+            None => format!("{}: {}", self.code, self.message),
+        }
+    }
+
     /// Adds the way out.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

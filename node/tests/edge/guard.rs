@@ -3,6 +3,7 @@
 use crate::client::{connect, packet, publish, string, subscribe, unsubscribe};
 use node::edge::guard::{Fault, Guard};
 use node::edge::packet::{Acknowledge, Inbound, Outbound, Welcome};
+use node::service::view::Refusal;
 use node::service::{Reason, Verdict};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -23,7 +24,7 @@ fn welcome() -> Outbound<'static> {
 }
 
 fn verdict() -> Verdict {
-    Verdict { reason: Reason::Success, receipt: "{}".to_owned(), proves: None }
+    Verdict::accepted("{}")
 }
 
 fn fault(version: u8, bytes: &[u8]) -> Option<Fault> {
@@ -202,17 +203,39 @@ fn too_many_unreleased_publishes_are_cut_off() {
 
 #[test]
 fn words_are_left_out_for_a_client_that_takes_none() {
-    let verdict = Verdict { reason: Reason::Success, receipt: "x".repeat(50), proves: None };
-    let puback = |properties: &[u8]| {
+    let verdict = Verdict::accepted("x".repeat(50));
+    let acknowledged = |verdict: &Verdict, properties: &[u8]| {
         let mut guard = Guard::new(PACKET_BYTES_MAX);
         guard.feed(&connect(5, "c", 30, properties));
         guard.poll_packet().unwrap();
         guard.encode(&welcome()).unwrap();
-        guard.encode(&Outbound::Puback(1, &verdict)).unwrap().len()
+        let both = [Outbound::Puback(1, verdict), Outbound::Pubrec(1, verdict)];
+        both.map(|it| guard.encode(&it).unwrap().to_vec())
     };
-    assert!(puback(&[]) > 50);
-    assert!(puback(&[0x17, 0]) < 10, "request problem information 0");
-    assert!(puback(&[0x27, 0, 0, 0, 40]) < 10, "maximum packet size 40");
+    let longest = |properties: &[u8]| acknowledged(&verdict, properties).map(|it| it.len());
+    assert!(longest(&[])[0] > 50);
+    assert_eq!(longest(&[0x17, 0]), [5, 5], "request problem information 0");
+    assert_eq!(longest(&[0x27, 0, 0, 0, 40]), [5, 5], "maximum packet size 40");
+
+    // Of a refusal the words go first, then what programs read.
+    let refusal = Refusal::new("late", "the question is closed").hint("wait for the next one");
+    let refused = Verdict::refused(Reason::ImplementationSpecific, refusal);
+    let words = b"\x1f\0\x33late: the question is closed; wait for the next one";
+    let receipt = b"\x26\0\x07receipt";
+    let says = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|it| it == text);
+    let mut seen = [0; 3];
+    for limit in 40..=255 {
+        for bytes in acknowledged(&refused, &[0x27, 0, 0, 0, limit]) {
+            assert!(bytes.len() <= limit.into(), "{limit}: {bytes:02x?}");
+            let said = (says(&bytes, words), says(&bytes, receipt));
+            assert_ne!(said, (true, false), "the words go first");
+            seen[usize::from(said.0) + usize::from(said.1)] += 1;
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+    for bytes in acknowledged(&refused, &[0x17, 0]) {
+        assert_eq!(bytes.len(), 5, "a reason and nothing else: {bytes:02x?}");
+    }
 }
 
 #[test]
@@ -312,7 +335,7 @@ fn run_dialogue(bytes: &[u8], rng: &mut ChaCha8Rng, seen: &mut Seen, case: u32) 
 
 /// Answers as the connection would. What the client does not take is no failure.
 fn answer(guard: &mut Guard, inbound: Inbound, seen: &mut Seen) {
-    let verdict = Verdict { reason: Reason::Success, receipt: "{}".to_owned(), proves: None };
+    let verdict = verdict();
     let outcomes = |count| vec![Ok(0); count];
     let _ = match inbound {
         Inbound::Connect(_) => guard.encode(&welcome()),

@@ -12,6 +12,7 @@ mod malformed;
 mod mosquitto;
 mod open;
 mod players;
+mod refusals;
 mod tcp;
 mod tls;
 mod websocket;

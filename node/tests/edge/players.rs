@@ -77,15 +77,22 @@ impl Players for FakePlayers {
         }
         self.published.lock().unwrap().push((topic.to_owned(), payload.clone()));
         self.taken.send_modify(|taken| *taken += 1);
-        let (reason, receipt) = match &payload[..] {
-            b"late" => (Reason::ImplementationSpecific, refused("late")),
-            b"locked" => (Reason::NotAuthorized, refused("locked")),
-            b"flooded" => (Reason::QuotaExceeded, refused("flooded")),
-            b"{" => (Reason::PayloadFormatInvalid, refused("payload_malformed")),
-            _ if topic == "elsewhere" => (Reason::TopicNameInvalid, refused("topic_unknown")),
-            _ => (Reason::Success, RECEIPT.to_owned()),
-        };
-        Verdict { reason, receipt, proves: None }
+        match &payload[..] {
+            b"late" => refused(Reason::ImplementationSpecific, "late").told(),
+            b"locked" => refused(Reason::NotAuthorized, "locked").told(),
+            b"flooded" => refused(Reason::QuotaExceeded, "flooded").told(),
+            b"{" => refused(Reason::PayloadFormatInvalid, "payload_malformed"),
+            _ if topic == "elsewhere" => refused(Reason::TopicNameInvalid, "topic_unknown"),
+            _ => Verdict::accepted(RECEIPT),
+        }
+    }
+
+    fn tell_refused(&self, inbox: Option<&str>, topic: &str, payload: &[u8], refusal: &Refusal) {
+        let whose = String::from_utf8_lossy(payload);
+        let Some(inbox) = inbox else { return };
+        let text = format!("{} {topic} {whose}", refusal.code);
+        let frame = Arc::new(Frame::new(inbox, text, false));
+        self.inbox(inbox).try_send(frame).unwrap();
     }
 
     async fn session(&self, _client_id: &str) -> Vec<String> {
@@ -111,8 +118,8 @@ impl Players for FakePlayers {
     }
 }
 
-fn refused(code: &str) -> String {
-    format!(r#"{{"status":"refused","code":"{code}"}}"#)
+fn refused(reason: Reason, code: &str) -> Verdict {
+    Verdict::refused(reason, Refusal::new(code, "not now").hint("later"))
 }
 
 pub const RECEIPT: &str = r#"{"status":"accepted","level":"firm","choices":[2]}"#;

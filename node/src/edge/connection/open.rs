@@ -3,7 +3,8 @@
 //! The broker answers at once, so nothing here waits: a publish is acknowledged when it is in every queue
 //! that it belongs to. What is sent comes from the broker's session and has its packet ids.
 
-use super::{Closed, Connection, Done, FEEDS_MARK_BYTES, Session, flooded, not_permitted, pubrel};
+use super::publish::{flooded, not_permitted};
+use super::{Closed, Connection, Done, FEEDS_MARK_BYTES, Session, pubrel};
 use crate::edge::acl::{Access, Subject};
 use crate::edge::counters::ConnectResult;
 use crate::edge::guard::Fault;
@@ -14,7 +15,7 @@ use crate::edge::packet::{
     Acknowledge, Connect, Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Welcome,
     Wish,
 };
-use crate::service::view::{ReceiptView, Refusal};
+use crate::service::view::Refusal;
 use crate::service::{Reason, Verdict};
 use mqtt_protocol_core::mqtt::result_code::SubackReasonCode;
 use std::collections::BTreeMap;
@@ -232,7 +233,11 @@ where
         if wishes.iter().any(own_of_many) {
             return Err(Closed::Faulty(Fault::Protocol(0x82)));
         }
-        let granted = wishes.iter().map(|wish| self.take_wish(wish));
+        let one_of_many = wishes.len() > 1;
+        let granted = wishes.iter().map(|wish| {
+            let granted = self.take_wish(wish)?;
+            Ok(granted.map_err(|refused| refused.of(&wish.filter, one_of_many)))
+        });
         let granted = granted.collect::<Result<Vec<_>, Closed>>()?;
         self.send(&Outbound::Suback(packet_id, &granted))
     }
@@ -302,12 +307,11 @@ where
 }
 
 fn success() -> Verdict {
-    Verdict { reason: Reason::Success, receipt: String::new(), proves: None }
+    Verdict::accepted("")
 }
 
 fn full(message: impl Into<String>) -> Verdict {
-    let receipt = ReceiptView::refused(&Refusal::new("quota_exceeded", message)).to_json();
-    Verdict { reason: Reason::QuotaExceeded, receipt, proves: None }
+    Verdict::refused(Reason::QuotaExceeded, Refusal::new("quota_exceeded", message))
 }
 
 /// Numbers that stand for topics towards one client.

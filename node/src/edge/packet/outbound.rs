@@ -57,6 +57,17 @@ pub struct Welcome {
     pub is_general: bool,
 }
 
+/// What an answer carries beside its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::edge) enum Detail {
+    /// Nothing.
+    Nothing,
+    /// What programs read.
+    Properties,
+    /// That, and why not in words.
+    Words,
+}
+
 /// Topic aliases that a client may use: it publishes to two topics.
 const ALIASES_MAX: u16 = 4;
 
@@ -67,6 +78,17 @@ pub struct Refused {
     pub reason: SubackReasonCode,
     /// For people.
     pub message: String,
+}
+
+impl Refused {
+    /// The same about one filter of many: a SUBACK has words for one of them only.
+    pub(in crate::edge) fn of(self, filter: &str, one_of_many: bool) -> Self {
+        if !one_of_many {
+            return self;
+        }
+        let message = format!("{filter}: {}", self.message);
+        Refused { message, ..self }
+    }
 }
 
 impl From<Denied> for Refused {
@@ -83,21 +105,16 @@ impl From<Refusal> for Refused {
             "flooded" | "overloaded" => SubackReasonCode::QuotaExceeded,
             _ => SubackReasonCode::NotAuthorized,
         };
-        let message = match refusal.hint {
-            Some(hint) => format!("{}: {}; {hint}", refusal.code, refusal.message),
-            None => format!("{}: {}", refusal.code, refusal.message),
-        };
-        Refused { reason, message }
+        Refused { reason, message: refusal.in_words() }
     }
 }
 
 impl Outbound<'_> {
-    /// The packet in a client's version. Without `detail` it carries no words and no user
-    /// properties.
+    /// The packet in a client's version, with as much beside its reason as `detail` says.
     pub(in crate::edge) fn to_packet(
         &self,
         protocol: Protocol,
-        detail: bool,
+        detail: Detail,
     ) -> Result<Packet, MqttError> {
         match protocol {
             Protocol::V3 => self.to_v3(),
@@ -125,7 +142,7 @@ impl Outbound<'_> {
         })
     }
 
-    fn to_v5(&self, detail: bool) -> Result<Packet, MqttError> {
+    fn to_v5(&self, detail: Detail) -> Result<Packet, MqttError> {
         Ok(match self {
             Outbound::Connack(welcome) => connack_v5(welcome)?.into(),
             Outbound::Puback(id, verdict) => puback_v5(*id, verdict, detail)?.into(),
@@ -198,7 +215,7 @@ pub fn response(request: &Request, verdict: &Verdict) -> Result<Bytes, MqttError
     Ok(publish.to_continuous_buffer().into())
 }
 
-fn pubrec_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Pubrec, MqttError> {
+fn pubrec_v5(id: u16, verdict: &Verdict, detail: Detail) -> Result<v5_0::Pubrec, MqttError> {
     let reason = match verdict.reason {
         Reason::Success => PubrecReasonCode::Success,
         Reason::ImplementationSpecific => PubrecReasonCode::ImplementationSpecificError,
@@ -208,18 +225,26 @@ fn pubrec_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Pubrec, M
         Reason::PayloadFormatInvalid => PubrecReasonCode::PayloadFormatInvalid,
     };
     let pubrec = v5_0::Pubrec::builder().packet_id(id).reason_code(reason);
-    if !detail || verdict.receipt.is_empty() {
-        return pubrec.build();
-    }
-    pubrec.props(vec![UserProperty::new("receipt", &verdict.receipt)?.into()]).build()
+    let properties = properties_of(verdict, detail)?;
+    if properties.is_empty() { pubrec.build() } else { pubrec.props(properties).build() }
 }
 
-fn puback_v5(id: u16, verdict: &Verdict, detail: bool) -> Result<v5_0::Puback, MqttError> {
+fn puback_v5(id: u16, verdict: &Verdict, detail: Detail) -> Result<v5_0::Puback, MqttError> {
     let puback = v5_0::Puback::builder().packet_id(id).reason_code(puback_reason(verdict.reason));
-    if !detail || verdict.receipt.is_empty() {
-        return puback.build();
+    let properties = properties_of(verdict, detail)?;
+    if properties.is_empty() { puback.build() } else { puback.props(properties).build() }
+}
+
+/// Why not, for people, and the receipt for programs.
+fn properties_of(verdict: &Verdict, detail: Detail) -> Result<Properties, MqttError> {
+    let mut properties: Properties = Vec::new();
+    if let Some(refusal) = verdict.refusal.as_ref().filter(|_| detail == Detail::Words) {
+        properties.push(ReasonString::new(refusal.in_words())?.into());
     }
-    puback.props(vec![UserProperty::new("receipt", &verdict.receipt)?.into()]).build()
+    if detail != Detail::Nothing && !verdict.receipt.is_empty() {
+        properties.push(UserProperty::new("receipt", &verdict.receipt)?.into());
+    }
+    Ok(properties)
 }
 
 fn puback_reason(reason: Reason) -> PubackReasonCode {
@@ -237,7 +262,7 @@ fn puback_reason(reason: Reason) -> PubackReasonCode {
 fn suback_v5(
     id: u16,
     outcomes: &[Result<u8, Refused>],
-    detail: bool,
+    detail: Detail,
 ) -> Result<v5_0::Suback, MqttError> {
     let reasons = outcomes.iter().map(|outcome| match outcome {
         Ok(0) => SubackReasonCode::GrantedQos0,
@@ -247,7 +272,7 @@ fn suback_v5(
     });
     let suback = v5_0::Suback::builder().packet_id(id).reason_codes(reasons.collect());
     match outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
-        Some(refused) if detail => {
+        Some(refused) if detail == Detail::Words => {
             suback.props(vec![ReasonString::new(&refused.message)?.into()]).build()
         }
         _ => suback.build(),
