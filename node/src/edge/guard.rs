@@ -214,13 +214,15 @@ impl Guard {
             None => {
                 if wire::is_of_later_version(body) {
                     // It is told so as MQTT 5 has it, whose successor it is.
-                    self.protocol = Some(Protocol::V5);
+                    (self.protocol, self.detail) = (Some(Protocol::V5), true);
                     return Err(Fault::VersionUnsupported);
                 }
                 let protocol = wire::protocol(body)?;
                 self.protocol = Some(protocol);
-                // Before anything is refused: the refusal has to fit.
-                if let Some(bytes) = wire::peer_bytes_max(body, protocol) {
+                // Before anything is refused: the refusal has to fit, and may have words.
+                let takes = wire::takes(body, protocol);
+                self.detail = takes.words;
+                if let Some(bytes) = takes.bytes_max {
                     self.peer_bytes_max = bytes as usize;
                 }
                 self.takes_no_alias = wire::check_connect(body, protocol)?;
@@ -288,7 +290,6 @@ impl Guard {
                     return Err(Fault::AuthenticationUnsupported);
                 }
                 self.lengths.check(connect)?;
-                self.detail = connect.wants_detail;
                 if self.takes_no_alias {
                     connect.alias_maximum = 0;
                 }

@@ -37,7 +37,8 @@ fn first_fault(bytes: &[u8]) -> (Option<Fault>, Option<Vec<u8>>) {
     let mut guard = Guard::new(PACKET_BYTES_MAX);
     guard.feed(bytes);
     let fault = guard.poll_packet().err();
-    let farewell = fault.and_then(|fault| guard.farewell(fault.reason(), "", None));
+    let words = fault.map(|fault| fault.to_string()).unwrap_or_default();
+    let farewell = fault.and_then(|fault| guard.farewell(fault.reason(), &words, None));
     (fault, farewell.map(|bytes| bytes.to_vec()))
 }
 
@@ -125,26 +126,51 @@ fn what_the_connack_rules_out_is_refused_in_its_words() {
     assert_eq!(fault(5, &[0x30, 0xff, 0xff, 0x7f]).unwrap().reason(), 0x95);
 }
 
+/// A CONNACK of MQTT 5 with a reason, and words.
+fn connack(reason: u8, words: &str) -> Option<Vec<u8>> {
+    let said = if words.is_empty() { Vec::new() } else { [&[0x1f][..], &string(words)].concat() };
+    let length = u8::try_from(said.len()).unwrap();
+    assert!(length < 120, "one byte for each length");
+    Some(packet(0x20, &[&[0, reason, length][..], &said].concat()))
+}
+
 #[test]
 fn a_refused_introduction_is_told_why() {
     let old = packet(0x10, b"\0\x06MQIsdp\x03\x02\0\x1e\0\x01c");
     assert_eq!(first_fault(&old), (Some(Fault::VersionUnsupported), Some(vec![0x20, 2, 0, 1])));
-    let new = connect(6, "c", 30, &[]);
-    let later = Some(vec![0x20, 3, 0, 0x84, 0]);
-    assert_eq!(first_fault(&new), (Some(Fault::VersionUnsupported), later));
     let mut nameless = connect(4, "", 30, &[]);
     nameless[9] = 0;
     assert_eq!(first_fault(&nameless), (Some(Fault::ClientIdMissing), Some(vec![0x20, 2, 0, 2])));
-    let authentication = connect(5, "c", 30, b"\x15\0\x01x");
-    let told = Some(vec![0x20, 3, 0, 0x8c, 0]);
-    assert_eq!(first_fault(&authentication), (Some(Fault::AuthenticationUnsupported), told));
-    let (_, told) = first_fault(&connect(5, "c", 30, b"\x15\0\x01x"));
-    assert_eq!(told.unwrap().len(), 5, "the words are left out before the client is known");
+
+    let long = "c".repeat(257);
+    let with_will = |topic: &str, payload: &str| {
+        let body =
+            [b"\0\x04MQTT\x05\x06\0\x1e\0\0\x01c\0".to_vec(), string(topic), string(payload)];
+        packet(0x10, &body.concat())
+    };
+    let (malformed, broken) = (Fault::Protocol(0x81), Fault::Protocol(0x82));
+    for (bytes, fault) in [
+        (connect(6, "c", 30, &[]), Fault::VersionUnsupported),
+        (connect(5, &long, 30, &[]), Fault::ClientIdLong),
+        (connect(5, "c", 30, b"\x15\0\x01x"), Fault::AuthenticationUnsupported),
+        (connect(5, "c", 30, &[0x21, 0, 0]), broken),
+        (connect(5, "c", 30, &[0x21, 0, 9, 0x21, 0, 9]), broken),
+        (connect(5, "c", 30, &[0x99]), malformed),
+        (with_will("a/#", "x"), Fault::TopicWildcard),
+        (with_will("t", &"x".repeat(5000)), Fault::WillLarge),
+    ] {
+        let told = connack(fault.reason(), &fault.to_string());
+        assert_eq!(first_fault(&bytes), (Some(fault), told), "{bytes:02x?}");
+    }
+    // Who wants no words has none, if that much could be read.
+    let silent = connect(5, "c", 30, b"\x17\0\x15\0\x01x");
+    assert_eq!(first_fault(&silent).1, connack(0x8c, ""));
 }
 
 #[test]
 fn proof_without_a_method_and_a_will_with_an_answer_to_nowhere_are_refused() {
-    let refused = (Some(Fault::Protocol(0x82)), Some(vec![0x20, 3, 0, 0x82, 0]));
+    let broken = Fault::Protocol(0x82);
+    let refused = (Some(broken), connack(0x82, &broken.to_string()));
     assert_eq!(first_fault(&connect(5, "c", 30, b"\x16\0\x01x")), refused);
     let mut body = b"\0\x04MQTT\x05\x06\0\x1e\0\0\x01c\x03\x08\0\0".to_vec();
     body.extend([string("t"), string("gone")].concat());
@@ -268,8 +294,7 @@ fn last_words_fit_the_largest_packet_that_a_client_takes() {
             seen[usize::from(words) + usize::from(elsewhere)] += 1;
         }
         let [bare, referred, told] = seen.map(|it| it > 0);
-        // Words are for a client that is known.
-        assert_eq!((bare, referred, told), (true, true, is_welcomed));
+        assert_eq!((bare, referred, told), (true, true, true));
     }
 }
 

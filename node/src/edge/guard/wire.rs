@@ -91,28 +91,55 @@ fn raise_alias_maximum(properties: &mut [u8]) -> Option<bool> {
     Some(raised)
 }
 
-/// The largest packet that a client takes, as far as its CONNECT can be read and says so.
-pub(super) fn peer_bytes_max(body: &[u8], protocol: Protocol) -> Option<u32> {
-    let properties = body.get(10..).filter(|_| protocol == Protocol::V5)?;
-    let (length, length_bytes) = variable_length(properties).ok()??;
-    let mut rest = properties.get(length_bytes..length_bytes + length)?;
+/// What a client may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// In packets of at most so many bytes, if it says so.
+    pub(super) bytes_max: Option<u32>,
+    /// Whether in words, and with user properties.
+    pub(super) words: bool,
+}
+
+/// What a client may be told, as far as its CONNECT can be read.
+pub(super) fn takes(body: &[u8], protocol: Protocol) -> Takes {
+    let mut takes = Takes { bytes_max: None, words: protocol == Protocol::V5 };
+    let properties = body.get(10..).filter(|_| takes.words).and_then(block);
+    let mut rest = properties.unwrap_or_default();
     while let Some(property_bytes) = connect_property_bytes(rest) {
-        let (property, after) = rest.split_at_checked(property_bytes)?;
-        if let [MAXIMUM_PACKET_SIZE, bytes @ ..] = property {
-            let bytes = u32::from_be_bytes(bytes.try_into().ok()?);
+        let Some((property, after)) = rest.split_at_checked(property_bytes) else { break };
+        match property {
             // Zero is none (MQTT 5.0, section 3.1.2.11.4), and refused.
-            return (bytes > 0).then_some(bytes);
+            [MAXIMUM_PACKET_SIZE, 0, 0, 0, 0] => {}
+            [MAXIMUM_PACKET_SIZE, a, b, c, d] => {
+                takes.bytes_max = Some(u32::from_be_bytes([*a, *b, *c, *d]));
+            }
+            [REQUEST_PROBLEM_INFORMATION, wanted] => takes.words = *wanted != 0,
+            _ => {}
         }
         rest = after;
     }
-    None
+    takes
+}
+
+/// The bytes that follow their own length.
+fn block(input: &[u8]) -> Option<&[u8]> {
+    let (length, length_bytes) = variable_length(input).ok()??;
+    input.get(length_bytes..length_bytes + length)
+}
+
+fn put_variable_length(out: &mut BytesMut, mut value: usize) {
+    while value > 0x7f {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
 }
 
 /// The length of the property that comes first, identifier included (MQTT 5.0, section 2.2.2.2).
 fn connect_property_bytes(properties: &[u8]) -> Option<usize> {
     let (&id, value) = properties.split_first()?;
     Some(match id {
-        0x17 | 0x19 => 2,
+        REQUEST_PROBLEM_INFORMATION | 0x19 => 2,
         0x21 | TOPIC_ALIAS_MAXIMUM => 3,
         0x11 | MAXIMUM_PACKET_SIZE => 5,
         0x15 | 0x16 => 1 + string_bytes(value)?,
@@ -311,15 +338,11 @@ fn with_properties(first: &[u8], fixed: &[u8], words: Words<'_>) -> Bytes {
     let length = fixed.len() + 5 + properties.len();
     let mut out = BytesMut::with_capacity(length);
     out.put_slice(first);
-    // Both lengths take two bytes if need be, and the words are too short for three.
-    let two = |out: &mut BytesMut, value: usize| match value {
-        0..128 => out.put_u8(value as u8),
-        _ => out.put_slice(&[value as u8 | 0x80, (value >> 7) as u8]),
-    };
+    // The words are too short for a length of three bytes.
     let length_bytes = if properties.len() < 128 { 1 } else { 2 };
-    two(&mut out, fixed.len() + length_bytes + properties.len());
+    put_variable_length(&mut out, fixed.len() + length_bytes + properties.len());
     out.put_slice(fixed);
-    two(&mut out, properties.len());
+    put_variable_length(&mut out, properties.len());
     out.put_slice(&properties);
     out.freeze()
 }
@@ -332,6 +355,7 @@ const PUBREL: u8 = 6;
 const PUBCOMP: u8 = 7;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
+const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
 const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 const REASON_STRING: u8 = 0x1f;

@@ -82,8 +82,6 @@ pub struct Connect {
     pub keep_alive_s: u16,
     /// The largest packet that it takes, if it said so.
     pub packet_bytes_max: Option<u32>,
-    /// Whether it wants reasons in words and user properties.
-    pub wants_detail: bool,
     /// Whether it asks for MQTT 5's extended authentication.
     pub wants_authentication: bool,
     /// Whether it asks where answers to its requests may go.
@@ -320,7 +318,6 @@ fn connect_v3(packet: &v3_1_1::Connect) -> Connect {
         clean: packet.clean_session(),
         keep_alive_s: packet.keep_alive(),
         packet_bytes_max: None,
-        wants_detail: false,
         wants_authentication: false,
         wants_response_topic: false,
         receive_maximum: u16::MAX,
@@ -347,7 +344,6 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
         clean: packet.clean_start(),
         keep_alive_s: packet.keep_alive(),
         packet_bytes_max: None,
-        wants_detail: true,
         wants_authentication: false,
         wants_response_topic: false,
         receive_maximum: u16::MAX,
@@ -365,7 +361,6 @@ fn connect_v5(packet: &v5_0::Connect) -> Connect {
     for property in packet.props() {
         match property {
             Property::MaximumPacketSize(bytes) => connect.packet_bytes_max = Some(bytes.val()),
-            Property::RequestProblemInformation(wanted) => connect.wants_detail = wanted.val() == 1,
             Property::AuthenticationMethod(_) => connect.wants_authentication = true,
             Property::RequestResponseInformation(wanted) => {
                 connect.wants_response_topic = wanted.val() == 1;
