@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tests::cluster::Http;
-use tests::lab::eventually;
+use tests::lab::{eventually, need};
 use tests::platform::{
     ISSUER, KeyServer, SigningKey, claims, confused, jwks, now_s, unsigned, with,
 };
@@ -176,6 +176,25 @@ fn a_vouched_player_plays_and_a_stranger_does_not() {
     let answer = json!({ "token": joined["token"], "instance": 1, "choices": [1] });
     let said = ada.publish(&slotted("answer", &player), &answer);
     assert_eq!(said.receipt()["status"], "accepted", "{said:?}");
+}
+
+/// Which MQTT 5 allows, and a real client does.
+#[test]
+fn a_password_without_a_user_name_proves_who_connects() {
+    let Some(publish) = need("mosquitto_pub") else { return };
+    let key = SigningKey::eddsa("e");
+    let closed = Closed::start(&[&key]);
+    let topic = slotted("connect", &player_of(ISSUER, "ada").to_string());
+    let (at, join) = (closed.node.bound.mqtt, json!({ "pin": closed.show.imported.pin }));
+    let mut command = std::process::Command::new(publish);
+    command.args(["-V", "mqttv5", "-d", "-q", "1", "-t", &topic, "-m", &join.to_string()]);
+    command.args(["-h", &at.ip().to_string(), "-p", &at.port().to_string()]);
+    let output = command.args(["-P", &key.sign(&closed.claims("ada"))]).output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && text.contains("RC:0"), "{text}");
+    eventually("her in the show", Duration::from_secs(30), || {
+        closed.node.host_view(&closed.show).filter(|view| view.live.players == 1)
+    });
 }
 
 #[test]

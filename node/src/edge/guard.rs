@@ -5,6 +5,7 @@
 //! machine lets pass or stumbles over:
 //! - a CONNECT of MQTT 5 with Topic Alias Maximum 0 makes it panic, so the value is set to 1 in
 //!   place, and read as 0;
+//! - a password of MQTT 5 without a user name is refused by it: an empty name is put before it;
 //! - answers to what a client was sent at QoS 1 and 2: it knows nothing of that, since what is sent
 //!   to many is encoded past it;
 //! - packet id 0, reserved flags, empty topics, wildcards in topics, malformed filters, an empty
@@ -226,6 +227,9 @@ impl Guard {
                     self.peer_bytes_max = bytes as usize;
                 }
                 self.takes_no_alias = wire::check_connect(body, protocol)?;
+                if let Some(named) = wire::with_user_name(body, protocol) {
+                    *packet = named;
+                }
             }
             Some(protocol) => {
                 wire::check(header.first, body, protocol)?;

@@ -177,6 +177,41 @@ fn proof_without_a_method_and_a_will_with_an_answer_to_nowhere_are_refused() {
     assert_eq!(first_fault(&packet(0x10, &body)), refused);
 }
 
+/// MQTT 5.0, section 3.1.2.9.
+#[test]
+fn a_password_without_a_user_name_is_taken_in_mqtt_5() {
+    let will = [&[0][..], &string("answer/2a"), &string("gone")].concat();
+    for (will_flag, will) in [(0, Vec::new()), (4, will)] {
+        for password in [String::new(), "token".to_owned(), "x".repeat(300)] {
+            let introduced = |version: u8, user: Option<&str>| {
+                let named = if user.is_some() { 0x80 } else { 0 };
+                let properties = if version == 5 { &[3, 0x22, 0, 0][..] } else { &[] };
+                let head =
+                    [b"\0\x04MQTT", &[version, 0x42 | named | will_flag, 0, 30][..], properties];
+                let user = user.map(string).unwrap_or_default();
+                let rest = [string("c"), will.clone(), user, string(&password)];
+                let mut guard = Guard::new(PACKET_BYTES_MAX);
+                guard.feed(&packet(0x10, &[head.concat(), rest.concat()].concat()));
+                guard.poll_packet()
+            };
+            let alone = introduced(5, None);
+            let Ok(Some(Inbound::Connect(connect))) = &alone else { panic!("{alone:?}") };
+            assert_eq!(connect.password.as_deref(), Some(password.as_bytes()));
+            assert_eq!((connect.will.is_some(), connect.alias_maximum), (will_flag > 0, 0));
+            assert_eq!(alone, introduced(5, Some("")), "as with an empty name");
+            if will_flag == 0 {
+                assert!(introduced(4, None).is_err(), "MQTT 3.1.1 has no such thing");
+            }
+        }
+    }
+    // What ends too early is refused as ever.
+    let whole = b"\0\x04MQTT\x05\x42\0\x1e\0\0\x01c\0\x05token";
+    for length in 8..whole.len() {
+        assert!(first_fault(&packet(0x10, &whole[..length])).0.is_some(), "{length} bytes");
+    }
+    assert!(first_fault(&packet(0x10, &[&whole[..], b"x"].concat())).0.is_some());
+}
+
 /// What nobody may publish to is no topic of a will either (MQTT 5.0, section 4.7).
 #[test]
 fn a_will_has_a_topic_that_can_be_published_to() {

@@ -127,6 +127,39 @@ fn block(input: &[u8]) -> Option<&[u8]> {
     input.get(length_bytes..length_bytes + length)
 }
 
+/// Where a CONNECT of MQTT 5 has a password and no user name (section 3.1.2.9): the same packet with an empty name.
+/// What cannot be read is left to the state machine.
+pub(super) fn with_user_name(body: &[u8], protocol: Protocol) -> Option<BytesMut> {
+    let flags = *body.get(7)?;
+    if protocol != Protocol::V5 || flags & (USER_NAME | PASSWORD) != PASSWORD {
+        return None;
+    }
+    let mut rest = after_block(body.get(10..)?)?;
+    rest = rest.get(string_bytes(rest)?..)?;
+    if flags & WILL != 0 {
+        rest = after_block(rest)?;
+        for _ in 0..2 {
+            rest = rest.get(string_bytes(rest)?..)?;
+        }
+    }
+    let (before, password) = body.split_at(body.len() - rest.len());
+    let mut packet = BytesMut::with_capacity(body.len() + 7);
+    packet.put_u8(CONNECT << 4);
+    put_variable_length(&mut packet, body.len() + 2);
+    let flags_at = packet.len() + 7;
+    packet.put_slice(before);
+    packet[flags_at] |= USER_NAME;
+    packet.put_u16(0);
+    packet.put_slice(password);
+    Some(packet)
+}
+
+/// What comes after the bytes that follow their own length.
+fn after_block(input: &[u8]) -> Option<&[u8]> {
+    let (length, length_bytes) = variable_length(input).ok()??;
+    input.get(length_bytes + length..)
+}
+
 fn put_variable_length(out: &mut BytesMut, mut value: usize) {
     while value > 0x7f {
         out.put_u8(value as u8 | 0x80);
@@ -355,6 +388,10 @@ const PUBREL: u8 = 6;
 const PUBCOMP: u8 = 7;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
+/// CONNECT's flags.
+const WILL: u8 = 0x04;
+const PASSWORD: u8 = 0x40;
+const USER_NAME: u8 = 0x80;
 const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
 const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
 const MAXIMUM_PACKET_SIZE: u8 = 0x27;
