@@ -86,6 +86,8 @@ struct Connection<'a, IO> {
     will: Option<Box<Publish>>,
     /// For how long that waits for its return.
     will_delay: Duration,
+    /// Whether its CONNECT asked for a session that outlives the connection.
+    expires: bool,
     /// Whether a CONNECT or SUBSCRIBE is under way: nothing overtakes it.
     settling: bool,
     /// Whether the client takes a topic alias.
@@ -139,6 +141,7 @@ where
             open: None,
             will: None,
             will_delay: Duration::ZERO,
+            expires: false,
             settling: false,
             takes_alias: false,
             peer_bytes_max: usize::MAX,
@@ -319,12 +322,24 @@ where
             Inbound::Has(has) => self.on_has(has),
             Inbound::Repeated(answer) => self.output.push(answer, self.edge.counters()),
             Inbound::Ping => self.send(&Outbound::Pingresp)?,
-            Inbound::Disconnect { with_will, .. } => {
-                let closed = if with_will { Closed::Gone } else { Closed::Disconnected };
-                return Err(closed);
+            Inbound::Disconnect { with_will, session_expiry_s } => {
+                self.check_expiry(session_expiry_s)?;
+                if let Some(seconds) = session_expiry_s {
+                    // The session's end is the latest moment for a will.
+                    self.will_delay = self.will_delay.min(Duration::from_secs(seconds.into()));
+                }
+                return Err(if with_will { Closed::Gone } else { Closed::Disconnected });
             }
         }
         Ok(())
+    }
+
+    /// A DISCONNECT may not make a session of none (MQTT 5.0, section 3.14.2.2.2).
+    fn check_expiry(&self, session_expiry_s: Option<u32>) -> Result<(), Closed> {
+        match session_expiry_s {
+            Some(1..) if !self.expires => Err(Closed::Faulty(Fault::Protocol(0x82))),
+            _ => Ok(()),
+        }
     }
 
     /// Whether this node's access rules let the client use a topic.

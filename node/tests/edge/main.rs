@@ -13,6 +13,7 @@ mod mosquitto;
 mod open;
 mod players;
 mod refusals;
+mod sessions;
 mod tcp;
 mod tls;
 mod websocket;

@@ -350,7 +350,8 @@ fn dial(edge: &Edge, version: u8) -> Client<DuplexStream> {
 async fn outcome(edge: &Edge, version: u8, bytes: &[u8], is_connect: bool) -> Outcome {
     let mut client = dial(edge, version);
     if !is_connect {
-        client.send(&connect(version, "mallory", 30, &[])).await;
+        // With a session, for whose end a DISCONNECT may say another time.
+        client.send(&connect(version, "mallory", 30, &[0x11, 0, 0, 0, 60])).await;
         assert_eq!(client.read().await.expect("a CONNACK").body[1], 0);
     }
     // The node may hang up before it has everything.

@@ -36,8 +36,6 @@ pub(super) struct Entrant {
 /// What a connection has of the broker.
 pub(super) struct Open {
     member: Member,
-    /// As its CONNECT said: a DISCONNECT may not make something of nothing.
-    expires: bool,
     /// What its DISCONNECT says instead.
     expiry_s: Option<u32>,
     aliases: Aliases,
@@ -129,7 +127,6 @@ where
         self.settling = false;
         let Entrant { comer, mut welcome, aliases } = entrant;
         let (edge, client_id, clean) = (self.edge, comer.client_id.clone(), comer.clean);
-        let expiry_s = comer.expiry_s;
         let begin = || Session::begin(edge, &client_id, clean);
         let (member, present, session) =
             broker.connect(comer, begin).map_err(|_| Closed::BrokerFull)?;
@@ -137,9 +134,7 @@ where
         welcome.session_present = present;
         welcome.is_general = true;
         let unreleased = member.unreleased();
-        let expires = expiry_s > 0;
-        self.open =
-            Some(Box::new(Open { member, expires, expiry_s: None, aliases, comers: Vec::new() }));
+        self.open = Some(Box::new(Open { member, expiry_s: None, aliases, comers: Vec::new() }));
         self.send(&Outbound::Connack(welcome))?;
         self.guard.resume(unreleased);
         edge.counters().connect(self.guard.protocol(), ConnectResult::Accepted);
@@ -297,11 +292,10 @@ where
 
     /// Its DISCONNECT says for how long the session is kept (MQTT 5.0, section 3.14.2.2.2).
     fn on_open_disconnect(&mut self, expiry_s: Option<u32>) -> Result<(), Closed> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if !open.expires && expiry_s.is_some_and(|seconds| seconds > 0) {
-            return Err(Closed::Faulty(Fault::Protocol(0x82)));
+        self.check_expiry(expiry_s)?;
+        if let Some(open) = &mut self.open {
+            open.expiry_s = expiry_s;
         }
-        open.expiry_s = expiry_s;
         Ok(())
     }
 }

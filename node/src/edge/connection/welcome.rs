@@ -123,6 +123,7 @@ where
         self.takes_alias = connect.alias_maximum > 0;
         self.deliveries = super::Deliveries::new(connect.receive_maximum);
         self.will = connect.will;
+        self.expires = connect.session_expiry_s > 0;
         // The session's end is the latest moment for a will.
         let delay_s = connect.will_delay_s.min(connect.session_expiry_s);
         self.will_delay = Duration::from_secs(delay_s.into()).min(limits.will_delay_max);
