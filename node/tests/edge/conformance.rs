@@ -2,9 +2,10 @@
 //! of all of them is in node/docs/conformance.md.
 
 use crate::client::{
-    Client, DISCONNECT, PINGREQ, connect, packet, publish, string, subscribe, unsubscribe,
+    Client, DISCONNECT, PINGREQ, Packet, connect, packet, publish, string, subscribe, unsubscribe,
 };
 use crate::players::FakePlayers;
+use bytes::Bytes;
 use futures_util::SinkExt as _;
 use node::edge::{Closed, Edge, Limits, serve};
 use node::service::Frame;
@@ -295,6 +296,52 @@ async fn a_filter_that_is_held_already_is_replaced_and_its_state_sent_again() {
         assert_eq!(client.message().await, "newer");
         client.send(&PINGREQ).await;
         assert_eq!(client.read().await.unwrap().first, 0xd0, "once, not twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_the_retain_flag_as_published_has_it_on_what_comes_later() {
+    // Subscription options (without and with it, and with it for later states only), and how what comes begins.
+    let cases: [(u8, &[(u8, &str)]); 3] = [
+        (0x00, &[(0x31, "now"), (0x30, "later")]),
+        (0x08, &[(0x31, "now"), (0x31, "later")]),
+        (0x28, &[(0x31, "later")]),
+    ];
+    for (options, expected) in cases {
+        let players = FakePlayers::new();
+        players.show("now");
+        let (mut client, _closed) = welcomed(&players, 5, &[]).await;
+        let mut wish = subscribe(5, 7, &["live/482913", "inbox/ada"]);
+        let live = wish.len() - 1 - string("inbox/ada").len() - 1;
+        (wish[live], *wish.last_mut().unwrap()) = (options, options);
+        client.send(&wish).await;
+        assert_eq!(client.read().await.unwrap().first, 0x90);
+        for (first, text) in expected {
+            if *text == "later" {
+                players.show("later");
+            }
+            let message = client.read().await.unwrap();
+            assert!(message.body.ends_with(text.as_bytes()), "{message:?}");
+            assert_eq!(message.first, *first, "options {options:#x}, {text}");
+        }
+        players.inbox("inbox/ada").send(frame("inbox/ada", "hello")).await.unwrap();
+        assert_eq!(client.read().await.unwrap().first, 0x30, "an inbox retains nothing");
+    }
+}
+
+/// What a node sends has the shortest lengths. That a client's are longer than need be harms nobody.
+#[tokio::test(start_paused = true)]
+async fn lengths_in_more_bytes_than_needed_are_read_all_the_same() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = welcomed(&players, version, &[]).await;
+        client.send(&[0xc0, 0x80, 0]).await;
+        assert_eq!(client.read().await, Some(Packet { first: 0xd0, body: Bytes::new() }));
+        let short = publish(version, 1, 9, "answer/2a", b"x");
+        let long = [&[short[0], short[1] | 0x80, 0x80, 0][..], &short[2..]].concat();
+        client.send(&long).await;
+        assert_eq!(client.read().await.unwrap().body[..2], [0, 9]);
+        assert_eq!(players.topics(), ["answer/2a"]);
     }
 }
 

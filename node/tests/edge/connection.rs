@@ -8,6 +8,7 @@ use futures_util::SinkExt as _;
 use node::edge::guard::Fault;
 use node::edge::{Closed, Counters, Edge, Elsewhere, Limits, Rate, Transport, serve};
 use node::service::Frame;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -570,6 +571,25 @@ async fn clients_without_a_name_take_over_from_nobody() {
         client.send(&PINGREQ).await;
         while client.read().await.unwrap().first != 0xd0 {}
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_without_a_name_are_given_names_of_their_own() {
+    let mut names = BTreeSet::new();
+    // Two edges, as of two nodes: each has its nonce.
+    for nonce in [1, 2] {
+        let edge = Edge::new(FakePlayers::new(), Limits::default()).with_nonce(nonce);
+        for _ in 0..20 {
+            let mut client = Client::new(served_by(&edge, 1024).io, 5);
+            client.send(&connect(5, "", 30, &[])).await;
+            let connack = client.read().await.unwrap().body;
+            let text = String::from_utf8_lossy(&connack).into_owned();
+            let name = text.split_once("player-").expect("it is told").1;
+            let end = name.find(|letter: char| !letter.is_ascii_hexdigit() && letter != '-');
+            names.insert(name[..end.unwrap_or(name.len())].to_owned());
+        }
+    }
+    assert_eq!(names.len(), 40, "{names:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Sessions of players: what is found again, whatever was said before, and how long they last.
 
-use crate::client::{Client, packet, string};
+use crate::client::{Client, DISCONNECT, Packet, connect, packet, string, unsubscribe};
 use crate::players::FakePlayers;
 use node::edge::guard::Fault;
 use node::edge::{Closed, Edge, Limits, serve};
@@ -23,6 +23,51 @@ fn dial(edge: &Edge, version: u8) -> Served {
 /// A session of MQTT 5 that lasts for as many seconds; in MQTT 3.1.1 it says nothing.
 fn expiry(seconds: u8) -> [u8; 5] {
     [0x11, 0, 0, 0, seconds]
+}
+
+/// A session is what can be derived from the show's state (there is no other): it is there for whoever does not start
+/// afresh, whatever the connection before said of it.
+#[tokio::test(start_paused = true)]
+async fn a_session_is_derived_anew_whatever_was_said_of_the_one_before() {
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        players.show("state");
+        *players.session.lock().unwrap() = vec!["live/482913".to_owned(), "inbox/ada".to_owned()];
+        let edge = Edge::new(Arc::clone(&players) as _, Limits::default());
+        let comes = async |clean: bool, seconds: u8| {
+            let (mut client, closed) = dial(&edge, version);
+            let mut bytes = connect(version, "ada", 30, &expiry(seconds));
+            bytes[9] = if clean { 2 } else { 0 };
+            client.send(&bytes).await;
+            let connack = client.read().await.unwrap();
+            assert_eq!((connack.first, connack.body[0]), (0x20, u8::from(!clean)), "present");
+            (client, closed)
+        };
+        let goes = async |(mut client, closed): Served| {
+            client.send(&DISCONNECT).await;
+            assert_eq!(client.read().await, None, "nothing more has come");
+            closed.await.unwrap();
+        };
+        let state = async |client: &mut Client<DuplexStream>| {
+            let Packet { first, body } = client.read().await.unwrap();
+            assert!(first == 0x33 && body.ends_with(b"state"), "QoS 1, retained: {body:?}");
+        };
+        // Not kept, by MQTT 5's word.
+        let (mut client, closed) = comes(false, 0).await;
+        state(&mut client).await;
+        goes((client, closed)).await;
+        // Found all the same; and given up, filter by filter.
+        let (mut client, closed) = comes(false, 60).await;
+        state(&mut client).await;
+        client.send(&unsubscribe(version, 7, &["live/482913", "inbox/ada"])).await;
+        assert_eq!(client.read().await.unwrap().first, 0xb0);
+        goes((client, closed)).await;
+        // A clean start has none of it while it lasts.
+        goes(comes(true, 0).await).await;
+        let (mut client, closed) = comes(false, 60).await;
+        state(&mut client).await;
+        goes((client, closed)).await;
+    }
 }
 
 /// Comes with a will after a delay of ten seconds, and a session.

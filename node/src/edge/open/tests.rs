@@ -348,6 +348,22 @@ fn a_session_ends_when_it_was_to_and_not_before() {
 }
 
 #[test]
+fn a_clean_start_drops_the_session_for_good() {
+    let mut core = core();
+    let (ada, _) = come(&mut core, 0, keeper("ada", FOR_EVER));
+    listen(&mut core, 0, ada, "a", 1);
+    core.disconnect(0, ada, false, None);
+    let (ada, present) = come(&mut core, 0, Comer { clean: true, ..keeper("ada", FOR_EVER) });
+    assert!(!present);
+    core.disconnect(0, ada, false, None);
+    let (ada, present) = come(&mut core, 0, keeper("ada", FOR_EVER));
+    assert!(present, "the one that was begun afresh");
+    let (bob, _) = come(&mut core, 0, comer("bob"));
+    say(&mut core, 0, bob, publish("a", "1", 1));
+    assert_eq!(heard(&mut core, 0, ada), [""; 0], "nothing of the former one");
+}
+
+#[test]
 fn a_will_speaks_after_its_delay_unless_its_client_is_back() {
     let mut core = core();
     let (eve, _) = come(&mut core, 0, comer("eve"));
