@@ -7,6 +7,7 @@ use node::identity::Bearer;
 use node::service::view::Refusal;
 use node::service::{Feed, Frame, Players, Reason, Verdict};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -26,6 +27,8 @@ pub struct FakePlayers {
     pub session: Mutex<Vec<String>>,
     /// How many publishes wait or waited at the gate.
     pub waiting: watch::Sender<usize>,
+    /// How often it was asked for a client's session.
+    pub sessions_asked: AtomicUsize,
     /// How long the line of each publish takes.
     pub lines: Mutex<Vec<Duration>>,
 }
@@ -40,6 +43,7 @@ impl FakePlayers {
             gate: Semaphore::new(0),
             session: Mutex::default(),
             waiting: watch::Sender::new(0),
+            sessions_asked: AtomicUsize::new(0),
             lines: Mutex::default(),
         })
     }
@@ -96,6 +100,7 @@ impl Players for FakePlayers {
     }
 
     async fn session(&self, _client_id: &str) -> Vec<String> {
+        self.sessions_asked.fetch_add(1, Ordering::Relaxed);
         self.session.lock().unwrap().clone()
     }
 
