@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use node::service::view::{Command, PhaseView};
 
-use crate::quiz::evidence::{Evidence, Sighting};
+use crate::quiz::evidence::{Evidence, Receipt, Sighting};
+use crate::quiz::host::EXTENSION_MS;
 use crate::schedule::{Fault, Question, Schedule};
 
 /// For how long after the deadline answers are taken.
@@ -22,7 +23,7 @@ const EARLY: Duration = Duration::from_millis(100);
 /// A packet that is lost is sent again after this and a round trip.
 const RESENT: Duration = Duration::from_millis(75);
 /// By how much a hasty host extends a round.
-const EXTENSION: Duration = Duration::from_millis(700);
+const EXTENSION: Duration = Duration::from_millis(EXTENSION_MS as u64);
 
 pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     let opened = evidence.sightings.iter().filter(|seen| seen.stage.phase == PhaseView::Open);
@@ -32,7 +33,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
         runs.filter(|instance| (1..1_000).contains(instance)).collect::<BTreeSet<u32>>();
     let instances = instances.into_iter();
     let early = instances.filter_map(|instance| check_early(evidence, instance));
-    late.chain(early).chain(late_answers(evidence)).collect()
+    late.chain(early).chain(late_answers(evidence)).chain(early_answers(evidence)).collect()
 }
 
 /// How often hosts have pressed this button in this instance.
@@ -151,4 +152,20 @@ fn late_answers(evidence: &Evidence) -> Vec<String> {
         }
     }
     found
+}
+
+/// Answers that were accepted before any node showed their round open.
+fn early_answers(evidence: &Evidence) -> Vec<String> {
+    let mut opened: BTreeMap<u32, Duration> = BTreeMap::new();
+    for seen in evidence.sightings.iter().filter(|seen| seen.stage.phase == PhaseView::Open) {
+        opened.entry(seen.stage.instance).or_insert(seen.at);
+    }
+    let all = evidence
+        .players
+        .iter()
+        .flat_map(|(player, seen)| seen.receipts.iter().map(move |receipt| (player, receipt)));
+    let is_open =
+        |receipt: &Receipt| opened.get(&receipt.instance).is_some_and(|since| *since <= receipt.at);
+    let early = all.filter(|(_, receipt)| !is_open(receipt));
+    early.map(|(player, receipt)| format!("player {player} was too early: {receipt:?}")).collect()
 }

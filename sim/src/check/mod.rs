@@ -110,9 +110,9 @@ fn questions_of(evidence: &Evidence, instance: u32) -> Vec<&Question> {
     all.filter_map(|number| evidence.plan.questions.get(number as usize - 1)).collect()
 }
 
-/// What the run itself noticed: too little progress.
+/// What the run itself noticed: too little progress; and players who were left without a word.
 fn progress(evidence: &Evidence) -> Vec<String> {
-    evidence.stuck.clone()
+    evidence.stuck.iter().cloned().chain(evidence.unsettled()).collect()
 }
 
 impl fmt::Display for Violation {

@@ -1,6 +1,6 @@
 //! Nothing that was acknowledged firmly is lost: it is in every node's export, as it was told or
 //! overruled by an earlier answer of the same player. That is promised for fewer failures at once than the
-//! answer had holders.
+//! answer had holders. And nothing is there that nobody gave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,6 +20,9 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
         }
     }
     lost.extend(liars(evidence));
+    for (node, export) in super::readable(exports) {
+        lost.extend(phantoms(evidence, export).map(|what| format!("node {node}: {what}")));
+    }
     lost
 }
 
@@ -97,4 +100,16 @@ fn liars(evidence: &Evidence) -> Vec<String> {
         chosen.is_none_or(|sent| receipt.choices.iter().any(|choice| sent >> choice & 1 == 0))
     });
     lies.map(|(player, _, receipt)| format!("player {player} never chose {receipt:?}")).collect()
+}
+
+/// Answers that nobody gave.
+fn phantoms(evidence: &Evidence, export: &Export) -> impl Iterator<Item = String> {
+    let is_given = |line: &&AnswerLine| {
+        let seen = evidence.players.get(&line.player);
+        let sent = seen.and_then(|seen| seen.answered.get(&line.instance)).copied();
+        let sent = sent.unwrap_or_default();
+        line.choices.iter().all(|choice| sent >> choice & 1 == 1)
+    };
+    let phantoms = export.answers.iter().filter(move |line| !is_given(line));
+    phantoms.map(|line| format!("{line:?} was given by nobody"))
 }

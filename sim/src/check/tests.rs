@@ -10,7 +10,8 @@ use node::service::view::{Command, CommandRequest, PhaseView, StageView};
 use super::check;
 use super::export::Export;
 use crate::quiz::evidence::{
-    End, Evidence, LetGo, Notebook, Outage, Parting, Receipt, Ruled, Sighting, Unheld,
+    End, Evidence, LetGo, Notebook, Outage, Parting, PlayerEvidence, Receipt, Ruled, Sighting,
+    Unheld,
 };
 use crate::schedule::{CREDIT, Form, Schedule, stake, word};
 
@@ -19,7 +20,7 @@ const RULED: Duration = Duration::from_secs(31);
 
 fn receipt() -> Receipt {
     Receipt {
-        at: Duration::from_secs(5),
+        at: Duration::from_millis(10_950),
         node: 1,
         instance: 1,
         status: "accepted".into(),
@@ -74,6 +75,7 @@ fn good() -> Evidence {
     let notebook = Notebook::new(plan);
     notebook.player(PLAYER, |seen| {
         seen.joined = Some(Duration::from_secs(1));
+        seen.let_in = seen.joined;
         seen.answered.insert(1, 0b1);
         seen.receipts.push(receipt());
         seen.secrets.insert(1, Duration::from_secs(31));
@@ -128,6 +130,16 @@ fn an_earlier_cell_keeps_a_receipt_and_a_later_one_does_not() {
 }
 
 #[test]
+fn an_answer_that_nobody_gave_is_a_phantom() {
+    let phantom = |evidence: &mut Evidence| {
+        let seen = evidence.players.get_mut(&PLAYER).unwrap();
+        seen.answered.clear();
+        seen.receipts.clear();
+    };
+    assert_eq!(found(phantom), ["receipts"]);
+}
+
+#[test]
 fn a_receipt_for_what_was_never_chosen_is_a_lie() {
     let lie = |evidence: &mut Evidence| {
         evidence.players.get_mut(&PLAYER).unwrap().answered.insert(1, 0b10);
@@ -150,10 +162,11 @@ fn a_firm_receipt_that_nobody_else_holds_is_early_unless_the_holder_crashed() {
 
 #[test]
 fn a_firm_receipt_may_go_with_all_who_held_it_but_only_where_they_went_at_once() {
+    let receipt = Receipt { at: Duration::from_secs(5), ..receipt() };
     let lost_with = |others: &[u8], outages: &[(u8, u64, u64)]| {
         found(|evidence: &mut Evidence| {
             evidence.ends.values_mut().for_each(|end| end.export = export(&[]));
-            evidence.note_holders(PLAYER, &receipt(), others);
+            evidence.note_holders(PLAYER, &receipt, others);
             for (node, from, to) in outages {
                 let [from, to] = [from, to].map(|ms| Duration::from_millis(*ms));
                 let forgets = Some(from.saturating_sub(Duration::from_millis(100)));
@@ -177,7 +190,7 @@ fn a_firm_receipt_may_go_with_all_who_held_it_but_only_where_they_went_at_once()
             let forgets = Some(from.saturating_sub(Duration::from_millis(100)));
             let outage = |node| Outage { node, from, to: Some(to), forgets };
             evidence.outages.extend([outage(1), outage(2)]);
-            evidence.note_holders(PLAYER, &receipt(), &[]);
+            evidence.note_holders(PLAYER, &receipt, &[]);
         })
         .contains(&"receipts")
     };
@@ -209,6 +222,12 @@ fn a_round_is_closed_neither_late_nor_early_nor_never() {
     };
     assert_eq!(closing(|seen| seen.at += Duration::from_secs(1)), ["closing"]);
     assert_eq!(closing(|seen| seen.at -= Duration::from_secs(1)), ["closing"]);
+    let too_early = |evidence: &mut Evidence| {
+        evidence.sightings.iter_mut().for_each(|seen| seen.at += Duration::from_secs(1));
+        let receipt = &mut evidence.players.get_mut(&PLAYER).unwrap().receipts[0];
+        receipt.at = Duration::from_secs(10);
+    };
+    assert_eq!(found(too_early), ["closing"]);
     let never = |evidence: &mut Evidence| {
         evidence.sightings.retain(|seen| seen.node != 1 || seen.stage.phase == PhaseView::Open);
     };
@@ -320,6 +339,20 @@ fn a_ruling_may_go_with_as_many_as_hold_it_but_only_where_they_went_at_once() {
     assert!(lost(&[(1, 10)]), "one of two was left");
     assert!(lost(&[(1, 10), (2, 200)]), "the other had it on disk");
     assert!(lost(&[(1, 10), (1, 40)]), "one node is one");
+}
+
+#[test]
+fn players_are_let_in_and_told_what_becomes_of_their_answers() {
+    let player = |change: fn(&mut PlayerEvidence)| {
+        found(|evidence| change(evidence.players.get_mut(&PLAYER).unwrap()))
+    };
+    assert_eq!(player(|seen| seen.owed.extend([2])), ["progress"]);
+    assert_eq!(player(|seen| seen.let_in = None), ["progress"]);
+    let too_late = |seen: &mut PlayerEvidence| {
+        seen.let_in = None;
+        seen.refused.insert("ended".into(), 1);
+    };
+    assert_eq!(player(too_late), [] as [&str; 0]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::queue::{Event, Tick};
 use super::world::{EVENT, World};
 use crate::mix::Draw;
 use crate::quiz::evidence::Ruled;
-use crate::quiz::host::{HOST, WIDELY, command_at, in_words, is_over};
+use crate::quiz::host::{EXTENSION_MS, HOST, MEDDLES, WIDELY, command_at, in_words, is_over};
 use crate::quiz::ruling::{Page, Ruler, is_ruling, is_step};
 use crate::schedule::Form;
 
@@ -28,8 +28,6 @@ const LOST_AFTER: Tick = 3_000;
 const PACE_MS: (u64, u64) = (150, 250);
 /// The whole show takes less than this even if everything goes wrong.
 const SHOW_MAX: Tick = 120_000;
-/// In one of so many glances at an open round a hasty host meddles.
-const MEDDLES: f64 = 0.02;
 
 pub(super) struct Host {
     seen: StageView,
@@ -174,7 +172,7 @@ impl World {
         if request.command == Command::Extend {
             let life = self.nodes[usize::from(node)].life.as_ref()?;
             request.open_ms = Some(life.core.state().open_ms(stage.instance));
-            request.ms = Some(700);
+            request.ms = Some(EXTENSION_MS);
         }
         Some(request)
     }

@@ -310,8 +310,11 @@ impl World {
         let choice = dice.up_to(die::CHOICE, u64::from(options) - 1) as u8;
         let abstains = dice.unit(die::ABSTAINS) < 0.05;
         let player = self.player(number);
-        (player.instance, player.choice, player.form) = (instance, choice, form);
+        // The question before is given up.
+        let before = std::mem::replace(&mut player.instance, instance);
+        (player.choice, player.form) = (choice, form);
         player.step = Step::Thinking;
+        self.seen[number as usize - 1].owed.remove(&before);
         if abstains {
             return;
         }
@@ -361,13 +364,18 @@ impl World {
     fn give(&mut self, number: u32, instance: u32, choice: u8) {
         let player = self.player(number);
         let is_own = choice == OWN;
-        if is_own && player.instance == instance && player.step == Step::Thinking {
+        let newly = is_own && player.instance == instance && player.step == Step::Thinking;
+        if newly {
             player.step = Step::Sent;
         }
         let choice = if is_own { player.choice } else { choice };
         let (node, floods) = (player.node, player.habit.floods);
         let given = player.form.given(player.id, instance, choice);
-        let Some(claim) = player.claim.clone().filter(|_| node != 0) else { return };
+        let claim = player.claim.clone();
+        if newly {
+            self.seen[number as usize - 1].owed.insert(instance);
+        }
+        let Some(claim) = claim.filter(|_| node != 0) else { return };
         // What lies about the future or about options is never to be acknowledged, unless it waits in
         // front of a stopped process until that future has come. What another node has left may be open here.
         let is_stopped = !self.nodes[usize::from(node)].is_up();
@@ -413,6 +421,7 @@ impl World {
                 let player = self.player(number);
                 let id = player.id;
                 player.claim.get_or_insert(Claim { player: id, row, name });
+                self.seen[number as usize - 1].let_in.get_or_insert(now);
                 if firm {
                     self.seen[number as usize - 1].joined.get_or_insert(now);
                 }
@@ -429,14 +438,17 @@ impl World {
     /// A refusal that says "never" settles the answer; any other says "not now".
     fn on_refused(&mut self, number: u32, about: About, refusal: Refusal) {
         let over = matches!(refusal.code.as_str(), "late" | "ended");
-        let lied = matches!(refusal.code.as_str(), "choice_invalid" | "instance_unknown");
+        let lied = refusal.code == "choice_invalid";
         *self.seen[number as usize - 1].refused.entry(refusal.code).or_default() += 1;
         let now = self.now;
         let player = self.player(number);
         let (instance, moves) = (player.instance, player.moves);
         match about {
             About::Join(_) => self.after(number, RETRY_AFTER, Act::Join { moves }),
-            _ if over && player.step == Step::Sent => player.step = Step::Settled,
+            _ if over && player.step == Step::Sent => {
+                player.step = Step::Settled;
+                self.seen[number as usize - 1].owed.remove(&instance);
+            }
             _ if !lied && player.step == Step::Sent && player.again_at <= now => {
                 player.again_at = now + RETRY_AFTER;
                 self.after(number, RETRY_AFTER, Act::Answer { instance, choice: OWN });
@@ -483,13 +495,11 @@ impl World {
         if player.instance == instance && player.step == Step::Sent {
             player.step = Step::Settled;
         }
-        let receipts = &mut self.seen[number as usize - 1].receipts;
-        let said = |held: &Receipt| {
-            let same = held.instance == receipt.instance && held.firm == receipt.firm;
-            let held_same =
-                held.choices == receipt.choices && held.elapsed_ms == receipt.elapsed_ms;
-            same && held_same && held.status == receipt.status
-        };
+        let seen = &mut self.seen[number as usize - 1];
+        seen.owed.remove(&instance);
+        let receipts = &mut seen.receipts;
+        // Of a crowd that floods nobody keeps who said it.
+        let said = |held: &Receipt| Receipt { node, ..held.clone() }.says(&receipt);
         if receipts.iter().rev().take(2).any(said) {
             return;
         }

@@ -26,6 +26,8 @@ const DIGEST_EVERY: Tick = 1_000;
 const COMPARE_EVERY: Tick = 100;
 /// How long all may take to agree once everything is mended: three times the longest redial.
 const AGREE_MAX: Tick = 15_000;
+/// How long players may take after that: as on the wire.
+const SETTLE_MAX: Tick = crate::quiz::SETTLE_MAX.as_millis() as Tick;
 
 impl World {
     /// Notices what a node shows after a turn.
@@ -170,13 +172,20 @@ impl World {
     pub(super) fn compare(&mut self) {
         let ended = self.ended_at.unwrap_or_default();
         let agreed = self.do_agree();
-        if agreed || self.now >= ended + AGREE_MAX {
+        let is_settled = || self.is_settled() || self.now >= ended + AGREE_MAX + SETTLE_MAX;
+        if agreed && is_settled() || !agreed && self.now >= ended + AGREE_MAX {
             self.tell(if agreed { "all nodes agree" } else { "the nodes do not agree" });
             self.write_ends(agreed);
             self.is_over = true;
         } else {
             self.queue.push(self.now + COMPARE_EVERY, Event::Compare);
         }
+    }
+
+    /// Whether all players have been let in and told what became of their answers.
+    fn is_settled(&self) -> bool {
+        let settled = |seen: &PlayerEvidence| seen.unsettled().is_empty();
+        self.crowd.is_some() || self.seen.iter().all(settled)
     }
 
     fn do_agree(&self) -> bool {

@@ -90,6 +90,11 @@ pub struct Evidence {
 /// What one player saw.
 #[derive(Clone, Debug, Default)]
 pub struct PlayerEvidence {
+    /// The first word that the player is in, be it provisional.
+    pub let_in: Option<Duration>,
+    /// The runs for which an answer was sent and nothing heard of it so far. Whoever has gone on to the next question
+    /// waits no longer.
+    pub owed: BTreeSet<u32>,
     /// The first firm word that the player has joined.
     pub joined: Option<Duration>,
     /// Every receipt that came.
@@ -127,6 +132,24 @@ pub struct Receipt {
     pub choices: Vec<u8>,
     /// When it was given.
     pub elapsed_ms: u32,
+}
+
+impl PlayerEvidence {
+    /// What the player still waits for.
+    pub(crate) fn unsettled(&self) -> Vec<String> {
+        let is_outside = self.let_in.is_none() && !self.refused.contains_key("ended");
+        let outside = is_outside.then(|| "was never let in".to_owned());
+        let owed = self.owed.iter();
+        let owed = owed.map(|of| format!("was never told what became of an answer to {of}"));
+        outside.into_iter().chain(owed).collect()
+    }
+}
+
+impl Receipt {
+    /// Whether another one says the same, whenever it came.
+    pub(crate) fn says(&self, other: &Self) -> bool {
+        Self { at: other.at, ..self.clone() } == *other
+    }
 }
 
 /// A stage that a node began to show.
@@ -295,6 +318,16 @@ impl Evidence {
             stopped: None,
             states: BTreeMap::new(),
         }
+    }
+
+    /// Players who were not let in, and who were told neither yes nor no of an answer. Whoever came only when the show
+    /// was over was told so.
+    pub fn unsettled(&self) -> Vec<String> {
+        let all = self.players.iter();
+        let found = all.flat_map(|(player, seen)| {
+            seen.unsettled().into_iter().map(move |what| format!("player {player} {what}"))
+        });
+        found.collect()
     }
 
     /// Every firm receipt that holds whatever has happened, and whose it is.

@@ -1,6 +1,6 @@
-//! The host: drives the show from one node after the other, as its page would.
+//! Hosts: each drives the show from one node after the other, as its page would.
 //!
-//! The host remembers the newest stage that any node has shown and acts only at a node that has
+//! A host remembers the newest stage that any node has shown and acts only at a node that has
 //! reached it. If for a while none does, the step that led there is lost; that is allowed only for
 //! a step that was told provisional.
 
@@ -18,6 +18,7 @@ use super::evidence::{Notebook, Ruled};
 use super::ruling::{Page, Ruler, is_ruling, is_step};
 use crate::cluster::Cluster;
 use crate::mix::Draw;
+use crate::schedule::Habits;
 
 /// The host looks again after this.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -30,6 +31,10 @@ const PACE_MS: (u64, u64) = (150, 250);
 /// The whole show takes less than this even if everything goes wrong once.
 pub(crate) const SHOW_MAX: Duration = Duration::from_secs(90);
 
+/// In one of so many glances at an open round a hasty host meddles.
+pub(crate) const MEDDLES: f64 = 0.02;
+/// By how much a hasty host extends a round, in milliseconds.
+pub(crate) const EXTENSION_MS: u32 = 700;
 /// So many nodes show what does not go with one of them.
 pub(crate) const WIDELY: usize = 2;
 
@@ -41,11 +46,14 @@ pub(crate) struct Place {
 }
 
 pub(crate) struct Host {
+    /// The number, from 0 on; the first is the one whom faults follow, and who may vanish.
+    pub(crate) number: u8,
     pub(crate) seed: u64,
     pub(crate) event: EventId,
     pub(crate) cluster: Rc<RefCell<Cluster>>,
     pub(crate) notebook: Notebook,
-    pub(crate) place: watch::Sender<Place>,
+    pub(crate) place: Rc<watch::Sender<Place>>,
+    pub(crate) habits: Habits,
     /// What the host rules, in a show in which hosts do.
     pub(crate) ruler: Option<Ruler>,
     /// How many play.
@@ -53,19 +61,19 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Drives the show to its end.
-    pub(crate) async fn drive(mut self) {
+    /// Drives the show to its end, or until the host is gone for good.
+    pub(crate) async fn drive(mut self, mut seen: StageView) {
         let give_up = Instant::now() + SHOW_MAX;
-        let (mut seen, mut firm) = (self.place.borrow().stage, false);
+        let mut firm = false;
         let mut reached = Instant::now();
         let mut glances = 0;
-        while !is_over(seen) || !(firm || self.is_shown_widely(seen)) {
+        while !self.is_gone(seen) && !(is_over(seen) && (firm || self.is_shown_widely(seen))) {
             if Instant::now() >= give_up {
                 let what = format!("the show stands at {seen:?} {SHOW_MAX:?} after its start");
                 return self.notebook.write(|evidence| evidence.stuck.push(what));
             }
             glances += 1;
-            let dice = Draw::new(self.seed, &[HOST, glances]);
+            let dice = Draw::new(self.seed, &[HOST, self.number.into(), glances]);
             let Some(place) = self.look(dice, seen) else {
                 if Instant::now() >= reached + LOST_AFTER {
                     seen = self.fall_back(seen, firm);
@@ -76,7 +84,7 @@ impl Host {
             reached = Instant::now();
             firm &= place.stage == seen;
             seen = place.stage;
-            self.place.send_replace(place);
+            self.show(place);
             match self.decide(dice, place).filter(|_| !is_over(seen)) {
                 None => sleep(GLANCE).await,
                 Some(request) => {
@@ -90,6 +98,22 @@ impl Host {
         }
     }
 
+    /// Whether the host has vanished by now.
+    fn is_gone(&self, seen: StageView) -> bool {
+        let vanishes = self.habits.vanishes.filter(|_| self.number == 0);
+        vanishes.is_some_and(|at| seen >= StageView { instance: at, phase: PhaseView::Open })
+    }
+
+    /// Shows faults where the first host is, and the newest stage that any has seen.
+    fn show(&self, place: Place) {
+        self.place.send_if_modified(|shown| {
+            let node = if self.number == 0 { place.node } else { shown.node };
+            let stage = if self.number == 0 { place.stage } else { shown.stage.max(place.stage) };
+            let place = Place { node, stage };
+            std::mem::replace(shown, place) != place
+        });
+    }
+
     /// What is pressed where the host looks: a ruling, or else the show's next step.
     fn decide(&mut self, dice: Draw, place: Place) -> Option<CommandRequest> {
         let (seed, players) = (self.seed, u64::from(self.players));
@@ -100,12 +124,27 @@ impl Host {
         };
         let player = |word: u64| super::player::id(seed, 1 + (word % players) as u16);
         let question = live.as_ref().and_then(|live| live.question.as_ref());
+        let open_ms = question.map(|shown| shown.open_ms);
         let has_key = !question.is_some_and(|it| matches!(it.task, TaskView::Prediction(_)));
         let ruling = self.ruler.as_mut().zip(live).and_then(|(ruler, live)| {
             let ruling = ruler.ruling(dice, Page::of(&live), player);
             ruling.filter(|_| live.stage == place.stage)
         });
-        ruling.or_else(|| Some(CommandRequest::new(command_at(place.stage, has_key)?, place.stage)))
+        if ruling.is_some() {
+            return ruling;
+        }
+        let meddles = self.habits.hasty && dice.unit(2) < MEDDLES;
+        let command = match place.stage.phase {
+            PhaseView::Open if meddles => {
+                Some(if dice.unit(3) < 0.5 { Command::Close } else { Command::Extend })
+            }
+            _ => command_at(place.stage, has_key),
+        };
+        let mut request = CommandRequest::new(command?, place.stage);
+        if request.command == Command::Extend {
+            (request.open_ms, request.ms) = (Some(open_ms?), Some(EXTENSION_MS));
+        }
+        Some(request)
     }
 
     /// One of the nodes that have reached this stage, and what it shows.
@@ -137,7 +176,8 @@ impl Host {
         let newest = self.places().into_iter().map(|place| place.stage).max();
         let newest = newest.unwrap_or(seen);
         let (lost, left) = (in_words(seen), in_words(newest));
-        self.notebook.tell(format!("{lost} was lost, the host goes on from {left}"));
+        let number = self.number;
+        self.notebook.tell(format!("{lost} was lost, host {number} goes on from {left}"));
         let since = super::evidence::now().saturating_sub(LOST_AFTER);
         if firm {
             let what = format!("{seen:?} was told firm and is shown by nobody");
@@ -164,7 +204,8 @@ impl Host {
             self.notebook.write(|evidence| evidence.ruled.push(ruled));
         }
         self.notebook.tell(format!(
-            "{} at node {} from {} to {}, {}",
+            "host {}: {} at node {} from {} to {}, {}",
+            self.number,
             command.word(),
             place.node,
             in_words(from),

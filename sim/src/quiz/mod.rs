@@ -9,6 +9,7 @@ pub mod evidence;
 mod faults;
 pub(crate) mod host;
 mod mqtt;
+mod nuisance;
 mod player;
 mod readings;
 pub(crate) mod ruling;
@@ -54,6 +55,9 @@ const JOIN_MAX: Duration = Duration::from_secs(8);
 const AGREE_MAX: Duration = Duration::from_secs(15);
 /// What players may still hear after that.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long players may take after that to have been told what became of all that they sent: a silence, a
+/// reconnect, and some attempts.
+pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long a node may take to say what it has.
 const READ_MAX: Duration = Duration::from_millis(200);
@@ -227,7 +231,7 @@ impl Quiz {
     async fn let_players_in(&self, firm: &mpsc::Sender<evidence::Unheld>) {
         let readings = Readings::default();
         let questions: Arc<[Question]> = self.plan.questions.clone().into();
-        for number in 1..=self.plan.players as u16 {
+        for number in 1..=u16::try_from(self.plan.players).expect("there are not too many") {
             let life = self.world.player(number).boot();
             let ticket = Ticket {
                 seed: self.world.seed(),
@@ -253,15 +257,24 @@ impl Quiz {
     async fn play(&self, home: u8) -> Result<(), Broken> {
         let stage = StageView { instance: 0, phase: PhaseView::Lobby };
         let (place, places) = place::channel(Place { node: home, stage });
-        let host = Host {
-            seed: self.world.seed(),
-            event: self.event,
-            cluster: self.cluster.clone(),
-            notebook: self.notebook.clone(),
-            place,
-            ruler: self.plan.habits.ruling.then(|| Ruler::new(1)),
-            players: self.plan.players,
-        };
+        let place = Rc::new(place);
+        let hosts = (0..self.plan.habits.hosts).map(|number| {
+            let host = Host {
+                number,
+                seed: self.world.seed(),
+                event: self.event,
+                cluster: self.cluster.clone(),
+                notebook: self.notebook.clone(),
+                place: place.clone(),
+                habits: self.plan.habits,
+                ruler: self.plan.habits.ruling.then(|| Ruler::new(number + 1)),
+                players: self.plan.players,
+            };
+            host.drive(stage)
+        });
+        let hosts: Vec<_> = hosts.collect();
+        // Faults wait for what hosts see for as long as there is one.
+        drop(place);
         let faults = Faults {
             world: self.world.clone(),
             cluster: self.cluster.clone(),
@@ -271,10 +284,12 @@ impl Quiz {
             program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
         };
-        let (mended, ()) = tokio::join!(faults.run(), host.drive());
+        let (mended, _) = tokio::join!(faults.run(), join_all(hosts));
         mended?;
         self.agree().await;
         self.world.sleep(LINGER).await;
+        let settled = || self.notebook.write(|evidence| evidence.unsettled().is_empty());
+        within(SETTLE_MAX, settled).await;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! A player: joins over MQTT, answers once a round is open, keeps every receipt, and goes to another
 //! node when the connection is gone.
 //!
-//! A player is honest and patient: an answer is repeated with the same choice until something
-//! acknowledges it, never after. When and what is answered is a function of (seed, player,
-//! instance). Some players move to another node now and then without a reason.
+//! A player is patient: an answer is repeated with the same choice until something acknowledges it. When
+//! and what is answered is a function of (seed, player, instance). Some players move to another node now and
+//! then without a reason, and some are a nuisance.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,11 +22,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::evidence::{Notebook, Receipt, Unheld, now};
 use super::mqtt::{Client, Packet, Version};
+use super::nuisance::{Extra, Habit, NO_OPTION, publish_elsewhere};
 use super::readings::{Reading, Readings};
 use crate::cluster::{MQTT_PORT, address};
 use crate::machine::Life;
 use crate::mix::Draw;
 use crate::schedule::{Form, Habits, Question, held, secrets_in};
+use crate::spawn::Spawn;
 
 /// A player who has said nothing for so long pings: soon enough to hear of a silent node in time.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -77,11 +79,16 @@ struct Player {
     version: Version,
     /// Counts the connections that have ended.
     moves: u64,
+    habit: Habit,
     token: Option<String>,
+    /// Whether this connection has led into the show.
+    is_in: bool,
     /// When to ask for the join again, while no answer came.
     join_due: Option<Instant>,
     /// The newest answer.
     answer: Option<Answer>,
+    /// What else is to be said.
+    extras: Vec<Extra>,
     /// What the packets under way are about.
     under_way: BTreeMap<u16, About>,
     heard: Instant,
@@ -92,6 +99,8 @@ struct Answer {
     instance: u32,
     choice: u8,
     form: Form,
+    /// Whether it was published.
+    sent: bool,
     /// When to publish it, or publish it again; nothing once that is settled.
     due: Option<Instant>,
 }
@@ -140,15 +149,19 @@ impl Player {
     fn new(life: Life, ticket: Ticket) -> Self {
         let id = id(ticket.seed, ticket.number);
         let version = if ticket.number.is_multiple_of(2) { Version::V5 } else { Version::V3 };
+        let dice = Draw::new(ticket.seed, &[PLAYER, ticket.number.into()]);
         Self {
+            habit: Habit::draw(dice, ticket.habits),
             life,
             ticket,
             id,
             version,
             moves: 0,
             token: None,
+            is_in: false,
             join_due: None,
             answer: None,
+            extras: Vec::new(),
             under_way: BTreeMap::new(),
             heard: Instant::now(),
             said: Instant::now(),
@@ -196,6 +209,7 @@ impl Player {
         let mut client = Client::connect(stream, self.version, &self.name()).await?;
         client.subscribe(&[inbox_topic(self.id), live_topic(&self.ticket.pin)]).await?;
         self.under_way.clear();
+        self.is_in = false;
         self.heard = Instant::now();
         self.join(&mut client).await?;
         let far = Duration::from_secs(86_400);
@@ -206,7 +220,7 @@ impl Player {
                 packet = client.read() => self.on_packet(node, packet?)?,
                 () = sleep_until(due) => {}
             }
-            self.act(&mut client).await?;
+            self.act(node, &mut client).await?;
         }
         client.disconnect().await
     }
@@ -234,22 +248,25 @@ impl Player {
         payload: &str,
         about: About,
     ) -> io::Result<()> {
+        for _ in 0..self.habit.times() {
+            let id = client.publish(topic, payload).await?;
+            self.under_way.insert(id, about);
+        }
         self.said = Instant::now();
-        let id = client.publish(topic, payload).await?;
-        self.under_way.insert(id, about);
         Ok(())
     }
 
     /// When there is something to do, if nothing comes.
     fn due(&self) -> Instant {
         let answer = self.answer.as_ref().and_then(|answer| answer.due);
-        let answer = answer.filter(|_| self.token.is_some());
+        let extra = self.extras.iter().map(|extra| extra.due).min();
+        let answers = answer.into_iter().chain(extra).filter(|_| self.token.is_some());
         let alive = (self.said + PING_EVERY).min(self.heard + SILENCE_MAX);
-        [self.join_due, answer].into_iter().flatten().fold(alive, Instant::min)
+        answers.chain(self.join_due).fold(alive, Instant::min)
     }
 
     /// Does what has fallen due.
-    async fn act(&mut self, client: &mut Client) -> io::Result<()> {
+    async fn act(&mut self, node: u8, client: &mut Client) -> io::Result<()> {
         let now = Instant::now();
         if now >= self.heard + SILENCE_MAX {
             return Err(io::ErrorKind::TimedOut.into());
@@ -258,6 +275,7 @@ impl Player {
             self.join(client).await?;
         }
         self.give_answer(client, now).await?;
+        self.give_extras(node, client, now).await?;
         if now >= self.said + PING_EVERY {
             self.said = now;
             client.ping().await?;
@@ -266,21 +284,59 @@ impl Player {
     }
 
     async fn give_answer(&mut self, client: &mut Client, now: Instant) -> io::Result<()> {
-        let (Some(answer), Some(token)) = (&mut self.answer, &self.token) else { return Ok(()) };
+        let Some(answer) = self.answer.as_mut().filter(|_| self.token.is_some()) else {
+            return Ok(());
+        };
         if answer.due.is_none_or(|due| due > now) {
             return Ok(());
         }
-        answer.due = Some(now + REPEAT_AFTER);
+        (answer.due, answer.sent) = (Some(now + REPEAT_AFTER), true);
         let (instance, choice) = (answer.instance, answer.choice);
+        self.ticket.notebook.player(self.id, |seen| seen.owed.insert(instance));
+        let Some((topic, payload)) = self.answer_of(instance, choice) else { return Ok(()) };
+        self.publish(client, &topic, &payload, About::Answer(instance)).await
+    }
+
+    /// Says what is due beside the answer, and nothing of it twice.
+    async fn give_extras(&mut self, node: u8, client: &mut Client, now: Instant) -> io::Result<()> {
+        if self.token.is_none() {
+            return Ok(());
+        }
+        for extra in self.extras.extract_if(.., |extra| extra.due <= now).collect::<Vec<_>>() {
+            let Extra { instance, choice, elsewhere, .. } = extra;
+            let nodes = u64::from(self.ticket.nodes);
+            let other = 1 + self.dice(instance.into()).up_to(die::NODE, nodes - 1) as u8;
+            if elsewhere && other == node {
+                continue;
+            }
+            let Some(said) = self.answer_of(instance, choice) else { continue };
+            if elsewhere {
+                let (life, name) = (self.life.clone(), format!("{} elsewhere", self.name()));
+                let published = publish_elsewhere(life, other, name, said);
+                // Nobody waits for what comes of it.
+                let published = async { drop(published.await) };
+                self.life.spawner().clone().spawn("elsewhere", Box::pin(published));
+            } else {
+                self.publish(client, &said.0, &said.1, About::Answer(instance)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The topic and the payload of an answer, which is about to be sent.
+    fn answer_of(&self, instance: u32, choice: u8) -> Option<(String, String)> {
+        let (answer, token) = (self.answer.as_ref()?, self.token.as_ref()?);
         let Given { choices, text, stake, .. } = answer.form.given(self.id, instance, choice);
         let payload = json!({
             "token": token, "instance": instance, "choices": choices, "text": text, "stake": stake,
         });
-        let topic = format!("answer/{:02x}", self.id.slot());
-        self.ticket.notebook.player(self.id, |seen| {
-            *seen.answered.entry(instance).or_default() |= 1 << choice;
-        });
-        self.publish(client, &topic, &payload.to_string(), About::Answer(instance)).await
+        // What is no option is never acknowledged.
+        if choice != NO_OPTION {
+            self.ticket.notebook.player(self.id, |seen| {
+                *seen.answered.entry(instance).or_default() |= 1 << choice;
+            });
+        }
+        Some((format!("answer/{:02x}", self.id.slot()), payload.to_string()))
     }
 
     /// # Errors
@@ -342,12 +398,13 @@ impl Player {
         match message {
             InboxMessage::Joined { token, level, .. } => {
                 self.token = Some(token);
-                self.join_due = None;
-                if level == "firm" {
-                    self.ticket
-                        .notebook
-                        .player(self.id, |seen| *seen.joined.get_or_insert_with(now));
-                }
+                (self.is_in, self.join_due) = (true, None);
+                self.ticket.notebook.player(self.id, |seen| {
+                    seen.let_in.get_or_insert_with(now);
+                    if level == "firm" {
+                        seen.joined.get_or_insert_with(now);
+                    }
+                });
             }
             InboxMessage::Receipt {
                 instance, status, level, choices, elapsed_ms, text, ..
@@ -387,6 +444,14 @@ impl Player {
         if let Some(answer) = self.answer.as_mut().filter(|answer| answer.instance == instance) {
             answer.due = None;
         }
+        // A flood of the same is answered by a flood of the same.
+        let is_news = self.ticket.notebook.player(self.id, |seen| {
+            seen.owed.remove(&instance);
+            !seen.receipts.iter().rev().take(2).any(|held| held.says(&receipt))
+        });
+        if !is_news {
+            return;
+        }
         if receipt.firm {
             let claim = Unheld { player: self.id, receipt: receipt.clone() };
             self.ticket.firm.try_send(claim).expect("there is room for all receipts of a run");
@@ -397,14 +462,25 @@ impl Player {
         self.ticket.notebook.player(self.id, |seen| seen.receipts.push(receipt));
     }
 
-    /// A refusal that says "never" settles the answer; any other says "not now".
+    /// A refusal that says "never" settles the answer; any other says "not now". What is said of a lie says nothing
+    /// of the answer.
     fn on_refused(&mut self, topic: &str, code: String) {
         let retry = Instant::now() + RETRY_AFTER;
+        let is_lie = code == "choice_invalid";
         if topic.starts_with("connect/") {
-            self.join_due = Some(retry);
-        } else if let Some(answer) = self.answer.as_mut().filter(|answer| answer.due.is_some()) {
+            // Of a flood of joins some are refused after one was taken.
+            self.join_due = (!self.is_in).then_some(retry);
+        } else if let Some(answer) = self.answer.as_mut()
+            && answer.sent
+            && answer.due.is_some()
+            && !is_lie
+        {
             let over = matches!(code.as_str(), "late" | "ended");
             answer.due = (!over).then_some(retry);
+            if over {
+                let instance = answer.instance;
+                self.ticket.notebook.player(self.id, |seen| seen.owed.remove(&instance));
+            }
         }
         self.ticket.notebook.player(self.id, |seen| *seen.refused.entry(code).or_default() += 1);
     }
@@ -430,12 +506,17 @@ impl Player {
         let plan =
             question.number.checked_sub(1).and_then(|n| self.ticket.questions.get(n as usize));
         let (options, form) = plan.map_or((2, Form::Choice), |it| (it.options, it.form));
-        self.answer = Some(Answer {
-            instance: stage.instance,
-            choice: dice.up_to(die::CHOICE, u64::from(options) - 1) as u8,
-            form,
-            due: (!abstains).then(|| Instant::now() + thinks),
-        });
+        let (instance, choice) =
+            (stage.instance, dice.up_to(die::CHOICE, u64::from(options) - 1) as u8);
+        let due = (!abstains).then(|| Instant::now() + thinks);
+        let before = self.answer.replace(Answer { instance, choice, form, sent: false, due });
+        // The question before is given up.
+        if let Some(before) = before {
+            self.ticket.notebook.player(self.id, |seen| seen.owed.remove(&before.instance));
+        }
+        if !abstains {
+            self.extras = self.habit.extras(dice, (instance, choice, options), thinks);
+        }
     }
 
     /// The word that gives an answer away has come.
