@@ -51,11 +51,21 @@ pub enum Bug {
     StakeBeyondPoints,
     /// A text that a host accepts beside the key gives nothing.
     AcceptedForgotten,
+    /// A node that comes back writes under the origin that it had before, so that a dot names two entries.
+    ReusedDot,
+    /// What a run gives is added to the score again when a host has ruled on it.
+    ScoreIncrements,
+    /// After the last question comes another one.
+    QuestionTooMany,
+    /// What is kept for others grows without bound.
+    TailsUnbounded,
+    /// A round is closed at its deadline, before the grace is over.
+    GraceForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 27] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -78,6 +88,11 @@ impl Bug {
         Bug::FenceIgnored,
         Bug::StakeBeyondPoints,
         Bug::AcceptedForgotten,
+        Bug::ReusedDot,
+        Bug::ScoreIncrements,
+        Bug::QuestionTooMany,
+        Bug::TailsUnbounded,
+        Bug::GraceForgotten,
     ];
 }
 

@@ -14,7 +14,7 @@ const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None 
 const SEEDS_MAX: u64 = 100;
 
 /// Every bug, and the checker that finds it.
-const FOUND_BY: [(Bug, &str); 22] = [
+const FOUND_BY: [(Bug, &str); 27] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
@@ -37,6 +37,12 @@ const FOUND_BY: [(Bug, &str); 22] = [
     (Bug::FenceIgnored, "seals"),
     (Bug::StakeBeyondPoints, "ranks"),
     (Bug::AcceptedForgotten, "rulings"),
+    // A replica asserts that itself when it reads what it has kept.
+    (Bug::ReusedDot, "panic"),
+    (Bug::ScoreIncrements, "doubles"),
+    (Bug::QuestionTooMany, "stages"),
+    (Bug::TailsUnbounded, "bounds"),
+    (Bug::GraceForgotten, "closing"),
 ];
 
 fn hunt_for(bug: Option<Bug>) -> Option<Found> {

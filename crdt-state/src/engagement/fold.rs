@@ -156,8 +156,11 @@ impl People {
                 let question = script.and_then(|script| script.questions.get(usize::from(number)));
                 question.is_some_and(|question| question.task.is_timed())
             };
+            let ruled = || state.rulings.of(instance).is_some();
+            let again = crate::planted!(ScoreIncrements) && ruled();
             for ((_, so_far), (_, outcome)) in all.iter_mut().zip(&mut outcomes) {
                 so_far.take(outcome, is_timed);
+                so_far.points += if again { outcome.points } else { 0 };
             }
         }
         outcomes

@@ -113,8 +113,9 @@ impl EventCore {
     /// When the first of all nodes does, if this one knows.
     fn first_close_due(&self, instance: u32) -> Option<Mono> {
         let zero = self.carried.zero(instance)?;
+        let forgets = crdt_state::planted!(GraceForgotten);
         let length = i64::from(self.carried.state.open_ms(instance))
-            + millis(self.rules.grace)
+            + if forgets { 0 } else { millis(self.rules.grace) }
             + i64::from(self.extra_left_ms(instance));
         // A millisecond more, so that the last answer that is in time was taken before.
         let held = self.carried.held_ms(instance);
@@ -274,6 +275,11 @@ impl EventCore {
         let questions = self.carried.state.script().map_or(0, |script| script.questions.len());
         match self.question_for(next) {
             Some(number) if usize::from(number) < questions => next,
+            Some(number)
+                if crdt_state::planted!(QuestionTooMany) && usize::from(number) == questions =>
+            {
+                next
+            }
             _ => Stage::ENDED,
         }
     }

@@ -143,7 +143,8 @@ impl Node {
     pub(super) fn boot(&mut self, seed: u64, number: u8, now: Tick, nodes: usize, config: Config) {
         self.lives += 1;
         self.has_retired = false;
-        let draw = Draw::new(seed, &[ORIGIN, number.into(), self.lives.into()]);
+        let life = if crdt_state::planted!(ReusedDot) { 1 } else { self.lives };
+        let draw = Draw::new(seed, &[ORIGIN, number.into(), life.into()]);
         let origin = Origin(draw.word(0) | 1);
         let kept = self.disk.read();
         let is_kept = kept.cut.is_some() || !kept.logs.is_empty();
