@@ -52,7 +52,7 @@ impl Failure {
 
 fn unjudged_rule(why: &Unjudged) -> &'static str {
     match why {
-        Unjudged::Broken { .. } => "unformed",
+        Unjudged::Broken { .. } | Unjudged::TooMany { .. } => "unformed",
         Unjudged::Run(RunError::Panicked { .. }) => "panic",
         Unjudged::Run(RunError::Livelock { .. }) => "livelock",
         Unjudged::Run(RunError::OutOfVirtualTime { .. } | RunError::OutOfRealTime { .. }) => "time",

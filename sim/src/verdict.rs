@@ -9,11 +9,13 @@ use crate::check::{Violation, check};
 use crate::quiz::evidence::Evidence;
 use crate::quiz::{Broken, quiz};
 use crate::run::{Options, Outcome, RunError, run};
-use crate::schedule::Schedule;
+use crate::schedule::{Kind, Schedule};
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
 pub struct Verdict {
+    /// How much of a node was real.
+    pub fidelity: Fidelity,
     /// The run and what was seen in it.
     pub outcome: Outcome<Evidence>,
     /// The promises that were not kept.
@@ -26,6 +28,14 @@ pub enum Unjudged {
     /// The run did not end well.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// More play than there is room for.
+    #[error("seed {seed}: {why}")]
+    TooMany {
+        /// The seed.
+        seed: u64,
+        /// How many can.
+        why: String,
+    },
     /// The cluster never stood.
     #[error("seed {seed}: {why}")]
     Broken {
@@ -68,6 +78,39 @@ pub enum Fidelity {
     Message,
 }
 
+/// So many play on the wire at most: each has an address and a connection, and waits for receipts.
+pub const WIRE_PLAYERS_MAX: u32 = 10_000;
+
+impl Fidelity {
+    /// The kinds of trouble that there is no part for: whole nodes take the bounds of replication as they are, and no
+    /// core reads a wall clock or makes packets.
+    pub fn lacks(self) -> &'static [Kind] {
+        match self {
+            Self::Wire => &[Kind::Memory],
+            Self::Message => &[Kind::Clock, Kind::Mtu],
+        }
+    }
+
+    /// Whether there is room for all who play.
+    ///
+    /// # Errors
+    /// Says for how many there is.
+    pub fn check(self, schedule: &Schedule) -> Result<(), String> {
+        let is_over = self == Self::Wire && schedule.players > WIRE_PLAYERS_MAX;
+        let what = "players at most in wire fidelity; --fidelity message takes more";
+        if is_over { Err(format!("{WIRE_PLAYERS_MAX} {what}")) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Fidelity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wire => "wire",
+            Self::Message => "message",
+        })
+    }
+}
+
 /// Runs a schedule in a fidelity and judges it.
 ///
 /// # Errors
@@ -82,7 +125,7 @@ pub fn judge_in(
         Fidelity::Message => {
             let outcome = crate::message::run(schedule, options)?;
             let violations = judged(&outcome.value);
-            Ok(Verdict { outcome, violations })
+            Ok(Verdict { fidelity, outcome, violations })
         }
     }
 }
@@ -93,6 +136,7 @@ pub fn judge_in(
 /// If there is nothing to judge.
 pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, Unjudged> {
     let seed = schedule.seed;
+    Fidelity::Wire.check(&schedule).map_err(|why| Unjudged::TooMany { seed, why })?;
     let until = options.until;
     let outcome = run(seed, options, move |world| quiz(world, schedule, until))?;
     let outcome = outcome.transpose().map_err(|why| Unjudged::Broken { seed, why })?;
@@ -101,7 +145,7 @@ pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, U
         let what = format!("{count} tasks were started past the node's spawner at {place}");
         violations.push(Violation { rule: "strays", what });
     }
-    Ok(Verdict { outcome, violations })
+    Ok(Verdict { fidelity: Fidelity::Wire, outcome, violations })
 }
 
 /// The rules that hold at any moment and not only once all is mended.
@@ -131,6 +175,14 @@ impl fmt::Display for Verdict {
         let Outcome { seed, trace_hash, trace_lines, value, net, .. } = &self.outcome;
         writeln!(f, "seed {seed} hash {trace_hash:016x}")?;
         writeln!(f, "{}", value.plan)?;
+        let fidelity = self.fidelity;
+        let left_out: Vec<String> = self.left_out();
+        if !left_out.is_empty() {
+            writeln!(f, "not in {fidelity} fidelity: {}", left_out.join(", "))?;
+        }
+        if fidelity == Fidelity::Message && value.plan.has(Kind::Corruption) {
+            writeln!(f, "in message fidelity what arrives damaged is lost")?;
+        }
         writeln!(f, "happened:")?;
         for (at, what) in &value.story {
             writeln!(f, "  {:>9.3} s  {what}", at.as_secs_f64())?;
@@ -138,8 +190,13 @@ impl fmt::Display for Verdict {
         writeln!(f, "{value}")?;
         writeln!(
             f,
-            "network: {} datagrams, {} lost or cut, {} stream segments, {} bytes; {trace_lines} trace lines",
-            net.datagrams_sent, net.datagrams_dropped, net.segments_sent, net.bytes_sent
+            "network: {} datagrams, {} lost or cut, {} damaged, {} stream segments, {} bytes; \
+             {trace_lines} trace lines",
+            net.datagrams_sent,
+            net.datagrams_dropped,
+            net.datagrams_damaged,
+            net.segments_sent,
+            net.bytes_sent
         )?;
         writeln!(f, "{}", self.pace())?;
         for violation in self.violations.iter().take(SHOWN) {
@@ -180,11 +237,19 @@ impl Verdict {
             "trace_lines": trace_lines,
             "datagrams": net.datagrams_sent,
             "datagrams_lost": net.datagrams_dropped,
+            "datagrams_damaged": net.datagrams_damaged,
+            "left_out": self.left_out(),
             "firm_receipts": value.firm().count(),
             "story": story.collect::<Vec<_>>(),
             "schedule": value.plan,
             "states": value.states,
         })
+    }
+
+    /// The trouble of the schedule that its fidelity has no part for, by name.
+    fn left_out(&self) -> Vec<String> {
+        let kinds = self.outcome.value.plan.left_out(self.fidelity);
+        kinds.into_iter().map(Kind::name).collect()
     }
 
     fn pace(&self) -> String {

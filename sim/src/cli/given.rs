@@ -1,7 +1,7 @@
 //! The options that commands share: what a seed means, and how values are written.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum as _;
@@ -11,7 +11,7 @@ use super::Failed;
 use crate::kept::Kept;
 use crate::schedule::{Kinds, Schedule, Wanted};
 use crate::sweep::Draws;
-use crate::verdict::Fidelity;
+use crate::verdict::{Fidelity, WIRE_PLAYERS_MAX};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Given {
@@ -24,13 +24,14 @@ pub(super) struct Given {
     /// Nodes at the beginning; by default the seed draws 3 to 7.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=99))]
     nodes: Option<u8>,
-    /// Players; by default the seed draws 10 to 190.
+    /// Players; by default the seed draws 10 to 190. Wire fidelity takes 10,000 at most.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     players: Option<u32>,
     /// How many must hold what a node promises; by default mostly one more, as the seed draws.
     #[arg(long, value_enum)]
     ack: Option<Ack>,
-    /// What may go wrong: none, all, or some kinds as in crash,cut,loss; each of them does then.
+    /// What may go wrong: none, all, or some kinds as in crash,cut,loss; each of them does then, where the cluster is
+    /// large enough and the fidelity has a part for it: a run says what it leaves out.
     #[arg(long, value_name = "KINDS")]
     faults: Option<Kinds>,
     /// Real seconds before a run is given up as stuck.
@@ -57,9 +58,16 @@ impl Source {
             let schedule = self.given.draws()?.schedule(self.seed.unwrap_or_default());
             return Ok((schedule, self.given.fidelity()));
         };
-        let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
-        Ok((kept.schedule, self.given.fidelity.or(kept.fidelity).unwrap_or_default()))
+        read(file, self.given.fidelity)
     }
+}
+
+/// The schedule of a file, and how much of a node is real: as was asked for, else as the file says.
+pub(super) fn read(file: &Path, asked: Option<Fidelity>) -> Result<(Schedule, Fidelity), Failed> {
+    let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
+    let fidelity = asked.or(kept.fidelity).unwrap_or_default();
+    fidelity.check(&kept.schedule).map_err(|why| Failed::file(file, why))?;
+    Ok((kept.schedule, fidelity))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -98,6 +106,10 @@ impl Given {
     pub(super) fn draws(&self) -> Result<Draws, Failed> {
         let Self { nodes, players, ack, faults, .. } = *self;
         let wanted = Wanted { nodes, players, ack };
+        if self.fidelity() == Fidelity::Wire && players.is_some_and(|it| it > WIRE_PLAYERS_MAX) {
+            let what = format!("--fidelity wire takes {WIRE_PLAYERS_MAX} players at most");
+            return Err(Failed::Usage(what));
+        }
         match self.scenario() {
             Scenario::Swarm => {
                 Ok(faults.map_or(Draws::Swarm(wanted), |kinds| Draws::Chosen(wanted, kinds)))

@@ -23,6 +23,10 @@ pub(super) struct Arguments {
 
 /// Plants each bug in turn and draws seeds as a swarm does, until one fails.
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
+    if let Some(bug) = crate::planting::planted_in_all() {
+        let what = format!("a hunt plants each bug by itself: leave out --plant {bug:?}");
+        return Err(Failed::Usage(what));
+    }
     std::panic::set_hook(Box::new(|_| {}));
     let draw = Draws::Swarm(Wanted::default());
     let is_out = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");

@@ -49,7 +49,7 @@ pub(super) struct ForkArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     at: Vec<Duration>,
     /// How many futures are tried from each moment.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), default_value_t = 40)]
     futures: u32,
     /// How many run at once; by default one per core.
     #[arg(long)]

@@ -46,7 +46,7 @@ pub(super) struct ShrinkArguments {
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     let file = &arguments.file;
     let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
-    let fidelity = arguments.fidelity.or(kept.fidelity).unwrap_or_default();
+    let (_, fidelity) = super::given::read(file, arguments.fidelity)?;
     let progress = Progress::default();
     let real_limit = Duration::from_secs(arguments.real_limit);
     let sink = arguments.trace.as_deref().map(trace_to).transpose()?;

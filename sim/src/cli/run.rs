@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::given::{Given, Scenario, duration, spelt_out};
 use super::live::watched;
 use super::{Failed, say, write_out};
-use crate::kept::Kept;
 use crate::mesh::mesh;
 use crate::run::{Options, run};
 use crate::schedule::Schedule;
@@ -18,7 +17,7 @@ use crate::verdict::{Fidelity, judge_in};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The seed that names the run.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with = "schedule")]
     seed: u64,
     #[command(flatten)]
     given: Given,
@@ -173,7 +172,6 @@ fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
 fn in_short(schedule: &Schedule, fidelity: Fidelity) -> String {
     let Schedule { seed, nodes, players, questions, faults, .. } = schedule;
     let (questions, faults) = (questions.len(), faults.len());
-    let fidelity = format!("{fidelity:?}").to_lowercase();
     format!(
         "seed {seed} in {fidelity} fidelity: {nodes} nodes, {players} players, \
          {questions} questions, {faults} faults"
@@ -186,8 +184,7 @@ fn schedule_of(arguments: &Arguments) -> Result<(Schedule, Fidelity), Failed> {
     let Some(file) = &arguments.schedule else {
         return Ok((given.draws()?.schedule(arguments.seed), given.fidelity()));
     };
-    let kept = Kept::read(file).map_err(|why| Failed::file(file, why))?;
-    Ok((kept.schedule, given.fidelity.or(kept.fidelity).unwrap_or_default()))
+    super::given::read(file, given.fidelity)
 }
 
 fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {

@@ -9,6 +9,7 @@ use ::node::config::Ack;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use ::node::engine::{BULK_ANSWERS_MAX, Bulk, BulkAnswer, Heed, Input};
@@ -126,7 +127,7 @@ pub fn grow(nodes: u8, players: u32) -> Result<Growth, String> {
         clock::drive(Some(0));
         let mut world = World::new(Arc::new(schedule(nodes)), Trace::new(None));
         world.gather(Crowd::new(nodes, players));
-        world.run();
+        world.run(&AtomicBool::new(false));
         world.grown(nodes, players)
     }));
     let virtual_time = Duration::from_nanos(clock::virtual_ns());

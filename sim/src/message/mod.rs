@@ -26,7 +26,9 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use crdt_state::marks::take_reached;
 
@@ -41,13 +43,45 @@ use crate::trace::Trace;
 pub use self::growth::{Growth, grow};
 use self::world::World;
 
+/// How much longer than its limit a run may take until it is said to hang.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Barks once a run has taken too much real time. A thread of its own, for the run's sees no real clock.
+struct Watchdog {
+    barked: Arc<AtomicBool>,
+    /// Gone with the run.
+    _leash: Sender<()>,
+}
+
+impl Watchdog {
+    fn start(seed: u64, limit: Duration) -> Self {
+        let barked = Arc::new(AtomicBool::new(false));
+        let (leash, run) = channel();
+        let bark = barked.clone();
+        let is_over = move |limit| run.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
+        let watch = move || {
+            if is_over(limit) {
+                return;
+            }
+            bark.store(true, Ordering::Relaxed);
+            if !is_over(STOP_WITHIN) {
+                eprintln!("seed {seed} hangs: a core has not returned for {STOP_WITHIN:?}");
+            }
+        };
+        // Without it a run is only not ended.
+        let _ = std::thread::Builder::new().name(format!("watchdog of {seed}")).spawn(watch);
+        Self { barked, _leash: leash }
+    }
+}
+
 /// Runs a schedule and returns what was seen.
 ///
 /// # Errors
-/// If a core panics, or the trace cannot be written.
+/// If a core panics, the trace cannot be written, or the run takes too long.
 pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, RunError> {
     let began = Instant::now();
     let seed = schedule.seed;
+    let watchdog = Watchdog::start(seed, options.real_limit);
     let trace = Trace::watched(options.sink, options.progress, options.recorder);
     #[cfg(feature = "planted")]
     crate::planting::begin();
@@ -58,7 +92,7 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
         let mut world = World::new(Arc::new(schedule), trace.clone());
         world.stop_at(options.until);
         world.fork(options.fork);
-        world.run();
+        world.run(&watchdog.barked);
         world.finish()
     }));
     let at_ns = clock::virtual_ns();
@@ -70,12 +104,15 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
         RunError::Panicked { seed, first: Panic { at_ns, message } }
     })?;
     trace.close().map_err(|why| RunError::Io { seed, why })?;
+    if watchdog.barked.load(Ordering::Relaxed) {
+        return Err(RunError::OutOfRealTime { seed, limit: options.real_limit });
+    }
     let (value, net) = evidence;
     Ok(Outcome {
         seed,
         trace_hash: trace.hash(),
         trace_lines: trace.lines(),
-        virtual_time: std::time::Duration::from_nanos(at_ns),
+        virtual_time: Duration::from_nanos(at_ns),
         real_time: began.elapsed(),
         net,
         entropy_reads: 0,

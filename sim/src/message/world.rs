@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::node::engine::{Heed, Input, Output};
@@ -133,8 +134,8 @@ impl World {
         self.queue.push(1, Event::Watch);
     }
 
-    /// Lets time pass until the run is over.
-    pub(super) fn run(&mut self) {
+    /// Lets time pass until the run is over, or somebody wants it to end.
+    pub(super) fn run(&mut self, enough: &AtomicBool) {
         while let Some(tick) = self.queue.next().filter(|tick| *tick <= RUN_MAX) {
             if self.is_over {
                 return;
@@ -153,6 +154,9 @@ impl World {
                 self.part();
             }
             while let Some(event) = self.queue.pop(tick) {
+                if enough.load(Ordering::Relaxed) {
+                    return;
+                }
                 self.on_event(event);
             }
             while let Some(number) = self.dirty.pop_first() {

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::link::Link;
 use crate::mix::Draw;
+use crate::verdict::Fidelity;
 
 pub use self::classic::{NODES, PLAYERS};
 pub use self::form::Form;
@@ -32,6 +33,7 @@ pub use self::swarm::Wanted;
 
 /// One run, as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Names every roll of dice that the rest leaves open.
     pub seed: u64,
@@ -65,6 +67,7 @@ fn is_usual(ack: &Ack) -> bool {
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     /// How many can be chosen from.
     pub options: u8,
@@ -79,6 +82,7 @@ pub struct Question {
 
 /// The properties of links.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Weather {
     /// The least time that a packet takes, in microseconds.
     pub delay_us: u64,
@@ -100,6 +104,7 @@ pub struct Weather {
 
 /// How people behave; shares of all players, 0.0..=1.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Habits {
     /// Move to another node now and then.
     pub roaming: f64,
@@ -154,6 +159,7 @@ fn is_no(flag: &bool) -> bool {
 
 /// Bounds of replication; small ones make rare ways common. Of message fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Knobs {
     /// Entries kept for others, in bytes.
     pub tail_bytes_max: usize,
@@ -170,6 +176,7 @@ impl Default for Knobs {
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// In which instance; 0 is the lobby.
     pub instance: u32,
@@ -194,6 +201,7 @@ impl Planned {
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Fault {
     /// Nodes go down at once, and come back when the fault is over. More than one is a zone.
     Crash {
@@ -317,6 +325,7 @@ pub enum Trouble {
 
 /// What a cut separates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum CutShape {
     /// One node from all others, both ways.
     Alone(u8),
@@ -494,6 +503,11 @@ impl Schedule {
             _ => 0,
         };
         self.faults.iter().map(victims).sum::<usize>() > 1
+    }
+
+    /// The kinds of its trouble that a fidelity has no part for: they do not happen there.
+    pub fn left_out(&self, fidelity: Fidelity) -> Vec<Kind> {
+        fidelity.lacks().iter().copied().filter(|kind| self.has(*kind)).collect()
     }
 
     /// The show file. Each explanation holds a word that nobody may hear before the reveal.

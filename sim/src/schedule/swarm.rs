@@ -3,7 +3,8 @@
 //!
 //! What may go wrong at once is bounded by what is promised: a firm receipt has two holders, so at
 //! most one node at a time loses what it remembers, and the next one only after repair. A zone that
-//! goes down whole keeps its disks. Where one holder is enough, checkers excuse what goes down with it.
+//! goes down whole keeps its disks, and so do all where there are not two others that hold what is promised. Where
+//! one holder is enough, checkers excuse what goes down with it.
 
 use super::{
     Blow, CutShape, DiskFate, Fault, Form, Habits, Knobs, Planned, Question, Schedule, Trouble,
@@ -180,7 +181,9 @@ impl Swarm<'_> {
             (5, 0.2, Self::disk),
         ];
         for (kind, chance, make) in kinds {
-            for nth in 0..if self.is_off(kind) { 0 } else { 2 } {
+            // Between nodes nothing goes wrong where there is one.
+            let is_off = self.is_off(kind) || self.nodes == 1 && matches!(kind, 1 | 2);
+            for nth in 0..if is_off { 0 } else { 2 } {
                 let draw = self.draw(kind * 10 + nth);
                 if draw.unit(0) < chance {
                     faults.push(self.planned(draw, make(self, draw)));
@@ -260,9 +263,10 @@ impl Swarm<'_> {
             false => Victim::Node(self.node(draw, 9)),
         };
         let die = draw.up_to(11, TURNS - 1);
-        let disk = match (die, fates.len()) {
-            (0, 1) => DiskFate::Lost,
-            (1, 1) => DiskFate::Stale,
+        let spares = self.nodes > 2 && fates.len() == 1;
+        let disk = match die {
+            0 if spares => DiskFate::Lost,
+            1 if spares => DiskFate::Stale,
             _ => DiskFate::Same,
         };
         if disk != DiskFate::Same {
@@ -353,6 +357,18 @@ mod tests {
             let schedule = Schedule::draw(seed, Wanted::default());
             let read = Schedule::from_json(&schedule.to_json());
             assert_eq!(read.as_ref(), Ok(&schedule), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn no_more_goes_wrong_than_so_few_nodes_survive() {
+        for nodes in [1, 2] {
+            for seed in 0..200 {
+                let wanted = Wanted { nodes: Some(nodes), ..Wanted::default() };
+                let schedule = Schedule::draw(seed, wanted);
+                assert_eq!(schedule.check(), Ok(()), "seed {seed}");
+                assert!(!schedule.loses_a_node(), "{schedule}");
+            }
         }
     }
 
