@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sim::coverage::Coverage;
-use sim::run::Options;
-use sim::schedule::{Schedule, Wanted};
+use sim::run::{Options, RunError};
+use sim::schedule::{Kind, Schedule, Wanted};
 use sim::sweep::Draws;
-use sim::verdict::{Fidelity, Verdict, judge_in};
+use sim::verdict::{Fidelity, Unjudged, Verdict, WIRE_PLAYERS_MAX, judge_in};
 
 const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 
@@ -45,6 +46,29 @@ fn a_seed_leaves_the_same_trace_again() {
             two.value.ends.values().next().unwrap().export
         );
     }
+}
+
+/// As a run that goes round in circles is, which takes longer than any limit.
+#[test]
+fn a_run_that_takes_too_long_is_given_up() {
+    let options = Options { real_limit: Duration::ZERO, ..Options::default() };
+    let given_up = judge_in(Fidelity::Message, Schedule::classic(1), options).unwrap_err();
+    assert!(matches!(given_up, Unjudged::Run(RunError::OutOfRealTime { seed: 1, .. })));
+}
+
+/// What a fidelity has no part for, it names.
+#[test]
+fn each_fidelity_says_what_it_leaves_out() {
+    let mut schedule = Schedule::classic(1);
+    (schedule.weather.mtu, schedule.knobs.tail_bytes_max) = (1_280, 3_000);
+    let left_out = |fidelity| schedule.left_out(fidelity);
+    assert_eq!(left_out(Fidelity::Wire), [Kind::Memory]);
+    assert_eq!(left_out(Fidelity::Message), [Kind::Clock, Kind::Mtu]);
+    let told = good(Fidelity::Message, schedule.clone()).to_string();
+    assert!(told.contains("not in message fidelity: clock, mtu"), "{told}");
+    schedule.players = WIRE_PLAYERS_MAX + 1;
+    let crowd = judge_in(Fidelity::Wire, schedule, Options::default()).unwrap_err();
+    assert!(matches!(crowd, Unjudged::TooMany { seed: 1, .. }), "{crowd}");
 }
 
 /// Schedules that have found something once, in nodes' cores or in whole nodes.
