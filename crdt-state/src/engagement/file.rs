@@ -5,6 +5,7 @@
 //! problems; a script is taken only when the report stayed empty. Deliberately absent: syntaxes.
 
 use super::script::caps;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// A value of a file and where it begins.
@@ -149,7 +150,7 @@ pub struct Found {
 impl Report {
     /// Adds a problem at a byte offset; beyond [`caps::PROBLEMS_MAX`] it is counted only.
     pub fn add(&mut self, at: usize, field: &str, message: impl Into<String>) {
-        if self.found.len() == caps::PROBLEMS_MAX {
+        if self.is_full() {
             self.more += 1;
             return;
         }
@@ -165,6 +166,11 @@ impl Report {
     #[must_use]
     pub fn len(&self) -> usize {
         self.found.len()
+    }
+
+    /// Whether further problems are counted only.
+    fn is_full(&self) -> bool {
+        self.found.len() == caps::PROBLEMS_MAX
     }
 
     /// Whether there are no problems.
@@ -206,7 +212,9 @@ impl<'a> Object<'a> {
         let name = field.name.as_str();
         if !known.contains(&name) {
             let path = self.path_to(&cut(name));
-            report.add(field.at, &path, unknown(name, known));
+            // What is counted only needs no words: looking for what was meant takes longer than reading the file.
+            let message = if report.is_full() { String::new() } else { unknown(name, known) };
+            report.add(field.at, &path, message);
         } else if self.field(name).is_some() {
             report.add(field.at, &self.path_to(name), "the field stands here a second time");
         } else {
@@ -325,15 +333,18 @@ impl<'a> Object<'a> {
     ) -> Option<Vec<String>> {
         let (list, path) = self.list(name, lengths, name, report)?;
         let mut options: Vec<String> = Vec::with_capacity(list.len());
+        let mut known = BTreeMap::new();
         for (index, value) in list.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let option = text(value, &path, caps::OPTION_BYTES_MAX, report).unwrap_or_default();
-            let first = options.iter().position(|known| known.trim() == option.trim());
-            if let Some(first) = first
-                && !option.is_empty()
+            if let What::Text(words) = &value.what
+                && !words.is_empty()
             {
-                let message = format!("{} is already option {first}", quote(&option));
-                report.at(value, &path, message);
+                let first = *known.entry(words.trim()).or_insert(index);
+                if first != index {
+                    let message = format!("{} is already option {first}", quote(&option));
+                    report.at(value, &path, message);
+                }
             }
             options.push(option);
         }
