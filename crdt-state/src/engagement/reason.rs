@@ -92,8 +92,21 @@ impl<'a> Case<'a> {
     fn streak(&self, points: i64, bonus: i64) -> Option<String> {
         let nth = (bonus != 0).then(|| self.had().streak + 1)?;
         let given = points - bonus;
-        Some(format!("correct for the {nth}. time in a row: {given} + {bonus} = {points}"))
+        let nth = ordinal(nth);
+        Some(format!("correct for the {nth} time in a row: {given} + {bonus} = {points}"))
     }
+}
+
+/// A place in a row: 1st, 2nd, 3rd, 4th, 11th, 21st.
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// A loss of so much, which came to `given`: nobody loses more than there is.

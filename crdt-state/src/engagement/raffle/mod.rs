@@ -129,7 +129,8 @@ impl Kind for Raffle {
     fn explain(&self, case: &Case<'_>) -> Option<Reason> {
         case.cell?;
         let points = case.outcome.points;
-        let tickets = case.all.iter().filter(|(_, outcome)| outcome.answer.is_some()).count();
+        // Also those of who does not count: the seed hangs on them, and the record lists them.
+        let tickets = entrants(&case.facts).len();
         let verdict = if case.outcome.correct { "drawn" } else { "not drawn" };
         let arithmetic = format!("{} of {tickets} tickets, {verdict}: {points}", self.winners);
         Some(Reason { arithmetic, verdict: verdict.to_owned() })
@@ -332,6 +333,12 @@ mod tests {
         let after = drawn(&state);
         assert_eq!((&after.0, &after.1[..2]), (&before.0, &before.1[1..]), "a winner is out");
         assert_eq!(after.1.len(), 3);
+        // The record lists the ticket of whoever is out, and so it is counted.
+        let facts = Facts::of(&state, 1).expect("it has opened");
+        let winner = state.players.ids().find(|id| ticket(*id) == after.1[0]).unwrap();
+        let case = Case::of(&state, 1, winner, &[]).expect("there is a run");
+        let reason = facts.question.task.explain(&case).expect("the winner has entered");
+        assert!(reason.arithmetic.starts_with("3 of 50 tickets"), "{}", reason.arithmetic);
         assert_eq!(paid(&state), after.1.iter().cloned().collect());
         kick(&mut state, &before.1[0], false);
         assert_eq!(drawn(&state), before);

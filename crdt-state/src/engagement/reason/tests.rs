@@ -397,3 +397,10 @@ fn the_sum_of_every_other_kind_comes_out_at_what_was_given() {
         assert!(kinds.contains(kind), "nobody explains a {kind}");
     }
 }
+
+#[test]
+fn places_in_a_row_are_called_as_people_call_them() {
+    let called = [2, 3, 4, 11, 12, 13, 21, 22, 103, 111, 113, 1_001].map(ordinal);
+    let names = "2nd 3rd 4th 11th 12th 13th 21st 22nd 103rd 111th 113th 1001st";
+    assert_eq!(called.join(" "), names);
+}
