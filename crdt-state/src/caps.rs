@@ -45,8 +45,11 @@ pub const ORIGINS_MAX: usize = 8_192;
 pub const FORGETS_MAX: u32 = 1_000;
 /// Bytes of one part of a creation: half of what one entry may be.
 pub const CREATE_PART_BYTES_MAX: usize = 128 << 10;
-/// Parts of a creation: 8 MiB, twice what a show file may be.
-pub const CREATE_PARTS_MAX: u16 = 64;
+/// Parts of a creation, 32 MiB in all: twice what 50,000 ordinary questions take, each with its text, four options and
+/// an explanation. A node holds them all until the last has come, and the script as long as it carries the event.
+pub const CREATE_PARTS_MAX: u16 = 256;
+/// Bytes of a creation.
+pub const CREATE_BYTES_MAX: usize = CREATE_PARTS_MAX as usize * CREATE_PART_BYTES_MAX;
 /// Nodes of one cluster that an operator ever gave up.
 pub const GIVEN_UP_MAX: usize = 4_096;
 /// Players and tokens that were ever revoked in one cluster.

@@ -13,6 +13,7 @@ use crate::event::{Rule, Rulings};
 use crate::id::{Lamport, NodeId, Origin, PlayerId, Row};
 use crate::named::Change;
 use crate::stage::Stage;
+use postcard::ser_flavors::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -80,6 +81,15 @@ pub struct CreatePart {
 }
 
 impl Create {
+    /// Bytes that the creation of a show takes at most, whatever its order hint and its salts.
+    #[must_use]
+    pub fn bytes_of(script: &Script) -> usize {
+        // The hint is a varint of a number up to `LAMPORT_MAX`.
+        let hint = 8;
+        let size = postcard::serialize_with_flavor(script, Size::default());
+        hint + size.expect("our own types always encode")
+    }
+
     /// The creation as deltas, each for an entry of its own: one, or as many parts as it takes.
     #[must_use]
     pub fn into_entries(self) -> Vec<Delta> {
@@ -660,6 +670,7 @@ fn number(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engagement::Question;
     use crate::event::EventState;
     use crate::id::LaneId;
     use proptest::prelude::*;
@@ -725,6 +736,25 @@ mod tests {
         assert!(one_by_one == at_once);
         assert_eq!(encode_all(vec![answers()]), [encode(&[answers()])]);
         assert!(encode_all(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_creation_takes_no_more_than_is_said_of_its_show() {
+        let options = vec!["yes".to_owned(), "no".to_owned()];
+        let question = |number| Question::choice(format!("Question {number}?"), options.clone(), 0);
+        let script = Script::new("a show", (0..5_000).map(question).collect());
+        let said = Create::bytes_of(&script);
+        for lamport in [0, 300, caps::LAMPORT_MAX] {
+            let parts = Create { lamport, script: script.clone() }.into_entries();
+            assert!(parts.len() > 1, "it is large enough to go in parts");
+            assert!(parts.iter().all(|part| part.check() == Ok(())));
+            let bytes = |part: &Delta| match part {
+                Delta::CreatePart(part) => part.bytes.len(),
+                other => panic!("not a part: {other:?}"),
+            };
+            let taken: usize = parts.iter().map(bytes).sum();
+            assert!((said - 8..=said).contains(&taken), "{said}, {taken}");
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::show::{FileArgs, read, tell_converted};
 use super::{Exit, Failure};
-use crate::service::view::{ArchivedView, EventSummary, Imported, Problem, Refusal};
+use crate::service::view::{ArchivedView, EventSummary, Imported, Refusal};
 use crate::show::import::Import;
-use crate::show::to_json;
+use crate::show::{refused, to_json};
 use clap::{Args, Subcommand};
 use crdt_state::EventId;
 use serde::Serialize;
@@ -129,7 +129,7 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
     // Problems are found here, where the places are those of the author's own file.
     let import = match read(&args.file)? {
         Ok(import) => import,
-        Err(problems) => return tell_problems(&invalid(problems), args),
+        Err(problems) => return tell_problems(&refused(problems), args),
     };
     tell_converted(&args.file.file, &import);
     let client = Client::new(&args.node);
@@ -142,12 +142,6 @@ fn import(args: &ImportArgs) -> Result<Exit, Failure> {
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
-}
-
-/// What a node would say of a file that it was not even sent.
-fn invalid(problems: Vec<Problem>) -> Refusal {
-    let message = format!("the show has {} problems", problems.len());
-    Refusal { problems, ..Refusal::new("show_invalid", message) }
 }
 
 /// Reads a file.

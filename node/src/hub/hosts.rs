@@ -16,9 +16,7 @@ use crate::service::{Hosts, Image};
 use crate::show;
 use async_trait::async_trait;
 use bytes::Bytes;
-use crdt_state::caps::{CREATE_PART_BYTES_MAX, CREATE_PARTS_MAX};
 use crdt_state::catalogue::{CARRIERS, CATALOGUE, Class, Fate, GiveUp, List, Listing};
-use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
 use crdt_state::engagement::raffle::{Entrants, LISTED_MAX};
 use crdt_state::engagement::script::{Entry, Salt};
@@ -38,11 +36,7 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[async_trait]
 impl Hosts for Hub {
     async fn import(&self, text: &str) -> Result<Imported, Refusal> {
-        let script = show::parse(text).map_err(|problems| {
-            let message = format!("the show has {} problems", problems.len());
-            let refusal = Refusal::new("show_invalid", message);
-            Refusal { problems, ..refusal.hint("mend them and import the show again") }
-        })?;
+        let script = show::parse(text).map_err(show::refused)?;
         self.create(script).await
     }
 
@@ -365,7 +359,6 @@ impl Hub {
     }
 
     async fn create(&self, script: Script) -> Result<Imported, Refusal> {
-        check_size(&script)?;
         let entry = script.entry;
         if entry == Entry::Closed && self.identities.is_none() {
             return Err(refusal(IdentityError::Unconfigured));
@@ -447,17 +440,6 @@ impl Hub {
             links: if own { self.facts.links.clone() } else { links(member) },
         }
     }
-}
-
-/// A script travels as so many entries.
-fn check_size(script: &Script) -> Result<(), Refusal> {
-    let parts = Create { lamport: 0, script: script.clone() }.into_entries().len();
-    if parts <= usize::from(CREATE_PARTS_MAX) {
-        return Ok(());
-    }
-    let (kib, max) = (CREATE_PART_BYTES_MAX / 1_024, usize::from(CREATE_PARTS_MAX));
-    let message = format!("the show takes {} KiB, at most {} fit", parts * kib, max * kib);
-    Err(Refusal::new("show_too_large", message).hint("split it into two shows"))
 }
 
 async fn summary(owner: &Owner) -> Option<EventSummary> {

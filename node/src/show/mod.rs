@@ -12,17 +12,19 @@ mod report;
 
 pub use crdt_state::engagement::script::caps::{AUTOPILOT_MS, PROBLEMS_MAX};
 pub use crdt_state::engagement::script::{FORMAT, OPEN_MS_DEFAULT, POINTS_DEFAULT};
-pub use report::describe;
+pub use report::{describe, refused};
 
 use crate::service::view::Problem;
+use crdt_state::caps::CREATE_BYTES_MAX;
+use crdt_state::delta::Create;
 use crdt_state::engagement::Script;
 use report::{Places, Report};
 
 /// A show of twelve questions to try Starling with.
 pub const SAMPLE: &str = include_str!("../../shows/sample.json");
 
-/// Bytes of a show file: room for as many questions as the caps allow, of a kilobyte each. What a node
-/// takes is bounded by its entries besides.
+/// Bytes of a show file: room for as many questions as the caps allow, of a kilobyte each. The show itself may take
+/// [`CREATE_BYTES_MAX`], which leaves a file room for its indentation.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Reads a show file.
@@ -44,9 +46,25 @@ pub fn parse(text: &str) -> Result<Script, Vec<Problem>> {
     }
     let root = json::read(text, &|_| {}, &mut report);
     let script = root.and_then(|root| Script::read(&root, &mut report));
+    finish(script, report, &Places::Text(text))
+}
+
+/// The script, if nothing was found wrong on the way and nodes can carry it.
+fn finish(
+    script: Option<Script>,
+    mut report: Report,
+    places: &Places<'_>,
+) -> Result<Script, Vec<Problem>> {
+    let script = script.filter(|_| report.is_empty());
+    let bytes = script.as_ref().map_or(0, Create::bytes_of);
+    if bytes > CREATE_BYTES_MAX {
+        let message =
+            format!("nodes keep the show in {bytes} bytes, and carry at most {CREATE_BYTES_MAX}");
+        report.add(0, "", message);
+    }
     match script {
         Some(script) if report.is_empty() => Ok(script),
-        _ => Err(report::problems(report, &Places::Text(text))),
+        _ => Err(report::problems(report, places)),
     }
 }
 

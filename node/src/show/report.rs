@@ -1,6 +1,6 @@
 //! The problems of a show file: giving them their places, printing them.
 
-use crate::service::view::Problem;
+use crate::service::view::{Problem, Refusal};
 use crdt_state::engagement::file::Found;
 use std::fmt::Write;
 
@@ -67,6 +67,15 @@ impl Place {
         }
         self.offset = to.min(text.len());
     }
+}
+
+/// The no to a show that has problems.
+#[must_use]
+pub fn refused(problems: Vec<Problem>) -> Refusal {
+    let (noun, them) = if problems.len() == 1 { ("problem", "it") } else { ("problems", "them") };
+    let message = format!("the show has {} {noun}", problems.len());
+    let hint = format!("mend {them} and import the show again");
+    Refusal { problems, ..Refusal::new("show_invalid", message).hint(hint) }
 }
 
 /// The problems as a compiler prints them: a line each, then how many there are.

@@ -305,6 +305,56 @@ fn too_many_options_are_refused_even_when_the_correct_one_is_beyond_the_mask() {
     assert!(found[1].contains("17 options, expected 2 to 16"), "{found:?}");
 }
 
+/// Compared each with each, they would take hours.
+#[test]
+fn a_list_that_is_far_too_long_is_refused_as_fast_as_it_is_read() {
+    const MANY: usize = 300_000;
+    let words: Vec<String> = (0..MANY).map(|n| format!("\"a{n}\"")).collect();
+    let words = words.join(",");
+    let fields = format!("\"text\": \"Q\",\n\"accepted\": [{words}, \" a7 \"]");
+    let found = problems(&with_question(&fields));
+    assert_eq!(found.len(), 2);
+    assert!(found[0].ends_with("300001 accepted, expected 1 to 50"), "{found:?}");
+    assert!(found[1].ends_with("\" a7 \" is already option 7"), "{found:?}");
+    let unknown: Vec<String> = (0..MANY).map(|n| format!("\"field{n}\": 0")).collect();
+    let found = problems(&with_question(&format!("{GOOD}, {}", unknown.join(","))));
+    assert!(found[PROBLEMS_MAX].ends_with("299000 more problems are not listed"));
+}
+
+/// A show of as many questions as there may be, each of so many bytes beside its options.
+fn questions_of(bytes: usize) -> String {
+    let text = "x".repeat(bytes);
+    let options =
+        "\"The first of four options\", \"the second\", \"the third of them\", \"the last\"";
+    let question = format!("{{\"text\": \"{text}\", \"options\": [{options}], \"correct\": 2}}");
+    let questions = vec![question; caps::QUESTIONS_MAX].join(",\n");
+    format!("{{\"format\": \"{FORMAT}\", \"title\": \"T\", \"questions\": [{questions}]}}")
+}
+
+#[test]
+fn as_many_ordinary_questions_as_there_may_be_fit_into_one_show_and_essays_do_not() {
+    let ordinary = questions_of(220);
+    assert!(ordinary.len() > 16_000_000);
+    let script = parse(&ordinary).expect("it is a show");
+    assert_eq!(script.questions.len(), caps::QUESTIONS_MAX);
+    let found = problems(&questions_of(900));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("1:1 : nodes keep the show in "), "{found:?}");
+    assert!(found[0].ends_with(" bytes, and carry at most 33554432"), "{found:?}");
+}
+
+#[test]
+fn one_problem_is_one() {
+    let said = |text: &str| refused(parse(text).unwrap_err());
+    let one = said("");
+    assert_eq!(
+        (one.code.as_str(), one.message.as_str()),
+        ("show_invalid", "the show has 1 problem")
+    );
+    assert_eq!(one.hint.as_deref(), Some("mend it and import the show again"));
+    assert_eq!(said("{\"format\": \"x\"}").message, "the show has 3 problems");
+}
+
 #[test]
 fn a_file_beyond_the_size_cap_is_not_read() {
     let found = problems(&" ".repeat(FILE_BYTES_MAX + 1));
