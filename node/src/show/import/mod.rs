@@ -16,9 +16,10 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod workbook;
 
-use super::report::{Places, Report, problems};
-use super::{FILE_BYTES_MAX, json};
+use super::report::{Places, Report};
+use super::{FILE_BYTES_MAX, finish, json};
 use crate::service::view::Problem;
 use clap::ValueEnum;
 use crdt_state::engagement::Script;
@@ -121,7 +122,7 @@ pub fn import(source: &Source<'_>) -> Result<Import, Vec<Problem>> {
 /// How a file is read: as is said, or as it looks.
 #[must_use]
 pub fn format_of(source: &Source<'_>) -> Format {
-    let is_book = || source.bytes.starts_with(kahoot::MAGIC) || extension(source.name) == "xlsx";
+    let is_book = || source.bytes.starts_with(workbook::MAGIC) || extension(source.name) == "xlsx";
     let by_text = || {
         let text = decode::decode(source.bytes).map(|decoded| decoded.text).unwrap_or_default();
         guess(source.name, &text)
@@ -162,18 +163,6 @@ fn read_drafts(
     // Where nothing could be read, that there are no questions is no news.
     let is_lost = drafts.is_empty() && !report.is_empty();
     (!is_lost).then(|| draft::show(&title_of(source.name), drafts))
-}
-
-/// The script, if nothing was found wrong on the way.
-fn finish(
-    script: Option<Script>,
-    report: Report,
-    places: &Places<'_>,
-) -> Result<Script, Vec<Problem>> {
-    match script {
-        Some(script) if report.is_empty() => Ok(script),
-        _ => Err(problems(report, places)),
-    }
 }
 
 fn extension(name: &Path) -> String {

@@ -18,7 +18,7 @@ fn read(name: &str, bytes: impl AsRef<[u8]>) -> Import {
     found.unwrap_or_else(|found| panic!("{}", show::describe(&found, name)))
 }
 
-fn problems(name: &str, bytes: impl AsRef<[u8]>) -> Vec<String> {
+pub(super) fn problems(name: &str, bytes: impl AsRef<[u8]>) -> Vec<String> {
     let found = import(&source(name, bytes.as_ref())).expect_err("the file is wrong");
     let line = |p: &Problem| format!("{}:{} {}: {}", p.line, p.column, p.field, p.message);
     found.iter().map(line).collect()
@@ -343,7 +343,7 @@ fn problems_of_aiken_have_their_lines() {
 }
 
 /// The template of Kahoot, filled in by hand.
-fn kahoot(header_row: u32) -> Vec<u8> {
+pub(super) fn kahoot(header_row: u32) -> Vec<u8> {
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
     sheet.write_string(0, 1, "Quiz template").unwrap();
