@@ -1,6 +1,7 @@
 //! `starling export`: an event's results as files.
 
 use super::client::{Client, NodeArgs};
+use super::file::write_whole;
 use super::out::say;
 use super::{Exit, Failure};
 use crate::export::{self, Format, LINES, MANIFEST, Manifest, Proof};
@@ -9,14 +10,13 @@ use crdt_state::EventId;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     /// The event
     #[arg(long, value_name = "ID")]
     event: EventId,
-    /// Write JSON lines here instead of to stdout; the file appears when it is whole
+    /// Write JSON lines here instead of to stdout; a file appears when it is whole, a pipe or a device is written into
     #[arg(long, short, value_name = "FILE", conflicts_with = "out")]
     output: Option<PathBuf>,
     /// Write files, their manifest and the state to prove them into this folder
@@ -92,15 +92,7 @@ fn write_stdout(lines: &mut impl Read) -> Result<(), Failure> {
 }
 
 fn write_file(lines: &mut impl Read, file: &Path) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let whole = || -> io::Result<()> {
-        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        io::copy(lines, &mut part)?;
-        part.as_file().sync_all()?;
-        part.persist(file)?;
-        Ok(())
-    };
     let failed = format!("cannot write the export to {}", file.display());
-    let mut whole = whole;
-    whole().map_err(Failure::of(Exit::Failed, failed))
+    write_whole(file, |part| io::copy(lines, part).map(drop))
+        .map_err(Failure::of(Exit::Failed, failed))
 }

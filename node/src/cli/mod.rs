@@ -13,6 +13,7 @@ mod event;
 mod exit;
 mod explain;
 mod export;
+mod file;
 mod host;
 mod key;
 mod look;

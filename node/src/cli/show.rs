@@ -1,6 +1,7 @@
 //! `starling show`: checking and converting files of questions, without a node.
 
 use super::event::read_file;
+use super::file::write_whole;
 use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::progress::Progress;
@@ -12,7 +13,6 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ShowCommand {
@@ -45,7 +45,7 @@ pub(super) struct CheckArgs {
 pub(super) struct ConvertArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// Write here instead of to stdout; the file appears when it is whole
+    /// Write here instead of to stdout; a file appears when it is whole, a pipe or a device is written into
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -118,15 +118,9 @@ fn convert(args: &ConvertArgs) -> Result<Exit, Failure> {
 }
 
 fn write(output: &Path, json: &str) -> Result<(), Failure> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let whole = || -> std::io::Result<()> {
-        let mut part = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        part.write_all(json.as_bytes())?;
-        part.as_file().sync_all()?;
-        part.persist(output)?;
-        Ok(())
-    };
-    whole().map_err(Failure::of(Exit::Failed, format!("cannot write {}", output.display())))
+    let failed = format!("cannot write {}", output.display());
+    write_whole(output, |file| file.write_all(json.as_bytes()))
+        .map_err(Failure::of(Exit::Failed, failed))
 }
 
 /// Lists the problems of a file, and how it was read if nobody has said how.
