@@ -2,9 +2,11 @@
 
 use crdt_state::engagement::{Question, Script};
 use node::service::view::PhaseView;
+use serde_json::json;
 use std::process::Output;
 use tests::binary::starling;
 use tests::lab::heavy;
+use tests::raw::{Raw, slotted};
 use tests::single::{Single, SingleShow};
 
 /// A show of so many questions with its lobby open.
@@ -79,4 +81,39 @@ fn a_second_host_takes_a_show_over_and_a_co_host_does_not() {
     assert!(code != Some(0) && said.contains("a co-host does not take a show over"), "{said}");
     assert_eq!(owner().as_deref(), Some("Ben"));
     assert!(told(&host(&node, &show, &co_host, &["lock"])).1.contains("applied"), "it may drive");
+}
+
+#[test]
+fn a_host_without_a_page_moderates() {
+    let _turn = heavy();
+    let node = Single::start(&[]);
+    let show = node.show(
+        r#"{"format": "starling-show/1", "title": "Ask", "questions": [
+            {"kind": "qa", "text": "Ask the board", "moderated": true, "seconds": 300}]}"#,
+    );
+    let give = |arguments: &[&str]| told(&host(&node, &show, &show.imported.host_token, arguments));
+    let (code, said) = give(&["moderate"]);
+    assert!(code == Some(4) && said.contains("there is none in the current round"), "{said}");
+    assert!(give(&["open"]).1.contains("applied"));
+    let player = format!("{:032x}", 0xe);
+    let (mut client, _) = Raw::connect(node.bound.mqtt, true, "", None);
+    client.subscribe(&format!("inbox/{player}"));
+    let join = json!({ "pin": show.imported.pin, "player": player, "name": "Eve" });
+    client.publish(&slotted("connect", &player), &join);
+    let joined = client.message("the join", |message| message["type"] == "joined");
+    let post = json!({ "token": joined["token"], "instance": 1, "text": "Why?" });
+    assert_eq!(client.publish(&slotted("answer", &player), &post).reason, 0);
+
+    let (_, said) = give(&["moderate", "--fate", "shown"]);
+    let (before, _) = said.split_once(" \"Why?\" by Eve").expect("the post that waits is told of");
+    let id = before.rsplit(' ').next().expect("its id stands before it");
+    let moderate = |fate: &str| give(&["moderate", "--post", id, "--fate", fate]);
+    for (fate, outcome) in [("shown", "applied"), ("shown", "already"), ("answered", "applied")] {
+        let (code, said) = moderate(fate);
+        assert!(code == Some(0) && said.contains(outcome), "{fate}: {said}");
+    }
+    assert!(give(&["moderate", "--post", id]).1.contains("\"Why?\" by Eve (answered)"));
+    assert!(moderate("gone").1.contains("answered"), "all fates are named");
+    let (code, said) = give(&["lock", "--post", id]);
+    assert!(code != Some(0) && said.contains("--post makes no sense for lock"), "{said}");
 }

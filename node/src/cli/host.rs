@@ -17,6 +17,9 @@ use crate::service::view::{
 };
 use crate::token::TokenKeys;
 use clap::Args;
+use crdt_state::engagement::TaskResults;
+use crdt_state::engagement::qa::PostView;
+use crdt_state::event::Fate;
 use crdt_state::name::skeleton;
 use crdt_state::{EventId, PlayerId};
 use serde::Deserialize;
@@ -66,6 +69,12 @@ pub(super) struct HostArgs {
     /// {"number":33} in steps of an estimate's scale from its smallest number
     #[arg(long, value_name = "JSON")]
     key: Option<String>,
+    /// The post of `moderate`, by its id; without it the refusal lists those of the current round
+    #[arg(long, value_name = "ID")]
+    post: Option<String>,
+    /// What becomes of the post: `shown`, `hidden`, `answered`, or `waiting` again
+    #[arg(long, value_parser = fate)]
+    fate: Option<Fate>,
     #[command(flatten)]
     node: NodeArgs,
     /// Print JSON
@@ -105,8 +114,12 @@ fn request(
     }
     let (mut expected, mut open_ms) = (args.at, args.open_ms);
     let is_extend = args.command == Command::Extend;
+    let shown = || client.get::<HostView>(&path(args, "?questions=false"));
+    if args.command == Command::Moderate && (args.post.is_none() || args.fate.is_none()) {
+        return Err(no_post(&shown()?));
+    }
     if !args.command.is_fact() && (expected.is_none() || (is_extend && open_ms.is_none())) {
-        let live = client.get::<HostView>(&path(args, "?questions=false"))?.live;
+        let live = shown()?.live;
         expected = expected.or(Some(live.stage));
         open_ms = open_ms.or(live.question.map(|question| question.open_ms));
     }
@@ -124,6 +137,8 @@ fn request(
         id: Some(award_id(args)?).filter(|_| args.command == Command::Award),
         instance: args.round.or((expected.instance > 0).then_some(expected.instance)),
         question: args.question,
+        post: args.post.clone(),
+        fate: args.fate,
         ..CommandRequest::new(args.command, expected)
     })
 }
@@ -134,9 +149,30 @@ fn misplaced(args: &HostArgs) -> Option<&'static str> {
         Some("--at")
     } else if args.open_ms.is_some() && args.command != Command::Extend {
         Some("--open-ms")
+    } else if args.post.is_some() && args.command != Command::Moderate {
+        Some("--post")
+    } else if args.fate.is_some() && args.command != Command::Moderate {
+        Some("--fate")
     } else {
         None
     }
+}
+
+/// The no to a ruling on no post, with those that there are.
+fn no_post(view: &HostView) -> Failure {
+    let posts = match &view.live.results {
+        Some(TaskResults::Qa(results)) => results.posts.as_slice(),
+        _ => &[],
+    };
+    let line = |post: &PostView| format!("{} {:?} by {}", post.id, post.text, post.name);
+    let mut lines: Vec<String> = view.posts_waiting.iter().map(line).collect();
+    lines.extend(posts.iter().map(|post| format!("{} ({})", line(post), word(post.fate))));
+    let hint = match lines.is_empty() {
+        true => "there is none in the current round".to_owned(),
+        false => format!("there are {}", lines.join(", ")),
+    };
+    Failure::new(Exit::Invalid, "name the post with --post and what becomes of it with --fate")
+        .hint(hint)
 }
 
 fn award_id(args: &HostArgs) -> Result<String, Failure> {
@@ -204,6 +240,16 @@ fn command(word: &str) -> Result<Command, String> {
     Command::deserialize(word).map_err(|error| error.to_string())
 }
 
+fn fate(word: &str) -> Result<Fate, String> {
+    let word: StrDeserializer<'_, Error> = word.into_deserializer();
+    Fate::deserialize(word).map_err(|error| error.to_string())
+}
+
+/// A fate as it is written.
+fn word(fate: Fate) -> String {
+    format!("{fate:?}").to_lowercase()
+}
+
 /// A stage as it is written: the round, a colon and the phase; the lobby and the end have no round.
 fn place(words: &str) -> Result<StageView, String> {
     let (instance, phase) = words.split_once(':').unwrap_or(("0", words));
@@ -241,6 +287,14 @@ mod tests {
         assert_eq!(place("lobby"), place_of(0, PhaseView::Lobby));
         assert!(place("two:open").unwrap_err().contains("\"two\" is no round"));
         assert!(place("2:opened").unwrap_err().contains("closed"), "all are listed");
+    }
+
+    #[test]
+    fn a_fate_is_read_by_its_word() {
+        for each in [Fate::Waiting, Fate::Shown, Fate::Hidden, Fate::Answered] {
+            assert_eq!(fate(&word(each)), Ok(each));
+        }
+        assert!(fate("gone").unwrap_err().contains("answered"), "all are listed");
     }
 
     #[test]
