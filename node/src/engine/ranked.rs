@@ -115,11 +115,13 @@ impl EventCore {
         state.instances().filter_map(since).max().map(|(_, instance)| instance)
     }
 
-    /// A line of the leaderboard.
-    pub(super) fn line(&self, standing: &Standing) -> BoardLine {
+    /// A line of the board as everybody sees it, or as `reader` does, who is always named to themselves.
+    pub(super) fn board_line(&self, standing: &Standing, reader: Option<PlayerId>) -> BoardLine {
+        let is_named = self.shows_names() || reader == Some(standing.player);
+        let name = || self.state().shown_name(standing.player).unwrap_or_default();
         BoardLine {
             rank: standing.rank,
-            name: self.state().shown_name(standing.player).unwrap_or_default(),
+            name: if is_named { name() } else { String::new() },
             points: standing.points,
         }
     }

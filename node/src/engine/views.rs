@@ -217,11 +217,7 @@ impl EventCore {
 
     fn board(&self) -> Vec<BoardLine> {
         let best = self.scoreboard().top(self.state(), BOARD_LINES);
-        let line = |standing| {
-            let line = self.line(standing);
-            BoardLine { name: if self.shows_names() { line.name } else { String::new() }, ..line }
-        };
-        best.iter().map(line).collect()
+        best.iter().map(|standing| self.board_line(standing, None)).collect()
     }
 
     /// Who entered a raffle, once it is revealed.
@@ -268,7 +264,7 @@ impl EventCore {
             bonus: outcome.bonus,
             lives: outcome.lives,
             team: self.team_name(player).map(str::to_owned),
-            neighbours: around.iter().map(|standing| self.line(standing)).collect(),
+            neighbours: around.iter().map(|it| self.board_line(it, Some(player))).collect(),
             total: standing.points,
             rank: standing.rank,
             players: board.len() as u64,

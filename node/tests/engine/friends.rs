@@ -135,3 +135,31 @@ fn a_picture_can_be_seen_once_its_question_is_shown_and_not_before() {
     world.open(0);
     assert!(world.core(0).image_of(&second).is_some());
 }
+
+#[test]
+fn a_show_without_names_tells_players_their_own_only() {
+    let mut world = World::lobby(505, 2, 20_000);
+    let players: Vec<_> = (0..4).map(|player| world.join(0, player)).collect();
+    let instance = world.open(0);
+    for (player, claim) in players.iter().enumerate() {
+        world.answer(0, claim, instance, u8::from(player == 3)).unwrap();
+    }
+    world.finish_round(0);
+    world.all_equal();
+    let around = |world: &World| match world.core(1).result_of(PlayerId(2)) {
+        Some(InboxMessage::Result { neighbours, .. }) => {
+            neighbours.into_iter().map(|line| line.name).collect::<Vec<_>>()
+        }
+        other => panic!("not a result: {other:?}"),
+    };
+    let named = around(&world);
+    assert!(named.len() > 1 && named.contains(&"player 2".to_owned()), "{named:?}");
+    assert!(named.iter().all(|name| name.starts_with("player ")), "{named:?}");
+    let hide = |request: &mut CommandRequest| {
+        (request.name, request.text) = (Some("show_names".into()), Some("off".into()));
+    };
+    world.say(1, Command::Set, hide).unwrap();
+    let hidden: Vec<&str> =
+        named.iter().map(|name| if name == "player 2" { name } else { "" }).collect();
+    assert_eq!(around(&world), hidden);
+}
