@@ -241,15 +241,14 @@ impl Hub {
         event: &str,
         payload: &[u8],
     ) -> Result<Said, Refusal> {
-        let by = by.ok_or_else(identity_needed)?;
         let event: EventId = event.parse().map_err(|error: crdt_state::id::ParseIdError| {
             Refusal::new("event_unknown", error.to_string())
         })?;
-        if !by.is_host(event) {
+        let Some(by) = by.filter(|by| by.is_host(event)) else {
             let message = format!("only its host drives the event {event}");
             return Err(Refusal::new("not_permitted", message)
                 .hint("connect with a host's token for this event as the password"));
-        }
+        };
         let expected = r#"{"command":"next","expected":{"instance":0,"phase":"lobby"}}"#;
         self.check_invited(by, event).await?;
         let request = CommandRequest { by: by.called(), ..read(payload, expected)? };
