@@ -11,9 +11,10 @@ import {
 import { carriersCard, nodesCard } from "./host-nodes.js";
 import { desk, peopleCard, showCard, wishOf } from "./host-people.js";
 import { keepFile, resultsCard } from "./host-results.js";
-import { isPlain, isRuling, rulingOf, rulingPart } from "./host-rulings.js";
+import { isPlain, isRuling, rulingOf, rulingPart, waitingPart } from "./host-rulings.js";
 import { chooseQuestion, script, scriptCard } from "./host-script.js";
 import { trail, trailCard } from "./host-trail.js";
+import { EXTEND_MS, LABELS } from "./host-words.js";
 import { EventStream, NodeList, requestJson } from "./nodes.js";
 import { board, coverage, phaseBadge, podium, questionHead, sentence, teamBoard } from "./frame.js";
 import { kindOf } from "./engagement/kinds.js";
@@ -21,7 +22,6 @@ import { letters, optionList } from "./engagement/options.js";
 import { Revised } from "./engagement/revised.js";
 
 const LOGIN_KEY = "starling.host";
-const EXTEND_MS = 10000;
 const ARMED_MS = 4000;
 /** For how long it is said that a command was carried out. */
 const NOTICE_MS = 8000;
@@ -280,6 +280,7 @@ async function onForm(form) {
   if (form.dataset.form === "find") return (desk.words = form.querySelector("[name=find]").value.trim()), find();
   const wish = isRuling(form) ? rulingOf(form) : wishOf(form);
   const { key } = form.dataset;
+  if (wish?.refused) return (state.notice = { tone: "bad", text: wish.refused }), announce(wish.refused), draw();
   // A double click on an award is one award.
   if (!wish || wishes.forms.has(key)) return;
   wishes.forms.add(key);
@@ -326,47 +327,6 @@ function refusalNotice(error) {
 
 // ---- Drawing ----
 
-const LABELS = {
-  lobby: "Open the lobby",
-  next: "Next question",
-  open: "Open for answers",
-  close: "Close",
-  tallies: "Show the answers",
-  reveal: "Reveal the solution",
-  leaderboard: "Leaderboard",
-  extend: `+${EXTEND_MS / 1000} s`,
-  lock: "Lock joining",
-  unlock: "Unlock joining",
-  skip: "Skip this question",
-  back: "Ask again",
-  pause: "Pause",
-  resume: "Go on",
-  void: "Declare void",
-  restore: "Let it count again",
-  rescore: "Another solution",
-  accept: "Accept the answer",
-  resolve: "Resolve",
-  moderate: "Moderate",
-  kick: "Kick",
-  unkick: "Let back in",
-  mute: "Mute",
-  unmute: "Unmute",
-  grant: "Give time",
-  rename: "Rename",
-  award: "Award",
-  invite: "Invite",
-  dismiss: "Dismiss",
-  set: "Setting",
-  own: "Owner",
-  takeover: "Take over",
-  announce: "Announcement",
-  allow: "Switch on",
-  deny: "Switch off",
-  curtain: "Curtain",
-  uncurtain: "Curtain",
-  end: "End the show",
-  abort: "Break off",
-};
 const STEPS = ["lobby", "next", "open", "close", "tallies", "reveal", "leaderboard", "end"];
 
 function draw() {
@@ -444,8 +404,9 @@ const IDLE_WORDS = {
 };
 
 function questionPart(view, asked) {
-  const { question, answered, tallies, players } = view;
+  const { question, answered, tallies, players, reveal } = view;
   const share = players > 0 ? (answered ?? 0) / players : 0;
+  const isRuled = !reveal && view.rounds.some((line) => line.instance === view.stage.instance && line.revision > 0);
   return [
     h(
       "div",
@@ -453,7 +414,9 @@ function questionPart(view, asked) {
       h("div", {}, questionHead(question), h("h2", { class: "question", testid: "question" }, question.text)),
       deadline.at !== null && countdown(deadline.at, question.open_ms),
     ),
-    isPlain(question, asked) ? optionList(asked.options, { tallies, correct: asked.correct }) : [asked.answer && h("p", { class: "muted" }, `Solution: ${asked.answer}`), question.kind && kindOf(view, draw)?.shown(view)],
+    isPlain(question, asked) ? optionList(asked.options, { tallies, correct: reveal?.correct ?? asked.correct }) : [!reveal?.answer && asked.answer && h("p", { class: "muted" }, `Solution: ${asked.answer}`), question.kind && kindOf(view, draw)?.shown(view)],
+    isRuled && h("p", { class: "muted", testid: "ruled-since" }, "Hosts have ruled on it since: what holds stands with the question in the list."),
+    waitingPart(view),
     rulingPart(view, asked),
     answered !== null && answered !== undefined && h(
       "p",

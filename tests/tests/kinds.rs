@@ -83,7 +83,16 @@ fn a_host_puts_another_key_in_place_and_takes_the_show_over() {
                     host.click("right-1").await;
                 }
                 1 => host.put("texts", "Lima\n Callao \n\nLima").await,
-                2 => host.write("sought", "-1.5").await,
+                2 => {
+                    for (number, why) in [("10.3", "10 and 10.5"), ("40.5", "from -10 to 40")] {
+                        host.write("sought", number).await;
+                        host.click("do-rescore").await;
+                        host.see("[data-testid=notice].bad").await;
+                        let said = host.text("notice").await;
+                        assert!(said.contains(why), "{number}: {said}");
+                    }
+                    host.write("sought", "-1.5").await;
+                }
                 _ => {
                     for (place, option) in [(0, 1), (1, 0)] {
                         let select =
@@ -335,8 +344,10 @@ impl Room {
     async fn questions(&self) {
         self.send("post", "Why do starlings murmur?").await;
         self.player.see("[data-testid=input][data-taken=true]").await;
-        self.open_rulings().await;
-        self.host.see("[data-testid^=shown-]").await;
+        // Unasked: a host who has to look for it would let it wait.
+        self.host.see("[data-testid=waiting][data-value=\"1\"]").await;
+        assert!(self.host.text("waiting").await.starts_with("1 question waits for you"));
+        assert_eq!(self.host.count("[data-testid=rulings] [data-testid^=shown-]").await, 0);
         assert_eq!(self.screen.count("[data-testid^=post-]").await, 0);
         self.host.run("document.querySelector('[data-testid^=shown-]').click()").await;
         self.both("[data-testid^=post-]").await;

@@ -52,6 +52,7 @@ static PAGES: &[(&str, &str, &[u8])] = embed![
     "/assets/host-rulings.js" => "host-rulings.js",
     "/assets/host-script.js" => "host-script.js",
     "/assets/host-trail.js" => "host-trail.js",
+    "/assets/host-words.js" => "host-words.js",
     "/assets/icon.svg" => "icon.svg",
     "/assets/link.js" => "link.js",
     "/assets/media.js" => "media.js",

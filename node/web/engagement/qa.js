@@ -19,7 +19,7 @@ export const input = (question) =>
 
 export const collect = (form) => (form.elements.given.value.trim() === "" ? "Write something first." : { text: form.elements.given.value });
 
-export function shown({ results, stage }, own) {
+export function shown({ results, stage, posts_waiting: waiting = [] }, own) {
   const canVote = own && stage.phase === "open";
   const row = (post) =>
     h(
@@ -32,7 +32,7 @@ export function shown({ results, stage }, own) {
         : h("b", { testid: "votes", "data-value": post.votes }, `▲ ${count(post.votes)}`),
     );
   const posts = results?.posts ?? [];
-  if (posts.length === 0) return h("p", { class: "muted" }, "No questions yet.");
+  if (posts.length === 0) return waiting.length > 0 ? null : h("p", { class: "muted" }, "No questions yet.");
   if (own) return h("ol", { class: "posts", testid: "posts" }, posts.map(row));
   const more = posts.length - SHOWN;
   return [h("ol", { class: "posts", testid: "posts" }, posts.slice(0, SHOWN).map(row)), more > 0 && h("p", { class: "muted" }, `and ${count(more)} more on your phone`)];
