@@ -6,7 +6,7 @@
 
 import { count, h, plural } from "./common.js";
 import { letters } from "./engagement/options.js";
-import { lateRulings } from "./host-rulings.js";
+import { lateRulings, rule } from "./host-rulings.js";
 
 /** What of this is on the page and nowhere else: what is looked for, which question is chosen, and its rounds. */
 export const script = { words: "", chosen: null, rounds: null, error: null };
@@ -62,7 +62,20 @@ function row(view, question) {
       h("span", { class: "text" }, text),
       h("span", { class: "muted" }, solution, marks(view.rounds.find((line) => line.number === number))),
     ),
+    isChosen && againPart(view, number),
     isChosen && roundsPart(),
+  );
+}
+
+/** Going back to an earlier question; the current one has a button of its own. */
+function againPart({ next, question }, number) {
+  if (!next.includes("back") || !(number < question?.number)) return null;
+  const label = number === question.number - 1 ? "Go back to it" : `Go back to it, ${question.number - number} questions`;
+  return h(
+    "div",
+    { class: "buttons" },
+    rule("ask-again", label, { command: "back", question: number }),
+    h("p", { class: "muted" }, "What was asked of it and since gives nothing then: the show comes to all of it again."),
   );
 }
 

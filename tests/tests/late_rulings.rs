@@ -54,6 +54,14 @@ fn a_host_finds_a_question_in_a_long_script_and_rules_on_its_round_later() {
         host.see("[data-testid=round-2][data-voided=true]").await;
         host.click("restore-round").await;
         host.see("[data-testid=round-2][data-voided=false]").await;
+        assert_eq!(host.count(&selector("ask-again")).await, 0, "a question is open");
+        node.step(&show, Command::Close);
+        host.click("ask-again").await;
+        host.see("[data-testid=question-2].current").await;
+        host.see("[data-testid=round-4]").await;
+        host.see("[data-testid=round-2][data-voided=true]").await;
+        host.see("[data-testid=phase][data-phase=intro]").await;
+        assert_eq!(host.count(&selector("ask-again")).await, 0, "it is asked");
 
         node.step(&show, Command::End);
         host.write("find-question", "1").await;
