@@ -164,12 +164,15 @@ impl Client {
         };
         let mut receipt = None;
         while !properties.is_empty() {
-            // The only property of a PUBACK that nodes send is the user property.
-            if take(&mut properties, 1)?[0] != USER_PROPERTY {
-                return None;
+            // The only properties of a PUBACK that nodes send are the reason in words and the user property.
+            match take(&mut properties, 1)?[0] {
+                REASON_STRING => drop(take_text(&mut properties)?),
+                USER_PROPERTY => {
+                    let (key, value) = (take_text(&mut properties)?, take_text(&mut properties)?);
+                    receipt = (key == "receipt").then_some(value).or(receipt);
+                }
+                _ => return None,
             }
-            let (key, value) = (take_text(&mut properties)?, take_text(&mut properties)?);
-            receipt = (key == "receipt").then_some(value).or(receipt);
         }
         Some(Packet::Puback { id, reason, receipt })
     }
@@ -187,6 +190,8 @@ impl Client {
 /// The node gives a silent client up after one and a half times this.
 const KEEP_ALIVE_S: u8 = 10;
 /// MQTT 5.0, section 2.2.2.2.
+const REASON_STRING: u8 = 0x1f;
+/// The same.
 const USER_PROPERTY: u8 = 0x26;
 
 /// A variable byte integer and how many bytes it takes (MQTT 5.0, section 1.5.5).
