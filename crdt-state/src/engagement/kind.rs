@@ -3,6 +3,7 @@
 //! Secrecy: [`Kind::View`] and [`Kind::Results`] are built without the key, and have no field for it.
 
 use super::file::{Object, Report, Table};
+use super::qa::PostView;
 use super::{
     Alone, Case, Entry, Facts, Gave, Given, Invalid, Key, Question, Reason, Script, Taken, bits,
     key,
@@ -154,6 +155,11 @@ pub trait Kind: Sized + 'static {
 
     /// Leaves out of results the texts that are not to be shown, where they were taken whatever they say.
     fn sift(_results: &mut Self::Results, _is_shown: &dyn Fn(&str) -> bool) {}
+
+    /// The posts in results, for hosts to moderate.
+    fn posts(_results: &Self::Results) -> &[PostView] {
+        &[]
+    }
 
     /// How to judge an answer by its cell alone, where nothing else matters: no streak, no text, no other
     /// player. Such rounds are folded block by block; `score` must give the same.

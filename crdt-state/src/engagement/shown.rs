@@ -1,5 +1,6 @@
 //! What everybody sees of a task, whatever its kind: types without a field for the key.
 
+use super::qa::PostView;
 use super::{Draw, Given, Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,14 @@ macro_rules! shown {
             pub fn sift(&mut self, is_shown: &dyn Fn(&str) -> bool) {
                 match self {
                     $(TaskResults::$variant(results) => <$path as Kind>::sift(results, is_shown),)*
+                }
+            }
+
+            /// See [`Kind::posts`].
+            #[must_use]
+            pub fn posts(&self) -> &[PostView] {
+                match self {
+                    $(TaskResults::$variant(results) => <$path as Kind>::posts(results),)*
                 }
             }
         }

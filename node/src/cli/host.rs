@@ -160,10 +160,7 @@ fn misplaced(args: &HostArgs) -> Option<&'static str> {
 
 /// The no to a ruling on no post, with those that there are.
 fn no_post(view: &HostView) -> Failure {
-    let posts = match &view.live.results {
-        Some(TaskResults::Qa(results)) => results.posts.as_slice(),
-        _ => &[],
-    };
+    let posts = view.live.results.as_ref().map_or(&[][..], TaskResults::posts);
     let line = |post: &PostView| format!("{} {:?} by {}", post.id, post.text, post.name);
     let mut lines: Vec<String> = view.posts_waiting.iter().map(line).collect();
     lines.extend(posts.iter().map(|post| format!("{} ({})", line(post), word(post.fate))));

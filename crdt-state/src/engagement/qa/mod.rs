@@ -119,6 +119,10 @@ impl Kind for Qa {
         Vec::new()
     }
 
+    fn posts(results: &QaResults) -> &[PostView] {
+        &results.posts
+    }
+
     fn results(&self, facts: &Facts<'_>) -> QaResults {
         QaResults { posts: posts(facts, Fate::is_seen) }
     }
