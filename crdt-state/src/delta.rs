@@ -566,25 +566,23 @@ pub fn encode(deltas: &[Delta]) -> Vec<u8> {
 /// # Panics
 /// As [`encode`]; and if what cannot be split is longer than an entry, which no cap allows.
 #[must_use]
-pub fn encode_all(deltas: Vec<Delta>) -> Vec<Vec<u8>> {
-    let mut entries: Vec<Vec<u8>> = Vec::new();
-    // A stack: what comes first lies on top.
-    let mut rest: Vec<Delta> = deltas.into_iter().rev().collect();
-    while let Some(delta) = rest.pop() {
-        let frame = encode(std::slice::from_ref(&delta));
-        if frame.len() > caps::ENTRY_BYTES_MAX {
-            let [first, second] = delta.halves().expect("a single change fits an entry");
-            rest.extend([second, first]);
-            continue;
-        }
-        match entries.last_mut() {
-            Some(entry) if entry.len() + frame.len() <= caps::ENTRY_BYTES_MAX => {
-                entry.extend(frame);
-            }
-            _ => entries.push(frame),
-        }
-    }
+pub fn encode_all(deltas: &[Delta]) -> Vec<Vec<u8>> {
+    let mut entries = Vec::new();
+    deltas.iter().for_each(|delta| append(&mut entries, delta));
     entries
+}
+
+/// Writes a change behind others, in two parts if no entry holds it whole.
+fn append(entries: &mut Vec<Vec<u8>>, delta: &Delta) {
+    let frame = encode(std::slice::from_ref(delta));
+    if frame.len() > caps::ENTRY_BYTES_MAX {
+        let halves = delta.clone().halves().expect("a single change fits an entry");
+        return halves.iter().for_each(|half| append(entries, half));
+    }
+    match entries.last_mut() {
+        Some(entry) if entry.len() + frame.len() <= caps::ENTRY_BYTES_MAX => entry.extend(frame),
+        _ => entries.push(frame),
+    }
 }
 
 /// One frame of an entry, read and checked.
@@ -726,7 +724,7 @@ mod tests {
         let mut at_once = EventState::default();
         busy().into_iter().for_each(|delta| at_once.take(origin, delta));
         let mut one_by_one = EventState::default();
-        let entries = encode_all(busy());
+        let entries = encode_all(&busy());
         let sum: usize = entries.iter().map(Vec::len).sum();
         assert!(entries.iter().all(|entry| entry.len() <= caps::ENTRY_BYTES_MAX));
         assert!(entries.len() < 3 * sum.div_ceil(caps::ENTRY_BYTES_MAX), "{}", entries.len());
@@ -734,8 +732,8 @@ mod tests {
             one_by_one.apply(LaneId::bulk(origin), entry).expect("every node reads it");
         }
         assert!(one_by_one == at_once);
-        assert_eq!(encode_all(vec![answers()]), [encode(&[answers()])]);
-        assert!(encode_all(Vec::new()).is_empty());
+        assert_eq!(encode_all(&[answers()]), [encode(&[answers()])]);
+        assert!(encode_all(&[]).is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
 
 /// The last write of a register by (Lamport, origin).
 pub type Last<T> = Max<Option<(Lamport, Origin, T)>>;
@@ -59,6 +60,17 @@ pub enum Fate {
     Hidden,
     /// It has been answered.
     Answered,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fate::Waiting => "waiting",
+            Fate::Shown => "shown",
+            Fate::Hidden => "hidden",
+            Fate::Answered => "answered",
+        })
+    }
 }
 
 impl Fate {

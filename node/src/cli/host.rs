@@ -163,7 +163,7 @@ fn no_post(view: &HostView) -> Failure {
     let posts = view.live.results.as_ref().map_or(&[][..], TaskResults::posts);
     let line = |post: &PostView| format!("{} {:?} by {}", post.id, post.text, post.name);
     let mut lines: Vec<String> = view.posts_waiting.iter().map(line).collect();
-    lines.extend(posts.iter().map(|post| format!("{} ({})", line(post), word(post.fate))));
+    lines.extend(posts.iter().map(|post| format!("{} ({})", line(post), post.fate)));
     let hint = match lines.is_empty() {
         true => "there is none in the current round".to_owned(),
         false => format!("there are {}", lines.join(", ")),
@@ -242,11 +242,6 @@ fn fate(word: &str) -> Result<Fate, String> {
     Fate::deserialize(word).map_err(|error| error.to_string())
 }
 
-/// A fate as it is written.
-fn word(fate: Fate) -> String {
-    format!("{fate:?}").to_lowercase()
-}
-
 /// A stage as it is written: the round, a colon and the phase; the lobby and the end have no round.
 fn place(words: &str) -> Result<StageView, String> {
     let (instance, phase) = words.split_once(':').unwrap_or(("0", words));
@@ -289,7 +284,7 @@ mod tests {
     #[test]
     fn a_fate_is_read_by_its_word() {
         for each in [Fate::Waiting, Fate::Shown, Fate::Hidden, Fate::Answered] {
-            assert_eq!(fate(&word(each)), Ok(each));
+            assert_eq!(fate(&each.to_string()), Ok(each));
         }
         assert!(fate("gone").unwrap_err().contains("answered"), "all are listed");
     }

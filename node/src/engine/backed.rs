@@ -93,7 +93,7 @@ impl EventCore {
         if !self.stands_behind(instance, player) {
             return false;
         }
-        if self.copies(self.counted_nodes().len()) > 2 {
+        if self.copies_now() > 2 {
             return self.is_backed(true, instance, &self.heads_of(Lane::Bulk));
         }
         self.formers_of(instance, player).into_iter().all(|former| {
@@ -153,7 +153,7 @@ impl EventCore {
     /// Whether enough nodes stand behind all this in a round, this one counted if it does, or every node has it.
     pub(super) fn is_backed(&self, by_this: bool, instance: u32, heads: &Heads) -> bool {
         let backing = self.backing(instance, heads) + usize::from(by_this);
-        backing >= self.copies(self.counted_nodes().len()) || self.is_everywhere(heads)
+        backing >= self.copies_now() || self.is_everywhere(heads)
     }
 
     /// How many other nodes stand behind all this in a round, by what they had said of themselves when they were

@@ -370,7 +370,7 @@ impl EventCore {
     /// the last.
     pub(super) fn write_control(&mut self, now: Mono, deltas: Vec<Delta>) -> u64 {
         self.commit_bulk(now);
-        let entries = encode_all(deltas.clone());
+        let entries = encode_all(&deltas);
         for delta in deltas {
             self.carried.take(now, self.identity.origin, delta);
         }

@@ -159,6 +159,15 @@ impl EventCore {
         }
     }
 
+    /// How many copies of what is firm were promised, of the nodes that count now. At a level that does not depend on
+    /// them nobody counts them.
+    pub(super) fn copies_now(&self) -> usize {
+        match self.rules.ack {
+            AckLevel::Majority => self.copies(self.counted_nodes().len()),
+            AckLevel::Local | AckLevel::Peer => self.copies(0),
+        }
+    }
+
     /// A number that grows whenever [`EventCore::awaited_nodes`] may have changed.
     #[must_use]
     pub fn awaited_revision(&self) -> u64 {

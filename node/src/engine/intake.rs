@@ -387,7 +387,7 @@ impl EventCore {
         if self.batch.is_empty() {
             return;
         }
-        for entry in encode_all(self.batch.take_deltas()) {
+        for entry in encode_all(&self.batch.take_deltas()) {
             self.commit(now, Lane::Bulk, Bytes::from(entry));
         }
         let head = self.carried.heads().get(&LaneId::bulk(self.identity.origin));

@@ -58,7 +58,7 @@ impl EventCore {
             return self.refuse(ticket, refusal);
         }
         let staying = self.staying(&going).len();
-        let firm = self.copies(self.counted_nodes().len()).min(staying);
+        let firm = self.copies_now().min(staying);
         let copies = copies.max(firm);
         if self.leaving.is_none() {
             self.say_goodbye(now);

@@ -222,9 +222,7 @@ impl EventCore {
         match (rule, question) {
             (Rule::Key(key), Some(question)) => format!("{round}: {}", question.in_words(key)),
             (Rule::Accept(text), _) => format!("{round}: {text}"),
-            (Rule::Post(post, fate), _) => {
-                format!("{round}: post {post:016x} {}", format!("{fate:?}").to_lowercase())
-            }
+            (Rule::Post(post, fate), _) => format!("{round}: post {post:016x} {fate}"),
             _ => round,
         }
     }

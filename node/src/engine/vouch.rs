@@ -195,8 +195,7 @@ impl EventCore {
     /// Whether a step that another node made is held by as many as are promised; if not, it waits for them.
     fn stands_with_others(&mut self, ticket: u64) -> bool {
         let heads = self.heads_of(Lane::Control);
-        let copies = self.copies(self.counted_nodes().len());
-        let stands = copies <= 2 || self.is_backed(true, owed::NO_RUN, &heads);
+        let stands = self.copies_now() <= 2 || self.is_backed(true, owed::NO_RUN, &heads);
         if !stands {
             self.standing.waiting.push(ticket, Behind::Others { instance: owed::NO_RUN, heads });
         }
