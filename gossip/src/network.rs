@@ -36,6 +36,7 @@ mod stats;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod told;
 mod twins;
 mod unlinked;
 

@@ -1,6 +1,7 @@
 //! What a node's network is told, and what it needs from the outside.
 
 use super::handshake::Hello;
+use super::membership::ANNOUNCEMENTS_MAX;
 use super::ring::KeyRing;
 use crdt_state::{NodeId, Origin, Versions};
 use std::collections::BTreeMap;
@@ -150,7 +151,9 @@ pub enum ConfigError {
         bytes: usize,
     },
     /// A key or value is too long, or the key is one of the network's own.
-    #[error("{key:?} cannot be announced: it is reserved, empty or too long, or its value is")]
+    #[error(
+        "{key:?} cannot be announced: it is reserved, empty, one too many or too long, or its value is"
+    )]
     Announcement {
         /// The offending key.
         key: String,
@@ -189,8 +192,11 @@ impl NetworkConfig {
         if self.name.len() > NAME_BYTES_MAX {
             return Err(ConfigError::Name { bytes: self.name.len() });
         }
-        for (key, value) in &self.kvs {
+        for (index, (key, value)) in self.kvs.iter().enumerate() {
             check_announcement(key, value)?;
+            if index >= ANNOUNCEMENTS_MAX {
+                return Err(ConfigError::Announcement { key: key.clone() });
+            }
         }
         Hello::of(self).check_size()
     }

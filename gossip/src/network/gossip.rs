@@ -3,11 +3,14 @@
 //! chitchat awaits `send` in its only loop, so `send` neither dials nor waits: a message for an
 //! address without a link, or with a full queue, is dropped and counted, as a network would. And
 //! an error of `recv` would end that loop for good, so there is none.
+//!
+//! Received messages wait as they came and are judged when chitchat takes them, one at a time: so what waits is as
+//! small as on the wire, and the judgement knows all that chitchat knows.
 
 use super::config::Spawn;
 use super::link::Link;
 use super::reason::Reason;
-use super::stats::Counter;
+use super::told::{Part, Told};
 use super::{Shared, lock};
 use bytes::Bytes;
 use chitchat::transport::{Socket, Transport};
@@ -23,7 +26,7 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Messages that wait for chitchat; beyond them the newest is dropped.
 const INBOX_MESSAGES: usize = 256;
 
-type Received = (SocketAddr, ChitchatMessage);
+type Received = (Arc<Link>, Bytes);
 
 /// Where received messages wait for chitchat. Replaced when chitchat is started again.
 #[derive(Default)]
@@ -43,29 +46,65 @@ impl GossipInbox {
 }
 
 impl Shared {
-    /// Hands a message from a link's peer to chitchat, if it may have it.
-    pub(super) fn deliver_gossip(&self, link: &Link, bytes: &[u8]) {
-        self.take_gossip(link, bytes).count();
+    /// Has a message from a link's peer wait for chitchat.
+    pub(super) fn deliver_gossip(&self, link: &Arc<Link>, message: Bytes) {
+        if !link.within_gossip_budget() {
+            self.counters.gossip_flooded.count();
+        } else if !self.inbox.push((link.clone(), message)) {
+            self.counters.gossip_inbox_overflow.count();
+        }
     }
 
-    /// Judges a message and returns the counter of what became of it.
-    fn take_gossip(&self, link: &Link, mut bytes: &[u8]) -> &Counter {
+    /// What chitchat may hear of a message, if anything. The peer that itself says too much loses its link.
+    fn take_gossip(&self, link: &Link, message: &[u8]) -> Option<ChitchatMessage> {
         let counters = &self.counters;
-        if !link.within_gossip_budget() {
-            return &counters.gossip_flooded;
+        let taken = self.judge_gossip(link, message);
+        match taken.as_ref().err() {
+            None => counters.gossip_received.count(),
+            Some(Reason::Crowded) => counters.gossip_crowded.count(),
+            Some(Reason::Overgrown) => link.close(Reason::Overgrown),
+            Some(_) => counters.gossip_malformed.count(),
         }
-        let whole = bytes;
-        let Ok(message) = ChitchatMessage::deserialize(&mut bytes) else {
-            return &counters.gossip_malformed;
+        taken.ok()
+    }
+
+    fn judge_gossip(&self, link: &Link, message: &[u8]) -> Result<ChitchatMessage, Reason> {
+        let told = Told::read(message)?;
+        let mut crowd = lock(&self.crowd);
+        crowd.admit(&told.named, self.config.tuning.named_max())?;
+        let mut kept: Vec<&Part> = Vec::new();
+        for part in &told.parts {
+            match part.node {
+                node if node == link.peer.node && !crowd.hear_own(part) => {
+                    return Err(Reason::Overgrown);
+                }
+                node if node == link.peer.node => kept.push(part),
+                _ if self.is_own_life(part) || !crowd.hear_hearsay(part) => {}
+                _ => kept.push(part),
+            }
+        }
+        drop(crowd);
+        let read = |mut bytes: &[u8]| ChitchatMessage::deserialize(&mut bytes);
+        let message = match told.parts.len() - kept.len() {
+            0 => read(message),
+            refused => {
+                self.note_hearsay(link, refused as u64);
+                read(&told.cut(message, &kept))
+            }
         };
-        match lock(&self.crowd).admit(whole, self.config.tuning.named_max()) {
-            Err(Reason::Crowded) => return &counters.gossip_crowded,
-            Err(_) => return &counters.gossip_malformed,
-            Ok(()) => {}
-        }
-        match self.inbox.push((link.peer.advertise, message)) {
-            true => &counters.gossip_received,
-            false => &counters.gossip_inbox_overflow,
+        message.map_err(|_| Reason::MalformedFrame)
+    }
+
+    /// Whether somebody else tells of this very incarnation: nobody can know better than itself.
+    fn is_own_life(&self, part: &Part) -> bool {
+        part.node == self.config.node && part.id.generation_id == self.membership.generation()
+    }
+
+    fn note_hearsay(&self, link: &Link, refused: u64) {
+        self.counters.gossip_hearsay.add(refused);
+        if link.is_first_hearsay() {
+            tracing::warn!(peer = %link.peer.name, origin = %link.peer.origin,
+                "a peer tells of another node what cannot be, which is not taken in");
         }
     }
 
@@ -102,33 +141,17 @@ impl Socket for LinkSocket {
         Ok(())
     }
 
-    async fn recv(&mut self) -> anyhow::Result<Received> {
+    async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
         until_running(&*self.shared.spawn).await;
-        match self.messages.recv().await {
-            Some(received) => Ok(received),
-            None => pending().await,
+        while let Some((link, message)) = self.messages.recv().await {
+            if let Some(message) = self.shared.take_gossip(&link, &message) {
+                return Ok((link.peer.advertise, message));
+            }
         }
+        pending().await
     }
 }
 
 async fn until_running(spawn: &dyn Spawn) {
     poll_fn(|context| spawn.poll_running(context)).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn arbitrary_gossip_is_an_error_and_never_a_panic(
-            tail in prop::collection::vec(any::<u8>(), 0..300),
-            kind in 0u8..5,
-        ) {
-            let magic = 45_139_u16.to_le_bytes();
-            let bytes = [&[magic[0], magic[1], 0, kind], &tail[..]].concat();
-            let _ = ChitchatMessage::deserialize(&mut &bytes[..]);
-        }
-    }
 }

@@ -1,13 +1,18 @@
-//! What of a peer's gossip reaches chitchat: not too much at a time, and not too many members.
+//! What of a peer's gossip reaches chitchat: not too much at a time, not too many members, and not too much of one.
 //!
 //! chitchat takes up every member that a digest names and answers with a digest of all of them,
 //! which must fit into one message: some 1,100 members. So members are counted before it sees
 //! them, and a message that would bring more than there may be is dropped whole.
+//!
+//! It also takes up whatever anybody tells of a member. **What a node says of itself on its own link is worth more
+//! than hearsay:** hearsay may fill half the keys that a node may have, and the other half is its own, so that nobody
+//! can make another node's word too much. Hearsay beyond that is not taken in and does the node that it is about no
+//! harm; a node that itself says more has its link ended.
 
 use super::reason::Reason;
-use chitchat::{ChitchatId, Deserializable};
-use crdt_state::NodeId;
-use std::collections::BTreeSet;
+use super::told::Part;
+use chitchat::{ChitchatId, Serializable};
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 /// Gossip messages a second that a peer may send: an honest one sends up to 30 in a large cluster.
@@ -16,11 +21,21 @@ const MESSAGES_PER_SECOND: f64 = 64.0;
 /// Messages that may come at once: those of a stall of two seconds.
 const BURST: f64 = 128.0;
 
-/// Bytes before the digest of a message: magic number, version, kind.
-const HEADER_BYTES: usize = 4;
+/// The longest digest: 60 KiB, so that with it at least 5 KiB of news fit into a message. Members with IPv6 addresses
+/// reach it before they are too many.
+const DIGEST_BYTES_MAX: usize = 60 << 10;
 
-/// The kinds of messages that carry a digest: SYN and SYN-ACK.
-const WITH_DIGEST: [u8; 2] = [0, 1];
+/// Numbers in a digest for each member: heartbeat, collected version, newest version.
+const DIGEST_NUMBERS_BYTES: usize = 24;
+
+/// Keys that hearsay may give a member: nearly twice what a node of ours can announce.
+const HEARSAY_KEYS_MAX: usize = 64;
+
+/// Keys that a member may have by its own word.
+const KEYS_MAX: usize = 2 * HEARSAY_KEYS_MAX;
+
+/// A key with its value: nearly twice what a node of ours can announce.
+const ENTRY_BYTES_MAX: usize = 512;
 
 /// How much more one peer may send now.
 #[derive(Debug)]
@@ -44,93 +59,125 @@ impl Budget {
     }
 }
 
-/// The incarnations that chitchat knows or is about to.
+/// The incarnations that chitchat knows or is about to, and the keys of each.
 #[derive(Debug, Default)]
-pub(super) struct Crowd(BTreeSet<ChitchatId>);
+pub(super) struct Crowd(BTreeMap<ChitchatId, BTreeSet<String>>);
 
 impl Crowd {
     /// Starts over from what chitchat really knows.
-    pub(super) fn replace(&mut self, known: BTreeSet<ChitchatId>) {
+    pub(super) fn replace(&mut self, known: BTreeMap<ChitchatId, BTreeSet<String>>) {
         self.0 = known;
     }
 
-    /// Counts in whoever `message` names.
+    /// Counts in whoever is named.
     ///
     /// # Errors
-    /// [`Reason::Crowded`] if they would be more than `max`, [`Reason::MalformedFrame`] if the
-    /// message cannot be read; nobody is counted in then.
-    pub(super) fn admit(&mut self, message: &[u8], max: usize) -> Result<(), Reason> {
-        let named = named(message).ok_or(Reason::MalformedFrame)?;
-        let new: BTreeSet<_> = named.into_iter().filter(|id| !self.0.contains(id)).collect();
-        if !new.is_empty() && self.0.len() + new.len() > max {
+    /// [`Reason::Crowded`] if they would be more than `max`, or more than a digest can name; nobody is counted in
+    /// then.
+    pub(super) fn admit(&mut self, named: &[ChitchatId], max: usize) -> Result<(), Reason> {
+        let new: BTreeSet<_> = named.iter().filter(|id| !self.0.contains_key(id)).collect();
+        let bytes = |id: &ChitchatId| id.serialized_len() + DIGEST_NUMBERS_BYTES;
+        let all = || self.0.keys().chain(new.iter().copied());
+        let fit = || all().count() <= max && all().map(bytes).sum::<usize>() <= DIGEST_BYTES_MAX;
+        if !new.is_empty() && !fit() {
             return Err(Reason::Crowded);
         }
-        self.0.extend(new);
+        for id in new {
+            self.0.insert(id.clone(), BTreeSet::new());
+        }
         Ok(())
     }
-}
 
-/// Whom a message's digest names, as chitchat writes it; `None` if it is not of our making.
-fn named(message: &[u8]) -> Option<Vec<ChitchatId>> {
-    let kind = *message.get(HEADER_BYTES - 1)?;
-    if !WITH_DIGEST.contains(&kind) {
-        return Some(Vec::new());
+    /// Whether a member may have what it says of itself.
+    pub(super) fn hear_own(&mut self, part: &Part) -> bool {
+        self.hear(part, KEYS_MAX)
     }
-    let mut rest = &message[HEADER_BYTES..];
-    let count = u16::deserialize(&mut rest).ok()?;
-    let mut ids = Vec::new();
-    for _ in 0..count {
-        let id = ChitchatId::deserialize(&mut rest).ok()?;
-        id.node_id.parse::<NodeId>().ok()?;
-        for _ in ["heartbeat", "collected version", "newest version"] {
-            u64::deserialize(&mut rest).ok()?;
+
+    /// Whether a member may have what another says of it.
+    pub(super) fn hear_hearsay(&mut self, part: &Part) -> bool {
+        self.hear(part, HEARSAY_KEYS_MAX)
+    }
+
+    fn hear(&mut self, part: &Part, keys_max: usize) -> bool {
+        let mut nobody = BTreeSet::new();
+        let known = self.0.get_mut(&part.id).unwrap_or(&mut nobody);
+        let new = part.keys.difference(known).count();
+        let fits = new == 0 || known.len() + new <= keys_max;
+        let fits = fits && part.entry_bytes <= ENTRY_BYTES_MAX;
+        if fits && new > 0 {
+            known.extend(part.keys.iter().cloned());
         }
-        ids.push(id);
+        fits
     }
-    Some(ids)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Tuning;
     use super::*;
-    use chitchat::Serializable;
+    use crdt_state::NodeId;
     use std::time::Duration;
 
-    fn syn(nodes: std::ops::Range<u64>) -> Vec<u8> {
-        let mut message = vec![0, 0, 0, 0];
-        (nodes.clone().count() as u16).serialize(&mut message);
-        for node in nodes {
-            let addr = "127.0.0.1:1".parse().unwrap();
-            ChitchatId::new(NodeId(node).to_string(), 1, addr).serialize(&mut message);
-            (0..3).for_each(|_| 7_u64.serialize(&mut message));
-        }
-        message
+    fn named(nodes: std::ops::Range<u64>) -> Vec<ChitchatId> {
+        named_at("127.0.0.1:1", nodes)
+    }
+
+    fn named_at(addr: &str, nodes: std::ops::Range<u64>) -> Vec<ChitchatId> {
+        let addr = addr.parse().unwrap();
+        nodes.map(|node| ChitchatId::new(NodeId(node).to_string(), 1, addr)).collect()
     }
 
     #[test]
     fn members_are_counted_once_and_never_beyond_the_limit() {
         let mut crowd = Crowd::default();
-        assert_eq!(crowd.admit(&syn(0..5), 8), Ok(()));
-        assert_eq!(crowd.admit(&syn(0..8), 8), Ok(()));
-        assert_eq!(crowd.admit(&syn(0..9), 8), Err(Reason::Crowded));
-        assert_eq!(crowd.admit(&syn(2..7), 8), Ok(()), "the known are always welcome");
-        crowd.replace(BTreeSet::new());
-        assert_eq!(crowd.admit(&syn(0..8), 8), Ok(()));
+        assert_eq!(crowd.admit(&named(0..5), 8), Ok(()));
+        assert_eq!(crowd.admit(&named(0..8), 8), Ok(()));
+        assert_eq!(crowd.admit(&named(0..9), 8), Err(Reason::Crowded));
+        assert_eq!(crowd.admit(&named(2..7), 8), Ok(()), "the known are always welcome");
+        crowd.replace(BTreeMap::new());
+        assert_eq!(crowd.admit(&named(0..8), 8), Ok(()));
     }
 
     #[test]
-    fn a_foreign_or_cut_digest_is_malformed() {
-        let mut crowd = Crowd::default();
-        let whole = syn(0..3);
-        for cut in HEADER_BYTES..whole.len() {
-            assert_eq!(crowd.admit(&whole[..cut], 8), Err(Reason::MalformedFrame), "{cut}");
+    fn however_long_addresses_are_all_members_fit_into_one_message() {
+        let most = Tuning::default().named_max();
+        assert_eq!(Crowd::default().admit(&named(0..most as u64), most), Ok(()));
+        let (mut crowd, mut members) = (Crowd::default(), named_at("[::1]:1", 0..most as u64));
+        assert_eq!(crowd.admit(&members, most), Err(Reason::Crowded));
+        while crowd.admit(&members, most).is_err() {
+            members.pop();
         }
-        let mut named = vec![0, 0, 0, 0];
-        1_u16.serialize(&mut named);
-        ChitchatId::new("a name", 1, "127.0.0.1:1".parse().unwrap()).serialize(&mut named);
-        (0..3).for_each(|_| 7_u64.serialize(&mut named));
-        assert_eq!(crowd.admit(&named, 8), Err(Reason::MalformedFrame));
-        assert_eq!(crowd.admit(&[0, 0, 0, 2, 255], 8), Ok(()), "no digest, nobody named");
+        assert!(members.len() > Tuning::default().incarnations_max, "{}", members.len());
+        let bytes = |id: &ChitchatId| id.serialized_len() + DIGEST_NUMBERS_BYTES;
+        assert!(members.iter().map(bytes).sum::<usize>() <= DIGEST_BYTES_MAX);
+    }
+
+    fn part(keys: std::ops::Range<u64>, entry_bytes: usize) -> Part {
+        let keys = keys.map(|key| key.to_string());
+        Part::of(named(2..3).remove(0), NodeId(2), keys.collect(), entry_bytes)
+    }
+
+    #[test]
+    fn hearsay_fills_half_of_a_members_keys_and_leaves_the_other_to_its_own_word() {
+        let mut crowd = Crowd::default();
+        crowd.admit(&named(2..3), 8).unwrap();
+        let half = HEARSAY_KEYS_MAX as u64;
+        assert!(crowd.hear_hearsay(&part(0..half - 1, 99)));
+        assert!(!crowd.hear_hearsay(&part(half..half + 2, 99)));
+        assert!(crowd.hear_hearsay(&part(half..half + 1, 99)));
+        assert!(!crowd.hear_hearsay(&part(0..half + 2, 99)));
+        assert!(crowd.hear_own(&part(1_000..1_000 + half, 99)));
+        assert!(crowd.hear_hearsay(&part(1_000..1_000 + half, 99)), "it is known by now");
+        assert!(!crowd.hear_own(&part(2_000..2_001, 99)));
+        assert!(!crowd.hear_own(&part(0..1, ENTRY_BYTES_MAX + 1)), "too long");
+    }
+
+    #[test]
+    fn a_stranger_may_not_say_more_than_a_member() {
+        let mut crowd = Crowd::default();
+        assert!(crowd.hear_hearsay(&part(0..HEARSAY_KEYS_MAX as u64, 99)));
+        assert!(!crowd.hear_hearsay(&part(0..HEARSAY_KEYS_MAX as u64 + 1, 99)));
+        assert!(crowd.0.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ use quinn::{
     Connection, ConnectionError, ReadError, ReadToEndError, RecvStream, SendStream, WriteError,
 };
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,6 +47,7 @@ pub(super) struct Link {
     lanes: [LaneQueue; 2],
     gossip: mpsc::Sender<Bytes>,
     gossip_budget: Mutex<Budget>,
+    told_hearsay: AtomicBool,
     silence: Mutex<Silence>,
     /// How often this node looks for silence at least, as long as it runs.
     look_interval: Duration,
@@ -72,6 +74,7 @@ impl Link {
             lanes: [queue(), queue()],
             gossip,
             gossip_budget: Mutex::new(Budget::new(Instant::now())),
+            told_hearsay: AtomicBool::new(false),
             silence: Mutex::new(Silence::new(Instant::now())),
             look_interval: tuning.snapshot_interval,
             since: Instant::now(),
@@ -94,6 +97,11 @@ impl Link {
     /// Whether the peer may send another gossip message now.
     pub(super) fn within_gossip_budget(&self) -> bool {
         lock(&self.gossip_budget).take(Instant::now())
+    }
+
+    /// Whether the peer told for the first time what is not taken in.
+    pub(super) fn is_first_hearsay(&self) -> bool {
+        !self.told_hearsay.swap(true, Relaxed)
     }
 
     /// For how long nothing came from the peer, as far as looks at it can tell.
@@ -296,7 +304,7 @@ async fn accept_streams(
 /// first packet may have been lost, and the others come first.
 async fn sort_stream(
     shared: &Arc<Shared>,
-    link: &Link,
+    link: &Arc<Link>,
     slots: &LaneSlots,
     mut stream: RecvStream,
 ) -> Result<(), Reason> {
@@ -308,7 +316,7 @@ async fn sort_stream(
         GOSSIP_STREAM => {
             let message = read_rest(&mut stream, gossip::MESSAGE_BYTES_MAX);
             if let Ok(Ok(message)) = timeout(STREAM_TIMEOUT, message).await {
-                shared.deliver_gossip(link, &message);
+                shared.deliver_gossip(link, message.into());
             }
             Ok(())
         }
@@ -342,10 +350,10 @@ async fn read_rest(stream: &mut RecvStream, bytes_max: usize) -> Result<Vec<u8>,
     Ok(rest)
 }
 
-async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
+async fn read_datagrams(shared: &Shared, link: &Arc<Link>) -> ConnectionError {
     loop {
         match link.connection.read_datagram().await {
-            Ok(message) => shared.deliver_gossip(link, &message),
+            Ok(message) => shared.deliver_gossip(link, message),
             Err(error) => return error,
         }
     }

@@ -34,11 +34,8 @@ const RESTART_WAIT_MAX: Duration = Duration::from_secs(30);
 /// their keys, and a name derived from the key would change with it.
 const GOSSIP_CLUSTER: &str = "starling";
 
-/// The most that a member may have in gossip, seven times what a node of ours can announce.
-const ANNOUNCED_BYTES_MAX: usize = 64 << 10;
-
 /// Announcements per node at most, so that a greeting and a gossip message stay small.
-const ANNOUNCEMENTS_MAX: usize = 32;
+pub(super) const ANNOUNCEMENTS_MAX: usize = 32;
 
 /// A node as gossip knows it, this one included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,8 +167,6 @@ enum End {
     Died(String),
     /// This node's id is known with a higher generation.
     Outbid(u64),
-    /// A member announces more than any node may.
-    Overgrown(NodeId),
 }
 
 /// Keeps chitchat running and the list of members current, until the node leaves.
@@ -194,11 +189,6 @@ pub(super) async fn keep_membership(shared: Arc<Shared>) {
             End::Outbid(observed) => {
                 tracing::warn!(observed, "this node is known with a higher generation");
                 observed.saturating_add(1)
-            }
-            End::Overgrown(node) => {
-                tracing::error!(%node, "a member's announcements are beyond every limit");
-                shared.expel(node);
-                shared.membership.generation() + 1
             }
         };
         shared.membership.retire_handle();
@@ -362,21 +352,18 @@ impl Shared {
 
     fn check_view(&self, view: &View) -> Option<End> {
         let newest = view.generations.get(&self.config.node).copied();
-        if let Some(newest) = newest.filter(|newest| *newest > self.membership.generation()) {
-            return Some(End::Outbid(newest));
-        }
-        view.overgrown.map(End::Overgrown)
+        newest.filter(|newest| *newest > self.membership.generation()).map(End::Outbid)
     }
 
     /// Raises the alarm when there are nearly as many incarnations as there may be.
     fn count_incarnations(&self, view: &mut View) {
-        let (max, now) = (self.config.tuning.incarnations_max, view.ids.len());
+        let (max, now) = (self.config.tuning.incarnations_max, view.known.len());
         let before = self.membership.incarnations.swap(now, Relaxed);
         let alarming = |count: usize| count * 5 >= max * 4;
         if alarming(now) && !alarming(before) {
             tracing::error!(now, max, "nearly as many members as there may be, dead ones included");
         }
-        lock(&self.crowd).replace(std::mem::take(&mut view.ids));
+        lock(&self.crowd).replace(std::mem::take(&mut view.known));
     }
 
     /// Ends links over which nothing comes, where QUIC has learnt to wait for longer.
@@ -408,13 +395,6 @@ impl Shared {
             self.counters.member_events.count();
             // Without a listener it has been logged and counted.
             let _ = self.member_events.send(event);
-        }
-    }
-
-    /// Ends the link to a node that breaks the rules of gossip.
-    fn expel(&self, node: NodeId) {
-        for link in lock(&self.links).iter().filter(|link| link.peer.node == node) {
-            link.close(Reason::Crowded);
         }
     }
 
@@ -459,10 +439,8 @@ struct View {
     said: BTreeMap<Origin, Said>,
     /// The highest generation under which each node id is known.
     generations: BTreeMap<NodeId, u64>,
-    /// Every incarnation.
-    ids: BTreeSet<ChitchatId>,
-    /// A node that announces more than it may.
-    overgrown: Option<NodeId>,
+    /// Every incarnation, and all keys that it has, deleted ones included.
+    known: BTreeMap<ChitchatId, BTreeSet<String>>,
 }
 
 impl View {
@@ -470,27 +448,22 @@ impl View {
         let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
         let (mut members, mut generations) = (BTreeMap::new(), BTreeMap::new());
         let mut said = BTreeMap::new();
-        let mut overgrown = None;
         // Within a node the ids are in the order of generations: the newest comes last and stays.
         for (id, state) in chitchat.node_states() {
             let Ok(node) = id.node_id.parse::<NodeId>() else { continue };
             generations.insert(node, id.generation_id);
-            if announced_bytes(state) > ANNOUNCED_BYTES_MAX {
-                overgrown = Some(node);
-            }
             if let Some(member) = describe_member(node, id, state, live.contains(id)) {
                 said.insert(member.origin, state.get("state").map_or(Said::FIRST, Said::read));
                 members.insert(node, member);
             }
         }
-        let ids = chitchat.node_states().keys().cloned().collect();
-        View { members: members.into_values().collect(), said, generations, ids, overgrown }
+        let keys = |state: &NodeState| {
+            state.key_values_including_deleted().map(|(key, _)| key.to_owned()).collect()
+        };
+        let known = chitchat.node_states().iter().map(|(id, state)| (id.clone(), keys(state)));
+        let known = known.collect();
+        View { members: members.into_values().collect(), said, generations, known }
     }
-}
-
-/// All that a member has in gossip, deleted keys included.
-fn announced_bytes(state: &NodeState) -> usize {
-    state.key_values_including_deleted().map(|(key, value)| key.len() + value.value.len()).sum()
 }
 
 /// A member, once its keys have arrived.

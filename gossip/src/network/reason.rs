@@ -70,6 +70,9 @@ pub enum Reason {
     /// A notice that could not be read.
     #[error("a notice that cannot be read")]
     MalformedNotice = 0x26,
+    /// More in gossip than a node may announce.
+    #[error("more announcements than a node may make")]
+    Overgrown = 0x27,
     /// The certificate is not of this cluster's key.
     #[error("its cluster key is another one: compare `starling key --fingerprint`")]
     Untrusted = 0x100,
@@ -98,7 +101,7 @@ const NO_APPLICATION_PROTOCOL: u64 = 0x178;
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Reason; 25] = [
+    pub const ALL: [Reason; 26] = [
         Reason::Left,
         Reason::Duplicate,
         Reason::Superseded,
@@ -119,6 +122,7 @@ impl Reason {
         Reason::LaneTwice,
         Reason::MalformedFrame,
         Reason::MalformedNotice,
+        Reason::Overgrown,
         Reason::Untrusted,
         Reason::OtherProtocol,
         Reason::Silent,

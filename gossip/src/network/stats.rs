@@ -119,6 +119,8 @@ counters! {
     gossip_flooded,
     /// Gossip messages dropped, coming in: they name more members than there may be.
     gossip_crowded,
+    /// What peers told of other nodes and was not taken in: more than a node may announce, or of this very node.
+    gossip_hearsay,
     /// Times that a task of the network panicked and was started again.
     task_restarts,
     /// Notices of peers taken in.

@@ -7,6 +7,8 @@ use super::*;
 use chitchat::{ChitchatId, Serializable};
 use quinn::{ClientConfig, Connection, EndpointConfig, Runtime, TokioRuntime};
 
+mod hearsay;
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn config(number: u64, advertise: SocketAddr) -> NetworkConfig {
@@ -261,10 +263,14 @@ async fn a_peer_whose_frames_the_owner_cannot_read_hears_so() {
 
 /// A gossip message that names `count` nodes from `first` on.
 fn crowd(first: u64, count: u16) -> Bytes {
+    crowd_at("127.0.0.1:9", first, count)
+}
+
+fn crowd_at(addr: &str, first: u64, count: u16) -> Bytes {
     let mut message = vec![0x53, 0xb0, 0, 0];
     count.serialize(&mut message);
     for node in first..first + u64::from(count) {
-        let addr = "127.0.0.1:9".parse().unwrap();
+        let addr = addr.parse().unwrap();
         ChitchatId::new(NodeId(node).to_string(), 1, addr).serialize(&mut message);
         [9_u64, 0, 1].iter().for_each(|number| number.serialize(&mut message));
     }
@@ -274,17 +280,23 @@ fn crowd(first: u64, count: u16) -> Bytes {
 
 #[tokio::test]
 async fn invented_members_are_bounded_and_gossip_lives_through_them() {
-    let mut victim = Victim::start().await;
-    let rogue = Rogue::linked(&mut victim).await;
-    for wave in 0..20 {
-        let message = [&[0][..], &crowd(1_000 + wave * 200, 200)].concat();
-        rogue.send_stream(&message).await.finish().unwrap();
+    // Longer addresses make longer digests, which must fit into one message all the same.
+    for addr in ["127.0.0.1:9", "[2001:db8::1]:9"] {
+        let mut victim = Victim::start().await;
+        let rogue = Rogue::linked(&mut victim).await;
+        for wave in 0..40 {
+            let message = [&[0][..], &crowd_at(addr, 1_000 + wave * 100, 100)].concat();
+            rogue.send_stream(&message).await.finish().unwrap();
+        }
+        until(|| victim.network.stats().gossip_crowded >= 30).await;
+        until(|| victim.network.stats().incarnations > 300).await;
+        let answered = victim.network.stats().gossip_received;
+        rogue.send_stream(&[&[0][..], &crowd_at(addr, 1_000, 1)].concat()).await.finish().unwrap();
+        until(|| victim.network.stats().gossip_received > answered).await;
+        let stats = victim.network.stats();
+        assert!(stats.incarnations <= 2 * stats.incarnations_max, "{stats:?}");
+        assert_eq!((stats.gossip_restarts, stats.task_restarts), (0, 0), "{stats:?}");
     }
-    until(|| victim.network.stats().gossip_crowded >= 15).await;
-    until(|| victim.network.stats().incarnations > 300).await;
-    let stats = victim.network.stats();
-    assert!(stats.incarnations <= 2 * stats.incarnations_max, "{stats:?}");
-    assert_eq!((stats.gossip_restarts, stats.task_restarts), (0, 0), "{stats:?}");
 }
 
 #[tokio::test]
@@ -354,7 +366,7 @@ async fn whoever_counts_and_whoever_dials_never_wait_for_each_other() {
 }
 
 /// What a rogue may do; the victim's word for it is beside.
-const MISDEEDS: [(Misdeed, Reason); 11] = [
+const MISDEEDS: [(Misdeed, Reason); 12] = [
     (Misdeed::WrongKey, Reason::Untrusted),
     (Misdeed::Greeting(&[0, 2, 0, 0]), Reason::WireVersion),
     (Misdeed::Greeting(&[0, 3, 0, 99, 0]), Reason::WireVersion),
@@ -366,6 +378,7 @@ const MISDEEDS: [(Misdeed, Reason); 11] = [
     (Misdeed::Stream(&[77]), Reason::UnknownStream),
     (Misdeed::Stream(&[3, 99, 1]), Reason::MalformedNotice),
     (Misdeed::Unreadable, Reason::MalformedFrame),
+    (Misdeed::GossipBomb, Reason::Overgrown),
 ];
 
 #[derive(Clone, Copy)]
@@ -378,6 +391,8 @@ enum Misdeed {
     Stream(&'static [u8]),
     /// A frame that only the owner can judge.
     Unreadable,
+    /// A small gossip message that unpacks to hundreds of MiB.
+    GossipBomb,
 }
 
 impl Misdeed {
@@ -404,6 +419,7 @@ impl Misdeed {
         let rogue = rogue.believed_by(victim).await;
         match self {
             Misdeed::Stream(bytes) => rogue.send_stream(bytes).await.finish().unwrap(),
+            Misdeed::GossipBomb => rogue.send_stream(&hearsay::bomb()).await.finish().unwrap(),
             _ => victim.network.refuse(rogue.hello.origin),
         }
         let reason = rogue.refusal().await;

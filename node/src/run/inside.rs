@@ -110,6 +110,7 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
         ("malformed", stats.gossip_malformed),
         ("flooded", stats.gossip_flooded),
         ("crowded", stats.gossip_crowded),
+        ("hearsay", stats.gossip_hearsay),
         ("inbox_overflow", stats.gossip_inbox_overflow),
         ("peer_overflow", stats.gossip_overflow),
         ("unlinked", stats.gossip_unlinked),
