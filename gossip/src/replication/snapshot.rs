@@ -279,3 +279,41 @@ impl Replica {
         self.trim();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    /// A vector of so many lanes of strangers.
+    fn cut(lanes: u64) -> Heads {
+        let mut heads = Heads::new();
+        (1..=lanes).for_each(|n| heads.apply(Dot::new(LaneId::bulk(Origin(n)), 1)));
+        heads
+    }
+
+    #[test]
+    fn whoever_joins_the_fullest_cut_can_still_say_its_heads() {
+        let (me, peer) = (Origin(1 << 40), Origin(1 << 41));
+        let most = LANES_MAX as u64;
+        let mut replica = Replica::new(me, Config::default());
+        for lanes in [most - 1, most] {
+            let refusal = replica.check_room(&cut(lanes));
+            assert!(matches!(refusal, Err(Alarm::LanesFull { .. })), "{refusal:?}");
+        }
+        let fullest = cut(most - Lane::ALL.len() as u64);
+        assert_eq!(replica.check_room(&fullest), Ok(()));
+        replica.adopt(&fullest);
+        for lane in Lane::ALL {
+            replica.commit(Mono::from_millis(1), lane, Bytes::from_static(b"mine"));
+        }
+        assert_eq!(replica.check_room(&fullest), Ok(()), "what is known takes no room");
+        replica.send_heads(peer, None);
+        let heads = std::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+            Output::Send { message: heads @ Message::Heads { .. }, .. } => Some(heads),
+            _ => None,
+        });
+        let heads = heads.expect("they were to be sent");
+        assert_eq!(Message::decode(&heads.encode()), Ok(heads), "its peers can read them");
+    }
+}
