@@ -8,6 +8,18 @@ pub const ROWS_MAX: u32 = 4 << 20;
 pub const CELLS_MAX: usize = 1 << 30;
 /// Blocks of 4,096 rows in one event.
 pub const ROW_BLOCKS_MAX: usize = 1 << 12;
+/// Blocks in which the rows of one entry lie: as many as one origin can number, so 32 MiB of cells.
+pub const ENTRY_BLOCKS_MAX: usize = ROWS_MAX as usize / 4_096;
+/// Typed answers of one event: a million players can type 64 each.
+pub const TEXTS_MAX: usize = 1 << 26;
+/// Posts of one event, over all its runs.
+pub const POSTS_MAX: usize = 1 << 20;
+/// Votes of one event, over all its runs; a post that has any counts as eight more.
+pub const VOTES_MAX: usize = 1 << 25;
+/// Bytes that all that hosts, nodes and operators said of one event takes in a snapshot: seals, fences, rulings, names.
+pub const SAID_BYTES_MAX: usize = 64 << 20;
+/// Bytes of creations of which not all parts have come, in one event.
+pub const DRAFTS_BYTES_MAX: usize = 2 * CREATE_BYTES_MAX;
 /// Bytes of one entry, in memory and between nodes: four of them fit into a message.
 pub const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// Rows or joins in one delta.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod rows;
+mod spread;
 
 pub use rows::AnswersFrame;
 
@@ -569,19 +570,26 @@ pub fn encode(deltas: &[Delta]) -> Vec<u8> {
 pub fn encode_all(deltas: &[Delta]) -> Vec<Vec<u8>> {
     let mut entries = Vec::new();
     deltas.iter().for_each(|delta| append(&mut entries, delta));
-    entries
+    entries.into_iter().map(|(entry, _)| entry).collect()
 }
 
-/// Writes a change behind others, in two parts if no entry holds it whole.
-fn append(entries: &mut Vec<Vec<u8>>, delta: &Delta) {
-    let frame = encode(std::slice::from_ref(delta));
-    if frame.len() > caps::ENTRY_BYTES_MAX {
+/// Writes a change behind others, in two parts if no entry holds it whole. With each entry goes in how many blocks
+/// its rows lie.
+fn append(entries: &mut Vec<(Vec<u8>, usize)>, delta: &Delta) {
+    let (frame, blocks) = (encode(std::slice::from_ref(delta)), spread::blocks(delta));
+    if frame.len() > caps::ENTRY_BYTES_MAX || blocks > caps::ENTRY_BLOCKS_MAX {
         let halves = delta.clone().halves().expect("a single change fits an entry");
         return halves.iter().for_each(|half| append(entries, half));
     }
     match entries.last_mut() {
-        Some(entry) if entry.len() + frame.len() <= caps::ENTRY_BYTES_MAX => entry.extend(frame),
-        _ => entries.push(frame),
+        Some((entry, more))
+            if entry.len() + frame.len() <= caps::ENTRY_BYTES_MAX
+                && *more + blocks <= caps::ENTRY_BLOCKS_MAX =>
+        {
+            entry.extend(frame);
+            *more += blocks;
+        }
+        _ => entries.push((frame, blocks)),
     }
 }
 
@@ -607,7 +615,7 @@ impl Frame<'_> {
 /// Reads an entry whole, or not at all, and leaves answers where they are.
 ///
 /// # Errors
-/// When a frame is unknown here, malformed or beyond a cap.
+/// When a frame is unknown here, malformed or beyond a cap, or the rows of all lie in more blocks than one entry may make.
 pub fn frames(entry: &[u8]) -> Result<Vec<Frame<'_>>, DecodeError> {
     if entry.len() > caps::ENTRY_BYTES_MAX {
         return Err(malformed("an entry is longer than the cap"));
@@ -633,6 +641,7 @@ pub fn frames(entry: &[u8]) -> Result<Vec<Frame<'_>>, DecodeError> {
         });
         rest = after;
     }
+    spread::check(&frames)?;
     Ok(frames)
 }
 
