@@ -27,6 +27,10 @@ const AT_ONCE: usize = 64;
 /// Cells of a full block.
 pub(crate) const BLOCK: usize = 4096;
 
+/// What a column takes beside its blocks, and a block beside its cells, in cells: their places in what holds them.
+pub(crate) const COLUMN_CELLS: usize = 64;
+pub(crate) const BLOCK_CELLS: usize = 16;
+
 /// A packed answer: elapsed milliseconds (24 bits), then the accepting origin's tag (16 bits), then the
 /// value (24 bits).
 ///
@@ -341,7 +345,11 @@ impl Column {
 
     /// What it takes in memory, in cells.
     pub(crate) fn held(&self) -> usize {
-        self.blocks.iter().map(|block| 1 + block.cells.len()).sum()
+        let block = |block: &Arc<Block>| match block.cells.len() {
+            0 => 1,
+            cells => 1 + BLOCK_CELLS + cells,
+        };
+        COLUMN_CELLS + self.blocks.iter().map(block).sum::<usize>()
     }
 
     /// How much more it would take with these rows.
@@ -352,11 +360,14 @@ impl Column {
             *at = (row % BLOCK + 1).max(*at);
         }
         let blocks = furthest.last_key_value().map_or(0, |(last, _)| last + 1);
-        let more = |(number, to): (&usize, &usize)| {
-            let held = self.block(*number).len();
-            if *to > held { grown(*to) - held } else { 0 }
+        let more = |(number, to): (&usize, &usize)| match self.block(*number).len() {
+            0 => BLOCK_CELLS + grown(*to),
+            held if *to > held => grown(*to) - held,
+            _ => 0,
         };
-        blocks.saturating_sub(self.blocks.len()) + furthest.iter().map(more).sum::<usize>()
+        let column = if self.blocks.is_empty() { COLUMN_CELLS } else { 0 };
+        let places = blocks.saturating_sub(self.blocks.len());
+        column + places + furthest.iter().map(more).sum::<usize>()
     }
 
     /// Some of its blocks, shared with it, and nothing of the others.

@@ -16,6 +16,7 @@ mod rounds;
 mod ruling;
 mod sides;
 mod slices;
+mod votes;
 
 pub use fences::Fences;
 pub use forgotten::{Forgotten, ForgottenOrigins};
@@ -93,9 +94,9 @@ pub struct EventState {
     pub sides: Sides,
     /// What hosts ruled.
     pub rulings: Rulings,
-    /// What the columns take.
+    /// What is held of that which has a cap.
     #[serde(skip)]
-    held_cells: room::Cells,
+    held: room::Held,
 }
 
 impl EventState {
@@ -109,7 +110,7 @@ impl EventState {
         if !frames.iter().all(|frame| frame.is_by(from.origin)) {
             return Err(DecodeError::Malformed { what: "a change is written in another's name" });
         }
-        self.make_room(&frames)?;
+        self.make_room(&frames, entry.len())?;
         Ok(frames.into_iter().map(|frame| self.take_frame(from.origin, frame)).collect())
     }
 

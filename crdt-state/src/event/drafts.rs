@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// Which creation, and of how many parts it is.
 type Key = (Lamport, Origin, u16);
 
+/// What a draft or a part of it takes beside the part's bytes.
+pub(super) const DRAFT_BYTES: usize = 512;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Draft {
     Parts(BTreeMap<u16, Vec<u8>>),
@@ -52,6 +55,15 @@ impl Drafts {
             Draft::Parts(parts) => (key, parts.keys().copied().collect()),
             Draft::Whole => (key, Vec::new()),
         })
+    }
+
+    /// Bytes of the parts that are here, and of a place for each draft.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = |draft: &Draft| match draft {
+            Draft::Parts(parts) => parts.values().map(|part| DRAFT_BYTES + part.len()).sum(),
+            Draft::Whole => 0,
+        };
+        self.0.values().map(|draft| DRAFT_BYTES + parts(draft)).sum()
     }
 
     fn put(&mut self, key: Key, index: u16, bytes: Vec<u8>) -> Option<(Origin, Create)> {

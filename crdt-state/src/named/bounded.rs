@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::ops::RangeBounds;
 
 /// Lattices by key, joined pointwise; at most `N`, the smallest keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -58,6 +59,11 @@ impl<K: Ord, V, const N: usize> Bounded<K, V, N> {
     /// Everything in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter()
+    }
+
+    /// What is there between two keys, in their order.
+    pub fn range(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
+        self.0.range(keys)
     }
 
     /// How many keys there are.

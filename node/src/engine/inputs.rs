@@ -73,6 +73,9 @@ impl EventCore {
         if all().count() >= POSTS_MAX {
             return Err(Refusal::new("flooded", "this round has all the posts it can take"));
         }
+        if state.sides.is_full_of_posts() {
+            return Err(Refusal::new("flooded", "this event has all the posts it can take"));
+        }
         let post = (id, elapsed_ms, player, text);
         let delta = Posts { instance, posts: vec![post.clone()] };
         self.carried.take(now, self.identity.origin, Delta::Posts(delta));
@@ -101,6 +104,9 @@ impl EventCore {
         };
         if known.has_vote(state.players.rows_of(claim.player)) {
             return Ok("duplicate");
+        }
+        if state.sides.is_full_of_votes() {
+            return Err(Refusal::new("flooded", "this event has all the votes it can take"));
         }
         let vote = (post, claim.row);
         let delta = Votes { instance, votes: vec![vote] };

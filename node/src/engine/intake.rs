@@ -87,6 +87,9 @@ impl EventCore {
             return Err(Refusal::new("name_taken", format!("the name {name:?} is taken"))
                 .hint("choose another name"));
         }
+        if state.is_full_of_players() {
+            return Err(Refusal::new("full", "this event has all the players it can take"));
+        }
         if state.players.next_number(self.identity.origin) >= crdt_state::caps::ROWS_MAX {
             return Err(Refusal::new("overloaded", "this node has taken all players it can")
                 .hint("join on another node"));
@@ -217,6 +220,11 @@ impl EventCore {
                 .hint(format!("a text has 1 to {most} bytes once it is in order")));
         }
         self.check_words(player, &question.task, &taken, given.abuse)?;
+        let is_typed = matches!(taken, Taken::Answer { text: Some(_), .. });
+        if is_typed && self.carried.state.is_full_of_texts() {
+            let why = "this event has all the typed answers it can take";
+            return Err(Refusal::new("limit_reached", why));
+        }
         Ok((number, elapsed_ms, taken))
     }
 
@@ -285,6 +293,12 @@ impl EventCore {
             ));
         }
         let (number, _) = state.question_of(instance).ok_or_else(question_unknown)?;
+        if state.is_full_of_answers() {
+            return Err(Refusal::new(
+                "limit_reached",
+                "this event has all the answers it can take",
+            ));
+        }
         Ok((number, elapsed as u32))
     }
 

@@ -178,11 +178,11 @@ pub fn posts(facts: &Facts<'_>, is_wanted: impl Fn(Fate) -> bool) -> Vec<PostVie
 
 fn told<'a>(facts: &Facts<'a>, is_wanted: impl Fn(Fate) -> bool) -> Vec<ToldPost<'a>> {
     let (state, fate) = (facts.state, fates(facts));
-    let told = |(id, post): (PostId, &'a Post)| {
+    let told = |(id, post): (PostId, Post<'a>)| {
         let fate = fate(id);
         let (elapsed_ms, player, text) = post.content().filter(|_| is_wanted(fate))?;
         let is_counted = state.counts(player);
-        let votes = is_counted.then(|| who(facts, post).len() as u64);
+        let votes = is_counted.then(|| who(facts, &post).len() as u64);
         votes.map(|votes| ToldPost { id, player, elapsed_ms, text, votes, fate })
     };
     state.sides.posts(facts.instance).filter_map(told).collect()
@@ -201,10 +201,10 @@ pub fn fates<'a>(facts: &Facts<'a>) -> impl Fn(PostId) -> Fate + use<'a> {
 /// Who supports a post, aliases as one, without whoever is kicked. So many are its votes.
 #[must_use]
 pub fn voters(facts: &Facts<'_>, id: PostId) -> BTreeSet<PlayerId> {
-    facts.state.sides.post(facts.instance, id).map(|post| who(facts, post)).unwrap_or_default()
+    facts.state.sides.post(facts.instance, id).map(|post| who(facts, &post)).unwrap_or_default()
 }
 
-fn who(facts: &Facts<'_>, post: &Post) -> BTreeSet<PlayerId> {
+fn who(facts: &Facts<'_>, post: &Post<'_>) -> BTreeSet<PlayerId> {
     let players = &facts.state.players;
     let voters = post.votes().filter_map(|row| players.get(row).map(|player| player.id));
     voters.filter(|player| facts.state.counts(*player)).collect()
