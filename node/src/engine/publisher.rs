@@ -152,11 +152,10 @@ impl Publisher {
         [self.news_due(core), self.live.due()].into_iter().flatten().min()
     }
 
-    /// Whether anybody watches the event beside its owner's handle and whoever asks by way of another one.
+    /// Whether anybody watches the event, beside the way to its owner: that has a receiver of each view.
     pub fn is_watched(&self) -> bool {
-        let handles = 2;
         let views = [self.host.receiver_count(), self.screen.receiver_count()];
-        self.live.watching() > 0 || views.into_iter().any(|watching| watching > handles)
+        self.live.watching() > 0 || views.into_iter().any(|watching| watching > 1)
     }
 
     /// When there will be something that nobody has been shown.

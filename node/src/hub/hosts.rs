@@ -71,7 +71,7 @@ impl Hosts for Hub {
     async fn host_feed(&self, event: EventId) -> Result<watch::Receiver<Arc<HostView>>, Refusal> {
         let owner = self.owner(event).await?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
-        Ok(owner.views.host)
+        Ok(owner.views.host.clone())
     }
 
     async fn raffle(&self, pin: &str, instance: u32) -> Result<Bytes, Refusal> {
@@ -99,7 +99,7 @@ impl Hosts for Hub {
     async fn screen_feed(&self, pin: &str) -> Result<watch::Receiver<Arc<LiveView>>, Refusal> {
         let owner = self.owner(self.find(pin)?).await?;
         owner.read(|core, publisher, now| drop(publisher.refresh(core, now))).await;
-        Ok(owner.views.screen)
+        Ok(owner.views.screen.clone())
     }
 
     async fn applied_feed(

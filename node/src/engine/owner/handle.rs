@@ -12,6 +12,7 @@ use crdt_state::engagement::Given;
 use crdt_state::{Mono, NodeId, PlayerId};
 use gossip::replication::{self, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,9 +20,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// The way to an owner.
+/// The way to an owner: one for all who hold it, as every answer of a crowd takes it once.
 #[derive(Clone)]
-pub struct Owner {
+pub struct Owner(Arc<Ends>);
+
+/// What whoever has the way to an owner has of it.
+pub struct Ends {
     mail: mpsc::Sender<Mail>,
     doors: Doors,
     /// Whether it is known here what the event is: an owner that has just begun knows nothing.
@@ -29,7 +33,7 @@ pub struct Owner {
     /// Whether all that some other node has of it has been here.
     whole: watch::Receiver<bool>,
     /// When somebody last came for the event, in milliseconds of the node's clock.
-    wanted_at: Arc<AtomicU64>,
+    wanted_at: AtomicU64,
     /// What it shows.
     pub views: Views,
 }
@@ -51,6 +55,14 @@ impl Reader {
         };
         self.0.send(Mail::Read(Box::new(read))).await.ok()?;
         replied.await.ok()
+    }
+}
+
+impl Deref for Owner {
+    type Target = Ends;
+
+    fn deref(&self) -> &Ends {
+        &self.0
     }
 }
 
@@ -92,9 +104,10 @@ impl Owner {
             counted: Stats::default(),
             stopping: None,
         };
-        let wanted_at = Arc::new(AtomicU64::new(millis(task.ports.now())));
+        let wanted_at = AtomicU64::new(millis(task.ports.now()));
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        (Owner { mail, doors, arrived, whole, wanted_at, views }, task, shards)
+        let ends = Ends { mail, doors, arrived, whole, wanted_at, views };
+        (Owner(Arc::new(ends)), task, shards)
     }
 
     /// Somebody has come for the event.
