@@ -142,3 +142,17 @@ for name in ["answers", "players", "questions"]:
     sizes.append(f"{len(rows) - 1} {name}")
 print(", ".join(sizes) + (", the formula is a text" if formula else ""))
 "#;
+
+/// A file by its bare name stands for the folder that it lies in.
+#[test]
+fn a_file_that_lies_in_no_export_is_said_to() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("event.jsonl"), "").unwrap();
+    let mut replay = starling();
+    replay.current_dir(folder.path()).args(["replay", "event.jsonl", "--verify"]);
+    let output = replay.output().expect("the binary was just built");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(".: cannot read manifest.json"), "{said}");
+    assert!(said.contains("name a folder that `export --out` wrote"), "{said}");
+}

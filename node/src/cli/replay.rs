@@ -6,7 +6,7 @@ use crate::export::{Replay, ReplayError, raffle, replay};
 use clap::Args;
 use serde_json::json;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -27,6 +27,9 @@ pub(super) struct ReplayArgs {
 /// Folds again.
 pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let folder = if args.folder.is_file() { args.folder.parent() } else { None };
+    // The parent of a bare name is empty.
+    let here = Path::new(".");
+    let folder = folder.map(|parent| if parent == Path::new("") { here } else { parent });
     let folder = folder.unwrap_or(&args.folder);
     let failed = |error: ReplayError| {
         let missing = match &error {
@@ -34,7 +37,13 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
             error => matches!(error, ReplayError::Raffle(_)),
         };
         let exit = if missing { Exit::NotFound } else { Exit::Invalid };
-        Failure::new(exit, format!("{}: {error}", folder.display()))
+        let hint = match &error {
+            ReplayError::Unreadable { .. } if missing => {
+                "; name a folder that `export --out` wrote"
+            }
+            _ => "",
+        };
+        Failure::new(exit, format!("{}: {error}{hint}", folder.display()))
     };
     if let Some(round) = args.raffle {
         say_json(&raffle(folder, round).map_err(failed)?)?;

@@ -333,9 +333,11 @@ fn moderate(
     ruling: Option<&Ruling>,
     request: &CommandRequest,
 ) -> Result<Option<Rule>, String> {
-    let post = request.post.as_deref().and_then(|id| PostId::from_str_radix(id, 16).ok());
-    let (Some(post), Some(fate)) = (post, request.fate) else {
+    let (Some(id), Some(fate)) = (request.post.as_deref(), request.fate) else {
         return Err("name the post and its fate".to_owned());
+    };
+    let Ok(post) = PostId::from_str_radix(id, 16) else {
+        return Err(format!("{id:?} is no id of a post: those are up to 16 hexadecimal digits"));
     };
     let known = facts.state.sides.post(facts.instance, post);
     if known.is_none_or(|post| post.content().is_none()) {

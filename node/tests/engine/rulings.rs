@@ -129,6 +129,10 @@ fn hosts_accept_so_many_texts_and_moderate_posts_that_are_there() {
         (request.post, request.fate) = (Some("00ff".into()), Some(Fate::Shown));
     });
     assert_eq!(code(nobody), "not_possible");
+    let no_id = world.say(0, Command::Moderate, |request| {
+        (request.post, request.fate) = (Some("zz".into()), Some(Fate::Shown));
+    });
+    assert!(no_id.unwrap_err().message.contains("\"zz\" is no id of a post"));
 }
 
 /// A ruling that holds already changes nothing, whatever was accepted beside it and however it is written.
