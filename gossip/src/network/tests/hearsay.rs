@@ -158,6 +158,7 @@ async fn hearsay_in_small_bits_comes_to_no_more_and_leaves_room_for_a_nodes_own_
     let mut more = 0;
     while victim.network.stats().gossip_hearsay == 0 {
         more += 1;
+        assert!(more < 1_000, "all of it was taken in");
         gossip
             .with_chitchat(|chitchat| {
                 let state = chitchat.self_node_state();
