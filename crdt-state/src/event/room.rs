@@ -18,8 +18,9 @@
 //! at most 1.3 KB each.
 //!
 //! **What is refused.** An entry that is refused has changed nothing, is counted, and ends its lane here with an alarm, as
-//! one that cannot be read: content stays what the heads say. What a node itself takes it refuses at half of a cap,
-//! with a reason, so that two sides of a cluster that do not hear each other stay within it together. Where they do not,
+//! one that cannot be read: content stays what the heads say. What players send a node refuses at half of a cap, with
+//! a reason, so that two sides of a cluster that do not hear each other stay within it together; what hosts say has
+//! lower limits of its own, by number. Where sides are beyond a cap together even so,
 //! which takes a peer that keeps to no rule or a cluster in three, either refuses the other's lanes from where its own
 //! caps are reached: they hold different heads and say so, and never different content under the same.
 //!
