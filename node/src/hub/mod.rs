@@ -239,7 +239,7 @@ impl Hub {
 
     /// An event's owner, if the event is here already.
     fn owner_at_hand(&self, event: EventId) -> Option<Owner> {
-        let owner = self.owners.get(event).filter(|owner| owner.has_arrived())?;
+        let owner = self.owners.get(event).filter(Owner::has_arrived)?;
         owner.note_wanted(self.facts.started.elapsed());
         Some(owner)
     }
