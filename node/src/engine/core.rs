@@ -254,6 +254,11 @@ impl EventCore {
         self.tell_marked();
         self.commit_bulk(now);
         self.replicate(now, replication::Input::Timeout);
+        // Replication gives up on what it has waited for, such as to be told when a round opened: it may be due by that.
+        if self.director_due().is_some_and(|due| due <= now) {
+            self.direct(now);
+            self.replicate(now, replication::Input::Timeout);
+        }
         self.settle_fenced();
         if self.carried.take_changed() {
             self.announce_late();

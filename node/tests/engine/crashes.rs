@@ -252,3 +252,24 @@ fn a_show_whose_cores_all_restart_goes_on() {
     let next = world.open(1);
     world.answer(1, &claim, next, 1).unwrap();
 }
+
+/// In the same turn: a node asks to be woken only for what is to come.
+#[test]
+fn a_round_is_closed_in_the_turn_in_which_nobody_turns_out_to_know_when_it_opened() {
+    let patience = Duration::from_millis(1_500);
+    let replication = Config { pull_timeout: patience, ..Config::default() };
+    let weather = Weather { replication, ..Weather::default() };
+    let mut world = World::lobby_in(69, 2, 60_000, weather);
+    world.open(0);
+    world.run_ms(300);
+    world.crash(1);
+    world.start(1);
+    // Whom it asks for what it has forgotten does not answer.
+    world.weather.loss = 100;
+    world.relink();
+    let phase = |world: &World| world.core(1).state().stage().phase;
+    world.run(patience - Duration::from_millis(100));
+    assert_eq!(phase(&world), Phase::Open);
+    world.run_ms(200);
+    assert_eq!(phase(&world), Phase::Closed);
+}

@@ -58,6 +58,8 @@ pub(super) struct Life {
     pub(super) wake: Option<Tick>,
     /// Something that nobody may hear before it is on disk is not there yet.
     pub(super) is_unkept: bool,
+    /// Whether it has wanted to be woken at once for what it was woken for.
+    pub(super) is_restless: bool,
     /// What waits while the process is stopped.
     pub(super) stopped: Option<Vec<Input>>,
     /// The newest instance of which a result was noted, and its status.
@@ -174,6 +176,7 @@ impl Node {
             open: None,
             wake: None,
             is_unkept: false,
+            is_restless: false,
             stopped: None,
             result: None,
             counted_at: None,

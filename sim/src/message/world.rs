@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::node::engine::{Heed, Input, Output};
-use crdt_state::{EventId, LaneId, Origin};
+use crdt_state::{EventId, LaneId, Mono, Origin};
 use gossip::replication::{Config, Message};
 
 use super::disk::Write;
@@ -303,25 +303,43 @@ impl World {
         if let Some(nodes) = awaited {
             self.heed(number, Heed::Awaited { event: EVENT, nodes });
         }
-        self.schedule_wake(number);
+        let due = self.schedule_wake(number);
+        if due.is_some_and(|due| due <= mono) && !self.dirty.contains(&number) {
+            self.note_restless(number, due);
+        }
     }
 
-    pub(super) fn schedule_wake(&mut self, number: u8) {
+    /// Notes once in a life that a core that has done all that was due wants to be woken for it.
+    fn note_restless(&mut self, number: u8, due: Option<Mono>) {
+        let now = self.now;
+        let Some(life) = &mut self.node(number).life else { return };
+        if !std::mem::replace(&mut life.is_restless, true) {
+            let mono = life.mono(now);
+            let what =
+                format!("node {number} did all at {mono:?} and wants to be woken at {due:?}");
+            self.evidence.stuck.push(what);
+        }
+    }
+
+    /// Sees to it that a node is woken in time; when its core wants to be.
+    pub(super) fn schedule_wake(&mut self, number: u8) -> Option<Mono> {
         let now = self.now;
         let Node { life: Some(life), disk, .. } = &mut self.nodes[usize::from(number)] else {
-            return;
+            return None;
         };
-        let due = [life.core.poll_timeout(), life.interest_due];
+        let core = life.core.poll_timeout();
+        let due = [core, life.interest_due];
         let due = due.into_iter().flatten().min().map(|due| life.tick(due));
         let door = life.door.first().map(|(since, _)| since + ARRIVAL_PATIENCE);
         // Of a disk that goes on the core is told, too.
         let all = due.into_iter().chain(door).chain(disk.retry_at());
-        let Some(due) = all.min() else { return };
+        let Some(due) = all.min() else { return core };
         let at = due.max(now + 1);
         if life.wake.is_none_or(|wake| at < wake) {
             life.wake = Some(at);
             self.queue.push(at, Event::Wake { node: number });
         }
+        core
     }
 
     fn carry_out(&mut self, number: u8, origin: Origin, output: Output) {
