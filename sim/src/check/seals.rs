@@ -1,5 +1,6 @@
-//! Seals are honest: what a node calls `final` never changes, and neither `final` nor `settled` is
-//! said while an answer with a firm receipt is not counted. What went down with all who held it, nobody counts.
+//! Seals are honest: what a node calls `final` never changes, neither how many answers it counts nor any of them, and
+//! neither `final` nor `settled` is said while an answer with a firm receipt is not counted. What went down with all
+//! who held it, nobody counts.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,13 @@ use super::Exports;
 use crate::quiz::evidence::{Evidence, Receipt};
 
 pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
+    let mut found = uncounted(evidence);
+    found.extend(changed(evidence, exports));
+    found
+}
+
+/// Results that were called complete and lacked what was promised.
+pub(super) fn uncounted(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
     let complete = evidence.results.iter().filter(|seen| seen.status != "partial");
     for seen in complete.filter(|seen| !seen.missing.is_empty()) {
@@ -22,6 +30,12 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
             found.push(format!("{seen:?} does not count firm receipts: {missing:?}"));
         }
     }
+    found
+}
+
+/// Results that were called final and are others in the end.
+fn changed(evidence: &Evidence, exports: &Exports) -> Vec<String> {
+    let mut found = Vec::new();
     let Some(export) = super::first(exports) else { return found };
     let mut answered: BTreeMap<u32, u64> = BTreeMap::new();
     for answer in &export.answers {
@@ -29,8 +43,11 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     }
     for seen in evidence.results.iter().filter(|seen| seen.status == "final") {
         let last = answered.get(&seen.instance).copied().unwrap_or_default();
+        let end = evidence.ends.values().next().and_then(|end| end.held.get(&seen.instance));
         if last != seen.answered {
             found.push(format!("{seen:?} was final and has {last} answers in the end"));
+        } else if seen.held.zip(end).is_some_and(|(then, end)| then != *end) {
+            found.push(format!("{seen:?} was final and has as many other answers in the end"));
         }
     }
     found

@@ -1,6 +1,6 @@
 //! Every family of rules finds what it is there for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crate::quiz::evidence::{
     Unheld,
 };
 use crate::schedule::{CREDIT, Form, Schedule, stake, word};
+
+mod promises;
 
 const PLAYER: PlayerId = PlayerId(7);
 const RULED: Duration = Duration::from_secs(31);
@@ -82,7 +84,12 @@ fn good() -> Evidence {
     });
     notebook.write(|evidence| {
         for node in 1..=3 {
-            let end = End { digest: 1, export: export(&[(900, 10)]), trail: BTreeSet::new() };
+            let end = End {
+                digest: 1,
+                export: export(&[(900, 10)]),
+                trail: BTreeSet::new(),
+                held: BTreeMap::from([(1, 77)]),
+            };
             evidence.ends.insert(node, end);
             evidence.sightings.push(sighting(node, 10_000, PhaseView::Open));
             evidence.sightings.push(sighting(node, closed_ms, PhaseView::Closed));

@@ -1,6 +1,7 @@
 //! Watching nodes: the stages they show, what their players are shown with it, what they say of
 //! results, what they keep; and at the end whether all agree.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::node::engine::CARRIERS;
@@ -144,12 +145,15 @@ impl World {
         }
         let Some(life) = &self.nodes[usize::from(number)].life else { return };
         let answered = life.core.state().answered(instance);
+        let is_final = status == "final" && self.crowd.is_none();
+        let held = is_final.then(|| results::held(&life.core, instance));
         self.evidence.results.push(ResultSeen {
             at,
             node: number,
             instance,
             status,
             answered,
+            held,
             missing,
         });
         if let Some(life) = &mut self.nodes[usize::from(number)].life {
@@ -221,6 +225,11 @@ impl World {
             let Some(life) = &self.nodes[usize::from(number)].life else { continue };
             let digest = life.core.digest();
             let first = self.evidence.ends.values().next().filter(|end| end.digest == digest);
+            let held = match (&self.crowd, first) {
+                (Some(_), _) => BTreeMap::new(),
+                (None, Some(first)) => first.held.clone(),
+                (None, None) => results::all_held(&life.core),
+            };
             let mut export = match (&self.crowd, first) {
                 // Of a crowd it would be gigabytes, and nobody reads them.
                 (Some(_), _) => bytes::Bytes::new(),
@@ -242,7 +251,7 @@ impl World {
             if let Some(same) = same {
                 export = same.export.clone();
             }
-            self.evidence.ends.insert(number, End { digest, export, trail });
+            self.evidence.ends.insert(number, End { digest, export, trail, held });
             if agreed && self.evidence.entries.is_empty() && self.keeps_entries() {
                 let node = &self.nodes[usize::from(number)];
                 let heads = node.life.as_ref().map(|life| life.core.heads());

@@ -182,6 +182,8 @@ pub struct ResultSeen {
     pub status: String,
     /// How many answers it counted then.
     pub answered: u64,
+    /// A word for all that it held of the run then, where it called it `final`.
+    pub held: Option<u64>,
     /// Firm receipts told before that it did not hold then.
     pub missing: Vec<PlayerId>,
 }
@@ -250,6 +252,8 @@ pub struct End {
     pub export: Bytes,
     /// Who did something, by the audit trail.
     pub trail: BTreeSet<String>,
+    /// A word for all that it holds of each run.
+    pub held: BTreeMap<u32, u64>,
 }
 
 /// The evidence while it is gathered; clones share it.

@@ -42,6 +42,7 @@ use self::watch::{Watcher, digest, holders, witness};
 use crate::cluster::{BootError, Cluster, STORE, boot};
 use crate::link::Link;
 use crate::mix::Draw;
+use crate::results;
 use crate::schedule::{Question, Schedule, Victim};
 use crate::spawn::Spawn;
 use crate::state::NodeState;
@@ -459,13 +460,14 @@ impl Quiz {
         for (number, running) in nodes {
             let Some(owner) = running.owner(self.event) else { continue };
             let Some(digest) = digest(&owner).await else { continue };
-            let log = owner.read(|core, _, _| core.log()).await.unwrap_or_default();
+            let read = owner.read(|core, _, _| (core.log(), results::all_held(core)));
+            let (log, held) = read.await.unwrap_or_default();
             let trail = log.into_iter().map(|line| line.by).collect();
             let Ok(export) = running.hosts().export(self.event).await else { continue };
             running.life.note("export", xxhash_rust::xxh3::xxh3_64(&export));
             running.life.note("digest", digest);
             let stage = owner.views.host.borrow().live.stage;
-            ends.push((number, End { digest, export, trail }, stage));
+            ends.push((number, End { digest, export, trail, held }, stage));
         }
         ends
     }

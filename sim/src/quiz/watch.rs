@@ -233,9 +233,12 @@ fn result(
         _ => Vec::new(),
     };
     let is_told = told.filter(same_run).is_some_and(|(_, told)| *told == status);
+    if is_told && missing.is_empty() {
+        return None;
+    }
     let (at, answered) = (now(), core.state().answered(instance));
-    let seen = ResultSeen { at, node, instance, status, answered, missing };
-    (!is_told || !seen.missing.is_empty()).then_some(seen)
+    let held = (status == "final").then(|| results::held(core, instance));
+    Some(ResultSeen { at, node, instance, status, answered, held, missing })
 }
 
 /// What a node shows: the stage, how long the round has been open, and which question it is.
