@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::check::{Violation, check};
+use crate::check::{Violation, check, check_stopped};
 use crate::quiz::evidence::Evidence;
 use crate::quiz::{Broken, quiz};
 use crate::run::{Options, Outcome, RunError, run};
@@ -148,16 +148,9 @@ pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, U
     Ok(Verdict { fidelity: Fidelity::Wire, outcome, violations })
 }
 
-/// The rules that hold at any moment and not only once all is mended.
-const ANY_TIME: [&str; 6] = ["stages", "digests", "holders", "secrecy", "seals", "bounds"];
-
 /// A run that was stopped is judged by what holds at any moment.
 fn judged(evidence: &Evidence) -> Vec<Violation> {
-    let mut violations = check(evidence);
-    if evidence.stopped.is_some() {
-        violations.retain(|violation| ANY_TIME.contains(&violation.rule));
-    }
-    violations
+    if evidence.stopped.is_some() { check_stopped(evidence) } else { check(evidence) }
 }
 
 impl Verdict {

@@ -19,7 +19,13 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
             Err(why) => lost.push(format!("node {node}: {why}")),
         }
     }
-    lost.extend(liars(evidence));
+    lost.extend(at_any_time(evidence, exports));
+    lost
+}
+
+/// What holds at any moment: receipts say what was chosen, and nothing was made up.
+pub(super) fn at_any_time(evidence: &Evidence, exports: &Exports) -> Vec<String> {
+    let mut lost = liars(evidence);
     for (node, export) in super::readable(exports) {
         lost.extend(phantoms(evidence, export).map(|what| format!("node {node}: {what}")));
     }
