@@ -109,7 +109,7 @@ impl EventCore {
         status: &'static str,
         cell: Cell,
     ) -> bool {
-        if !self.rests_here_alone() && self.is_within(instance, player) {
+        if self.is_firm_by_now(instance, player, cell) {
             return true;
         }
         let ticket = self.standing.waiting.own_ticket();

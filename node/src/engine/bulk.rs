@@ -117,7 +117,8 @@ impl EventCore {
             BulkVerdict::Duplicate(cell) => ("duplicate", cell),
             BulkVerdict::Unknown => return None,
         };
-        let (status, cell) = self.as_it_stands(instance, player, (status, cell));
+        let told = self.as_it_stands(instance, player, (status, cell), firm);
+        let (status, cell, firm) = told;
         Some(self.receipt(instance, player, (status, firm), cell))
     }
 
@@ -157,6 +158,29 @@ impl EventCore {
         let Row { origin, number } = answer.row;
         let row = (number, cell.elapsed_ms(), cell.value());
         self.batch.push((bulk.instance, bulk.question, origin), row);
+    }
+
+    /// Notes what the players of a batch are told firmly: what counts in place of an answer that was overruled, if they
+    /// hear of it for the first time.
+    pub(super) fn promise_bulk(
+        &mut self,
+        first: bool,
+        instance: u32,
+        players: &[PlayerId],
+        verdicts: &[BulkVerdict],
+    ) {
+        for (player, verdict) in players.iter().zip(verdicts) {
+            let (BulkVerdict::Accepted(cell) | BulkVerdict::Duplicate(cell)) = *verdict else {
+                continue;
+            };
+            if !self.promise(instance, *player, cell)
+                && first
+                && let Some(cell) = self.overruling(instance, *player, cell)
+                && self.is_firm_by_now(instance, *player, cell)
+            {
+                self.promise(instance, *player, cell);
+            }
+        }
     }
 
     /// Tells players what they were told provisionally before: their answers are firm now.

@@ -351,8 +351,10 @@ impl EventCore {
         status: &'static str,
     ) {
         self.note_told(instance, player, cell);
-        if status == "duplicate" && self.held.has_enough(instance, player) {
-            let message = self.receipt(instance, player, (status, false), cell);
+        let is_repeated = status == "duplicate";
+        let firm = is_repeated && self.has_promised(instance, player, cell);
+        if firm || is_repeated && self.held.has_enough(instance, player) {
+            let message = self.receipt(instance, player, (status, firm), cell);
             self.outputs.push_back(Output::Inbox { player, message: message.clone() });
             return self.reply(ticket, Reply::Answered(message));
         }

@@ -7,7 +7,7 @@ use super::bulk::{BulkVerdict, reply_to_all};
 use super::carried::Joined;
 use super::core::EventCore;
 use super::io::{Output, Reply};
-use super::receipts::Receipts;
+use super::receipts::{Receipts, is_same};
 use crate::service::view::InboxMessage;
 use crdt_state::engagement::{Gave, TEAM_INSTANCE, superseded_name};
 use crdt_state::{Cell, Mono, Origin, PlayerId, Row, Stage};
@@ -183,9 +183,8 @@ impl EventCore {
         let is_answer = |(waiting, _): &(Waiting, bool)| {
             matches!(waiting, Waiting::Answer { .. } | Waiting::Bulk { .. })
         };
-        let waits = self.held.waiting.get(&ticket).is_some_and(is_answer);
         self.tell_receipt(ticket, false);
-        match waits {
+        match self.held.waiting.get(&ticket).is_some_and(is_answer) {
             true => self.wait_for_all(ticket),
             false => self.held.settled(ticket),
         }
@@ -199,9 +198,10 @@ impl EventCore {
     fn tell_receipt(&mut self, ticket: u64, firm: bool) {
         let Some((waiting, replied)) = self.held.waiting.get_mut(&ticket) else { return };
         let first = !std::mem::replace(replied, true);
+        let waiting = waiting.clone();
+        let firm = firm || self.was_promised(&waiting);
         crdt_state::sometimes!(ReceiptProvisional, !firm);
         crdt_state::sometimes!(ReceiptUpgraded, firm && !first);
-        let waiting = waiting.clone();
         if firm {
             self.held.settled(ticket);
         } else {
@@ -209,9 +209,11 @@ impl EventCore {
         }
         if let Waiting::Bulk { instance, players, verdicts } = &waiting
             && firm
-            && !first
         {
-            self.upgrade_bulk(*instance, players, verdicts);
+            self.promise_bulk(first, *instance, players, verdicts);
+            if !first {
+                self.upgrade_bulk(*instance, players, verdicts);
+            }
         }
         let receipt = match waiting {
             Waiting::Answer { player, instance, cell, .. }
@@ -220,7 +222,11 @@ impl EventCore {
                 None
             }
             Waiting::Answer { player, instance, cell, status } => {
-                let (status, cell) = self.as_it_stands(instance, player, (status, cell));
+                let told = self.as_it_stands(instance, player, (status, cell), firm);
+                let (status, cell, firm) = told;
+                if firm {
+                    self.promise(instance, player, cell);
+                }
                 let message = self.receipt(instance, player, (status, firm), cell);
                 self.outputs.push_back(Output::Inbox { player, message: message.clone() });
                 Some(message)
@@ -240,23 +246,32 @@ impl EventCore {
     }
 
     /// The other choice that is held by now in place of the one that was taken.
-    fn overruling(&self, instance: u32, player: PlayerId, cell: Cell) -> Option<Cell> {
+    pub(super) fn overruling(&self, instance: u32, player: PlayerId, cell: Cell) -> Option<Cell> {
         let held = self.carried.state.held(instance, self.carried.state.players.rows_of(player));
         held.map(|(_, held)| held).filter(|held| held.value() != cell.value())
     }
 
-    /// What a first receipt says: of an answer that was overruled while it waited, what counts.
+    /// What a first receipt says, and whether it is firm: of an answer that was overruled while it waited, what counts.
+    /// That was taken elsewhere, so that others hold what this node has taken does not make it firm; if it is not, the
+    /// player is told once it is, as everybody is who was told of it.
     pub(super) fn as_it_stands(
         &self,
         instance: u32,
         player: PlayerId,
-        taken: (&'static str, Cell),
-    ) -> (&'static str, Cell) {
-        if crdt_state::planted!(DuplicateAsSent) && taken.0 == "duplicate" {
-            return taken;
+        (status, cell): (&'static str, Cell),
+        firm: bool,
+    ) -> (&'static str, Cell, bool) {
+        let is_as_sent = crdt_state::planted!(DuplicateAsSent) && status == "duplicate";
+        match self.overruling(instance, player, cell).filter(|_| !is_as_sent) {
+            Some(held) => ("superseded", held, self.is_firm_by_now(instance, player, held)),
+            None => (status, cell, firm || self.has_promised(instance, player, cell)),
         }
-        let held = self.overruling(instance, player, taken.1);
-        held.map_or(taken, |held| ("superseded", held))
+    }
+
+    /// Whether a player who has not asked is told firmly what is held.
+    pub(super) fn is_firm_by_now(&self, instance: u32, player: PlayerId, held: Cell) -> bool {
+        let is_within = || !self.rests_here_alone() && self.is_within(instance, player);
+        self.has_promised(instance, player, held) || is_within()
     }
 
     /// Notes what this node tells a player to be held, whoever took it: the player hears of it here when
@@ -268,6 +283,33 @@ impl EventCore {
         if let Some(row) = noted.or(first) {
             self.held.receipts.put(instance, row, cell);
         }
+    }
+
+    /// Notes that a player was told firmly what is held: the player hears the same whenever that is asked for again,
+    /// however much this node has taken since that nobody else has yet.
+    /// Says whether it is.
+    pub(super) fn promise(&mut self, instance: u32, player: PlayerId, cell: Cell) -> bool {
+        let mut rows = self.carried.state.players.rows_of(player);
+        let told = |row: &Row| self.held.receipts.get(instance, *row);
+        let row = rows.find(|row| told(row).is_some_and(|told| is_same(told, cell)));
+        if let Some(row) = row {
+            self.held.receipts.promise(instance, row);
+        }
+        row.is_some()
+    }
+
+    /// Whether a player was told firmly just what is held. What others hold of a lane with two histories may be
+    /// the other one, so nothing is said again as it was before while there is one.
+    pub(super) fn has_promised(&self, instance: u32, player: PlayerId, cell: Cell) -> bool {
+        let mut rows = self.carried.state.players.rows_of(player);
+        rows.any(|row| self.held.receipts.has_promised(instance, row, cell))
+            && self.replica.quarantined().next().is_none()
+    }
+
+    /// The same of what waits for its level: an earlier receipt for the same has reached it meanwhile.
+    fn was_promised(&self, waiting: &Waiting) -> bool {
+        matches!(waiting, Waiting::Answer { player, instance, cell, .. }
+            if self.has_promised(*instance, *player, *cell))
     }
 
     /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the
@@ -311,6 +353,9 @@ impl EventCore {
             crdt_state::sometimes!(ReceiptSuperseded);
             self.count_superseded(now, instance);
             let firm = self.is_within_or_will_be((instance, player), "superseded", cell);
+            if firm {
+                self.promise(instance, player, cell);
+            }
             let message = self.receipt(instance, player, ("superseded", firm), cell);
             self.outputs.push_back(Output::Inbox { player, message });
         }

@@ -313,11 +313,15 @@ impl EventCore {
     fn project_receipt(&mut self, instance: u32, player: PlayerId) {
         let held = self.state().held(instance, self.state().players.rows_of(player));
         let Some((_, cell)) = held else { return };
-        let firm = !self.held.is_unfirm(instance, player)
-            && self.is_within_or_will_be((instance, player), "accepted", cell);
+        let waits = self.held.is_unfirm(instance, player);
+        let firm = self.has_promised(instance, player, cell)
+            || !waits && self.is_within_or_will_be((instance, player), "accepted", cell);
         let message = self.receipt(instance, player, ("accepted", firm), cell);
         self.outputs.push_back(Output::Inbox { player, message });
         self.note_told(instance, player, cell);
+        if firm {
+            self.promise(instance, player, cell);
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Receipts that wait: however often a player repeats, and where there is no room to wait.
 
-use crate::asks::{Receipt, script};
+use crate::asks::{Receipt, receipt_in, script};
 use crate::world::{Weather, World};
 use crdt_state::engagement::qa::Qa;
 use crdt_state::engagement::{Given, Task};
 use gossip::replication::{AckLevel, Config};
-use node::engine::{Claim, Input, Reply, Rules, stage_view};
+use node::engine::{Bulk, BulkAnswer, Claim, Input, Reply, Rules, stage_view};
 use node::service::view::{Command, CommandRequest};
 
 fn firm(told: &[(usize, Receipt)]) -> usize {
@@ -148,4 +148,56 @@ fn a_step_that_another_node_made_is_as_firm_as_was_promised() {
         ("already".to_owned(), "firm".to_owned()),
         "three of five have it"
     );
+}
+
+/// What this node has taken since and nobody else has yet takes nothing back.
+#[test]
+fn what_was_promised_is_said_again_at_once_whatever_was_taken_since() {
+    let mut world = World::lobby(106, 3, 60_000);
+    let claims: Vec<Claim> = (0..3).map(|player| world.join(0, player)).collect();
+    let instance = world.open(0);
+    world.run_ms(300);
+    let first = world.answer(0, &claims[0], instance, 1).unwrap();
+    assert!(first.firm);
+    world.isolate(0);
+    assert!(!world.answer(0, &claims[1], instance, 2).unwrap().firm);
+    let (claim, given) = (claims[0].clone(), Given::choices(&[3]));
+    let ticket = world.ask(0, |ticket| Input::Answer { ticket, claim, instance, given });
+    let again = match world.take_reply(ticket) {
+        Some(Reply::Answered(message)) => receipt_in(&message, instance).unwrap(),
+        other => panic!("it is not said at once: {other:?}"),
+    };
+    assert_eq!(again, Receipt { status: "duplicate".to_owned(), ..first.clone() });
+    // A player who comes back sees what there is.
+    world.ask(0, |_| Input::Project { player: claims[0].player });
+    let (at, shown) = world.receipts(claims[0].player, instance).pop().unwrap();
+    assert_eq!((at, shown), (0, first));
+    assert!(!world.answer(0, &claims[1], instance, 2).unwrap().firm, "that was not promised");
+}
+
+#[test]
+fn what_was_promised_of_a_batch_is_said_again_at_once() {
+    let mut world = World::lobby(107, 3, 60_000);
+    let claims: Vec<Claim> = (0..70).map(|player| world.join(0, player)).collect();
+    let instance = world.open(0);
+    world.run_ms(300);
+    let mut take = |claims: &[Claim]| {
+        let answer = |claim: &Claim| BulkAnswer {
+            player: claim.player,
+            row: claim.row,
+            value: 0b10,
+            credit_ms: 0,
+        };
+        let answers = claims.iter().map(answer).collect();
+        let bulk = Bulk { instance, question: 0, answers };
+        let ticket = world.ask(0, |ticket| Input::AnswerAll { ticket, bulk });
+        let reply = world.reply(ticket);
+        world.isolate(0);
+        matches!(reply, Reply::AnsweredAll { firm: true, .. })
+    };
+    assert!(take(&claims[..69]) && !take(&claims[69..]));
+    for (nth, claim) in claims.iter().enumerate() {
+        let again = world.answer(0, claim, instance, 3).unwrap();
+        assert_eq!((&*again.status, again.firm), ("duplicate", nth < 69), "player {nth}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Nothing that was acknowledged firmly is lost: it is in every node's export, as it was told or
 //! overruled by an earlier answer of the same player. That is promised for fewer failures at once than the
-//! answer had holders. And nothing is there that nobody gave.
+//! answer had holders. And nothing is there that nobody gave, and no node takes back what it has promised.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,9 +23,10 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     lost
 }
 
-/// What holds at any moment: receipts say what was chosen, and nothing was made up.
+/// What holds at any moment: receipts say what was chosen and are not taken back, and nothing was made up.
 pub(super) fn at_any_time(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     let mut lost = liars(evidence);
+    lost.extend(taken_back(evidence));
     for (node, export) in super::readable(exports) {
         lost.extend(phantoms(evidence, export).map(|what| format!("node {node}: {what}")));
     }
@@ -106,6 +107,39 @@ fn liars(evidence: &Evidence) -> Vec<String> {
         chosen.is_none_or(|sent| receipt.choices.iter().any(|choice| sent >> choice & 1 == 0))
     });
     lies.map(|(player, _, receipt)| format!("player {player} never chose {receipt:?}")).collect()
+}
+
+/// Receipts that say of what their node has promised before that it may not stand. A node that went down in between, or
+/// let go of the show, knows no longer what it has said, and need not once it shows another run.
+fn taken_back(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    for (player, seen) in &evidence.players {
+        for (place, receipt) in seen.receipts.iter().enumerate().filter(|(_, it)| !it.firm) {
+            let before = seen.receipts[..place].iter();
+            let Some(first) = before.into_iter().find(|before| receipt.takes_back(before)) else {
+                continue;
+            };
+            if may_remember(evidence, first, receipt) {
+                found.push(format!("player {player} was told {first:?} and then {receipt:?}"));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the node that gave two receipts is the same life of its process at both, and shows their run still.
+fn may_remember(evidence: &Evidence, first: &Receipt, then: &Receipt) -> bool {
+    let is_between = |from: Duration, to: Duration| from <= then.at && to >= first.at;
+    let was_down = evidence.outages.iter().any(|outage| {
+        outage.node == then.node && is_between(outage.from, outage.to.unwrap_or(Duration::MAX))
+    });
+    let let_go = evidence
+        .partings
+        .iter()
+        .any(|parting| parting.node == then.node && is_between(parting.from, parting.to));
+    let shown =
+        evidence.sightings.iter().rfind(|seen| seen.node == then.node && seen.at <= then.at);
+    !was_down && !let_go && shown.is_some_and(|seen| seen.stage.instance == then.instance)
 }
 
 /// Answers that nobody gave.

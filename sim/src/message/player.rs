@@ -500,7 +500,8 @@ impl World {
         let receipts = &mut seen.receipts;
         // Of a crowd that floods nobody keeps who said it.
         let said = |held: &Receipt| Receipt { node, ..held.clone() }.says(&receipt);
-        if receipts.iter().rev().take(2).any(said) {
+        let takes_back = receipts.last().is_some_and(|last| receipt.takes_back(last));
+        if receipts.iter().rev().take(2).any(said) && !takes_back {
             return;
         }
         let is_first = !receipts.iter().any(|held| held.firm && held.instance == instance);

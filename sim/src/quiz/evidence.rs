@@ -150,6 +150,12 @@ impl Receipt {
     pub(crate) fn says(&self, other: &Self) -> bool {
         Self { at: other.at, ..self.clone() } == *other
     }
+
+    /// Whether it says of what an earlier one from the same node has promised that it may not stand.
+    pub(crate) fn takes_back(&self, earlier: &Self) -> bool {
+        let of = |it: &Self| (it.node, it.instance, it.elapsed_ms);
+        earlier.firm && !self.firm && of(self) == of(earlier) && self.choices == earlier.choices
+    }
 }
 
 /// A stage that a node began to show.

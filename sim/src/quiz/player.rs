@@ -447,7 +447,8 @@ impl Player {
         // A flood of the same is answered by a flood of the same.
         let is_news = self.ticket.notebook.player(self.id, |seen| {
             seen.owed.remove(&instance);
-            !seen.receipts.iter().rev().take(2).any(|held| held.says(&receipt))
+            let takes_back = seen.receipts.last().is_some_and(|last| receipt.takes_back(last));
+            takes_back || !seen.receipts.iter().rev().take(2).any(|held| held.says(&receipt))
         });
         if !is_news {
             return;

@@ -1,14 +1,57 @@
-//! What is said once and stays so, and what is judged of a run that was stopped.
+//! What is said once and stays so: receipts, results, and what is judged of a run that was stopped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use node::service::view::{PhaseView, StageView};
 
-use super::super::check_stopped;
-use super::{PLAYER, export, found, good};
-use crate::quiz::evidence::{Evidence, ResultSeen};
+use super::super::{check, check_stopped};
+use super::{PLAYER, export, found, good, receipt, sighting};
+use crate::quiz::evidence::{Evidence, Outage, Receipt, ResultSeen, Sighting};
 use crate::state::NodeState;
+
+#[test]
+fn a_node_does_not_take_back_what_it_has_promised() {
+    let later = |receipt: Receipt| Receipt {
+        at: receipt.at + Duration::from_millis(500),
+        status: "duplicate".into(),
+        firm: false,
+        ..receipt
+    };
+    let told = |change: fn(&mut Receipt), outages: &[(u8, u64)]| {
+        let change = |evidence: &mut Evidence| {
+            let mut then = later(receipt());
+            change(&mut then);
+            evidence.players.get_mut(&PLAYER).unwrap().receipts.push(then);
+            let outages = outages.iter().map(|(node, from)| {
+                let from = Duration::from_millis(*from);
+                let to = Some(from + Duration::from_millis(10));
+                Outage { node: *node, from, to, forgets: None }
+            });
+            evidence.outages.extend(outages);
+        };
+        let (mut whole, mut stopped) = (good(), good());
+        change(&mut whole);
+        change(&mut stopped);
+        stopped.stopped = Some(Duration::from_secs(20));
+        let found = check(&whole);
+        assert_eq!(found, check_stopped(&stopped), "it holds at any time");
+        found.len()
+    };
+    assert_eq!(told(|_| (), &[]), 1);
+    assert_eq!(told(|then| then.firm = true, &[]), 0, "it says the same");
+    assert_eq!(told(|then| then.node = 2, &[]), 0, "another node cannot know");
+    assert_eq!(told(|then| then.elapsed_ms = 800, &[]), 0, "an earlier one has come");
+    assert_eq!(told(|_| (), &[(1, 11_000)]), 0, "it has forgotten what it said");
+    assert_eq!(told(|_| (), &[(2, 11_000), (1, 9_000)]), 1, "it cannot have forgotten it");
+    let shown = |evidence: &mut Evidence| {
+        evidence.players.get_mut(&PLAYER).unwrap().receipts.push(later(receipt()));
+        let stage = StageView { instance: 2, phase: PhaseView::Intro };
+        let seen = Sighting { stage, question: Some(2), ..sighting(1, 11_000, PhaseView::Intro) };
+        evidence.sightings.insert(1, seen);
+    };
+    assert!(!found(shown).contains(&"receipts"), "another run is shown by then");
+}
 
 #[test]
 fn what_is_called_final_keeps_every_answer() {
