@@ -39,6 +39,8 @@ fn the_edge_measures_everything_beside_the_bare_server() {
         "connect_per_s",
         "join_per_s",
         "rss_per_player_bytes",
+        "bare_fanout_ms",
+        "bare_ack_per_s",
         "bare_paced_ms_p99",
         "paced_local_ms_p99",
         "paced_peer_ms_p99",

@@ -61,17 +61,23 @@ async fn measure(clients: usize) -> Result<Map<String, Value>, String> {
         say(&format!("{name}: {value}"));
         numbers.insert(name.to_owned(), value);
     };
-    let mut beside_paced = bare(clients).await?;
+    let mut beside_paced = bare_paced(clients).await?;
     let ours = local(clients).await?;
-    beside_paced.extend(bare(clients).await?);
+    beside_paced.extend(bare_paced(clients).await?);
     tell("fanout_ms", json!(millis(ours.fan_out)));
-    let beside = mosquitto(clients, ours.state_bytes).await?;
-    tell("mosquitto_fanout_ms", json!(beside.as_ref().map(|it| millis(it.fan_out))));
+    let mosquitto = match Server::mosquitto()? {
+        Some(server) => Some(beside(&server, clients, ours.state_bytes).await?),
+        None => None,
+    };
+    tell("mosquitto_fanout_ms", json!(mosquitto.as_ref().map(|it| millis(it.fan_out))));
+    let bare = beside(&Server::bare()?, clients, ours.state_bytes).await?;
+    tell("bare_fanout_ms", json!(millis(bare.fan_out)));
     tell("ack_local_per_s", json!(per_s(clients, ours.burst)));
     let peer = peer(clients).await?;
-    beside_paced.extend(bare(clients).await?);
+    beside_paced.extend(bare_paced(clients).await?);
     tell("ack_peer_per_s", json!(per_s(clients, peer.burst)));
-    tell("mosquitto_ack_per_s", json!(beside.map(|it| per_s(clients, it.burst))));
+    tell("mosquitto_ack_per_s", json!(mosquitto.map(|it| per_s(clients, it.burst))));
+    tell("bare_ack_per_s", json!(per_s(clients, bare.burst)));
     tell("connect_per_s", json!(per_s(clients, ours.connect)));
     tell("join_per_s", json!(per_s(clients, ours.join)));
     tell("rss_per_player_bytes", json!(ours.rss_per_player));
@@ -141,9 +147,9 @@ struct Beside {
     burst: Duration,
 }
 
-async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>, String> {
-    let Some(server) = Server::mosquitto()? else { return Ok(None) };
-    let (crowd, _) = Crowd::come(other(&server, clients)).await?;
+/// The same clients at another server, with messages of the same length.
+async fn beside(server: &Server, clients: usize, state_bytes: usize) -> Result<Beside, String> {
+    let (crowd, _) = Crowd::come(other(server, clients)).await?;
     let mut publisher = TcpStream::connect(server.address).await.map_err(|e| e.to_string())?;
     let hello = b"\x10\x11\0\x04MQTT\x05\x02\0\0\0\0\x04boss";
     publisher.write_all(hello).await.map_err(|error| error.to_string())?;
@@ -162,10 +168,10 @@ async fn mosquitto(clients: usize, state_bytes: usize) -> Result<Option<Beside>,
         sleep(SEEN).await;
         bursts.push(crowd.publish(0, Duration::ZERO).await?);
     }
-    Ok(Some(Beside { fan_out: median(rounds), burst: median(bursts) }))
+    Ok(Beside { fan_out: median(rounds), burst: median(bursts) })
 }
 
-async fn bare(clients: usize) -> Result<Vec<f64>, String> {
+async fn bare_paced(clients: usize) -> Result<Vec<f64>, String> {
     let server = Server::bare()?;
     let (crowd, _) = Crowd::come(other(&server, clients)).await?;
     let mut runs = Vec::new();
@@ -280,36 +286,42 @@ fn per_s(count: usize, duration: Duration) -> u64 {
 }
 
 fn table(numbers: &Map<String, Value>, clients: usize) -> String {
-    let cell = |name: &str| match &numbers[name] {
-        Value::Null => "not installed".to_owned(),
-        value => value.to_string(),
+    let cell = |name: &str| numbers[name].to_string();
+    let against = |ours: &str, theirs: Option<&str>| {
+        let Some(theirs) = theirs else { return String::new() };
+        match (numbers[ours].as_f64(), numbers[theirs].as_f64()) {
+            (Some(ours), Some(theirs)) => format!("{} of {theirs}", hundredths(ours / theirs)),
+            _ => "not installed".to_owned(),
+        }
     };
-    let mut out = String::from("| the edge | Starling | beside |\n|---|---|---|\n");
+    let mut out = String::from(
+        "| the edge | Starling | times Mosquitto | times bare tokio tasks |\n|---|---|---|---|\n",
+    );
+    let (acknowledged, paced) = ("answers acknowledged per second", "5,000 answers/s to PUBACK");
+    let mosquitto_acks = Some("mosquitto_ack_per_s");
+    let (bare_acks, bare_paced) = (Some("bare_ack_per_s"), Some("bare_paced_ms_p99"));
     let rows = [
-        ("a new state to all, until the last has it, ms", "fanout_ms", "mosquitto_fanout_ms"),
         (
-            "answers acknowledged per second, `--ack local`",
-            "ack_local_per_s",
-            "mosquitto_ack_per_s",
+            "a new state to all, until the last has it, ms".to_owned(),
+            "fanout_ms",
+            Some("mosquitto_fanout_ms"),
+            Some("bare_fanout_ms"),
         ),
-        ("answers acknowledged per second, `--ack peer`", "ack_peer_per_s", "mosquitto_ack_per_s"),
-        (
-            "5,000 answers/s to PUBACK, p99, ms, `--ack local`",
-            "paced_local_ms_p99",
-            "bare_paced_ms_p99",
-        ),
-        ("the same, `--ack peer`", "paced_peer_ms_p99", "bare_paced_ms_p99"),
+        (format!("{acknowledged}, `--ack local`"), "ack_local_per_s", mosquitto_acks, bare_acks),
+        (format!("{acknowledged}, `--ack peer`"), "ack_peer_per_s", mosquitto_acks, bare_acks),
+        (format!("{paced}, p99, ms, `--ack local`"), "paced_local_ms_p99", None, bare_paced),
+        ("the same, `--ack peer`".to_owned(), "paced_peer_ms_p99", None, bare_paced),
     ];
-    for (what, ours, beside) in rows {
-        let server = if beside.starts_with("bare") { "bare tokio tasks" } else { "Mosquitto" };
-        out += &format!("| {what} | {} | {} ({server}) |\n", cell(ours), cell(beside));
+    for (what, ours, mosquitto, bare) in rows {
+        let (mosquitto, bare) = (against(ours, mosquitto), against(ours, bare));
+        out += &format!("| {what} | {} | {mosquitto} | {bare} |\n", cell(ours));
     }
     for (what, name) in [
         ("connections per second", "connect_per_s"),
         ("players joining per second", "join_per_s"),
         ("memory per joined and watching player, bytes", "rss_per_player_bytes"),
     ] {
-        out += &format!("| {what} | {} | |\n", cell(name));
+        out += &format!("| {what} | {} | | |\n", cell(name));
     }
     let machine = machine();
     out + &format!(
