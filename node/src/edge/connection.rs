@@ -74,7 +74,7 @@ struct Connection<'a, IO> {
     edge: &'a Edge,
     guard: Guard,
     output: Output,
-    work: FuturesUnordered<Work>,
+    work: FuturesUnordered<Work<'a>>,
     feeds: Feeds,
     /// What it was sent at QoS 1 and 2.
     deliveries: Deliveries,
@@ -105,7 +105,7 @@ struct Connection<'a, IO> {
 }
 
 /// A question to the node under way.
-type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+type Work<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
 
 /// What became of one wish. No feed stands for what the connection itself sends.
 type Outcome = Result<Option<Feed>, Refused>;
@@ -370,7 +370,7 @@ where
 
     fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
         self.settling = true;
-        let players = Arc::clone(self.edge.players());
+        let players = self.edge.players();
         let by = self.bearer();
         let allowed = |wish: &Wish| {
             let checked = self.check_access(by.as_deref(), Access::Subscribe, &wish.filter);

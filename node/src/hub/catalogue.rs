@@ -3,11 +3,12 @@
 use crate::engine::{Changes, ListingCore, Output, Ports, Reply, Taken};
 use crate::identity::Bearer;
 use crate::service::view::Refusal;
+use arc_swap::ArcSwap;
 use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, Notice, Suspect};
 use crdt_state::engagement::script::Entry;
 use gossip::replication;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -87,6 +88,8 @@ impl Deref for Known {
 pub struct Listings {
     mail: mpsc::Sender<Mail>,
     known: watch::Receiver<Known>,
+    /// Who is turned away, for whoever asks with every answer: without a lock.
+    banned: Arc<ArcSwap<BTreeSet<Suspect>>>,
     ready: Arc<AtomicBool>,
 }
 
@@ -128,14 +131,14 @@ impl Listings {
     /// Whether somebody's token or somebody was taken back.
     #[must_use]
     pub fn is_revoked(&self, bearer: &Bearer) -> bool {
-        let known = self.known.borrow();
-        bearer.suspects().any(|suspect| known.is_banned(suspect))
+        let banned = self.banned.load();
+        bearer.suspects().any(|suspect| banned.contains(&suspect))
     }
 
     /// Whether somebody or something is turned away.
     #[must_use]
     pub fn is_banned(&self, suspect: Suspect) -> bool {
-        self.known.borrow().is_banned(suspect)
+        self.banned.load().contains(&suspect)
     }
 
     /// What is known now, and whenever it changes.
@@ -193,6 +196,7 @@ pub struct ListingTask {
     core: ListingCore,
     ports: Ports,
     known: watch::Sender<Known>,
+    banned: Arc<ArcSwap<BTreeSet<Suspect>>>,
     waiting: BTreeMap<u64, oneshot::Sender<bool>>,
     tickets: u64,
     /// What replication had done when it was last counted.
@@ -208,8 +212,11 @@ impl ListingTask {
         // It is all there already.
         drop(core.poll_taken());
         let (waiting, tickets, counted) = (BTreeMap::new(), 0, replication::Stats::default());
-        let task = ListingTask { core, ports, known, waiting, tickets, counted, mail: received };
-        let listings = Listings { mail, known: watched, ready: Arc::default() };
+        let banned = Arc::new(ArcSwap::from_pointee(core.catalogue().banned().collect()));
+        let listings =
+            Listings { mail, known: watched, banned: Arc::clone(&banned), ready: Arc::default() };
+        let mail = received;
+        let task = ListingTask { core, ports, known, banned, waiting, tickets, counted, mail };
         (listings, task)
     }
 
@@ -259,6 +266,13 @@ impl ListingTask {
         }
         let taken = self.core.poll_taken();
         if !taken.is_empty() {
+            // Before whoever follows the catalogue hears of it, and looks.
+            let is_of_bans = |taken: &Taken| {
+                matches!(taken, Taken::Snapshot | Taken::Notice(_, Notice::Revoke(_)))
+            };
+            if taken.iter().any(is_of_bans) {
+                self.banned.store(Arc::new(self.core.catalogue().banned().collect()));
+            }
             self.known.send_modify(|known| known.take(taken, self.core.catalogue()));
         }
     }

@@ -35,12 +35,13 @@ use crate::service::view::{NodeLinks, Refusal};
 use crate::store::Trouble;
 use crate::supervise::Supervisor;
 use crate::token::TokenKeys;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crdt_state::{EventId, NodeId, Origin, PlayerId};
 use gossip::network::{Member, Network, Standing};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -64,41 +65,58 @@ pub struct Facts {
     pub started: Instant,
 }
 
-/// The owners of all events that this node carries.
+/// The owners of all events that this node carries. Every answer looks one up, so that whoever does takes no
+/// lock: a change is a new map.
 #[derive(Clone, Default)]
-pub struct Owners(Arc<RwLock<BTreeMap<EventId, Owner>>>);
+pub struct Owners(Arc<ArcSwap<BTreeMap<EventId, Owner>>>);
 
 impl Owners {
     /// The owner of an event.
     #[must_use]
     pub fn get(&self, event: EventId) -> Option<Owner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&event).cloned()
+        self.0.load().get(&event).cloned()
+    }
+
+    /// Does something with the owner of an event, as long as the node carries it.
+    fn with<T>(&self, event: EventId, work: impl FnOnce(&Owner) -> T) -> Option<T> {
+        self.0.load().get(&event).map(work)
     }
 
     /// All of them, in the order of their events.
     #[must_use]
     pub fn all(&self) -> Vec<Owner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0.load().values().cloned().collect()
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.load().len()
     }
 
     /// The events whose owners are gone.
     fn gone(&self) -> Vec<EventId> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.load();
         all.iter().filter(|(_, owner)| owner.is_gone()).map(|(event, _)| *event).collect()
     }
 
     fn remove(&self, event: EventId) -> Option<Owner> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&event)
+        self.change(|owners| owners.remove(&event))
     }
 
-    fn insert(&self, event: EventId, owner: Owner) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(event, owner);
+    fn insert(&self, event: EventId, owner: &Owner) {
+        self.change(|owners| owners.insert(event, owner.clone()));
+    }
+
+    /// Changes the map; again, should another change have been faster.
+    fn change<T>(&self, mut change: impl FnMut(&mut BTreeMap<EventId, Owner>) -> T) -> T {
+        let mut changed = None;
+        self.0.rcu(|owners| {
+            let mut owners = BTreeMap::clone(owners);
+            changed = Some(change(&mut owners));
+            owners
+        });
+        changed.expect("a change is made at least once")
     }
 }
 
@@ -238,10 +256,14 @@ impl Hub {
     }
 
     /// An event's owner, if the event is here already.
-    fn owner_at_hand(&self, event: EventId) -> Option<Owner> {
-        let owner = self.owners.get(event).filter(Owner::has_arrived)?;
-        owner.note_wanted(self.facts.started.elapsed());
-        Some(owner)
+    fn with_owner_at_hand<T>(&self, event: EventId, work: impl FnOnce(&Owner) -> T) -> Option<T> {
+        let wanted = |owner: &Owner| {
+            owner.has_arrived().then(|| {
+                owner.note_wanted(self.facts.started.elapsed());
+                work(owner)
+            })
+        };
+        self.owners.with(event, wanted)?
     }
 
     /// The owner of an event, or a clear no. A node that does not carry the event begins to, and waits a moment

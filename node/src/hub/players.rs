@@ -435,12 +435,15 @@ impl Hub {
     ) -> Result<Said, Refusal> {
         check_slot("answer", slot, claim.player)?;
         self.meter(claim.player)?;
-        let asked = {
-            let owner = match self.owner_at_hand(claim.event) {
-                Some(owner) => owner,
-                None => Box::pin(self.owner(claim.event)).await?,
-            };
-            owner.answer(engine_claim(claim), instance, given)
+        let event = claim.event;
+        let mut answer = Some((engine_claim(claim), given));
+        let mut hand_in = |owner: &Owner| {
+            let (claim, given) = answer.take().expect("an answer is handed in once");
+            owner.answer(claim, instance, given)
+        };
+        let asked = match self.with_owner_at_hand(event, &mut hand_in) {
+            Some(asked) => asked,
+            None => hand_in(&Box::pin(self.owner(event)).await?),
         };
         match asked.await.ok_or_else(stopping)? {
             Reply::Answered(message) => Ok(Said::Message(message)),

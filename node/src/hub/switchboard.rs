@@ -412,7 +412,7 @@ impl Switchboard {
             let label = format!("event {event} shard {at}");
             self.events.keep_with("shard", &label, shard, |shard| Box::pin(shard.run()));
         }
-        self.owners.insert(event, owner.clone());
+        self.owners.insert(event, &owner);
         owner
     }
 

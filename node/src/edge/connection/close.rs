@@ -243,7 +243,7 @@ async fn stays_away(seated: Option<Seated>, delay: Duration) -> bool {
     timeout(delay, returned).await.unwrap_or(true)
 }
 
-async fn settle(mut work: FuturesUnordered<Work>, limits: &Limits) {
+async fn settle(mut work: FuturesUnordered<Work<'_>>, limits: &Limits) {
     let verdicts = async { while work.next().await.is_some() {} };
     let _ = timeout(limits.settle_timeout, verdicts).await;
 }

@@ -7,7 +7,6 @@ use crate::edge::packet::{Acknowledge, Outbound, Protocol, Publish, Request, res
 use crate::service::view::Refusal;
 use crate::service::{Reason, Verdict, inbox_topic};
 use std::future::ready;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,7 +18,7 @@ pub(super) struct Judged {
     verdict: Verdict,
 }
 
-impl<IO> Connection<'_, IO>
+impl<'a, IO> Connection<'a, IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -29,7 +28,7 @@ where
     }
 
     /// The question what becomes of a publish.
-    pub(super) fn ask(&self, publish: Publish) -> Work {
+    pub(super) fn ask(&self, publish: Publish) -> Work<'a> {
         let by = self.bearer();
         let refused = match self.edge.meter_publish() {
             Err(wait) => Some(flooded(wait)),
@@ -49,7 +48,7 @@ where
                 verdict,
             })));
         }
-        let (players, line) = (Arc::clone(self.edge.players()), self.line.round_trip());
+        let (players, line) = (self.edge.players(), self.line.round_trip());
         Box::pin(async move {
             let verdict = players.publish(line, by.as_ref(), &topic, payload).await;
             Done::Published(Judged { topic, acknowledge, request, verdict })

@@ -68,10 +68,10 @@ where
             return self.on_arrived(Arrival { client_id, welcome, clean, session, bearer });
         }
         self.settling = true;
-        let players = Arc::clone(self.edge.players());
+        let players = self.edge.players();
         let newcomer = Newcomer { client_id, welcome, clean, password };
         self.work.push(Box::pin(async move {
-            Done::Arrived(newcomer.arrive(&*players).await.map(Box::new))
+            Done::Arrived(newcomer.arrive(&**players).await.map(Box::new))
         }));
         Ok(())
     }

@@ -14,11 +14,14 @@ use gossip::replication::{self, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+
+/// Arbitrary; whom nobody wants any more is let go of after minutes.
+const WANTED_EVERY_MS: u64 = 100;
 
 /// The way to an owner: one for all who hold it, as every answer of a crowd takes it once.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct Ends {
     doors: Doors,
     /// Whether it is known here what the event is: an owner that has just begun knows nothing.
     pub arrived: watch::Receiver<bool>,
+    /// Whether that has been seen: every answer asks, and this is no lock.
+    is_here: AtomicBool,
     /// Whether all that some other node has of it has been here.
     whole: watch::Receiver<bool>,
     /// When somebody last came for the event, in milliseconds of the node's clock.
@@ -106,13 +111,17 @@ impl Owner {
         };
         let wanted_at = AtomicU64::new(millis(task.ports.now()));
         let (doors, shards) = Doors::new(&mail, &views.asked);
-        let ends = Ends { mail, doors, arrived, whole, wanted_at, views };
+        let is_here = AtomicBool::new(false);
+        let ends = Ends { mail, doors, arrived, is_here, whole, wanted_at, views };
         (Owner(Arc::new(ends)), task, shards)
     }
 
     /// Somebody has come for the event.
     pub fn note_wanted(&self, now: Mono) {
-        self.wanted_at.store(millis(now), Relaxed);
+        // Not for every answer: where a crowd's answers come from many cores, they would wait for each other.
+        if millis(now).saturating_sub(self.wanted_at.load(Relaxed)) >= WANTED_EVERY_MS {
+            self.wanted_at.store(millis(now), Relaxed);
+        }
     }
 
     /// When somebody last came for it.
@@ -123,7 +132,12 @@ impl Owner {
 
     /// Whether it knows what the event is.
     pub fn has_arrived(&self) -> bool {
-        *self.arrived.borrow()
+        // It does not go again.
+        self.is_here.load(Relaxed) || {
+            let arrived = *self.arrived.borrow();
+            self.is_here.store(arrived, Relaxed);
+            arrived
+        }
     }
 
     /// Waits until a peer has brought what the event is, if it must: an owner that has just begun knows nothing.

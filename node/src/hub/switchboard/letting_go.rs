@@ -156,7 +156,7 @@ impl Switchboard {
         let Some(owner) = self.letting_go.take(event) else { return };
         let Some(kept) = owner.read(|core, _, now| core.kept(now)).await else {
             // It could not be kept up, and ends as any other that cannot.
-            self.owners.insert(event, owner);
+            self.owners.insert(event, &owner);
             return;
         };
         owner.stop().await;
