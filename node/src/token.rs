@@ -7,11 +7,13 @@
 //! word between them. Tokens do not expire: they are valid for the event's life; taking one back is
 //! the replicated state's business, not this file's.
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crdt_state::{EventId, PlayerId, Row};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -80,7 +82,15 @@ const OPS: Role = Role { name: "ops", prefix: "slo_" };
 pub struct TokenKeys {
     /// The first one signs, all are accepted. Never empty. Clones share them.
     roots: Arc<watch::Sender<Vec<hmac::Key>>>,
+    /// What is derived from them for the players of shows, of which each answer's token is one.
+    of_players: Arc<ArcSwap<PlayerKeys>>,
 }
+
+/// The keys of players' tokens, by show: one for each root.
+type PlayerKeys = BTreeMap<EventId, Vec<hmac::Key>>;
+
+/// Shows whose keys are kept derived: more than a node carries at a time. All go when there are more.
+const PLAYER_KEYS_MAX: usize = 256;
 
 /// Tells one cluster key from another, and gives neither away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,14 +104,18 @@ impl TokenKeys {
     #[must_use]
     pub fn new(cluster_keys: &[[u8; 32]]) -> Self {
         assert!(!cluster_keys.is_empty(), "a node has at least one cluster key");
-        TokenKeys { roots: Arc::new(watch::Sender::new(roots(cluster_keys))) }
+        let roots = Arc::new(watch::Sender::new(roots(cluster_keys)));
+        TokenKeys { roots, of_players: Arc::default() }
     }
 
     /// Follows the ring: from now on its first key signs, and all of its keys are accepted. An
     /// empty ring changes nothing.
     pub fn replace(&self, cluster_keys: &[[u8; 32]]) {
         if !cluster_keys.is_empty() {
-            self.roots.send_replace(roots(cluster_keys));
+            self.roots.send_modify(|kept| {
+                *kept = roots(cluster_keys);
+                self.of_players.store(Arc::default());
+            });
         }
     }
 
@@ -132,7 +146,31 @@ impl TokenKeys {
     /// # Errors
     /// When it proves nothing here.
     pub fn check_player(&self, token: &str) -> Result<PlayerClaim, TokenError> {
-        self.check(&PLAYER, token, |claim: &PlayerClaim| Some(claim.event)).map(|(claim, _)| claim)
+        let bytes = decode(&PLAYER, token)?;
+        let (signed, tag) = parts(&bytes)?;
+        let claim: PlayerClaim = claims(signed)?;
+        let is_good =
+            |keys: &Vec<hmac::Key>| keys.iter().any(|key| hmac::verify(key, signed, tag).is_ok());
+        if !self.of_players.load().get(&claim.event).is_some_and(is_good) {
+            self.check::<PlayerClaim>(&PLAYER, token, |claim| Some(claim.event))?;
+            self.derive_for(claim.event);
+        }
+        Ok(claim)
+    }
+
+    /// Keeps the keys of a show's players derived. While this is under way the ring stays as it is: what is
+    /// taken out of it is gone here too.
+    fn derive_for(&self, event: EventId) {
+        let roots = self.roots();
+        let keys: Vec<_> = roots.iter().map(|root| derive(root, &PLAYER, Some(event))).collect();
+        self.of_players.rcu(|kept| {
+            let mut kept = PlayerKeys::clone(kept);
+            if kept.len() >= PLAYER_KEYS_MAX {
+                kept.clear();
+            }
+            kept.insert(event, keys.clone());
+            kept
+        });
     }
 
     /// The token of the hosts of `event`: the same on every node.
@@ -209,8 +247,7 @@ impl TokenKeys {
         C: for<'de> Deserialize<'de>,
     {
         let bytes = decode(role, token)?;
-        let signed_bytes = bytes.len().checked_sub(TAG_BYTES).ok_or(TokenError::Malformed)?;
-        let (signed, tag) = bytes.split_at(signed_bytes);
+        let (signed, tag) = parts(&bytes)?;
         let claims = claims(signed)?;
         let event = event_of(&claims);
         let good = |root: &&_| hmac::verify(&derive(root, role, event), signed, tag).is_ok();
@@ -226,6 +263,12 @@ fn mark(root: &hmac::Key) -> KeyMark {
 
 fn roots(cluster_keys: &[[u8; 32]]) -> Vec<hmac::Key> {
     cluster_keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect()
+}
+
+/// What is signed, and the tag behind it.
+fn parts(bytes: &[u8]) -> Result<(&[u8], &[u8]), TokenError> {
+    let signed_bytes = bytes.len().checked_sub(TAG_BYTES).ok_or(TokenError::Malformed)?;
+    Ok(bytes.split_at(signed_bytes))
 }
 
 /// The role's bytes behind its prefix.
