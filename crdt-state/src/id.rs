@@ -33,15 +33,28 @@ pub struct ParseIdError {
     pub digits: usize,
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 macro_rules! hex_id {
     ($(#[$doc:meta])* $name:ident, $repr:ty, $digits:literal, $wanted:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub $repr);
 
+        impl $name {
+            /// How many hexadecimal digits its text has.
+            pub const DIGITS: usize = $digits;
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!("{:0", $digits, "x}"), self.0)
+                // Names are written for each player's message; formatting a number takes several times as long.
+                let mut digits = [0; $digits];
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+                    pair[0] = HEX[usize::from(byte >> 4)];
+                    pair[1] = HEX[usize::from(byte & 15)];
+                }
+                f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
             }
         }
 

@@ -9,6 +9,7 @@ use crate::service::{Frame, Inbox, inbox_topic};
 use bytes::Bytes;
 use crdt_state::{EventId, PlayerId};
 use futures_channel::mpsc;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,6 +20,9 @@ const QUEUE: usize = 64;
 const PER_PLAYER: usize = 8;
 /// Players in one shard from which on closed inboxes are swept out, each time that their number has doubled.
 const SWEPT_ABOVE: usize = 1_024;
+
+/// What a thread keeps room for: a message is a few hundred bytes, and a long show's whole standing some more.
+const DRAFT_BYTES_MAX: usize = 4_096;
 
 /// Where messages for players leave whose connections a broker carries. Never waits.
 pub trait Outlet: Send + Sync + 'static {
@@ -128,13 +132,10 @@ impl Inboxes {
     /// Puts a message into every open inbox of a player, and into the outlet. Returns whether there
     /// was one that took it.
     pub fn deliver(&self, player: PlayerId, message: &InboxMessage) -> bool {
-        let encode = || {
-            Bytes::from(serde_json::to_vec(message).expect("our own messages encode into memory"))
-        };
-        let sent = self.outlet.get().is_some_and(|outlet| outlet.send(player, &encode()));
+        let sent = self.outlet.get().is_some_and(|outlet| outlet.send(player, &encode(message)));
         let mut queues = self.shard(player);
         let Some(open) = queues.get_mut(&player) else { return sent };
-        let payload = encode();
+        let payload = encode(message);
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
         open.queues.retain_mut(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
         if open.queues.is_empty() {
@@ -158,6 +159,21 @@ impl Inboxes {
     fn shard(&self, player: PlayerId) -> MutexGuard<'_, Queues> {
         lock(&self.shards[usize::from(player.slot()) % SHARDS])
     }
+}
+
+thread_local! {
+    /// Where a message is written before it gets exactly the room that it takes.
+    static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn encode(message: &InboxMessage) -> Bytes {
+    DRAFT.with_borrow_mut(|draft| {
+        draft.clear();
+        serde_json::to_writer(&mut *draft, message).expect("our own messages encode into memory");
+        let bytes = Bytes::copy_from_slice(draft);
+        draft.shrink_to(DRAFT_BYTES_MAX);
+        bytes
+    })
 }
 
 /// Drops the inboxes that nobody reads any more.

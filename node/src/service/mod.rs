@@ -21,6 +21,7 @@ use crdt_state::{EventId, NodeId, PlayerId};
 use explain::ExplainView;
 use futures_channel::mpsc;
 use futures_util::future::BoxFuture;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -339,7 +340,9 @@ pub trait Hosts: Send + Sync + 'static {
 /// The topic of a player's private inbox.
 #[must_use]
 pub fn inbox_topic(player: PlayerId) -> String {
-    format!("inbox/{player}")
+    let mut topic = String::with_capacity("inbox/".len() + PlayerId::DIGITS);
+    write!(topic, "inbox/{player}").expect("a String takes any text");
+    topic
 }
 
 /// The topic of an event's live state.
