@@ -154,6 +154,7 @@ where
     }
 
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        self.feeds.wake();
         loop {
             match self.poll_step(cx) {
                 Ok(true) => {}

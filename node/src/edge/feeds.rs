@@ -36,6 +36,8 @@ pub(super) struct Feeds {
     subscriptions: Vec<Subscription>,
     /// Whose turn it is.
     turn: usize,
+    /// Whether none of them had anything when last asked: whichever has something wakes the connection's task.
+    quiet: bool,
 }
 
 struct Subscription {
@@ -92,6 +94,7 @@ impl Feeds {
         let free = others.map(|other| other.alias).all(|alias| alias == Alias::None);
         let alias = if takes_alias && live && free { Alias::New } else { Alias::None };
         let new = Subscription { filter, qos, retain_as_published, alias, source };
+        self.quiet = false;
         match known {
             Some(index) => self.subscriptions[index] = new,
             None => {
@@ -119,8 +122,16 @@ impl Feeds {
         self.subscriptions.len() < before
     }
 
-    /// The next message of whichever feed has one.
+    /// The task has been woken, perhaps by one of them.
+    pub(super) fn wake(&mut self) {
+        self.quiet = false;
+    }
+
+    /// The next message of whichever feed has one. When none had, none is asked again before [`Feeds::wake`].
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.quiet {
+            return Poll::Pending;
+        }
         let count = self.subscriptions.len();
         for offset in 0..count {
             let index = (self.turn + offset) % count;
@@ -129,6 +140,7 @@ impl Feeds {
                 return Poll::Ready(next);
             }
         }
+        self.quiet = true;
         Poll::Pending
     }
 }
@@ -222,6 +234,7 @@ mod tests {
     fn topics(feeds: &mut Feeds) -> Vec<String> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut topics = Vec::new();
+        feeds.wake();
         while let Poll::Ready(next) = feeds.poll_next(&mut cx) {
             let Next::Frame(sending) = next else { panic!("{next:?}") };
             topics.push(sending.frame.topic.clone());
@@ -257,6 +270,19 @@ mod tests {
         }
         b.try_send(frame("b1")).unwrap();
         assert_eq!(topics(&mut feeds), ["a1", "b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn a_subscription_that_comes_while_the_others_are_quiet_is_asked() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (_quiet, receiver) = mpsc::channel(4);
+        let mut feeds = Feeds::default();
+        feeds.add(wish("a", Replay::Always), Some(Feed::Inbox(receiver)), true);
+        assert!(feeds.poll_next(&mut cx).is_pending());
+        let (mut b, receiver) = mpsc::channel(4);
+        b.try_send(frame("b1")).unwrap();
+        feeds.add(wish("b", Replay::Always), Some(Feed::Inbox(receiver)), true);
+        assert!(feeds.poll_next(&mut cx).is_ready());
     }
 
     #[test]

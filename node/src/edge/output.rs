@@ -3,7 +3,7 @@
 //! Unbounded by itself; the connection stops producing at its marks, see there.
 
 use super::Counters;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -25,7 +25,6 @@ impl Output {
     /// Appends one packet.
     pub(super) fn push(&mut self, packet: Bytes, counters: &Counters) {
         counters.packet_out();
-        self.stalled_since.get_or_insert_with(Instant::now);
         self.bytes += packet.len();
         self.queue.push_back(packet);
     }
@@ -58,6 +57,23 @@ impl Output {
         io: &mut IO,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        let drained = self.poll_all(io, cx);
+        if drained.is_pending() {
+            self.stalled_since.get_or_insert_with(Instant::now);
+        }
+        ready!(drained)?;
+        self.stalled_since = None;
+        if self.queue.capacity() > KEPT_SLOTS_MAX && self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_all<IO: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.bytes > 0 {
             let written = ready!(self.poll_write(io, cx))?;
             if written == 0 {
@@ -69,18 +85,22 @@ impl Output {
             ready!(Pin::new(io).poll_flush(cx))?;
             self.unflushed = false;
         }
-        self.stalled_since = None;
-        if self.queue.capacity() > KEPT_SLOTS_MAX && self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
         Poll::Ready(Ok(()))
     }
 
+    /// Several packets that are short together are copied into one: gathering them from where they are takes a
+    /// kernel longer. A receipt goes out like this.
     fn poll_write<IO: AsyncWrite + Unpin>(
         &self,
         io: &mut IO,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        if self.queue.len() > 1 && self.bytes <= COPIED_BYTES_MAX {
+            let mut all = [0; COPIED_BYTES_MAX];
+            let mut rest = &mut all[..];
+            self.queue.iter().for_each(|packet| rest.put_slice(packet));
+            return Pin::new(io).poll_write(cx, &all[..self.bytes]);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = self.queue.len().min(SLICES_MAX);
         for (slice, packet) in slices.iter_mut().zip(&self.queue) {
@@ -91,7 +111,7 @@ impl Output {
 
     fn advance(&mut self, mut written: usize) {
         self.unflushed = true;
-        self.stalled_since = Some(Instant::now());
+        self.stalled_since = None;
         self.bytes -= written;
         while let Some(first) = self.queue.front_mut() {
             if first.len() > written {
@@ -104,6 +124,8 @@ impl Output {
     }
 }
 
+/// On the stack while writing.
+const COPIED_BYTES_MAX: usize = 1024;
 /// More packets per system call gain nothing measurable.
 const SLICES_MAX: usize = 16;
 /// A longer queue's memory is given back once it is empty.

@@ -118,12 +118,15 @@ impl<K: Ord + Hash> Meters<K> {
         let now = nanos_since(self.base);
         let shard = Xxh3DefaultBuilder.hash_one(&whose) as usize % SHARDS;
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        if !shard.paid_at.contains_key(&whose) && !shard.has_room(now) {
+        if let Some(paid_at) = shard.paid_at.get_mut(&whose) {
+            *paid_at = rate.take(*paid_at, now)?;
+            return Ok(());
+        }
+        if !shard.has_room(now) {
             // So many in debt at once are a flood by themselves.
             return Err(FULL_WAIT);
         }
-        let paid_at = shard.paid_at.entry(whose).or_default();
-        *paid_at = rate.take(*paid_at, now)?;
+        shard.paid_at.insert(whose, rate.take(0, now)?);
         Ok(())
     }
 }
