@@ -4,11 +4,12 @@ use crate::service::view::Refusal;
 use crdt_state::PlayerId;
 use crdt_state::engagement::{Given, PostId};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// What is published to `connect/<slot>`.
-#[derive(Debug, Deserialize, PartialEq, Eq, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub(crate) enum Connect {
     /// Somebody joins whom a platform vouches for.
     Vouched {
@@ -17,7 +18,7 @@ pub(crate) enum Connect {
         /// The platform's token.
         token: String,
         /// As typed; the token's own name goes before it.
-        #[serde(default)]
+        #[schemars(default)]
         name: String,
     },
     /// Somebody goes; what a will says, which the broker publishes. Before a broker it says nothing new.
@@ -32,7 +33,7 @@ pub(crate) enum Connect {
         /// Proves the join.
         token: String,
         /// Any name for the connection to the broker on which it is said, another one for each.
-        #[serde(default)]
+        #[schemars(default)]
         here: Option<String>,
     },
     /// Somebody joins.
@@ -40,12 +41,37 @@ pub(crate) enum Connect {
         /// Of the event.
         pin: String,
         /// Who; made up by the client. Left out by a client whose connection has proven who it is.
-        #[serde(default)]
+        #[schemars(default)]
         player: Option<PlayerId>,
         /// As typed.
-        #[serde(default)]
+        #[schemars(default)]
         name: String,
     },
+}
+
+/// All fields that any of these has. What is wrong with one of them is said of that one, whichever it was to be.
+#[derive(Deserialize)]
+struct Fields {
+    pin: Option<String>,
+    player: Option<PlayerId>,
+    #[serde(default)]
+    name: String,
+    token: Option<String>,
+    here: Option<String>,
+    gone: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Connect {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Fields { pin, player, name, token, here, gone } = Fields::deserialize(from)?;
+        match (pin, token, gone) {
+            (Some(pin), Some(token), _) => Ok(Connect::Vouched { pin, token, name }),
+            (Some(pin), None, _) => Ok(Connect::Join { pin, player, name }),
+            (None, Some(token), Some(gone)) => Ok(Connect::Gone { token, gone }),
+            (None, Some(token), None) => Ok(Connect::Back { token, here }),
+            (None, None, _) => Err(D::Error::custom("it has neither `pin` nor `token`")),
+        }
+    }
 }
 
 /// What is published to `answer/<slot>`.
@@ -135,6 +161,15 @@ mod tests {
         assert_eq!(here, Ok(expected));
         let gone = read::<Connect>(br#"{"token":"slp_x","gone":"c1"}"#, "");
         assert_eq!(gone, Ok(Connect::Gone { token: "slp_x".into(), gone: "c1".into() }));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_is_said_of_it() {
+        let said = |payload: &[u8]| read::<Connect>(payload, "").unwrap_err().message;
+        assert!(said(br#"{"pin":194916}"#).contains("integer `194916`, expected a string"));
+        let player = said(br#"{"pin":"194916","player":"ada"}"#);
+        assert!(player.contains("\"ada\" is not a player id"), "{player}");
+        assert!(said(b"{}").contains("neither `pin` nor `token`"));
     }
 
     /// The table of the document, by what its rows are about: what is published, without token and instance.

@@ -259,29 +259,34 @@ async fn a_client_holds_so_many_subscriptions_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn inbox_messages_come_all_and_in_order() {
-    let players = FakePlayers::new();
-    let (mut client, _closed) = connected(&players, 5).await;
-    client.subscribe("inbox/ada").await;
-    let mut inbox = players.inbox("inbox/ada");
-    for number in 0..20 {
-        let frame = Frame::new("inbox/ada", number.to_string(), false);
-        inbox.send(Arc::new(frame)).await.unwrap();
-    }
-    for number in 0..20 {
-        assert_eq!(client.message().await, number.to_string());
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = connected(&players, version).await;
+        client.subscribe("inbox/ada").await;
+        let mut inbox = players.inbox("inbox/ada");
+        for number in 0..20 {
+            let frame = Frame::new("inbox/ada", number.to_string(), false);
+            inbox.send(Arc::new(frame)).await.unwrap();
+        }
+        for number in 0..20 {
+            assert_eq!(client.message().await, number.to_string());
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_overflowed_inbox_ends_the_connection() {
-    let players = FakePlayers::new();
-    let (mut client, closed) = connected(&players, 5).await;
-    client.subscribe("inbox/ada").await;
-    players.inboxes.lock().unwrap().clear();
-    let disconnect = client.read().await.unwrap();
-    assert_eq!((disconnect.first, disconnect.body[0]), (0xe0, 0x97));
-    drop(client);
-    assert_eq!(closed.await.unwrap(), Closed::InboxOverflowed);
+    for version in [4, 5] {
+        let players = FakePlayers::new();
+        let (mut client, closed) = connected(&players, version).await;
+        client.subscribe("inbox/ada").await;
+        players.inboxes.lock().unwrap().clear();
+        // MQTT 3.1.1 has no words for it.
+        let last = client.read().await.map(|packet| (packet.first, packet.body[0]));
+        assert_eq!(last, (version == 5).then_some((0xe0, 0x97)));
+        drop(client);
+        assert_eq!(closed.await.unwrap(), Closed::InboxOverflowed);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -560,16 +565,18 @@ async fn a_newcomer_takes_over_a_client_id() {
 
 #[tokio::test(start_paused = true)]
 async fn clients_without_a_name_take_over_from_nobody() {
-    let edge = Edge::new(FakePlayers::new(), Limits::default());
-    let (one, other) = (served_by(&edge, 1024), served_by(&edge, 1024));
-    let mut clients = [Client::new(one.io, 5), Client::new(other.io, 5)];
-    clients[0].send(&connect(5, "", 30, &[])).await;
-    clients[0].read().await.unwrap();
-    // The name that the other was given can be guessed.
-    clients[1].send(&connect(5, "player-0000000000000000-0", 30, &[])).await;
-    for client in &mut clients {
-        client.send(&PINGREQ).await;
-        while client.read().await.unwrap().first != 0xd0 {}
+    for version in [4, 5] {
+        let edge = Edge::new(FakePlayers::new(), Limits::default());
+        let (one, other) = (served_by(&edge, 1024), served_by(&edge, 1024));
+        let mut clients = [Client::new(one.io, version), Client::new(other.io, version)];
+        clients[0].send(&connect(version, "", 30, &[])).await;
+        clients[0].read().await.unwrap();
+        // The name that the other was given can be guessed.
+        clients[1].send(&connect(version, "player-0000000000000000-0", 30, &[])).await;
+        for client in &mut clients {
+            client.send(&PINGREQ).await;
+            while client.read().await.unwrap().first != 0xd0 {}
+        }
     }
 }
 
@@ -823,6 +830,30 @@ async fn a_will_speaks_for_whoever_goes_without_a_word() {
         served.closed.await.unwrap();
         let expected = if published { &["gone"][..] } else { &[] };
         assert_eq!(players.payloads(), expected, "version {version}, {flags:#x}, {words:?}");
+    }
+}
+
+/// All of it is read at once, and the goodbye with it: what came before is answered all the same.
+#[tokio::test(start_paused = true)]
+async fn what_comes_with_a_goodbye_is_acknowledged_before_the_end() {
+    for version in [4, 5] {
+        let Served { io, closed, .. } = served(&FakePlayers::new(), 64 * 1024);
+        let mut client = Client::new(io, version);
+        let all = [
+            &connect(version, "hasty", 30, &[])[..],
+            &publish(version, 1, 9, "answer/00", b"{}"),
+            &PINGREQ,
+            &DISCONNECT,
+        ];
+        client.send(&all.concat()).await;
+        let mut came = Vec::new();
+        while let Some(packet) = client.read().await {
+            came.push(packet.first);
+        }
+        came.sort_unstable();
+        assert_eq!(came, [0x20, 0x40, 0xd0], "version {version}");
+        drop(client);
+        assert_eq!(closed.await.unwrap(), Closed::Disconnected);
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a connection ends, and what is still said and waited for then.
 
-use super::{Connection, Fault, Output, Work};
+use super::{Connection, Done, Fault, Output, Work};
 use crate::edge::Limits;
 use crate::edge::acl::Denied;
 use crate::edge::counters::ConnectResult;
@@ -172,6 +172,9 @@ where
         if self.session.is_none() {
             counters.connect(self.guard.protocol(), closed.connect_result());
         }
+        if closed == Closed::Disconnected {
+            self.acknowledge_rest().await;
+        }
         let reason = closed.reason();
         if let Some(farewell) = reason.and_then(|reason| self.farewell(closed, reason)) {
             self.output.push(farewell, counters);
@@ -187,7 +190,9 @@ where
         let Connection { io, output, work, feeds, session, .. } = self;
         drop(feeds);
         let seated = session.map(|session| session.seated).filter(|_| will.is_some());
-        let output = reason.map(|_| output);
+        // Who says goodbye may have sent more with it, and is told what became of that.
+        let has_words = closed == Closed::Disconnected && !output.is_idle();
+        let output = (reason.is_some() || has_words).then_some(output);
         let carry_out = async {
             if let Some(will) = will
                 && stays_away(seated, delay).await
@@ -204,6 +209,20 @@ impl<IO> Connection<'_, IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    /// Waits for what becomes of the last publishes before a goodbye, and acknowledges them.
+    async fn acknowledge_rest(&mut self) {
+        let patience = self.edge.limits().settle_timeout;
+        let rest = async {
+            while let Some(done) = self.work.next().await {
+                if matches!(done, Done::Published(_)) && self.on_done(done).is_err() {
+                    return;
+                }
+            }
+        };
+        // What takes longer stays unsaid.
+        let _ = timeout(patience, rest).await;
+    }
+
     fn farewell(&self, closed: Closed, reason: u8) -> Option<bytes::Bytes> {
         let elsewhere = self.edge.sessions().elsewhere(self.client_id(), self.edge.transport());
         let elsewhere = elsewhere.filter(|_| closed == Closed::Drained);
