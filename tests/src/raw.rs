@@ -136,6 +136,43 @@ impl Raw {
         }
     }
 
+    /// Publishes at QoS 2, and ends it.
+    ///
+    /// # Panics
+    /// If it is not acknowledged and completed.
+    pub fn publish_twice(&mut self, topic: &str, payload: &Value) {
+        let mut body = Vec::new();
+        put(&mut body, topic.as_bytes());
+        self.put_id(&mut body);
+        let id = self.packet_ids;
+        if self.v5 {
+            body.push(0);
+        }
+        body.extend(payload.to_string().as_bytes());
+        self.send(0x34, &body);
+        let (_, body) = self.wait(|first| first == 0x50);
+        // An error ends it at once in MQTT 5.
+        if body.get(2).is_none_or(|reason| *reason < 0x80) {
+            self.send(0x62, &id.to_be_bytes());
+            self.wait(|first| first == 0x70);
+        }
+    }
+
+    /// Gives up a topic.
+    ///
+    /// # Panics
+    /// If that is not acknowledged.
+    pub fn unsubscribe(&mut self, filter: &str) {
+        let mut body = Vec::new();
+        self.put_id(&mut body);
+        if self.v5 {
+            body.push(0);
+        }
+        put(&mut body, filter.as_bytes());
+        self.send(0xa2, &body);
+        self.wait(|first| first == 0xb0);
+    }
+
     /// Subscribes to one topic at QoS 0; tells what the SUBACK says.
     ///
     /// # Panics

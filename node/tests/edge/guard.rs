@@ -76,10 +76,13 @@ fn reserved_flags_are_refused() {
     let mut options = subscribe(4, 1, &["t"]);
     *options.last_mut().unwrap() = 0x11;
     assert_eq!(fault(4, &options), Some(Fault::FlagsReserved));
-    for flags in [0x03, 0x1e, 0x0a, 0x22] {
-        let mut bytes = connect(4, "c", 30, &[]);
+    for (version, flags) in
+        [4, 5].into_iter().flat_map(|v| [0x03, 0x1e, 0x0a, 0x22].map(|f| (v, f)))
+    {
+        let mut bytes = connect(version, "c", 30, &[]);
         bytes[9] = flags;
-        assert_eq!(first_fault(&bytes).0, Some(Fault::FlagsReserved), "{flags:#x}");
+        let fault = first_fault(&bytes).0;
+        assert_eq!(fault, Some(Fault::FlagsReserved), "{flags:#x} in version {version}");
     }
 }
 
