@@ -61,11 +61,15 @@ pub enum Bug {
     TailsUnbounded,
     /// A round is closed at its deadline, before the grace is over.
     GraceForgotten,
+    /// What was told firmly is judged anew when it is repeated.
+    PromiseForgotten,
+    /// Who was told provisionally because somebody did not stand behind an answer is told nothing more.
+    UpgradeForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 29] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -93,6 +97,8 @@ impl Bug {
         Bug::QuestionTooMany,
         Bug::TailsUnbounded,
         Bug::GraceForgotten,
+        Bug::PromiseForgotten,
+        Bug::UpgradeForgotten,
     ];
 }
 

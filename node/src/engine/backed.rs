@@ -74,7 +74,7 @@ impl Waiting {
 impl EventCore {
     /// Makes receipts firm behind whose answers enough nodes stand by now.
     pub(super) fn settle_fenced(&mut self) {
-        if self.standing.waiting.is_empty() {
+        if self.standing.waiting.is_empty() || crdt_state::planted!(UpgradeForgotten) {
             return;
         }
         for of in 0..self.standing.waiting.queues.len() {

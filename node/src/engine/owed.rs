@@ -304,6 +304,7 @@ impl EventCore {
         let mut rows = self.carried.state.players.rows_of(player);
         rows.any(|row| self.held.receipts.has_promised(instance, row, cell))
             && self.replica.quarantined().next().is_none()
+            && !crdt_state::planted!(PromiseForgotten)
     }
 
     /// The same of what waits for its level: an earlier receipt for the same has reached it meanwhile.

@@ -141,7 +141,8 @@ fn questions_of(evidence: &Evidence, instance: u32) -> Vec<&Question> {
     all.filter_map(|number| evidence.plan.questions.get(number as usize - 1)).collect()
 }
 
-/// What the run itself noticed: too little progress; and players who were left without a word.
+/// What the run itself noticed: too little progress; and players who were left without a word, or with one that promises
+/// nothing.
 fn progress(evidence: &Evidence) -> Vec<String> {
     evidence.stuck.iter().cloned().chain(evidence.unsettled()).collect()
 }

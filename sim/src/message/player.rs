@@ -233,7 +233,9 @@ impl World {
         let player = self.player(number);
         (player.node, player.place) = (node, place);
         let (roams, step, instance) = (player.habit.roams, player.step, player.instance);
-        self.seen[number as usize - 1].connections += 1;
+        let at = self.at();
+        let seen = &mut self.seen[number as usize - 1];
+        (seen.connections, seen.connected) = (seen.connections + 1, Some(at));
         self.ask_join(number);
         if roams || self.schedule.habits.flocking {
             let act = Act::Move { moves };
@@ -265,6 +267,7 @@ impl World {
         let (node, place) = (std::mem::take(&mut player.node), player.place as usize);
         player.moves += 1;
         let moves = player.moves;
+        self.seen[number as usize - 1].connected = None;
         let players = &mut self.nodes[usize::from(node)].players;
         players.swap_remove(place);
         if let Some(moved) = players.get(place).copied() {
@@ -497,13 +500,12 @@ impl World {
         }
         let seen = &mut self.seen[number as usize - 1];
         seen.owed.remove(&instance);
-        let receipts = &mut seen.receipts;
         // Of a crowd that floods nobody keeps who said it.
         let said = |held: &Receipt| Receipt { node, ..held.clone() }.says(&receipt);
-        let takes_back = receipts.last().is_some_and(|last| receipt.takes_back(last));
-        if receipts.iter().rev().take(2).any(said) && !takes_back {
+        if !seen.is_news(&receipt, said) {
             return;
         }
+        let receipts = &mut seen.receipts;
         let is_first = !receipts.iter().any(|held| held.firm && held.instance == instance);
         receipts.push(receipt.clone());
         if receipt.firm {

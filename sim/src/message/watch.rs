@@ -188,7 +188,7 @@ impl World {
 
     /// Whether all players have been let in and told what became of their answers.
     fn is_settled(&self) -> bool {
-        let settled = |seen: &PlayerEvidence| seen.unsettled().is_empty();
+        let settled = |seen: &PlayerEvidence| self.evidence.unsettled_of(seen).is_empty();
         self.crowd.is_some() || self.seen.iter().all(settled)
     }
 

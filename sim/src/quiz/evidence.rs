@@ -113,6 +113,8 @@ pub struct PlayerEvidence {
     pub leaks: Vec<String>,
     /// How often a connection was begun.
     pub connections: u64,
+    /// Since when there is the present one, if there is one.
+    pub connected: Option<Duration>,
 }
 
 /// A receipt as it came.
@@ -145,16 +147,38 @@ impl PlayerEvidence {
     }
 }
 
+impl PlayerEvidence {
+    /// What was said last of each run over the present connection and promises nothing yet. A node that said so says it
+    /// again once it does.
+    pub(crate) fn provisional(&self) -> Vec<&Receipt> {
+        let Some(since) = self.connected else { return Vec::new() };
+        let told = self.receipts.iter().filter(|receipt| receipt.at >= since);
+        let last: BTreeMap<u32, &Receipt> = told.map(|it| (it.instance, it)).collect();
+        last.into_values().filter(|receipt| !receipt.firm).collect()
+    }
+
+    /// Whether a receipt is none of the last two that came, or changes what was promised in the last.
+    pub(crate) fn is_news(&self, receipt: &Receipt, says: impl Fn(&Receipt) -> bool) -> bool {
+        let changes = self.receipts.last().is_some_and(|last| receipt.changes(last));
+        changes || !self.receipts.iter().rev().take(2).any(says)
+    }
+}
+
 impl Receipt {
     /// Whether another one says the same, whenever it came.
     pub(crate) fn says(&self, other: &Self) -> bool {
         Self { at: other.at, ..self.clone() } == *other
     }
 
+    /// Whether it says of what another one tells that it is promised, and that one not, or the other way round.
+    pub(crate) fn changes(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.instance, it.elapsed_ms, !it.firm);
+        of(self) == (other.instance, other.elapsed_ms, other.firm) && self.choices == other.choices
+    }
+
     /// Whether it says of what an earlier one from the same node has promised that it may not stand.
     pub(crate) fn takes_back(&self, earlier: &Self) -> bool {
-        let of = |it: &Self| (it.node, it.instance, it.elapsed_ms);
-        earlier.firm && !self.firm && of(self) == of(earlier) && self.choices == earlier.choices
+        earlier.firm && self.node == earlier.node && self.changes(earlier)
     }
 }
 
@@ -330,14 +354,37 @@ impl Evidence {
         }
     }
 
-    /// Players who were not let in, and who were told neither yes nor no of an answer. Whoever came only when the show
-    /// was over was told so.
+    /// Players who were not let in, who were told neither yes nor no of an answer, and to whom what was said last of one
+    /// promises nothing. Whoever came only when the show was over was told so.
     pub fn unsettled(&self) -> Vec<String> {
         let all = self.players.iter();
         let found = all.flat_map(|(player, seen)| {
-            seen.unsettled().into_iter().map(move |what| format!("player {player} {what}"))
+            let of_player = self.unsettled_of(seen).into_iter();
+            of_player.map(move |what| format!("player {player} {what}"))
         });
         found.collect()
+    }
+
+    /// What a player still waits for, with nothing in the way of it.
+    pub(crate) fn unsettled_of(&self, seen: &PlayerEvidence) -> Vec<String> {
+        let mut found = seen.unsettled();
+        if self.keeps_promising() {
+            let last = seen.provisional().into_iter().filter(|receipt| !self.lets_go_of(receipt));
+            found.extend(last.map(|receipt| format!("was never promised more than {receipt:?}")));
+        }
+        found
+    }
+
+    /// Whether in the end all that was taken is promised: whose word is missing for good may have fenced it off, so that
+    /// all must hold it, and too few hold nothing.
+    fn keeps_promising(&self) -> bool {
+        !self.plan.loses_a_node() && usize::from(self.plan.nodes) >= self.plan.copies()
+    }
+
+    /// Whether a node has dropped the show after it gave a receipt, or was about to, and with it what it owed.
+    fn lets_go_of(&self, receipt: &Receipt) -> bool {
+        let of_node = |parting: &&Parting| parting.node == receipt.node;
+        self.partings.iter().filter(of_node).any(|parting| parting.to >= receipt.at)
     }
 
     /// Every firm receipt that holds whatever has happened, and whose it is.

@@ -68,6 +68,7 @@ pub(crate) async fn play(life: Life, ticket: Ticket) {
             player.ticket.notebook.write(|seen| seen.stuck.push(what));
         }
         player.moves += 1;
+        player.ticket.notebook.player(player.id, |seen| seen.connected = None);
         sleep(player.draw(die::PAUSE, 500)).await;
     }
 }
@@ -203,7 +204,9 @@ impl Player {
 
     async fn session(&mut self) -> io::Result<()> {
         let node = self.node();
-        self.ticket.notebook.player(self.id, |seen| seen.connections += 1);
+        self.ticket.notebook.player(self.id, |seen| {
+            (seen.connections, seen.connected) = (seen.connections + 1, Some(now()));
+        });
         let dialled = self.life.connect(address(node, MQTT_PORT));
         let stream = timeout(SILENCE_MAX, dialled).await??;
         let mut client = Client::connect(stream, self.version, &self.name()).await?;
@@ -447,8 +450,7 @@ impl Player {
         // A flood of the same is answered by a flood of the same.
         let is_news = self.ticket.notebook.player(self.id, |seen| {
             seen.owed.remove(&instance);
-            let takes_back = seen.receipts.last().is_some_and(|last| receipt.takes_back(last));
-            takes_back || !seen.receipts.iter().rev().take(2).any(|held| held.says(&receipt))
+            seen.is_news(&receipt, |held| held.says(&receipt))
         });
         if !is_news {
             return;

@@ -7,7 +7,8 @@ use node::service::view::{PhaseView, StageView};
 
 use super::super::{check, check_stopped};
 use super::{PLAYER, export, found, good, receipt, sighting};
-use crate::quiz::evidence::{Evidence, Outage, Receipt, ResultSeen, Sighting};
+use crate::quiz::evidence::{Evidence, Outage, Parting, Receipt, ResultSeen, Sighting};
+use crate::schedule::{Fault, Planned};
 use crate::state::NodeState;
 
 #[test]
@@ -51,6 +52,40 @@ fn a_node_does_not_take_back_what_it_has_promised() {
         evidence.sightings.insert(1, seen);
     };
     assert!(!found(shown).contains(&"receipts"), "another run is shown by then");
+}
+
+#[test]
+fn what_was_taken_is_promised_in_the_end_unless_somebody_is_missing_for_good() {
+    let told = |since_ms: Option<u64>, change: fn(&mut Evidence)| {
+        found(|evidence| {
+            let seen = evidence.players.get_mut(&PLAYER).unwrap();
+            seen.connected = since_ms.map(Duration::from_millis);
+            seen.receipts[0].firm = false;
+            change(evidence);
+        })
+    };
+    let connected = Some(9_000);
+    assert_eq!(told(connected, |_| ()), ["progress"]);
+    let later = |evidence: &mut Evidence| {
+        let at = Duration::from_secs(12);
+        let firm = Receipt { at, ..receipt() };
+        evidence.players.get_mut(&PLAYER).unwrap().receipts.push(firm);
+    };
+    assert_eq!(told(connected, later), [] as [&str; 0]);
+    assert_eq!(told(Some(11_000), |_| ()), [] as [&str; 0], "it was said over a former connection");
+    assert_eq!(told(None, |_| ()), [] as [&str; 0], "nothing can be said to who is away");
+    let lost = |evidence: &mut Evidence| {
+        let fault = Fault::Leave { node: 3 };
+        evidence.plan.faults = vec![Planned { instance: 1, after_ms: 0, lasts_ms: 0, fault }];
+    };
+    assert_eq!(told(connected, lost), [] as [&str; 0], "all must hold it then");
+    let alone = |evidence: &mut Evidence| evidence.plan.nodes = 1;
+    assert!(!told(connected, alone).contains(&"progress"), "nobody else can hold it");
+    let let_go = |evidence: &mut Evidence| {
+        let (from, to) = (Duration::from_secs(14), Duration::from_secs(15));
+        evidence.partings.push(Parting { node: 1, from, to });
+    };
+    assert_eq!(told(connected, let_go), [] as [&str; 0], "what it owed went with the show");
 }
 
 #[test]
