@@ -260,6 +260,7 @@ impl EventCore {
             self.replicate(now, replication::Input::Timeout);
         }
         self.settle_fenced();
+        self.tell_repeated();
         if self.carried.take_changed() {
             self.announce_late();
             self.revision += 1;

@@ -5,7 +5,7 @@
 //! is held, so that any client may repeat anything to any node.
 
 use super::core::EventCore;
-use super::io::{Output, Reply};
+use super::io::Reply;
 use super::owed::{NO_RUN, Waiting};
 use crate::service::view::Refusal;
 use bytes::Bytes;
@@ -351,12 +351,11 @@ impl EventCore {
         status: &'static str,
     ) {
         self.note_told(instance, player, cell);
-        let is_repeated = status == "duplicate";
-        let firm = is_repeated && self.has_promised(instance, player, cell);
-        if firm || is_repeated && self.held.has_enough(instance, player) {
-            let message = self.receipt(instance, player, (status, firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message: message.clone() });
-            return self.reply(ticket, Reply::Answered(message));
+        if status == "duplicate" {
+            let promised = self.has_promised(instance, player, cell);
+            if promised || self.held.has_enough(instance, player) {
+                return self.held.repeat(ticket, (instance, player), cell, promised);
+            }
         }
         self.held.wait(ticket, Waiting::Answer { player, instance, cell, status });
         self.await_bulk(now, ticket);

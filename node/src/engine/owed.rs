@@ -92,6 +92,8 @@ pub struct Held {
     unfirm: BTreeMap<(u32, PlayerId), usize>,
     /// The batches among those that have not been replied to.
     unfirm_bulk: BTreeMap<u64, (u32, Arc<[PlayerId]>)>,
+    /// Who has repeated what is promised or will be without one more that waits, and is told at the end of the turn.
+    repeated: Vec<(u64, u32, PlayerId, Cell, bool)>,
     pub(super) receipts: Receipts,
 }
 
@@ -130,6 +132,17 @@ impl Held {
     /// Whether so many receipts for this wait already that their player hears from them when it is firm.
     pub fn has_enough(&self, instance: u32, player: PlayerId) -> bool {
         self.unfirm.get(&(instance, player)).is_some_and(|count| *count >= EACH_MAX)
+    }
+
+    /// Somebody has repeated what is promised, or what enough receipts wait for.
+    pub fn repeat(
+        &mut self,
+        ticket: u64,
+        (instance, player): (u32, PlayerId),
+        cell: Cell,
+        promised: bool,
+    ) {
+        self.repeated.push((ticket, instance, player, cell, promised));
     }
 
     /// A batch has waited for its level in vain: its answers may wait for long, so they are found one by
@@ -187,6 +200,19 @@ impl EventCore {
         match self.held.waiting.get(&ticket).is_some_and(is_answer) {
             true => self.wait_for_all(ticket),
             false => self.held.settled(ticket),
+        }
+    }
+
+    /// Tells those who have repeated an answer in this turn what is held: firmly if that was promised before, or has been in
+    /// the same turn, of which a player may hear first: then nothing waits any more.
+    pub(super) fn tell_repeated(&mut self) {
+        for (ticket, instance, player, cell, promised) in std::mem::take(&mut self.held.repeated) {
+            let firm = promised || !self.held.is_unfirm(instance, player);
+            let told = self.as_it_stands(instance, player, ("duplicate", cell), firm);
+            let (status, cell, firm) = told;
+            let message = self.receipt(instance, player, (status, firm), cell);
+            self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+            self.reply(ticket, Reply::Answered(message));
         }
     }
 

@@ -161,6 +161,7 @@ impl EventCore {
     pub(super) fn settle_leaving(&mut self, now: Mono) {
         self.replicate(now, replication::Input::Timeout);
         self.settle_fenced();
+        self.tell_repeated();
         let holders = self.holders_of_all();
         let Some(leaving) = &mut self.leaving else { return };
         let is_done = |(copies, going): &mut (usize, BTreeSet<NodeId>)| {

@@ -201,3 +201,22 @@ fn what_was_promised_of_a_batch_is_said_again_at_once() {
         assert_eq!((&*again.status, again.firm), ("duplicate", nth < 69), "player {nth}");
     }
 }
+
+/// More of them than wait for their level; the player hears of the first one before.
+#[test]
+fn what_is_repeated_in_the_turn_in_which_it_is_promised_is_promised_too() {
+    let rules = Rules { ack: AckLevel::Local, ..Rules::default() };
+    let mut world = World::lobby_in(108, 2, 60_000, Weather { rules, ..Weather::default() });
+    let claim = world.join(0, 1);
+    let instance = world.open(0);
+    world.run_ms(300);
+    let requests = (0..12).map(|_| {
+        let (claim, given) = (claim.clone(), Given::choices(&[1]));
+        move |ticket| Input::Answer { ticket, claim, instance, given }
+    });
+    for ticket in world.ask_at_once(0, requests) {
+        let Reply::Answered(message) = world.reply(ticket) else { panic!("not answered") };
+        assert!(receipt_in(&message, instance).unwrap().firm);
+    }
+    assert_eq!(firm(&world.receipts(claim.player, instance)), 12);
+}
