@@ -15,6 +15,7 @@ mod disk;
 mod facts;
 mod forgotten;
 mod friends;
+mod full;
 mod hosts;
 mod kinds;
 mod leaving;

@@ -370,6 +370,12 @@ impl World {
         }
     }
 
+    /// Has a node hear something that nobody of this world has said, from another one that it is linked with.
+    pub fn hear(&mut self, at: usize, from: usize, message: Message) {
+        let from = self.nodes[from].life.as_ref().expect("it is alive").origin;
+        self.input(at, Input::message(from, message));
+    }
+
     fn post(&mut self, from: Origin, to: Origin, message: &Message) {
         if matches!(message, Message::Entries { id, .. } if self.withheld.contains(id)) {
             return;
