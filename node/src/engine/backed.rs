@@ -152,8 +152,12 @@ impl EventCore {
 
     /// Whether enough nodes stand behind all this in a round, this one counted if it does, or every node has it.
     pub(super) fn is_backed(&self, by_this: bool, instance: u32, heads: &Heads) -> bool {
-        let backing = self.backing(instance, heads) + usize::from(by_this);
-        backing >= self.copies_now() || self.is_everywhere(heads)
+        let (copies, by_this) = (self.copies_now(), usize::from(by_this));
+        // Whom nobody has to ask is not asked: this is looked at in every turn while a receipt waits.
+        by_this >= copies
+            || self.others().count() + by_this >= copies
+                && self.backing(instance, heads) + by_this >= copies
+            || self.is_everywhere(heads)
     }
 
     /// How many other nodes stand behind all this in a round, by what they had said of themselves when they were
@@ -194,9 +198,6 @@ impl EventCore {
 
     /// Whether every node that takes part and was not given up is known to hold all this, and all of them are known.
     fn is_everywhere(&self, heads: &Heads) -> bool {
-        if !self.knows_everyone() {
-            return false;
-        }
         let state = self.state();
         let awaited = state.enrolled().filter(|(origin, ..)| state.is_awaited(*origin));
         let holds = |node: NodeId| {
@@ -206,7 +207,9 @@ impl EventCore {
                 .into_iter()
                 .any(|theirs| heads.dots.iter().all(|(id, head)| theirs.get(id) >= *head))
         };
-        let others: BTreeSet<NodeId> = awaited.map(|(_, node, _)| node).collect();
-        others.into_iter().filter(|node| *node != self.identity.node).all(holds)
+        let mut others =
+            awaited.map(|(_, node, _)| node).filter(|node| *node != self.identity.node);
+        // In every turn while a receipt waits, mostly for somebody who does not hold it yet.
+        others.all(holds) && self.knows_everyone()
     }
 }
