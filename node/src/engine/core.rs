@@ -272,6 +272,12 @@ impl EventCore {
         self.outputs.pop_front()
     }
 
+    /// All that is to be done outside by now, in order: swapped with what is handed in, which is empty.
+    pub fn swap_outputs(&mut self, with: &mut VecDeque<Output>) {
+        debug_assert!(with.is_empty(), "whatever was taken before has been carried out");
+        std::mem::swap(&mut self.outputs, with);
+    }
+
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {

@@ -501,7 +501,7 @@ impl World {
         let seen = &mut self.seen[number as usize - 1];
         seen.owed.remove(&instance);
         // Of a crowd that floods nobody keeps who said it.
-        let said = |held: &Receipt| Receipt { node, ..held.clone() }.says(&receipt);
+        let said = |held: &Receipt| held.says_from_anywhere(&receipt);
         if !seen.is_news(&receipt, said) {
             return;
         }

@@ -1,6 +1,6 @@
 //! The nodes, the network between them, and the loop that turns ticks into turns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ pub(super) struct World {
     is_compared: bool,
     /// Nodes that something has reached in this tick.
     dirty: BTreeSet<u8>,
-    outputs: Vec<Output>,
+    outputs: VecDeque<Output>,
     turns: u64,
     pub(super) net: NetStats,
     /// Faults that have not ended.
@@ -103,7 +103,7 @@ impl World {
             is_watched: false,
             is_compared: false,
             dirty: BTreeSet::new(),
-            outputs: Vec::new(),
+            outputs: VecDeque::new(),
             turns: 0,
             net: NetStats::default(),
             faults_left: schedule.faults.len(),
@@ -294,7 +294,7 @@ impl World {
         }
         let origin = life.writes_as;
         let mut outputs = std::mem::take(&mut self.outputs);
-        outputs.extend(std::iter::from_fn(|| life.core.poll_output()));
+        life.core.swap_outputs(&mut outputs);
         for output in outputs.drain(..) {
             self.carry_out(number, origin, output);
         }

@@ -167,7 +167,17 @@ impl PlayerEvidence {
 impl Receipt {
     /// Whether another one says the same, whenever it came.
     pub(crate) fn says(&self, other: &Self) -> bool {
-        Self { at: other.at, ..self.clone() } == *other
+        self.node == other.node && self.says_from_anywhere(other)
+    }
+
+    /// Whether another one says the same, whenever it came and whoever said it.
+    pub(crate) fn says_from_anywhere(&self, other: &Self) -> bool {
+        let Receipt { at: _, node: _, instance, status, firm, choices, elapsed_ms } = self;
+        *instance == other.instance
+            && *firm == other.firm
+            && *elapsed_ms == other.elapsed_ms
+            && *status == other.status
+            && *choices == other.choices
     }
 
     /// Whether it says of what another one tells that it is promised, and that one not, or the other way round.
