@@ -1,6 +1,6 @@
-//! The merge laws, on the entries that a node has on disk at the end: whatever the order between lanes and
-//! however the lanes are grouped, taking them in gives one state, and it is the one that the nodes ended
-//! with. A node that refilled from a snapshot does not have them all; if all did, nothing is compared.
+//! The merge laws, on the entries that a node has on disk at the end: whatever the order between lanes, however the
+//! lanes are grouped and the groups joined, and whatever comes twice, taking them in gives one state, and it is
+//! the one that the nodes ended with. A node that refilled from a snapshot does not have them all; if all did, nothing is compared.
 
 use std::collections::BTreeMap;
 
@@ -28,18 +28,40 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
         }
     };
     expect("all lanes, the last first", &taken(lanes.iter().rev()));
-    expect("all lanes, in turns", &in_turns(&lanes));
-    let half = lanes.len() / 2;
-    let (one, other) = (taken(lanes.iter().take(half)), taken(lanes.iter().skip(half)));
-    let joined = |mut a: EventState, b: EventState| {
-        a.merge(b);
-        a
-    };
-    expect("half of the lanes joined with the rest", &joined(one.clone(), other.clone()));
-    expect("the rest joined with half of the lanes", &joined(other.clone(), one.clone()));
-    let whole = joined(one, other);
-    expect("all joined with itself", &joined(whole.clone(), whole));
+    expect("all lanes, in turns, every entry twice", &in_turns(&lanes, 2, |_| 0));
+    // Which lanes these are depends on the names of origins, and so on the seed.
+    let [a, b, c] = [0, 1, 2].map(|first| taken(lanes.iter().skip(first).step_by(3)));
+    let (ab, bc) = (joined(&a, &b), joined(&b, &c));
+    let all = joined(&ab, &c);
+    expect("three groups of lanes, the first two joined first", &all);
+    expect("three groups of lanes, the last two joined first", &joined(&a, &bc));
+    expect("three groups of lanes, the last one first", &joined(&joined(&c, &b), &a));
+    expect("two states that have a group in common", &joined(&bc, &ab));
+    expect("all joined with itself", &joined(&all, &all));
+    expect("a part that has all of the rest joined in", &joined(&b, &all));
+    // As a node that has some of each lane, is given another one's state, and hears the rest by entries.
+    let mut late = joined(&in_turns(&halves(&lanes), 1, |_| 0), &a);
+    let half = |entries: &[&Bytes]| entries.len() / 2;
+    late.merge(in_turns(&lanes, 1, half));
+    expect("half of each lane, a group of lanes, and the rest joined", &late);
+    let mut heard = joined(&in_turns(&halves(&lanes), 1, |_| 0), &c);
+    lanes.iter().for_each(|(id, entries)| {
+        entries[half(entries)..].iter().for_each(|entry| take(&mut heard, *id, entry));
+    });
+    expect("half of each lane, a group of lanes, and the rest by entries", &heard);
     found
+}
+
+fn joined(a: &EventState, b: &EventState) -> EventState {
+    let mut joined = a.clone();
+    joined.merge(b.clone());
+    joined
+}
+
+/// The first half of each lane.
+fn halves<'a>(lanes: &Lanes<'a>) -> Lanes<'a> {
+    let half = |entries: &[&'a Bytes]| entries[..entries.len() / 2].to_vec();
+    lanes.iter().map(|(id, entries)| (*id, half(entries))).collect()
 }
 
 fn taken<'a>(lanes: impl Iterator<Item = (&'a LaneId, &'a Vec<&'a Bytes>)>) -> EventState {
@@ -50,14 +72,14 @@ fn taken<'a>(lanes: impl Iterator<Item = (&'a LaneId, &'a Vec<&'a Bytes>)>) -> E
     state
 }
 
-/// An entry of each lane after the other, until there are no more.
-fn in_turns(lanes: &Lanes<'_>) -> EventState {
+/// An entry of each lane after the other, so many times, from somewhere in each lane on.
+fn in_turns(lanes: &Lanes<'_>, times: usize, from: impl Fn(&[&Bytes]) -> usize) -> EventState {
     let mut state = EventState::default();
     let longest = lanes.values().map(Vec::len).max().unwrap_or_default();
     for turn in 0..longest {
         for (id, entries) in lanes {
-            if let Some(entry) = entries.get(turn) {
-                take(&mut state, *id, entry);
+            if let Some(entry) = entries.get(turn).filter(|_| turn >= from(entries)) {
+                (0..times).for_each(|_| take(&mut state, *id, entry));
             }
         }
     }
