@@ -34,12 +34,11 @@ enum Fault {
     Nothing,
     BrokerEnds,
     BrokerKilled,
-    NodeComes,
     NodeKilled,
 }
 
-const FAULTS: [Fault; 5] =
-    [Fault::Nothing, Fault::BrokerEnds, Fault::BrokerKilled, Fault::NodeComes, Fault::NodeKilled];
+const FAULTS: [Fault; 4] =
+    [Fault::Nothing, Fault::BrokerEnds, Fault::BrokerKilled, Fault::NodeKilled];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_show_behind_mosquitto_outlives_broker_and_node() {
@@ -140,16 +139,6 @@ async fn question(
         Fault::Nothing => {}
         Fault::BrokerEnds => broker.restart(libc::SIGTERM),
         Fault::BrokerKilled => broker.restart(libc::SIGKILL),
-        Fault::NodeComes => {
-            let flags = broker.flags();
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            let newcomer = nodes[0].start_beside(&flags);
-            nodes.insert(1, newcomer);
-            // Half of the rest answer while slots move to it, half once it has them.
-            let (meanwhile, _) = late.split_at(late.len() / 2);
-            meanwhile.iter().for_each(|player| player.answer(instance, choice(player.id)));
-            wait_shared(nodes);
-        }
         Fault::NodeKilled => drop(nodes.pop()),
     }
     late.iter().for_each(|player| player.answer(instance, choice(player.id)));
