@@ -255,7 +255,7 @@ impl Hub {
         let _ = self.broker.set(broker);
     }
 
-    /// An event's owner, if the event is here already.
+    /// Does something with an event's owner, if the event is here already.
     fn with_owner_at_hand<T>(&self, event: EventId, work: impl FnOnce(&Owner) -> T) -> Option<T> {
         let wanted = |owner: &Owner| {
             owner.has_arrived().then(|| {

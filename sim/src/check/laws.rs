@@ -1,6 +1,7 @@
 //! The merge laws, on the entries that a node has on disk at the end: whatever the order between lanes, however the
 //! lanes are grouped and the groups joined, and whatever comes twice, taking them in gives one state, and it is
-//! the one that the nodes ended with. A node that refilled from a snapshot does not have them all; if all did, nothing is compared.
+//! the one that the nodes ended with. A node that refilled from a snapshot does not have them all; if all did,
+//! nothing is compared.
 
 use std::collections::BTreeMap;
 
@@ -40,11 +41,13 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     expect("all joined with itself", &joined(&all, &all));
     expect("a part that has all of the rest joined in", &joined(&b, &all));
     // As a node that has some of each lane, is given another one's state, and hears the rest by entries.
-    let mut late = joined(&in_turns(&halves(&lanes), 1, |_| 0), &a);
     let half = |entries: &[&Bytes]| entries.len() / 2;
-    late.merge(in_turns(&lanes, 1, half));
-    expect("half of each lane, a group of lanes, and the rest joined", &late);
-    let mut heard = joined(&in_turns(&halves(&lanes), 1, |_| 0), &c);
+    let (early, late) = (in_turns(&halves(&lanes), 1, |_| 0), in_turns(&lanes, 1, half));
+    expect(
+        "half of each lane, a group of lanes, and the rest joined",
+        &joined(&joined(&early, &a), &late),
+    );
+    let mut heard = joined(&early, &c);
     lanes.iter().for_each(|(id, entries)| {
         entries[half(entries)..].iter().for_each(|entry| take(&mut heard, *id, entry));
     });
