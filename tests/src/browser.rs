@@ -93,13 +93,27 @@ impl Page {
         }
     }
 
-    /// Clicks what can be clicked under this test id, once it is there.
+    /// Clicks what can be clicked under this test id, once it is there: again, if the page moved just then and
+    /// the click went elsewhere.
     ///
     /// # Panics
     /// If it is not there or not clickable in time.
     pub async fn click(&self, id: &str) {
         let css = format!("{}:not([disabled])", selector(id));
-        self.act(&format!("a click on {id}"), async || self.see(&css).await.click().await).await;
+        let click = async || {
+            let element = self.see(&css).await;
+            let target = serde_json::to_value(&element).expect("an element has an id");
+            self.client.execute(WATCH_CLICK, vec![target]).await?;
+            element.click().await?;
+            // Where the click led to another page, that one knows nothing of it.
+            let went_elsewhere =
+                self.client.execute("return window.isHit === false", vec![]).await?;
+            if went_elsewhere == Value::Bool(true) {
+                return Err(CmdError::WaitTimeout);
+            }
+            Ok(())
+        };
+        self.act(&format!("a click on {id}"), click).await;
     }
 
     /// Types into the field with this test id, in place of what it holds.
@@ -297,6 +311,11 @@ const FLAGS: [&str; 9] = [
     "--disable-sync",
     "--window-size=1280,900",
 ];
+
+/// Notes whether the next click on the page is one on the element.
+const WATCH_CLICK: &str = "const [element] = arguments; window.isHit = false; \
+    const note = ({ target }) => (window.isHit = element.contains(target)); \
+    document.addEventListener('click', note, { capture: true, once: true })";
 
 /// A page shows a change within milliseconds; the rest is for moves between nodes under full load.
 const SEE_MAX: Duration = Duration::from_secs(30);

@@ -73,6 +73,9 @@ fn a_host_puts_another_key_in_place_and_takes_the_show_over() {
         let room = Room::open(&browsers, &node, &show).await;
         let host = &room.host;
         let expected = ["2, 3", "Callao, Lima", "-1.5 m", "two, one, three"];
+        let notice_height =
+            format!("return document.querySelector('{}').offsetHeight", selector("notice"));
+        let empty = host.run(&notice_height).await;
         for (at, expected) in expected.iter().enumerate() {
             [Command::Open, Command::Close].into_iter().for_each(|step| node.step(&show, step));
             host.see("[data-testid=phase][data-phase=closed]").await;
@@ -114,6 +117,9 @@ fn a_host_puts_another_key_in_place_and_takes_the_show_over() {
         host.write("owner", "Cyd").await;
         host.click("do-takeover").await;
         host.see("[data-testid=show-owner][data-value=Cyd]").await;
+        // A host aims at what stands below: news of what was done must not move it.
+        host.see("[data-testid=notice]:not(.empty)").await;
+        assert_eq!(host.run(&notice_height).await, empty);
         host.write("find", "Eve").await;
         host.click("do-find").await;
         host.click("choose-Eve").await;
