@@ -66,6 +66,8 @@ pub fn judge(seed: u64, options: Options) -> Result<Verdict, Unjudged> {
     Default,
     PartialEq,
     Eq,
+    PartialOrd,
+    Ord,
     clap::ValueEnum,
     serde::Serialize,
     serde::Deserialize,

@@ -85,6 +85,25 @@ impl Kind {
         Kind::LetGo,
     ];
 
+    /// Among how many nodes at least it happens: whoever leaves, leaves three; three carry a show however few want it;
+    /// and one alone has no link to another.
+    pub fn nodes_min(self) -> u8 {
+        match self {
+            Kind::Leave | Kind::LetGo => 4,
+            Kind::Cut
+            | Kind::Storm
+            | Kind::Loss
+            | Kind::Delay
+            | Kind::Duplication
+            | Kind::Reordering
+            | Kind::Corruption
+            | Kind::Mtu
+            | Kind::Bandwidth
+            | Kind::Memory => 2,
+            _ => 1,
+        }
+    }
+
     /// Its name on a command line.
     pub fn name(self) -> String {
         format!("{self:?}").to_lowercase()
@@ -104,6 +123,21 @@ impl Kinds {
     /// Whether a kind is in it.
     pub fn contains(self, kind: Kind) -> bool {
         self.0 >> kind as u8 & 1 == 1
+    }
+
+    /// Those that were named: whoever asks for all names none.
+    pub(crate) fn named(self) -> Self {
+        if self == Self::ALL { Self::NONE } else { self }
+    }
+
+    /// Those of them, by name, that do not happen among so few nodes.
+    pub(crate) fn beyond(self, nodes: u8) -> Self {
+        self.named().kinds().filter(|kind| kind.nodes_min() > nodes).collect()
+    }
+
+    /// How many nodes the last of them takes.
+    pub(crate) fn nodes_min(self) -> u8 {
+        self.kinds().map(Kind::nodes_min).max().unwrap_or(1)
     }
 
     fn kinds(self) -> impl Iterator<Item = Kind> {
@@ -176,7 +210,7 @@ impl Fault {
 
 /// How many other seeds are asked for a kind that a seed has left out (arbitrary: each kind is in
 /// one of some five seeds).
-const SEEDS_ASKED: u64 = 64;
+pub(super) const SEEDS_ASKED: u64 = 64;
 
 impl Schedule {
     /// What a seed draws of these kinds. A kind that it leaves out is taken from a seed that has it.
@@ -189,10 +223,14 @@ impl Schedule {
         let (nodes, players) = (Some(schedule.nodes), Some(schedule.players));
         let wanted = Wanted { nodes, players, ack: Some(schedule.ack) };
         for kind in kinds.kinds().filter(|kind| !schedule.has(*kind)).collect::<Vec<_>>() {
-            let others = (1..=SEEDS_ASKED).map(|n| Self::draw(seed ^ n << 40, wanted));
-            if let Some(other) = others.into_iter().find(|other| other.has(kind)) {
-                schedule.adopt(kind, &other);
-            }
+            let mut others = (1..=SEEDS_ASKED).map(|n| Self::draw(seed ^ n << 40, wanted));
+            // What another seed draws for a question that this show does not have is no use here.
+            let adopted = others.find_map(|other| {
+                let mut adopted = schedule.clone();
+                adopted.adopt(kind, &other);
+                adopted.has(kind).then_some(adopted)
+            });
+            schedule = adopted.unwrap_or(schedule);
         }
         schedule
     }

@@ -9,6 +9,7 @@ mod describe;
 mod form;
 mod kinds;
 mod swarm;
+mod unmet;
 mod valid;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use self::form::Form;
 pub(crate) use self::form::{CREDIT, STAKE_MAX, choice_of, held, stake, word};
 pub use self::kinds::{Kind, Kinds};
 pub use self::swarm::Wanted;
+pub use self::unmet::{Unmet, Why};
 
 /// One run, as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
