@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crdt_state::PlayerId;
+
 use super::given::{Source, duration};
 use super::live::watched;
 use super::{Failed, say, write_out};
@@ -95,21 +97,29 @@ pub(super) fn at(arguments: &AtArguments) -> Result<(), Failed> {
     let players = arguments.player.iter().map(|number| player(evidence, *number));
     let players = players.collect::<Result<Vec<_>, _>>()?;
     match &arguments.json {
-        Some(path) => write_out(path, &format!("{:#}", json(when, &states))),
+        Some(path) => write_out(path, &format!("{:#}", json(when, &states, &players))),
         None => {
-            say(&(told(when, &states) + &players.concat()));
+            let players: String = players.into_iter().map(told_of).collect();
+            say(&(told(when, &states) + &players));
             Ok(())
         }
     }
 }
 
-/// What a player has been told so far.
-fn player(evidence: &Evidence, number: u32) -> Result<String, Failed> {
+/// A player and what came to it.
+type Seen<'a> = (PlayerId, &'a PlayerEvidence);
+
+fn player(evidence: &Evidence, number: u32) -> Result<Seen<'_>, Failed> {
     let mut players = evidence.players.iter();
     // The last digits of an id are the player's number.
-    let (id, seen) = players
+    players
         .find(|(id, _)| id.0 as u32 == number)
-        .ok_or_else(|| Failed::Usage(format!("there is no player {number}")))?;
+        .map(|(id, seen)| (*id, seen))
+        .ok_or_else(|| Failed::Usage(format!("there is no player {number}")))
+}
+
+/// What a player has been told so far.
+fn told_of((id, seen): Seen<'_>) -> String {
     let PlayerEvidence { connections, joined, refused, .. } = seen;
     let joined = joined.map_or("not firmly in".to_owned(), |at| format!("in since {at:?}"));
     let mut text = format!("\nplayer {id}: {connections} connections, {joined}");
@@ -124,16 +134,35 @@ fn player(evidence: &Evidence, number: u32) -> Result<String, Failed> {
             at.as_secs_f64()
         );
     }
-    Ok(text)
+    text
 }
 
-fn json(when: Duration, states: &[(u8, &NodeState)]) -> serde_json::Value {
+/// The same for programs.
+fn json_of((id, seen): &Seen<'_>) -> serde_json::Value {
+    let PlayerEvidence { connections, joined, refused, .. } = seen;
+    let receipts = seen.receipts.iter().map(|receipt| {
+        let Receipt { at, node, instance, status, firm, choices, elapsed_ms } = receipt;
+        serde_json::json!({
+            "at_s": at.as_secs_f64(), "node": node, "instance": instance, "status": status, "firm": firm,
+            "choices": choices, "elapsed_ms": elapsed_ms,
+        })
+    });
+    serde_json::json!({
+        "id": id.to_string(), "connections": connections, "joined_s": joined.map(|at| at.as_secs_f64()),
+        "refused": refused, "receipts": receipts.collect::<Vec<_>>(),
+    })
+}
+
+fn json(when: Duration, states: &[(u8, &NodeState)], players: &[Seen<'_>]) -> serde_json::Value {
     let difference = match states {
         [(_, one), (_, other), ..] => Some(one.difference(other)),
         _ => None,
     };
     let states: std::collections::BTreeMap<_, _> = states.iter().copied().collect();
-    serde_json::json!({ "at_s": when.as_secs_f64(), "nodes": states, "difference": difference })
+    let players: Vec<_> = players.iter().map(json_of).collect();
+    serde_json::json!({
+        "at_s": when.as_secs_f64(), "nodes": states, "difference": difference, "players": players,
+    })
 }
 
 fn told(when: Duration, states: &[(u8, &NodeState)]) -> String {
