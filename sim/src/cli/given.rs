@@ -1,5 +1,6 @@
 //! The options that commands share: what a seed means, and how values are written.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use node::config::Ack;
 
 use super::Failed;
 use crate::kept::Kept;
-use crate::schedule::{Kinds, Schedule, Wanted};
+use crate::schedule::{Kinds, Schedule, Unmet, Wanted};
 use crate::sweep::Draws;
 use crate::verdict::{Fidelity, WIRE_PLAYERS_MAX};
 
@@ -30,8 +31,8 @@ pub(super) struct Given {
     /// How many must hold what a node promises; by default mostly one more, as the seed draws.
     #[arg(long, value_enum)]
     ack: Option<Ack>,
-    /// What may go wrong: none, all, or some kinds as in crash,cut,loss; each of them does then, where the cluster is
-    /// large enough and the fidelity has a part for it: a run says what it leaves out.
+    /// What may go wrong: none, all, or some kinds as in crash,cut,loss. Each of them does then, if the cluster that is
+    /// drawn is large enough and the fidelity has a part for it: what does not happen is said, with the reason.
     #[arg(long, value_name = "KINDS")]
     faults: Option<Kinds>,
     /// Real seconds before a run is given up as stuck.
@@ -42,7 +43,8 @@ pub(super) struct Given {
 /// One schedule: of a file, or of a seed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Source {
-    /// A schedule, or what a sweep has kept of a failure; without it, what the seed draws.
+    /// A schedule, or what a sweep has kept of a failure; without it, what the seed draws. The options that say what a
+    /// seed draws are not for a file.
     file: Option<PathBuf>,
     /// The seed whose schedule is taken.
     #[arg(long, required_unless_present = "file", conflicts_with = "file")]
@@ -54,11 +56,7 @@ pub(super) struct Source {
 impl Source {
     /// The schedule, and how much of a node is real: as was asked for, else as a file says.
     pub(super) fn schedule(&self) -> Result<(Schedule, Fidelity), Failed> {
-        let Some(file) = &self.file else {
-            let schedule = self.given.draws()?.schedule(self.seed.unwrap_or_default());
-            return Ok((schedule, self.given.fidelity()));
-        };
-        read(file, self.given.fidelity)
+        self.given.schedule(self.file.as_deref(), self.seed.unwrap_or_default())
     }
 }
 
@@ -81,6 +79,57 @@ pub(super) enum Scenario {
 }
 
 impl Given {
+    /// The schedule of a file, or the one that the seed draws, and how much of a node is real. Says what of it does not
+    /// happen.
+    ///
+    /// # Errors
+    /// If the options contradict the file, or each other.
+    pub(super) fn schedule(
+        &self,
+        file: Option<&Path>,
+        seed: u64,
+    ) -> Result<(Schedule, Fidelity), Failed> {
+        let (schedule, fidelity) = match file {
+            Some(file) => {
+                self.leave_to(file)?;
+                read(file, self.fidelity)?
+            }
+            None => (self.draws()?.schedule(seed), self.fidelity()),
+        };
+        let asked = self.faults.unwrap_or(Kinds::NONE);
+        let unmet = schedule.unmet(asked, fidelity);
+        unmet.iter().for_each(|unmet| eprintln!("{unmet}"));
+        Ok((schedule, fidelity))
+    }
+
+    /// A file is a whole schedule: whoever says more of it would be heard by nobody.
+    fn leave_to(&self, file: &Path) -> Result<(), Failed> {
+        let given = self.of_a_draw();
+        if given.is_empty() {
+            return Ok(());
+        }
+        let given = given.join(", ");
+        Err(Failed::file(
+            file,
+            format!(
+                "a file is a whole schedule, which {given} would not change: leave that out, edit the file, \
+                 or have a schedule drawn by giving --seed in place of the file"
+            ),
+        ))
+    }
+
+    /// The options that are there of those that say what a seed draws.
+    pub(super) fn of_a_draw(&self) -> Vec<&'static str> {
+        let there = [
+            ("--scenario", self.scenario.is_some()),
+            ("--nodes", self.nodes.is_some()),
+            ("--players", self.players.is_some()),
+            ("--ack", self.ack.is_some()),
+            ("--faults", self.faults.is_some()),
+        ];
+        there.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect()
+    }
+
     pub(super) fn scenario(&self) -> Scenario {
         self.scenario.unwrap_or(if self.chooses() { Scenario::Swarm } else { Scenario::Quiz })
     }
@@ -99,6 +148,19 @@ impl Given {
         Duration::from_secs(self.real_limit)
     }
 
+    /// What does not happen, and to how many of these seeds, of the kinds that were named.
+    pub(super) fn unmet(&self, seeds: impl Iterator<Item = u64>) -> BTreeMap<Unmet, usize> {
+        let mut unmet = BTreeMap::new();
+        let named = self.faults.filter(|kinds| *kinds != Kinds::ALL);
+        let (Some(named), Ok(draws)) = (named, self.draws()) else { return unmet };
+        for seed in seeds {
+            for of_seed in draws.schedule(seed).unmet(named, self.fidelity()) {
+                *unmet.entry(of_seed).or_default() += 1;
+            }
+        }
+        unmet
+    }
+
     /// How seeds become schedules.
     ///
     /// # Errors
@@ -110,6 +172,9 @@ impl Given {
             let what = format!("--fidelity wire takes {WIRE_PLAYERS_MAX} players at most");
             return Err(Failed::Usage(what));
         }
+        if let Some((nodes, kinds)) = nodes.zip(faults) {
+            enough_for(nodes, kinds)?;
+        }
         match self.scenario() {
             Scenario::Swarm => {
                 Ok(faults.map_or(Draws::Swarm(wanted), |kinds| Draws::Chosen(wanted, kinds)))
@@ -120,7 +185,8 @@ impl Given {
             }
             Scenario::Quiz => Ok(Draws::Classic),
             Scenario::Mesh => {
-                Err(Failed::Usage("the mesh is for `run` without a schedule".to_owned()))
+                let what = "the mesh is no show, and has no schedule: it is for `run --scenario mesh --seed N`";
+                Err(Failed::Usage(what.to_owned()))
             }
         }
     }
@@ -166,6 +232,18 @@ fn planted() -> String {
 #[cfg(not(feature = "planted"))]
 fn planted() -> String {
     String::new()
+}
+
+/// A kind of trouble that is named does happen among so many nodes.
+pub(super) fn enough_for(nodes: u8, kinds: Kinds) -> Result<(), Failed> {
+    let beyond = kinds.beyond(nodes);
+    if beyond == Kinds::NONE {
+        return Ok(());
+    }
+    let least = beyond.nodes_min();
+    Err(Failed::Usage(format!(
+        "--nodes {nodes} is too few for --faults {beyond}: leave that out, or give --nodes {least}"
+    )))
 }
 
 /// `1..=50`, or `50` for the same.

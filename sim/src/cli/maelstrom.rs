@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::given::seeds;
+use super::given::{enough_for, seeds};
 use super::{Failed, say, write_out};
-use crate::maelstrom::{Results, Workload, maelstrom};
+use crate::maelstrom::{LACKS, Results, Workload, maelstrom};
 use crate::schedule::{Kinds, Schedule, Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
+    let named = arguments.faults.named();
+    let lacking: Kinds = LACKS.into_iter().filter(|kind| named.contains(*kind)).collect();
+    if lacking != Kinds::NONE {
+        let what = format!("the workloads have no part for --faults {lacking}: leave that out");
+        return Err(Failed::Usage(what));
+    }
+    if let Some(nodes) = arguments.nodes {
+        enough_for(nodes, arguments.faults)?;
+    }
     let workloads = arguments.workload.map_or(Workload::ALL.to_vec(), |one| vec![one]);
     let (nodes, players) = (arguments.nodes, arguments.clients);
     let wanted = Wanted { nodes, players, ..Wanted::default() };

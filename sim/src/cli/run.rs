@@ -21,10 +21,10 @@ pub(super) struct Arguments {
     seed: u64,
     #[command(flatten)]
     given: Given,
-    /// Print the schedule that would be run, as a file that `--schedule` takes.
-    #[arg(long)]
+    /// Print the schedule that would be run, as a file that `--schedule` takes, and run nothing.
+    #[arg(long, conflicts_with_all = ["until", "json", "check", "trace", "log", "real_limit"])]
     print: bool,
-    /// Run this schedule instead of what the seed draws.
+    /// Run this schedule instead of what the seed draws; the options that say what a seed draws are not for it.
     #[arg(long, value_name = "FILE")]
     schedule: Option<PathBuf>,
     /// Stop at this virtual time, as in 20s, and show every node as it is then.
@@ -104,10 +104,9 @@ fn tell(arguments: &Arguments, told: &Told) -> Result<(), Failed> {
     } else {
         say(&told.text);
     }
-    match (&arguments.json, &told.json) {
-        (Some(path), Some(json)) => write_out(path, &format!("{json:#}")),
-        (Some(_), None) => Err(Failed::Usage("--json is for runs of a show".to_owned())),
-        (None, _) => Ok(()),
+    match arguments.json.as_ref().zip(told.json.as_ref()) {
+        Some((path, json)) => write_out(path, &format!("{json:#}")),
+        None => Ok(()),
     }
 }
 
@@ -155,7 +154,10 @@ fn simulate(arguments: &Arguments, sink: Option<Sink>) -> Result<Told, Failed> {
     let options =
         Options { sink, real_limit, until, progress: progress_of_run, ..Options::default() };
     match arguments.given.scenario() {
-        Scenario::Mesh if arguments.schedule.is_none() => simulate_mesh(arguments.seed, options),
+        Scenario::Mesh if arguments.schedule.is_none() => {
+            check_mesh(arguments)?;
+            simulate_mesh(arguments.seed, options)
+        }
         _ => {
             let (schedule, fidelity) = schedule_of(arguments)?;
             eprintln!("{}", in_short(&schedule, fidelity));
@@ -178,13 +180,25 @@ fn in_short(schedule: &Schedule, fidelity: Fidelity) -> String {
     )
 }
 
-/// The schedule of a file, or the one that the seed draws, and how much of a node is real.
 fn schedule_of(arguments: &Arguments) -> Result<(Schedule, Fidelity), Failed> {
-    let given = &arguments.given;
-    let Some(file) = &arguments.schedule else {
-        return Ok((given.draws()?.schedule(arguments.seed), given.fidelity()));
-    };
-    super::given::read(file, given.fidelity)
+    arguments.given.schedule(arguments.schedule.as_deref(), arguments.seed)
+}
+
+/// The mesh has nodes and links of its own, and nothing of a show.
+fn check_mesh(arguments: &Arguments) -> Result<(), Failed> {
+    let mut given = arguments.given.of_a_draw();
+    given.retain(|name| *name != "--scenario");
+    let others = [
+        ("--fidelity", arguments.given.fidelity.is_some()),
+        ("--until", arguments.until.is_some()),
+        ("--json", arguments.json.is_some()),
+    ];
+    given.extend(others.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)));
+    if given.is_empty() {
+        return Ok(());
+    }
+    let what = format!("--scenario mesh is no show: leave out {}", given.join(", "));
+    Err(Failed::Usage(what))
 }
 
 fn simulate_mesh(seed: u64, options: Options) -> Result<Told, Failed> {

@@ -112,6 +112,10 @@ fn reproduce(arguments: &Arguments, seed: u64) -> String {
 
 fn tell(arguments: &Arguments, swept: &Swept) {
     let mut text = format!("{swept}\n{}", swept.coverage);
+    let count = swept.ends.len();
+    for (unmet, seeds) in arguments.given.unmet(swept.ends.keys().copied()) {
+        text += &format!("\nin {seeds} of {count} seeds there is {unmet}");
+    }
     for group in swept.groups() {
         let Some(seed) = group.seeds.first() else { continue };
         text += &format!("\nreplay with: {}", reproduce(arguments, *seed));

@@ -17,7 +17,7 @@ mod faults;
 mod history;
 mod net;
 
-use crate::schedule::Schedule;
+use crate::schedule::{Kind, Schedule};
 
 use self::cluster::Cluster;
 pub use self::history::Results;
@@ -58,6 +58,21 @@ impl Workload {
         matches!(self, Self::GCounter | Self::PnCounter)
     }
 }
+
+/// The kinds of trouble that there is no part for: a replica reads no clock, its content has one version, its messages are
+/// no packets, and clients ask once.
+pub const LACKS: [Kind; 10] = [
+    Kind::Clock,
+    Kind::Upgrade,
+    Kind::Mtu,
+    Kind::Bandwidth,
+    Kind::Roaming,
+    Kind::Twice,
+    Kind::Lying,
+    Kind::Flooding,
+    Kind::Hosts,
+    Kind::LetGo,
+];
 
 /// Runs a workload under a schedule: each player asks for one operation while a question is open.
 pub fn maelstrom(workload: Workload, schedule: &Schedule) -> Results {
