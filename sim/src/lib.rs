@@ -66,6 +66,7 @@ pub mod shrink;
 pub mod simulation;
 pub mod spawn;
 pub mod state;
+mod storms;
 mod stream;
 pub mod sweep;
 pub mod tcp;

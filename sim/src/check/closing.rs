@@ -8,7 +8,8 @@ use node::service::view::{Command, PhaseView};
 
 use crate::quiz::evidence::{Evidence, Receipt, Sighting};
 use crate::quiz::host::EXTENSION_MS;
-use crate::schedule::{Fault, Question, Schedule};
+use crate::schedule::{Question, Schedule};
+use crate::storms::Storms;
 
 /// For how long after the deadline answers are taken.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
@@ -57,17 +58,15 @@ fn longest_open(evidence: &Evidence, instance: u32) -> Option<Duration> {
 /// By how much the age of an opening may be off: what a message may be late beyond what its sender
 /// reckoned with.
 fn slack(plan: &Schedule) -> Duration {
-    let storms = plan.faults.iter().filter_map(|planned| match &planned.fault {
-        Fault::Storm { weather, .. } => Some(weather),
-        _ => None,
+    let storms = Storms::of(plan);
+    let worst = storms.weathers(plan.weather).map(|weather| {
+        let under_way = match weather.loss + weather.corruption > 0.0 {
+            true => 4 * weather.delay_max() + RESENT,
+            false => weather.delay_max(),
+        };
+        under_way + if weather.bandwidth > 0 { RESENT * 4 } else { Duration::ZERO }
     });
-    let weathers = storms.chain([&plan.weather]);
-    let worst = weathers.map(|weather| match weather.loss + weather.corruption > 0.0 {
-        true => 4 * weather.delay_max() + RESENT,
-        false => weather.delay_max(),
-    });
-    let bandwidth = if plan.weather.bandwidth > 0 { RESENT * 4 } else { Duration::ZERO };
-    worst.max().unwrap_or_default() + bandwidth
+    worst.max().unwrap_or_default()
 }
 
 /// When the round should be closed where it was seen open, counted from its own opening.

@@ -18,7 +18,8 @@ use super::history::{Ended, History, Operation, Read};
 use crate::cuts::Cuts;
 use crate::message::disk::{Disk, Write};
 use crate::mix::{Draw, fold};
-use crate::schedule::{Schedule, Weather};
+use crate::schedule::Schedule;
+use crate::storms::Storms;
 
 /// Clients begin once nodes know each other.
 const BEGIN_MS: u64 = 1_000;
@@ -72,7 +73,7 @@ pub(super) struct Cluster<'a> {
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
     pub(super) cuts: Cuts<u8>,
-    pub(super) storms: BTreeMap<(u8, u8), Weather>,
+    pub(super) storms: Storms,
     pub(super) links: BTreeMap<(u8, u8), u64>,
     pub(super) operations: Vec<Operation>,
     tickets: BTreeMap<(Origin, u64), usize>,
@@ -95,7 +96,7 @@ impl<'a> Cluster<'a> {
             pushed: 0,
             nodes: (0..places).map(|_| Node::default()).collect(),
             cuts: Cuts::default(),
-            storms: BTreeMap::new(),
+            storms: Storms::default(),
             links: BTreeMap::new(),
             operations: Vec::new(),
             tickets: BTreeMap::new(),

@@ -51,7 +51,7 @@ impl Cluster<'_> {
             Fault::Pause { node } => self.stop(*node),
             Fault::Cut { shape } => self.separate(shape, true),
             Fault::Storm { one, other, weather } => {
-                self.storms.insert((*one.min(other), *one.max(other)), *weather);
+                self.storms.set((*one, *other), *weather, true);
             }
             Fault::Disk { node, trouble } => {
                 self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, true);
@@ -85,8 +85,8 @@ impl Cluster<'_> {
             }
             Fault::Pause { node } => self.go_on(*node),
             Fault::Cut { shape } => self.separate(shape, false),
-            Fault::Storm { one, other, .. } => {
-                self.storms.remove(&(*one.min(other), *one.max(other)));
+            Fault::Storm { one, other, weather } => {
+                self.storms.set((*one, *other), *weather, false);
             }
             Fault::Disk { node, trouble } => {
                 self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, false);

@@ -50,8 +50,7 @@ impl Cluster<'_> {
     }
 
     fn weather(&self, from: u8, to: u8) -> Weather {
-        let storm = self.storms.get(&(from.min(to), from.max(to)));
-        *storm.unwrap_or(&self.schedule.weather)
+        self.storms.over(self.schedule.weather, from, to)
     }
 
     /// Sends a message on its way; what is lost here stays lost, and repair has to find it.

@@ -86,7 +86,7 @@ impl World {
             Fault::Pause { node } => self.stop(*node),
             Fault::Cut { shape } => self.separate(shape, true),
             Fault::Storm { one, other, weather } => {
-                self.storms.insert((*one.min(other), *one.max(other)), *weather);
+                self.storms.set((*one, *other), *weather, true);
             }
             // No core reads a wall clock: a fault of wire fidelity, kept for its time.
             Fault::Clock { .. } | Fault::Drift { .. } => {}
@@ -117,8 +117,8 @@ impl World {
             }
             Fault::Pause { node } => self.go_on(*node),
             Fault::Cut { shape } => self.separate(shape, false),
-            Fault::Storm { one, other, .. } => {
-                self.storms.remove(&(*one.min(other), *one.max(other)));
+            Fault::Storm { one, other, weather } => {
+                self.storms.set((*one, *other), *weather, false);
             }
             Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, false),
             Fault::Leave { node } => {
@@ -316,3 +316,30 @@ impl World {
 
 /// The name of the dice of lost power.
 const POWER: u64 = u64::from_be_bytes(*b"no power");
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::schedule::{Schedule, Weather};
+    use crate::trace::Trace;
+
+    #[test]
+    fn a_storm_comes_on_top_of_the_weather_of_its_run() {
+        let mut schedule = Schedule::classic(1);
+        let usual = Weather { corruption: 0.01, bandwidth: 400_000, ..Weather::CALM };
+        let storm = Weather { loss: 0.3, ..Weather::CALM };
+        let fault = Fault::Storm { one: 2, other: 1, weather: storm };
+        schedule.weather = usual;
+        schedule.faults = vec![Planned { instance: 1, after_ms: 0, lasts_ms: 9, fault }];
+        let mut world = World::new(Arc::new(schedule), Trace::new(None));
+        let seen =
+            |world: &World| [(1, 2), (2, 1), (1, 3)].map(|(from, to)| world.weather(from, to));
+        world.fault(0, 0);
+        let stormy = Weather { loss: 0.3, ..usual };
+        assert_eq!(seen(&world), [stormy, stormy, usual]);
+        world.fault(0, 1);
+        assert_eq!(seen(&world), [usual; 3]);
+    }
+}

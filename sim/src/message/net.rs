@@ -64,9 +64,8 @@ impl World {
         self.trace.note("links", ip(number), u64::from(peer) << 1 | u64::from(origin.is_some()));
     }
 
-    fn weather(&self, from: u8, to: u8) -> Weather {
-        let storm = self.storms.get(&(from.min(to), from.max(to)));
-        *storm.unwrap_or(&self.schedule.weather)
+    pub(super) fn weather(&self, from: u8, to: u8) -> Weather {
+        self.storms.over(self.schedule.weather, from, to)
     }
 
     pub(super) fn rtt(&self, one: u8, other: u8) -> Duration {

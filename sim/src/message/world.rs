@@ -25,8 +25,9 @@ use crate::fork::Fork;
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
 use crate::recording::Recorder;
-use crate::schedule::{Knobs, Schedule, Weather};
+use crate::schedule::{Knobs, Schedule};
 use crate::state::NodeState;
+use crate::storms::Storms;
 use crate::trace::Trace;
 
 /// The event that is played.
@@ -46,7 +47,7 @@ pub(super) struct World {
     /// By number; nobody has number 0.
     pub(super) nodes: Vec<Node>,
     pub(super) cuts: Cuts<u8>,
-    pub(super) storms: BTreeMap<(u8, u8), Weather>,
+    pub(super) storms: Storms,
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,
     pub(super) seen: Vec<PlayerEvidence>,
@@ -89,7 +90,7 @@ impl World {
             queue: Queue::default(),
             nodes: (0..=count).map(|_| Node { program, ack, ..Node::default() }).collect(),
             cuts: Cuts::default(),
-            storms: BTreeMap::new(),
+            storms: Storms::default(),
             links: BTreeMap::new(),
             players: Vec::new(),
             seen: vec![PlayerEvidence::default(); schedule.players as usize],

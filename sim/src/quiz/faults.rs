@@ -20,6 +20,7 @@ use crate::machine::Crash;
 use crate::schedule::{
     Blow, CutShape, DiskFate, Fault, Planned, Schedule, Trouble, Victim, Weather,
 };
+use crate::storms::Storms;
 use crate::world::World;
 
 /// How long a node may take to say goodbye: twice what it gives itself for each part of it.
@@ -38,6 +39,7 @@ pub(crate) struct Faults {
     pub(crate) watcher: Watcher,
     pub(crate) place: watch::Receiver<Place>,
     pub(crate) schedule: Schedule,
+    pub(crate) storms: RefCell<Storms>,
     /// What nodes run that start now.
     pub(crate) program: Cell<Versions>,
 }
@@ -88,9 +90,9 @@ impl Faults {
             }
             Fault::Cut { shape } => self.cut(shape, lasts).await,
             Fault::Storm { one, other, weather } => {
-                self.set_link(*one, *other, *weather);
+                self.set_storm((*one, *other), *weather, true);
                 self.world.sleep(lasts).await;
-                self.set_link(*one, *other, self.schedule.weather);
+                self.set_storm((*one, *other), *weather, false);
             }
             Fault::Clock { node, jump_ms } => {
                 self.world.node(*node).set_skew_ns(jump_ms * 1_000_000);
@@ -126,7 +128,9 @@ impl Faults {
         self.world.node(node).set_skew_ns(skew_ms.unwrap_or_default() * 1_000_000);
     }
 
-    fn set_link(&self, one: u8, other: u8, weather: Weather) {
+    fn set_storm(&self, (one, other): (u8, u8), storm: Weather, blows: bool) {
+        self.storms.borrow_mut().set((one, other), storm, blows);
+        let weather = self.storms.borrow().over(self.schedule.weather, one, other);
         let (one, other) = (self.ip(one), self.ip(other));
         self.world.net().set_link(one, other, weather.link());
         self.world.net().set_link(other, one, weather.link());
@@ -314,5 +318,60 @@ pub(crate) fn seeds(schedule: &Schedule, number: u8) -> Vec<u8> {
     match number {
         3 => vec![2],
         _ => schedule.first_nodes().filter(|node| *node != number).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Link;
+    use crate::run::{Options, run};
+    use crate::world::World;
+
+    fn faults(world: World, schedule: Schedule) -> Faults {
+        let stage = StageView { instance: 0, phase: PhaseView::Lobby };
+        let notebook = Notebook::new(schedule.clone());
+        let (dropped, _) = tokio::sync::mpsc::channel(1);
+        let event = crdt_state::EventId(1);
+        Faults {
+            cluster: Rc::new(RefCell::new(Cluster::new(world.clone()))),
+            watcher: Watcher { event, notebook: notebook.clone(), lets_go: false, dropped },
+            place: watch::channel(Place { node: 1, stage }).1,
+            storms: RefCell::default(),
+            program: Cell::new(Versions::THIS),
+            world,
+            notebook,
+            schedule,
+        }
+    }
+
+    /// A storm that says nothing of damage and bandwidth leaves them as they are in its run, and so does the end of one
+    /// of two.
+    #[test]
+    fn a_storm_comes_on_top_of_the_weather_of_its_run() {
+        let mut schedule = Schedule::classic(1);
+        let usual = Weather { corruption: 0.01, bandwidth: 400_000, loss: 0.02, ..Weather::CALM };
+        schedule.weather = usual;
+        let storm =
+            |loss| Fault::Storm { one: 1, other: 2, weather: Weather { loss, ..Weather::CALM } };
+        let links = run(1, Options::default(), move |world| async move {
+            let faults = faults(world.clone(), schedule);
+            let link = || world.net().link(faults.ip(2), faults.ip(1));
+            world.net().set_between_nodes(usual.link());
+            let (long, short) = (storm(0.1), storm(0.3));
+            let storms = [(&long, 4), (&short, 2)]
+                .map(|(storm, s)| faults.disturb(storm, Duration::from_secs(s)));
+            let seen = async {
+                let mut seen = Vec::new();
+                for _ in 0..3 {
+                    world.sleep(Duration::from_millis(1_500)).await;
+                    seen.push(link());
+                }
+                seen
+            };
+            tokio::join!(seen, futures_util::future::join_all(storms)).0
+        });
+        let with = |loss| Link { loss, ..usual.link() };
+        assert_eq!(links.unwrap().value, [with(0.3), with(0.1), with(0.02)]);
     }
 }

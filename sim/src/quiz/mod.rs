@@ -282,6 +282,7 @@ impl Quiz {
             notebook: self.notebook.clone(),
             watcher: self.watcher.clone(),
             place: places,
+            storms: RefCell::default(),
             program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
         };

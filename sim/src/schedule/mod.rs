@@ -224,7 +224,7 @@ pub enum Fault {
         /// Who.
         shape: CutShape,
     },
-    /// Both directions between two nodes have another weather.
+    /// Both directions between two nodes have this weather on top of their own: the worse of both in everything.
     Storm {
         /// One end.
         one: u8,
@@ -358,6 +358,23 @@ impl Weather {
         mtu: 1_500,
         bandwidth: 0,
     };
+
+    /// Both at once: the worse in everything.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            delay_us: self.delay_us.max(other.delay_us),
+            jitter_us: self.jitter_us.max(other.jitter_us),
+            loss: self.loss.max(other.loss),
+            duplication: self.duplication.max(other.duplication),
+            reordering: self.reordering.max(other.reordering),
+            corruption: self.corruption.max(other.corruption),
+            mtu: self.mtu.min(other.mtu),
+            bandwidth: match (self.bandwidth, other.bandwidth) {
+                (0, some) | (some, 0) => some,
+                (one, other) => one.min(other),
+            },
+        }
+    }
 
     /// The longest that a message is under way, as far as the schedule says.
     pub fn delay_max(&self) -> Duration {
