@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::check::{Violation, check, check_stopped};
+use crate::check::{Violation, check_and_count, check_stopped};
 use crate::quiz::evidence::Evidence;
 use crate::quiz::{Broken, quiz};
 use crate::run::{Options, Outcome, RunError, run};
@@ -20,6 +20,8 @@ pub struct Verdict {
     pub outcome: Outcome<Evidence>,
     /// The promises that were not kept.
     pub violations: Vec<Violation>,
+    /// How many states the merge laws were tried on.
+    pub laws_tried: usize,
 }
 
 /// Why a seed could not be judged.
@@ -126,8 +128,8 @@ pub fn judge_in(
         Fidelity::Wire => judge_schedule(schedule, options),
         Fidelity::Message => {
             let outcome = crate::message::run(schedule, options)?;
-            let violations = judged(&outcome.value);
-            Ok(Verdict { fidelity, outcome, violations })
+            let (violations, laws_tried) = judged(&outcome.value);
+            Ok(Verdict { fidelity, outcome, violations, laws_tried })
         }
     }
 }
@@ -142,17 +144,20 @@ pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, U
     let until = options.until;
     let outcome = run(seed, options, move |world| quiz(world, schedule, until))?;
     let outcome = outcome.transpose().map_err(|why| Unjudged::Broken { seed, why })?;
-    let mut violations = judged(&outcome.value);
+    let (mut violations, laws_tried) = judged(&outcome.value);
     for (place, count) in outcome.strays.iter().filter(|(place, _)| !place.contains(KNOWN_STRAY)) {
         let what = format!("{count} tasks were started past the node's spawner at {place}");
         violations.push(Violation { rule: "strays", what });
     }
-    Ok(Verdict { fidelity: Fidelity::Wire, outcome, violations })
+    Ok(Verdict { fidelity: Fidelity::Wire, outcome, violations, laws_tried })
 }
 
-/// A run that was stopped is judged by what holds at any moment.
-fn judged(evidence: &Evidence) -> Vec<Violation> {
-    if evidence.stopped.is_some() { check_stopped(evidence) } else { check(evidence) }
+/// A run that was stopped is judged by what holds at any moment; its nodes have come to no end that laws could be tried on.
+fn judged(evidence: &Evidence) -> (Vec<Violation>, usize) {
+    match evidence.stopped {
+        Some(_) => (check_stopped(evidence), 0),
+        None => check_and_count(evidence),
+    }
 }
 
 impl Verdict {
@@ -193,6 +198,11 @@ impl fmt::Display for Verdict {
             net.segments_sent,
             net.bytes_sent
         )?;
+        let tried = match self.laws_tried {
+            0 => "not tried, no node has every entry by itself at the end".to_owned(),
+            count => format!("tried on {count} states"),
+        };
+        writeln!(f, "merge laws: {tried}")?;
         writeln!(f, "{}", self.pace())?;
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "VIOLATED {violation}")?;
@@ -234,6 +244,7 @@ impl Verdict {
             "datagrams_lost": net.datagrams_dropped,
             "datagrams_damaged": net.datagrams_damaged,
             "left_out": self.left_out(),
+            "laws_tried": self.laws_tried,
             "firm_receipts": value.firm().count(),
             "story": story.collect::<Vec<_>>(),
             "schedule": value.plan,

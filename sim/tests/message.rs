@@ -27,12 +27,16 @@ fn good(fidelity: Fidelity, schedule: Schedule) -> Verdict {
 fn seeds_pass_and_differ_and_reach_every_mark() {
     let mut coverage = Coverage::default();
     let mut hashes = BTreeSet::new();
+    let mut lawful = 0;
     for seed in 1..=120 {
-        let outcome = good(Fidelity::Message, DRAW.schedule(seed)).outcome;
+        let verdict = good(Fidelity::Message, DRAW.schedule(seed));
+        lawful += u32::from(verdict.laws_tried > 0);
+        let outcome = verdict.outcome;
         coverage.add(&outcome.reached);
         hashes.insert(outcome.trace_hash);
     }
     assert_eq!(hashes.len(), 120);
+    assert!(lawful > 60, "the merge laws were tried in {lawful} of 120 runs");
     assert!(coverage.missed().is_empty(), "{coverage}");
 }
 
@@ -99,8 +103,14 @@ fn a_schedule_passes_the_same_checkers_in_both_fidelities() {
         // What is ruled decides which runs there are for faults to begin in, and it depends on when a host
         // looks: that is not the same in both.
         schedule.habits.ruling = false;
-        let [wire, message] = [Fidelity::Wire, Fidelity::Message]
-            .map(|fidelity| good(fidelity, schedule.clone()).outcome.value);
+        let [wire, message] =
+            [Fidelity::Wire, Fidelity::Message].map(|fidelity| good(fidelity, schedule.clone()));
+        assert_eq!(
+            [wire.laws_tried, message.laws_tried],
+            [10; 2],
+            "laws were tried on every state"
+        );
+        let [wire, message] = [wire, message].map(|verdict| verdict.outcome.value);
         let players = schedule.players as usize;
         assert_eq!((wire.players.len(), message.players.len()), (players, players));
         for evidence in [&wire, &message] {

@@ -60,4 +60,5 @@ fn a_sweep_names_what_passed() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     assert!(text.contains("2 of 2 seeds passed, 2 different traces"), "{text}");
+    assert!(text.contains("merge laws: tried in 2 of 2 runs"), "{text}");
 }

@@ -81,6 +81,8 @@ pub struct End {
     pub real_time: Duration,
     /// Why it failed.
     pub failure: Option<Failure>,
+    /// How many states the merge laws were tried on.
+    pub laws_tried: usize,
     /// Whether it was run twice.
     pub checked: bool,
     /// Where the two runs part.
@@ -140,6 +142,7 @@ impl Sweep {
             virtual_time: outcome.map_or(Duration::ZERO, |outcome| outcome.virtual_time),
             real_time: outcome.map_or(Duration::ZERO, |outcome| outcome.real_time),
             failure: Failure::of(&judged),
+            laws_tried: judged.as_ref().map_or(0, |verdict| verdict.laws_tried),
             checked,
             difference,
         };

@@ -66,6 +66,11 @@ impl Swept {
         hashes.collect::<BTreeSet<u64>>().len()
     }
 
+    /// In how many runs the merge laws were tried on anything.
+    pub fn laws_tried(&self) -> usize {
+        self.ends.values().filter(|end| end.laws_tried > 0).count()
+    }
+
     /// Seeds per second of real time.
     pub fn seeds_per_s(&self) -> f64 {
         self.ends.len() as f64 / self.took.as_secs_f64().max(f64::EPSILON)
@@ -96,6 +101,7 @@ impl fmt::Display for Swept {
             self.seeds_per_s(),
             self.virtual_s_per_s()
         )?;
+        write!(f, "\nmerge laws: tried in {} of {count} runs", self.laws_tried())?;
         let checked = self.ends.values().filter(|end| end.checked).count();
         if checked > 0 {
             let differing = self.differing().count();

@@ -33,6 +33,7 @@ impl Swept {
             "passed": self.ends.len() - failed,
             "failed": failed,
             "traces": self.traces(),
+            "laws_tried": self.laws_tried(),
             "took_s": self.took.as_secs_f64(),
             "virtual_s": self.virtual_time().as_secs_f64(),
             "seeds_per_s": self.seeds_per_s(),
@@ -121,6 +122,7 @@ mod tests {
             virtual_time,
             real_time,
             failure,
+            laws_tried: 10,
             checked: false,
             difference: None,
         };
