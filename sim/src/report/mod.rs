@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::quiz::evidence::Evidence;
 use crate::recording::{Recorder, Recording};
 use crate::run::Options;
-use crate::schedule::Schedule;
+use crate::schedule::{Fault, Schedule};
 use crate::verdict::{Fidelity, Unjudged, Verdict, judge_in};
 
 const PAGE: &str = include_str!("page.html");
@@ -97,14 +97,11 @@ fn ns(ns: u64) -> Duration {
     Duration::from_nanos(ns)
 }
 
-/// How long after each fault it was over, from the story, in which both are told in the same words.
+/// Each fault with its end, from the story, in which both are told in the same words, and the nodes that it touched.
 fn faults(evidence: &Evidence) -> Vec<Value> {
-    let planned: BTreeMap<String, Vec<u8>> = evidence
-        .plan
-        .faults
-        .iter()
-        .map(|planned| (planned.fault.to_string(), planned.fault.nodes()))
-        .collect();
+    let faults = evidence.plan.faults.iter().map(|planned| &planned.fault);
+    let planned: BTreeMap<String, &Fault> =
+        faults.map(|fault| (fault.to_string(), fault)).collect();
     let mut open: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
     let mut found: Vec<(Duration, Option<Duration>, &str)> = Vec::new();
     for (at, what) in &evidence.story {
@@ -118,9 +115,23 @@ fn faults(evidence: &Evidence) -> Vec<Value> {
         }
     }
     let fault = |(from, to, what): (Duration, Option<Duration>, &str)| {
-        json!([ms(from), to.map(ms), what, planned.get(what)])
+        let nodes = planned.get(what).and_then(|fault| touched(evidence, from, fault));
+        json!([ms(from), to.map(ms), what, nodes])
     };
     found.into_iter().map(fault).collect()
+}
+
+/// The nodes that a fault has touched, if it is not all of them: of a crash those that went down at its beginning, for
+/// which node is the host's no schedule knows.
+fn touched(evidence: &Evidence, from: Duration, fault: &Fault) -> Option<Vec<u8>> {
+    match fault {
+        Fault::Crash { .. } => {
+            let down = evidence.outages.iter().filter(|outage| outage.from == from);
+            Some(down.map(|outage| outage.node).collect())
+        }
+        Fault::Upgrade { .. } => None,
+        fault => Some(fault.nodes()),
+    }
 }
 
 /// The width of a column of receipts.
@@ -169,6 +180,7 @@ fn samples(recording: &Recording) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{Blow, DiskFate, Planned, Victim};
 
     #[test]
     fn a_page_needs_nothing_from_outside_and_cannot_be_broken_out_of() {
@@ -178,6 +190,24 @@ mod tests {
             assert!(!html.contains(outside), "{outside}");
         }
         assert!(!html.contains("{{"), "every place is filled");
+    }
+
+    /// Which one that is only the run knows, in either fidelity.
+    #[test]
+    fn a_crash_of_the_hosts_node_is_drawn_over_that_node_alone() {
+        let mut schedule = Schedule::classic(3);
+        (schedule.players, schedule.questions) = (5, schedule.questions[..1].to_vec());
+        let (victims, lasts_ms) = (vec![Victim::HostsNode], 1_000);
+        let fault = Fault::Crash { victims, how: Blow::PowerLost, disk: DiskFate::Same };
+        schedule.faults = vec![Planned { instance: 1, after_ms: 500, lasts_ms, fault }];
+        for fidelity in [Fidelity::Message, Fidelity::Wire] {
+            let verdict = judge_in(fidelity, schedule.clone(), Options::default()).unwrap();
+            let evidence = &verdict.outcome.value;
+            let [outage] = evidence.outages[..] else { panic!("{verdict}") };
+            let drawn = &faults(evidence)[0];
+            assert_eq!(drawn[3], json!([outage.node]), "{verdict}");
+            assert_eq!(drawn[0], json!(ms(outage.from)));
+        }
     }
 
     #[test]

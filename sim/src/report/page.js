@@ -27,7 +27,7 @@ for (const [from, to, what, touched] of data.faults) {
   let row = rowEnds.findIndex((free) => free <= from);
   if (row < 0) row = rowEnds.length;
   rowEnds[row] = end;
-  bands.push({ from, end, what, row, hit: touched && touched.length ? touched : nodes });
+  bands.push({ from, end, what, row, hit: touched ?? nodes });
 }
 const TOP = 34 + rowEnds.length * BAND;
 

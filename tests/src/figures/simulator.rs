@@ -10,6 +10,7 @@ use super::{Figure, Report, Scale};
 use crate::binary::simulator_path;
 use crate::lab::say;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -62,11 +63,12 @@ fn run(scale: &Scale) -> Result<Report, String> {
     let wire = program.sweep("wire", ["5", "200"], size.sweep_s)?;
     let shown = program.json(&["run", "--seed", "1", "--nodes", "5", "--players", "200"])?;
     let datagrams = number(&shown, "datagrams")? / number(&shown, "virtual_s")?;
-    say("the same seeds in two builds");
+    say("the same seeds again");
     let same_hash = match is_full {
         true => is_same(&program, &Program(simulator_path(!release, false)), size.repeated)?,
         false => is_same(&program, &program, size.repeated)?,
     };
+    let builds = if is_full { "debug and release" } else { "one build, twice" };
     say("planted bugs");
     let hunted = hunter.json(&["hunt", "--seeds", &size.hunt.to_string()])?;
     let hunted = hunted.as_array().ok_or("a hunt is no list")?;
@@ -97,7 +99,7 @@ fn run(scale: &Scale) -> Result<Report, String> {
             outcome(&wire)
         ),
         format!("| planted bugs found, within {} seeds each | {found} of {} |", size.hunt, hunted.len()),
-        format!("| the same seed in debug and release: the same trace | {} |", if same_hash { "yes" } else { "no" }),
+        format!("| the same seed in {builds}: the same trace | {} |", if same_hash { "yes" } else { "no" }),
         String::new(),
         "| nodes | players | until all have the slowest entry (half: until another has it) | sent by a node | messages per phase change | real time |".to_owned(),
         "|---|---|---|---|---|---|".to_owned(),
@@ -150,17 +152,20 @@ fn outcome(swept: &Value) -> String {
     format!("{} seeds, {} failed", swept["seeds"], swept["failed"])
 }
 
-/// Whether the same seeds leave the same traces.
+/// Whether each of the same seeds leaves the same trace in both, and no two of them the same one.
 fn is_same(one: &Program, other: &Program, seeds: &[u32]) -> Result<bool, String> {
-    let mut same = true;
+    let mut hashes = BTreeSet::new();
     for fidelity in ["message", "wire"] {
         for seed in seeds {
             let seed = seed.to_string();
             let line = ["run", "--seed", &seed, "--fidelity", fidelity];
-            same &= one.json(&line)?["hash"] == other.json(&line)?["hash"];
+            let [hash, again] = [one.hash(&line)?, other.hash(&line)?];
+            if hash != again || !hashes.insert(hash) {
+                return Ok(false);
+            }
         }
     }
-    Ok(same)
+    Ok(true)
 }
 
 /// The simulator's binary.
@@ -177,6 +182,13 @@ impl Program {
         let time = format!("{seconds}s");
         let line = ["sweep", "--scenario", "swarm", "--fidelity", fidelity, "--nodes", nodes];
         self.json(&[&line[..], &["--players", players, "--time", &time, "--jobs", "1"]].concat())
+    }
+
+    /// The hash of a run's trace.
+    fn hash(&self, line: &[&str]) -> Result<String, String> {
+        let shown = self.json(line)?;
+        let hash = shown["hash"].as_str();
+        hash.map(str::to_owned).ok_or_else(|| format!("{line:?} tells no hash"))
     }
 
     /// Runs a command and reads what it prints for programs. A run that breaks a promise is a result, too.
