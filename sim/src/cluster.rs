@@ -25,6 +25,7 @@ use node::store::{OpenError, open_with};
 use thiserror::Error;
 use tokio::time::sleep;
 
+use crate::chance;
 use crate::disk::{COMMIT_SLOWLY, DiskTrouble};
 use crate::machine::{Crash, Life};
 use crate::mix::Draw;
@@ -200,7 +201,7 @@ fn ground(life: &Life, number: u8, seeds: &[u8]) -> Result<Ground, BootError> {
 
 /// A node's surroundings: its life's tasks and clock, chance out of the seed, its machine's disk.
 fn env(seed: u64, life: &Life) -> Env {
-    let draw = Draw::new(seed, &[address_word(life.ip()), life.number()]);
+    let draw = Draw::new(chance::of(seed), &[address_word(life.ip()), life.number()]);
     let mut bytes = [0; 32];
     for (index, chunk) in bytes.chunks_exact_mut(8).enumerate() {
         chunk.copy_from_slice(&draw.word(index as u64).to_le_bytes());

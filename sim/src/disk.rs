@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use redb::StorageBackend;
 
+use crate::chance;
 use crate::clock;
 use crate::mix::Draw;
 use crate::trace::{Crossing, Trace, address_word};
@@ -167,7 +168,8 @@ impl Platter {
         self.crashes += 1;
         let Name { seed, ip, file } = self.name;
         for (index, change) in std::mem::take(&mut self.journal).iter().enumerate() {
-            let draw = Draw::new(seed, &[address_word(ip), file, self.crashes, index as u64]);
+            let draw =
+                Draw::new(chance::of(seed), &[address_word(ip), file, self.crashes, index as u64]);
             let die = draw.unit(0);
             match change {
                 _ if die < LOST => {}

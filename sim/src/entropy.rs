@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 
+use crate::chance;
 use crate::mix::{GOLDEN, mix};
 
 thread_local! {
@@ -38,5 +39,5 @@ pub fn reads() -> u64 {
 fn next() -> u64 {
     let state = STATE.get().wrapping_add(GOLDEN);
     STATE.set(state);
-    mix(state)
+    mix(state ^ chance::salt())
 }

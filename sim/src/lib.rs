@@ -26,6 +26,7 @@
 #[cfg(not(any(tokio_unstable, doc)))]
 compile_error!("the simulator seeds tokio's random choices: build with --cfg tokio_unstable");
 
+mod chance;
 pub mod check;
 pub mod cli;
 pub mod clock;

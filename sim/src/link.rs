@@ -1,7 +1,7 @@
 //! The directed links between machines: how long they take, what they lose, which are cut.
 //!
 //! Invariant: the fate of the n-th datagram (or segment) of a link is a function of (seed, from,
-//! to, kind, n), whatever happens on other links.
+//! to, kind, n), whatever happens on other links; and of the future, where a run leaves its past.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::chance;
 use crate::cuts::Cuts;
 use crate::mix::Draw;
 use crate::trace::address_word;
@@ -231,7 +232,10 @@ impl Links {
         let sent = self.sent.entry((path, kind)).or_insert(0);
         *sent += 1;
         let (from, to) = path;
-        Draw::new(self.seed, &[address_word(from), address_word(to), kind as u64, *sent])
+        Draw::new(
+            chance::of(self.seed),
+            &[address_word(from), address_word(to), kind as u64, *sent],
+        )
     }
 }
 

@@ -24,7 +24,7 @@ use crate::pulse::{self, Panic, Stop};
 use crate::recording::Recorder;
 use crate::trace::{Progress, Sink, Trace};
 use crate::world::World;
-use crate::{clock, entropy};
+use crate::{chance, clock, entropy};
 
 /// How a run is watched and recorded.
 pub struct Options {
@@ -36,7 +36,7 @@ pub struct Options {
     pub real_limit: Duration,
     /// Stops a show at this virtual time, if it has begun by then.
     pub until: Option<Duration>,
-    /// Where the run leaves its past; of message fidelity.
+    /// Where the run leaves its past.
     pub fork: Option<Fork>,
     /// Who draws the run.
     pub recorder: Option<Recorder>,
@@ -230,13 +230,14 @@ where
     pulse::watch(watchdog);
     #[cfg(feature = "planted")]
     crate::planting::begin();
-    let limits = (options.virtual_limit, options.real_limit);
+    let (limits, fork) = ((options.virtual_limit, options.real_limit), options.fork);
     let trace = Trace::watched(options.sink, options.progress, options.recorder);
     let world = World::new(seed, trace.clone());
     let runtime = runtime(seed).map_err(io_error)?;
     // A panic is caught twice, because tasks that end with the runtime may panic too.
-    let simulated =
-        catch_unwind(AssertUnwindSafe(|| runtime.block_on(simulate(world, limits.0, scenario))));
+    let simulated = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(simulate(world, limits.0, fork, scenario))
+    }));
     let closed = trace.close();
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
     let strays = ownership::finish();
@@ -264,7 +265,12 @@ fn runtime(seed: u64) -> io::Result<Runtime> {
 /// Polls between two looks at the timers (arbitrary: many instants have fewer).
 const EVENT_INTERVAL: u32 = 1_024;
 
-async fn simulate<S, F, T>(world: World, limit: Duration, scenario: S) -> Result<Outcome<T>, Stop>
+async fn simulate<S, F, T>(
+    world: World,
+    limit: Duration,
+    fork: Option<Fork>,
+    scenario: S,
+) -> Result<Outcome<T>, Stop>
 where
     S: FnOnce(World) -> F,
     F: Future<Output = T>,
@@ -274,6 +280,7 @@ where
     let delivery = tokio::spawn(delivery).abort_handle();
     let value = tokio::select! { biased;
         stop = pulse::beat(limit) => return Err(stop),
+        never = chance::leave_past(fork) => match never {},
         value = pulse::stoppable(scenario(world.clone())) => value,
     };
     delivery.abort();

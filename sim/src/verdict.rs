@@ -141,8 +141,8 @@ pub fn judge_in(
 pub fn judge_schedule(schedule: Schedule, options: Options) -> Result<Verdict, Unjudged> {
     let seed = schedule.seed;
     Fidelity::Wire.check(&schedule).map_err(|why| Unjudged::TooMany { seed, why })?;
-    let until = options.until;
-    let outcome = run(seed, options, move |world| quiz(world, schedule, until))?;
+    let (until, fork) = (options.until, options.fork);
+    let outcome = run(seed, options, move |world| quiz(world, schedule, until, fork))?;
     let outcome = outcome.transpose().map_err(|why| Unjudged::Broken { seed, why })?;
     let (mut violations, laws_tried) = judged(&outcome.value);
     for (place, count) in outcome.strays.iter().filter(|(place, _)| !place.contains(KNOWN_STRAY)) {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crdt_state::planted::{Bug, plant};
 use serde_json::Value;
-use sim::fork::futures;
+use sim::fork::{Fork, Forks};
+use sim::kept::Kept;
 use sim::recording::Recorder;
 use sim::run::Options;
 use sim::schedule::{Blow, DiskFate, Fault, Kinds, Planned, Schedule, Victim, Wanted};
+use sim::trace::{Lines, first_difference};
 use sim::verdict::{Fidelity, judge_in};
 
 const MESSAGE: [&str; 6] = ["--seed", "7", "--nodes", "3", "--fidelity", "message"];
@@ -96,21 +98,104 @@ fn futures_fail_once_the_damage_is_done() {
     let run = judge_in(Fidelity::Message, schedule.clone(), Options::default()).unwrap();
     let crash = run.outcome.value.outages[0].from;
     plant(Some(Bug::PeerNeverGone));
-    let share = |at: Duration| futures(&schedule, at, 12, 1).probability();
+    let forks = |tried, jobs| Forks {
+        schedule: &schedule,
+        fidelity: Fidelity::Message,
+        tried,
+        jobs,
+        real_limit: Options::default().real_limit,
+    };
+    let share = |at: Duration| forks(12, 1).at(at).probability();
     let before = share(Duration::from_secs(1));
     let after = share(crash + Duration::from_millis(2_100));
     plant(None);
     assert!(after > 0.9, "{after} of all futures fail after the crash");
     assert!(before < after, "{before} before it");
-    assert_eq!(futures(&schedule, crash, 4, 2).failed, 0, "without the bug none does");
+    assert_eq!(forks(4, 2).at(crash).failed, 0, "without the bug none does");
+}
+
+/// The schedule of a run in which a node is killed while a question is open.
+fn with_crash(players: u32) -> Schedule {
+    let wanted = Wanted { nodes: Some(3), players: Some(players), ..Wanted::default() };
+    let mut schedule = Schedule::draw_of(6, wanted, Kinds::NONE);
+    let (victims, how, disk) = (vec![Victim::Node(2)], Blow::Killed, DiskFate::Same);
+    let fault = Fault::Crash { victims, how, disk };
+    schedule.faults.push(Planned { instance: 2, after_ms: 500, lasts_ms: 2_000, fault });
+    schedule
+}
+
+/// The lines of a trace up to a moment, and their number.
+fn past(trace: &str, at: Duration) -> (usize, Vec<&str>) {
+    let is_past = |line: &&str| {
+        let ns = line.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok());
+        ns.unwrap() <= at.as_nanos() as u64
+    };
+    let past: Vec<&str> = trace.lines().take_while(is_past).collect();
+    (past.len(), past)
+}
+
+/// Whole nodes have the same past to the byte in every future, and the same future again where it is asked for again.
+#[test]
+fn futures_of_whole_nodes_share_their_past_and_repeat_themselves() {
+    let (schedule, at) = (with_crash(5), Duration::from_secs(6));
+    let run = |future: Option<u64>| {
+        let lines = Lines::default();
+        let fork = future.map(|future| Fork { at, future });
+        let options = Options { fork, sink: Some(lines.sink()), ..Options::default() };
+        let verdict = judge_in(Fidelity::Wire, schedule.clone(), options).unwrap();
+        assert!(verdict.is_good(), "{verdict}");
+        (verdict.outcome.trace_hash, lines.text(), verdict.outcome.value.plan)
+    };
+    let (was, first, again, second) = (run(None), run(Some(1)), run(Some(1)), run(Some(2)));
+    assert_eq!(first.0, again.0, "a future has a name");
+    assert!(first.0 != second.0 && first.0 != was.0, "futures differ");
+    let (count, lines) = past(&was.1, at);
+    assert!(count > 1_000, "{count} lines of a past");
+    for (future, plan) in [(&first.1, &first.2), (&second.1, &second.2)] {
+        let parts = first_difference(&was.1, future).unwrap();
+        assert!(past(future, at).1 == lines, "the past is one: {parts}");
+        assert!(!plan.faults.contains(&schedule.faults[0]), "what had not begun does not happen");
+    }
 }
 
 #[test]
-fn futures_are_of_message_fidelity() {
-    let output = sim("fork", &["--seed", "1", "--at", "1s", "--fidelity", "wire"]);
-    assert_eq!(output.status.code(), Some(2));
-    let output =
-        sim("fork", &[&MESSAGE, &["--at", "4s", "--futures", "2", "--jobs", "2"][..]].concat());
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("4.00 s  ....") && told.contains("0/2"), "{told}");
+fn futures_are_told_in_both_fidelities() {
+    let args =
+        ["--at", "9s", "--futures", "2", "--jobs", "2", "--players", "5", "--real-limit", "200"];
+    let told = |more: &[&str]| {
+        let output = sim("fork", &[more, &args].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let message = told(&MESSAGE);
+    assert!(message.contains("2 futures fail in message fidelity"), "{message}");
+    assert!(message.contains("9.00 s  ....") && message.contains("0/2"), "{message}");
+    let wire = told(&["--seed", "7", "--nodes", "3"]);
+    assert!(wire.contains("2 futures fail in wire fidelity"), "{wire}");
+    assert!(wire.contains("9.00 s  ....") && wire.contains("0/2"), "{wire}");
+}
+
+/// On the wire, too: who takes in what comes behind a gap is lost once a node is down, and before only where another
+/// future takes one down. In which fidelity futures are run the file says.
+#[test]
+fn futures_of_whole_nodes_fail_once_the_damage_is_done() {
+    let schedule = with_crash(20);
+    let run = judge_in(Fidelity::Wire, schedule.clone(), Options::default()).unwrap();
+    let crash = run.outcome.value.outages[0].from.as_millis();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crash.json");
+    let kept = Kept { fidelity: Some(Fidelity::Wire), rule: None, what: None, schedule };
+    std::fs::write(&file, kept.to_json()).unwrap();
+    let failed = |at: &str| {
+        let file = file.to_str().unwrap();
+        let plant = ["--plant", "GapApplied", "--futures", "4", "--jobs", "2", "--at", at];
+        let output = sim("fork", &[&[file], &plant[..]].concat());
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("in wire fidelity"), "{told}");
+        let count = told.split("/4").next().unwrap().split_whitespace().last().unwrap();
+        count.parse::<u32>().unwrap()
+    };
+    let (before, after) = (failed("1s"), failed(&format!("{}ms", crash + 500)));
+    assert_eq!(after, 4, "of all futures after the crash");
+    assert!(before < after, "{before} before it");
 }

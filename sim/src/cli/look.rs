@@ -8,13 +8,13 @@ use crdt_state::PlayerId;
 use super::given::{Source, duration};
 use super::live::watched;
 use super::{Failed, say, write_out};
-use crate::fork::futures;
+use crate::fork::Forks;
 use crate::quiz::evidence::{Evidence, PlayerEvidence, Receipt};
 use crate::report::report;
 use crate::run::Options;
 use crate::state::NodeState;
 use crate::trace::Progress;
-use crate::verdict::{Fidelity, judge_in};
+use crate::verdict::judge_in;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArguments {
@@ -181,13 +181,10 @@ fn told(when: Duration, states: &[(u8, &NodeState)]) -> String {
 }
 
 pub(super) fn fork(arguments: &ForkArguments) -> Result<(), Failed> {
-    if arguments.source.given.fidelity == Some(Fidelity::Wire) {
-        let what = "futures can be forked in message fidelity only";
-        return Err(Failed::Usage(what.to_owned()));
-    }
-    // Whatever fidelity a file failed in: only here do dice have names.
-    let (schedule, _) = arguments.source.schedule()?;
-    let verdict = judge_in(Fidelity::Message, schedule.clone(), Options::default());
+    let (schedule, fidelity) = arguments.source.schedule()?;
+    let real_limit = arguments.source.given.real_limit();
+    let options = Options { real_limit, ..Options::default() };
+    let verdict = judge_in(fidelity, schedule.clone(), options);
     let whole = verdict.as_ref().map_or(Duration::from_secs(30), |v| v.outcome.virtual_time);
     let moments = match arguments.at.is_empty() {
         true => (0..=STEPS).map(|step| whole * step / STEPS).collect(),
@@ -195,10 +192,14 @@ pub(super) fn fork(arguments: &ForkArguments) -> Result<(), Failed> {
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     std::panic::set_hook(Box::new(|_| {}));
-    let count = arguments.futures;
-    say(&format!("how many of {count} futures fail, by the moment that they part at:"));
+    let tried = arguments.futures;
+    let jobs = arguments.jobs.unwrap_or_else(cores);
+    let forks = Forks { schedule: &schedule, fidelity, tried, jobs, real_limit };
+    say(&format!(
+        "how many of {tried} futures fail in {fidelity} fidelity, by the moment that they part at:"
+    ));
     for at in moments {
-        let found = futures(&schedule, at, arguments.futures, arguments.jobs.unwrap_or_else(cores));
+        let found = forks.at(at);
         say(&found.to_string());
     }
     Ok(())

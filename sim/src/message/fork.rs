@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::host::Host;
 use super::queue::Tick;
 use super::world::World;
-use crate::fork::Fork;
+use crate::fork::{Fork, Other};
 use crate::mix::fold;
-use crate::schedule::{Fault, Planned, Schedule, Wanted};
+use crate::schedule::Schedule;
 
 impl World {
     /// Stops at this time.
@@ -32,25 +32,13 @@ impl World {
     /// From here on another future: what has not begun to go wrong does not, other things do.
     pub(super) fn part(&mut self) {
         let asked = self.hosts.iter().map(Host::instance).max().unwrap_or_default();
-        let nodes = Some(self.schedule.nodes);
-        let wanted = Wanted { nodes, players: Some(1), ..Wanted::default() };
-        let other = Schedule::draw(self.chance(), wanted).faults;
-        let places = self.nodes.len() as u8;
-        let new = other.into_iter().filter(|planned| {
-            let known = planned.fault.nodes().iter().all(|node| *node < places);
-            let asked = asked.saturating_add(1)..=self.schedule.questions.len() as u32;
-            known
-                && asked.contains(&planned.instance)
-                && !matches!(planned.fault, Fault::Join { .. })
-        });
-        let new: Vec<Planned> = new.collect();
         let begun = self.faults_begun.clone();
-        let kept = self.schedule.faults.iter().zip(&begun).filter(|(_, begun)| **begun);
-        let plan: Vec<Planned> = kept.map(|(planned, _)| planned).chain(&new).cloned().collect();
+        let Other { new, plan } =
+            Other::draw(&self.schedule, self.chance(), asked, |place| begun[place]);
         self.faults_left -= begun.iter().filter(|begun| !**begun).count();
         self.faults_left += new.len();
         self.faults_begun = begun.iter().map(|_| true).chain(new.iter().map(|_| false)).collect();
-        self.evidence.plan = Schedule { faults: plan, ..(*self.schedule).clone() };
+        self.evidence.plan = plan;
         let faults = self.schedule.faults.iter().cloned().chain(new).collect();
         self.schedule = Arc::new(Schedule { faults, ..(*self.schedule).clone() });
     }

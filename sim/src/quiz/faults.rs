@@ -1,21 +1,25 @@
 //! What goes wrong, as the schedule says; everything is mended when this returns.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_state::Versions;
+use futures_util::future::join_all;
 use node::service::view::{PhaseView, StageView};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::evidence::{Notebook, Outage, now};
 use super::host::Place;
 use super::watch::Watcher;
+use crate::chance;
 use crate::cluster::{BootError, Cluster, Running, STORE, Start, boot};
 use crate::disk::DiskTrouble;
+use crate::fork::{Fork, Other};
 use crate::machine::Crash;
 use crate::schedule::{
     Blow, CutShape, DiskFate, Fault, Planned, Schedule, Trouble, Victim, Weather,
@@ -39,6 +43,12 @@ pub(crate) struct Faults {
     pub(crate) watcher: Watcher,
     pub(crate) place: watch::Receiver<Place>,
     pub(crate) schedule: Schedule,
+    /// Where the run leaves its past.
+    pub(crate) fork: Option<Fork>,
+    /// Is told once no host is left.
+    pub(crate) over: Notify,
+    /// The faults of the schedule that have begun, by their places.
+    pub(crate) begun: RefCell<BTreeSet<usize>>,
     pub(crate) storms: RefCell<Storms>,
     /// What nodes run that start now.
     pub(crate) program: Cell<Versions>,
@@ -50,16 +60,60 @@ impl Faults {
     /// # Errors
     /// If a node does not come back.
     pub(crate) async fn run(&self) -> Result<(), BootError> {
-        let all = self.schedule.faults.iter().map(|planned| self.one(planned));
-        for ended in futures_util::future::join_all(all).await {
+        let all = self.schedule.faults.iter().enumerate();
+        let all = join_all(all.map(|(place, planned)| self.of_past(place, planned)));
+        let (past, future) = tokio::join!(all, self.of_future());
+        for ended in past.into_iter().chain([future]) {
             ended?;
         }
         self.world.net().heal();
         Ok(())
     }
 
-    async fn one(&self, planned: &Planned) -> Result<(), BootError> {
-        match self.opened(planned.instance).await {
+    /// What the schedule says. What has not begun by the time at which the run leaves its past does not.
+    async fn of_past(&self, place: usize, planned: &Planned) -> Result<(), BootError> {
+        let shown = tokio::select! { biased;
+            () = self.parted() => return Ok(()),
+            shown = self.opened(planned.instance) => shown,
+        };
+        self.begun.borrow_mut().insert(place);
+        self.one(planned, shown).await
+    }
+
+    /// What goes wrong instead, once the run has left its past.
+    async fn of_future(&self) -> Result<(), BootError> {
+        if self.fork.is_none() {
+            return Ok(());
+        }
+        // To wait for what hosts see would roll dice of the runtime, and the past would be another one.
+        tokio::select! { biased;
+            () = self.parted() => {}
+            () = self.over.notified() => return Ok(()),
+        }
+        let (asked, chance) = (self.place.borrow().stage.instance, chance::of(self.schedule.seed));
+        let begun = |place: usize| self.begun.borrow().contains(&place);
+        let Other { new, plan } = Other::draw(&self.schedule, chance, asked, begun);
+        self.notebook.write(|evidence| evidence.plan = plan);
+        let all = new.iter().map(async |planned| {
+            let shown = self.opened(planned.instance).await;
+            self.one(planned, shown).await
+        });
+        for ended in join_all(all).await {
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// The run leaves its past, if it ever does.
+    async fn parted(&self) {
+        match self.fork {
+            Some(fork) => chance::until(fork).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn one(&self, planned: &Planned, shown: Option<StageView>) -> Result<(), BootError> {
+        match shown {
             Some(shown) if !planned.falls_away(shown) => {}
             _ => return Ok(()),
         }
@@ -188,7 +242,7 @@ impl Faults {
     fn note_forgetting(&self, number: u8, disk: DiskFate) {
         let is_troubled =
             |planned: &Planned| matches!(planned.fault, Fault::Disk { node, .. } if node == number);
-        let owes = self.schedule.faults.iter().any(is_troubled);
+        let owes = self.notebook.write(|evidence| evidence.plan.faults.iter().any(is_troubled));
         let since = match disk {
             DiskFate::Same if !owes => now().saturating_sub(UNDER_WAY),
             _ => Duration::ZERO,
@@ -227,7 +281,7 @@ impl Faults {
 
     /// Stops one node after the other, and starts it with the newer program.
     async fn upgrade(&self, every_ms: u64) -> Result<(), BootError> {
-        self.program.set(self.schedule.programs().1);
+        self.program.set(self.notebook.write(|evidence| evidence.plan.programs().1));
         for number in 1..=self.schedule.nodes_ever() {
             let running = self.cluster.borrow().node(number);
             // Whoever is down, or has not joined, starts with it anyway.
@@ -342,6 +396,9 @@ mod tests {
             world,
             notebook,
             schedule,
+            fork: None,
+            over: Notify::new(),
+            begun: RefCell::default(),
         }
     }
 
@@ -369,7 +426,7 @@ mod tests {
                 }
                 seen
             };
-            tokio::join!(seen, futures_util::future::join_all(storms)).0
+            tokio::join!(seen, join_all(storms)).0
         });
         let with = |loss| Link { loss, ..usual.link() };
         assert_eq!(links.unwrap().value, [with(0.3), with(0.1), with(0.02)]);

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::evidence::{Notebook, Ruled};
 use super::ruling::{Page, Ruler, is_ruling, is_step};
+use crate::chance;
 use crate::cluster::Cluster;
 use crate::mix::Draw;
 use crate::schedule::Habits;
@@ -73,7 +74,7 @@ impl Host {
                 return self.notebook.write(|evidence| evidence.stuck.push(what));
             }
             glances += 1;
-            let dice = Draw::new(self.seed, &[HOST, self.number.into(), glances]);
+            let dice = Draw::new(chance::of(self.seed), &[HOST, self.number.into(), glances]);
             let Some(place) = self.look(dice, seen) else {
                 if Instant::now() >= reached + LOST_AFTER {
                     seen = self.fall_back(seen, firm);

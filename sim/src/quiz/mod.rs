@@ -29,7 +29,7 @@ use futures_util::future::join_all;
 use node::engine::{CARRIERS, EventCore};
 use node::service::view::{Command, CommandRequest, Imported, PhaseView, Refusal, StageView};
 use thiserror::Error;
-use tokio::sync::{mpsc, watch as place};
+use tokio::sync::{Notify, mpsc, watch as place};
 use tokio::time::{Instant, timeout};
 
 use self::evidence::{End, Evidence, Notebook, all_entries};
@@ -40,6 +40,7 @@ use self::readings::Readings;
 use self::ruling::Ruler;
 use self::watch::{Watcher, digest, holders, witness};
 use crate::cluster::{BootError, Cluster, STORE, boot};
+use crate::fork::Fork;
 use crate::link::Link;
 use crate::mix::Draw;
 use crate::results;
@@ -88,7 +89,7 @@ pub enum Broken {
     Refused(Refusal),
 }
 
-/// Runs the quiz, at most until then, and returns what was seen.
+/// Runs the quiz, at most until then, and returns what was seen. Where it leaves its past other things go wrong.
 ///
 /// # Errors
 /// If the cluster never stood.
@@ -96,9 +97,11 @@ pub async fn quiz(
     world: World,
     plan: Schedule,
     until: Option<Duration>,
+    fork: Option<Fork>,
 ) -> Result<Evidence, Broken> {
     let notebook = Notebook::new(plan.clone());
     set_weather(&world, &plan);
+    copy_disks(&world, &plan, fork);
     let cluster = form(&world, &plan).await?;
     let (imported, home) = import(&world, &cluster, &plan).await?;
     notebook.tell(format!("the cluster stands, the show is imported at node {home}"));
@@ -106,7 +109,7 @@ pub async fn quiz(
     let (dropped, drops) = mpsc::channel(DROPS);
     let lets_go = plan.let_go_after_ms.is_some();
     let watcher = Watcher { event, notebook: notebook.clone(), lets_go, dropped };
-    let quiz = Quiz { world, plan, notebook, cluster, event, pin, watcher };
+    let quiz = Quiz { world, plan, fork, notebook, cluster, event, pin, watcher };
     let (firm, claims) = mpsc::channel(CLAIMS);
     let witness = witness(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), claims);
     let holders = holders(quiz.cluster.clone(), quiz.event, quiz.notebook.clone(), drops);
@@ -136,14 +139,16 @@ fn set_weather(world: &World, plan: &Schedule) {
     for (number, skew_ms) in plan.first_nodes().zip(&plan.skews_ms) {
         world.node(number).set_skew_ns(skew_ms * 1_000_000);
     }
-    for node in plan.faults.iter().flat_map(|planned| planned.fault.old_disks()) {
-        match node {
-            Victim::Node(number) => world.node(*number).copy_disk(STORE),
-            Victim::HostsNode => {
-                (1..=plan.nodes_ever()).for_each(|number| world.node(number).copy_disk(STORE));
-            }
-        }
+}
+
+/// Copies are made of every disk of which an old one may come back; in another future that may be any.
+fn copy_disks(world: &World, plan: &Schedule, fork: Option<Fork>) {
+    let copy = |number: u8| world.node(number).copy_disk(STORE);
+    let mut old = plan.faults.iter().flat_map(|planned| planned.fault.old_disks());
+    if fork.is_some() || old.clone().any(|victim| *victim == Victim::HostsNode) {
+        return (1..=plan.nodes_ever()).for_each(copy);
     }
+    old.by_ref().filter_map(Victim::number).for_each(copy);
 }
 
 /// Starts the nodes and waits until each is linked with all others.
@@ -205,6 +210,7 @@ async fn within(limit: Duration, holds: impl Fn() -> bool) -> bool {
 struct Quiz {
     world: World,
     plan: Schedule,
+    fork: Option<Fork>,
     notebook: Notebook,
     cluster: Rc<RefCell<Cluster>>,
     event: EventId,
@@ -285,8 +291,15 @@ impl Quiz {
             storms: RefCell::default(),
             program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
+            fork: self.fork,
+            over: Notify::new(),
+            begun: RefCell::default(),
         };
-        let (mended, _) = tokio::join!(faults.run(), join_all(hosts));
+        let hosts = async {
+            join_all(hosts).await;
+            faults.over.notify_one();
+        };
+        let (mended, ()) = tokio::join!(faults.run(), hosts);
         mended?;
         self.agree().await;
         self.world.sleep(LINGER).await;
@@ -329,7 +342,7 @@ impl Quiz {
             return None;
         }
         for (_, end, stage) in ends {
-            let is_final = self.plan.loses_a_node()
+            let is_final = self.notebook.write(|evidence| evidence.plan.loses_a_node())
                 || first_line(&end.export).contains("\"status\":\"final\"");
             let (digest, export) = first.get_or_insert((end.digest, end.export.clone()));
             if !is_final || !is_over(stage) || (*digest, &*export) != (end.digest, &end.export) {
@@ -411,8 +424,8 @@ impl Quiz {
         let cluster = self.cluster.borrow();
         let aside = cluster.running().filter(|(_, running)| running.owner(self.event).is_none());
         // Whoever was to join in a question that was never asked has not.
-        let never =
-            self.plan.last_nodes().into_iter().filter(|number| !cluster.has_joined(*number));
+        let last = self.notebook.write(|evidence| evidence.plan.last_nodes());
+        let never = last.into_iter().filter(|number| !cluster.has_joined(*number));
         let aside = aside.map(|(number, _)| number).chain(never).collect();
         self.notebook.write(|evidence| {
             evidence.aside = aside;

@@ -24,6 +24,7 @@ use super::evidence::{Notebook, Receipt, Unheld, now};
 use super::mqtt::{Client, Packet, Version};
 use super::nuisance::{Extra, Habit, NO_OPTION, publish_elsewhere};
 use super::readings::{Reading, Readings};
+use crate::chance;
 use crate::cluster::{MQTT_PORT, address};
 use crate::machine::Life;
 use crate::mix::Draw;
@@ -171,7 +172,8 @@ impl Player {
 
     /// The dice of this player for one occasion.
     fn dice(&self, occasion: u64) -> Draw {
-        Draw::new(self.ticket.seed, &[PLAYER, u64::from(self.ticket.number), 1, occasion])
+        let chance = chance::of(self.ticket.seed);
+        Draw::new(chance, &[PLAYER, u64::from(self.ticket.number), 1, occasion])
     }
 
     fn draw(&self, die: u64, most_ms: u64) -> Duration {
@@ -183,7 +185,7 @@ impl Player {
         let Ticket { seed, number, nodes, habits, .. } = &self.ticket;
         let dice = self.dice(self.moves);
         let who = (u64::from(*number), dice.unit(die::FOLLOWS));
-        if let Some(node) = habits.flock(*seed, now(), who, *nodes) {
+        if let Some(node) = habits.flock(chance::of(*seed), now(), who, *nodes) {
             return 1 + node;
         }
         let count = u64::from(*nodes);
@@ -499,7 +501,7 @@ impl Player {
             return;
         };
         let dice = Draw::new(
-            self.ticket.seed,
+            chance::of(self.ticket.seed),
             &[PLAYER, u64::from(self.ticket.number), 2, u64::from(stage.instance)],
         );
         let left_ms = live.remaining_ms.unwrap_or_default();

@@ -155,7 +155,7 @@ impl Fault {
 }
 
 impl Victim {
-    fn number(&self) -> Option<u8> {
+    pub(crate) fn number(&self) -> Option<u8> {
         match self {
             Self::Node(number) => Some(*number),
             Self::HostsNode => None,
