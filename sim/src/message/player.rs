@@ -526,7 +526,7 @@ impl World {
             let state = life.core.state();
             state.held(receipt.instance, state.players.rows_of(player)).is_some()
         };
-        let (copies, all) = (self.schedule.copies(), self.schedule.forgets_twice());
+        let (copies, all) = (self.schedule.copies(), self.schedule.may_forget());
         let others = (1..self.nodes.len() as u8).filter(|other| *other != node);
         let enough = if all { self.nodes.len() } else { copies - 1 };
         let others: Vec<u8> = others.filter(held).take(enough).collect();

@@ -294,7 +294,7 @@ pub(crate) async fn witness(
     notebook: Notebook,
     mut firm: mpsc::Receiver<Unheld>,
 ) {
-    let all = notebook.write(|evidence| evidence.plan.forgets_twice());
+    let all = notebook.write(|evidence| evidence.plan.may_forget());
     let mut claims = Vec::new();
     while firm.recv_many(&mut claims, CLAIMS).await > 0 {
         let owners: Vec<(u8, Owner)> = {

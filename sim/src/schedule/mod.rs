@@ -514,14 +514,15 @@ impl Schedule {
         })
     }
 
-    /// Whether more goes down than one node, after another or at once, with what it has not brought to disk.
-    pub fn forgets_twice(&self) -> bool {
+    /// Whether as many nodes go down as hold what is promised, after another or at once, with what they have not brought
+    /// to disk or to others.
+    pub fn may_forget(&self) -> bool {
         let victims = |planned: &Planned| match &planned.fault {
             Fault::Crash { victims, .. } => victims.len(),
             Fault::Leave { .. } => 1,
             _ => 0,
         };
-        self.faults.iter().map(victims).sum::<usize>() > 1
+        self.faults.iter().map(victims).sum::<usize>() >= self.copies()
     }
 
     /// The kinds of its trouble that a fidelity has no part for: they do not happen there.
