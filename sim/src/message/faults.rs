@@ -143,7 +143,8 @@ impl World {
     fn upgrade(&mut self, every_ms: u64, step: u32) -> Option<u64> {
         let number = (step / 2 + 1) as u8;
         if step.is_multiple_of(2) {
-            let newer = self.schedule.programs().1;
+            // Of what may have been planned before the run left its past nothing counts.
+            let newer = self.evidence.plan.programs().1;
             let down = |node: &Node| node.life.is_none();
             self.nodes.iter_mut().filter(|node| down(node)).for_each(|node| node.program = newer);
             self.node(number).program = newer;
@@ -321,9 +322,34 @@ const POWER: u64 = u64::from_be_bytes(*b"no power");
 mod tests {
     use std::sync::Arc;
 
+    use crdt_state::Versions;
+
     use super::*;
+    use crate::fork::Fork;
     use crate::schedule::{Schedule, Weather};
     use crate::trace::Trace;
+
+    /// Another future has an upgrade to a program that speaks to the older ones, where one was planned that does not.
+    #[test]
+    fn an_upgrade_of_another_future_is_to_the_program_that_it_says() {
+        let upgrade = |mixes| Fault::Upgrade { every_ms: 1_000, mixes };
+        let mut schedule = Schedule::classic(1);
+        let planned = Planned { instance: 3, after_ms: 0, lasts_ms: 0, fault: upgrade(false) };
+        schedule.faults = vec![planned];
+        let parted = (1..).find_map(|future| {
+            let mut world = World::new(Arc::new(schedule.clone()), Trace::new(None));
+            world.fork(Some(Fork { at: Duration::ZERO, future }));
+            world.now = 1;
+            world.part();
+            let mixes =
+                |planned: &Planned| matches!(planned.fault, Fault::Upgrade { mixes: true, .. });
+            let place = world.schedule.faults.iter().position(mixes)?;
+            Some((world, place as u16))
+        });
+        let (mut world, place) = parted.expect("futures are many");
+        world.fault(place, 0);
+        assert_eq!(world.nodes[1].program, Versions::THIS);
+    }
 
     #[test]
     fn a_storm_comes_on_top_of_the_weather_of_its_run() {
