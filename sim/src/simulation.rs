@@ -111,22 +111,28 @@ impl Simulation {
     ///
     /// # Panics
     /// At the first seed on which a promise is not kept: with the story, what was violated, and how
-    /// to run it again. And if a kind of trouble is named that does not happen among so few nodes: such a test would
-    /// pass whatever becomes of it.
+    /// to run it again. And if a kind of trouble is named that does not happen among so few nodes, or in that fidelity:
+    /// such a test would pass whatever becomes of it.
     #[track_caller]
     pub fn run(&self) -> Vec<Verdict> {
-        if let Some(nodes) = self.wanted.nodes.filter(|_| self.schedule.is_none()) {
-            let beyond = self.kinds.beyond(nodes);
-            let least = beyond.nodes_min();
-            assert!(
-                beyond == Kinds::NONE,
-                "{nodes} nodes are too few for {beyond}: it takes {least}"
-            );
-        }
+        self.check_kinds();
         match &self.schedule {
             Some(schedule) => vec![self.good(schedule.clone())],
             None => self.seeds_to_run().map(|seed| self.good(self.draw(seed))).collect(),
         }
+    }
+
+    #[track_caller]
+    fn check_kinds(&self) {
+        if self.schedule.is_some() {
+            return;
+        }
+        let (fidelity, lacking) = (self.fidelity, self.kinds.lacking(self.fidelity));
+        assert!(lacking == Kinds::NONE, "{fidelity} fidelity has no part for {lacking}");
+        let Some(nodes) = self.wanted.nodes else { return };
+        let beyond = self.kinds.beyond(nodes);
+        let least = beyond.nodes_min();
+        assert!(beyond == Kinds::NONE, "{nodes} nodes are too few for {beyond}: it takes {least}");
     }
 
     fn seeds_to_run(&self) -> RangeInclusive<u64> {

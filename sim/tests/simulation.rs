@@ -57,6 +57,21 @@ fn a_failing_run_tells_how_to_replay_it() {
     assert!(said.ends_with("cargo test a_failing_run_tells_how_to_replay_it"), "{said}");
 }
 
+/// Such a test would pass whatever becomes of what it is about.
+#[test]
+fn a_kind_that_cannot_happen_fails_the_test_that_names_it() {
+    let said = |simulation: Simulation| {
+        let failed = catch_unwind(AssertUnwindSafe(|| simulation.seeds(1..=1).run()));
+        failed.expect_err("it is refused").downcast_ref::<String>().cloned().unwrap_or_default()
+    };
+    let few = Simulation::builder().nodes(3).faults([Kind::Crash, Kind::Leave]);
+    assert_eq!(said(few), "3 nodes are too few for leave: it takes 4");
+    let cores = Simulation::builder().faults([Kind::Crash, Kind::Clock]);
+    assert_eq!(said(cores), "message fidelity has no part for clock");
+    let wire = Simulation::builder().faults([Kind::Memory]).fidelity(Fidelity::Wire);
+    assert_eq!(said(wire), "wire fidelity has no part for memory");
+}
+
 #[test]
 fn calm_seeds_pass() {
     let runs = Simulation::builder().nodes(3).players(10).faults(Kinds::NONE).seeds(1..=2).run();

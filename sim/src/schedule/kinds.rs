@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Fault, Habits, Schedule, Wanted, Weather};
+use crate::verdict::Fidelity;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +134,11 @@ impl Kinds {
     /// Those of them, by name, that do not happen among so few nodes.
     pub(crate) fn beyond(self, nodes: u8) -> Self {
         self.named().kinds().filter(|kind| kind.nodes_min() > nodes).collect()
+    }
+
+    /// Those of them, by name, that a fidelity has no part for.
+    pub(crate) fn lacking(self, fidelity: Fidelity) -> Self {
+        self.named().kinds().filter(|kind| fidelity.lacks().contains(kind)).collect()
     }
 
     /// How many nodes the last of them takes.
