@@ -77,6 +77,7 @@ impl World {
             Fault::Crash { victims, how, disk } => {
                 for number in self.victims(victims) {
                     let safe = self.nodes[usize::from(number)].disk.safe_until(self.now, *disk);
+                    self.tell(format!("node {number} crashes: {}", how.end()));
                     self.crash(number, *how);
                     self.evidence.note_forgetting(number, Duration::from_millis(safe));
                     self.down.push((index, number));

@@ -224,11 +224,11 @@ impl Faults {
     }
 
     fn end(&self, number: u8, how: Blow) {
+        self.notebook.tell(format!("node {number} crashes: {}", how.end()));
         let how = match how {
             Blow::Killed => Crash::Process,
             Blow::PowerLost => Crash::Power,
         };
-        self.notebook.tell(format!("node {number} crashes: {how:?}"));
         self.cluster.borrow_mut().crash(number, how);
         self.note_outage(number);
     }

@@ -207,6 +207,8 @@ mod tests {
             let drawn = &faults(evidence)[0];
             assert_eq!(drawn[3], json!([outage.node]), "{verdict}");
             assert_eq!(drawn[0], json!(ms(outage.from)));
+            let told = format!("node {} crashes: without power", outage.node);
+            assert!(evidence.story.contains(&(outage.from, told)), "{verdict}");
         }
     }
 

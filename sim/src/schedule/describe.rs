@@ -96,10 +96,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Crash { victims, how, disk } => {
                 let who: Vec<String> = victims.iter().map(ToString::to_string).collect();
-                let how = match how {
-                    Blow::Killed => "killed",
-                    Blow::PowerLost => "without power",
-                };
+                let how = how.end();
                 let disk = match disk {
                     DiskFate::Same => "",
                     DiskFate::Lost => ", its disk lost",
@@ -123,6 +120,16 @@ impl fmt::Display for Fault {
                 let how = if *mixes { "" } else { " that does not speak the older version" };
                 write!(f, "upgrade: a node every {every_ms} ms to a program{how}")
             }
+        }
+    }
+}
+
+impl Blow {
+    /// How its node goes down, in words.
+    pub(crate) fn end(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::PowerLost => "without power",
         }
     }
 }
