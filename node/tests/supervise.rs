@@ -161,7 +161,7 @@ async fn a_shard_may_panic_and_no_answer_but_the_one_in_its_hands_is_lost() {
     // The first player's shard dies, twice, and the others' live.
     let answer = |player: usize| {
         let (owner, claim) = (owner.clone(), claims[player].clone());
-        async move { owner.answer(claim, instance, Given::choices(&[1])).await }
+        async move { owner.answer(claim, instance, Given::choices(&[1]), None).await }
     };
     let before = owner.read(|core, _, _| core.digest()).await.unwrap();
     let died = |why: &'static str| owner.at_shard(claims[0].player, move || panic!("{why}"));

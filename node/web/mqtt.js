@@ -35,9 +35,13 @@ export class Connection {
     this.opened = this.open(clientId, password, will);
   }
 
-  /** Subscribes with QoS 1. @throws Lost */
+  /**
+   * Subscribes with QoS 1, to inboxes with no local: what an acknowledgement has said is not said again there. The
+   * library calls that option `retain`. @throws Lost
+   */
   async subscribe(...topics) {
-    await this.answered(this.client.subscribe({ topics, qos: 1 }), ACK_TIMEOUT_MS);
+    const wish = (topic) => (topic.startsWith("inbox/") ? [topic, { qos: 1, retain: true }] : topic);
+    await this.answered(this.client.subscribe({ topics: topics.map(wish), qos: 1 }), ACK_TIMEOUT_MS);
   }
 
   /**

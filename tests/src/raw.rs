@@ -178,13 +178,21 @@ impl Raw {
     /// # Panics
     /// If none comes.
     pub fn subscribe(&mut self, filter: &str) -> Said {
+        self.subscribe_with(filter, 0)
+    }
+
+    /// The same with the options of MQTT 5 (section 3.8.3.1).
+    ///
+    /// # Panics
+    /// If no SUBACK comes.
+    pub fn subscribe_with(&mut self, filter: &str, options: u8) -> Said {
         let mut body = Vec::new();
         self.put_id(&mut body);
         if self.v5 {
             body.push(0);
         }
         put(&mut body, filter.as_bytes());
-        body.push(0);
+        body.push(options);
         self.send(0x82, &body);
         let (_, body) = self.wait(|first| first == 0x90);
         let reason = *body.last().expect("a SUBACK has a reason");

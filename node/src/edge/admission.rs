@@ -7,7 +7,7 @@ use super::rates::jittered;
 use super::sessions::{Elsewhere, Sessions, Transport};
 use super::{Counters, Limits, Meter, Meters, Remote};
 use crate::identity::Bearer;
-use crate::service::Players;
+use crate::service::{ConnectionId, Players};
 use crate::supervise::Supervisor;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -187,6 +187,11 @@ impl Edge {
     /// A name for a client without one: nobody else has it, here or on another node.
     pub(super) fn new_name(&self) -> String {
         format!("player-{:016x}-{}", self.nonce, self.counters.next_client_number())
+    }
+
+    /// The name of one more connection.
+    pub(super) fn new_connection(&self) -> ConnectionId {
+        ConnectionId(self.counters.next_connection_number())
     }
 
     pub(super) fn transport(&self) -> Transport {

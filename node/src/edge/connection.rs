@@ -31,7 +31,7 @@ use super::packet::{Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused,
 use super::sessions::Order;
 use super::{Edge, Line, Remote};
 use crate::identity::Bearer;
-use crate::service::{Feed, Form};
+use crate::service::{ConnectionId, Feed, Form};
 use deadline::Alarm;
 use deliveries::Deliveries;
 use futures_util::StreamExt as _;
@@ -68,6 +68,7 @@ where
 }
 
 struct Connection<'a, IO> {
+    id: ConnectionId,
     io: IO,
     remote: SocketAddr,
     line: Line,
@@ -128,6 +129,7 @@ where
         let guard = Guard::new(edge.limits().packet_bytes_max.get());
         let guard = if edge.open().is_some() { guard.of_anybody() } else { guard };
         Connection {
+            id: edge.new_connection(),
             io,
             remote,
             line,
@@ -371,7 +373,7 @@ where
 
     fn on_subscribe(&mut self, packet_id: u16, wishes: Vec<Wish>) {
         self.settling = true;
-        let players = self.edge.players();
+        let (players, id) = (self.edge.players(), self.id);
         let by = self.bearer();
         let allowed = |wish: &Wish| {
             let checked = self.check_access(by.as_deref(), Access::Subscribe, &wish.filter);
@@ -385,7 +387,8 @@ where
                 let outcome = match check_wish(&wish, has_room).and(allowed) {
                     Ok(()) if is_own(&wish.filter) => Ok(None),
                     Ok(()) => {
-                        let feed = players.subscribe(by.as_deref(), &wish.filter).await;
+                        let own = wish.no_local.then_some(id);
+                        let feed = players.subscribe(by.as_deref(), &wish.filter, own).await;
                         feed.map(Some).map_err(Refused::from)
                     }
                     Err(refused) => Err(refused),

@@ -7,6 +7,7 @@ use super::acl::Access;
 use super::connection::Closed;
 use super::guard::Fault;
 use super::packet::Protocol;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The edge's counters and gauges.
@@ -16,7 +17,8 @@ pub struct Counters {
     connections_refused: AtomicU64,
     accepts_failed: AtomicU64,
     connects: [[AtomicU64; ConnectResult::ALL.len()]; PROTOCOLS.len()],
-    connects_accepted: AtomicU64,
+    clients_numbered: AtomicU64,
+    connections_numbered: AtomicU64,
     sessions_active: AtomicU64,
     packets_in: AtomicU64,
     packets_out: AtomicU64,
@@ -122,7 +124,12 @@ impl Counters {
 
     /// The next number for a client that has no name.
     pub(super) fn next_client_number(&self) -> u64 {
-        self.connects_accepted.fetch_add(1, Relaxed)
+        self.clients_numbered.fetch_add(1, Relaxed)
+    }
+
+    pub(super) fn next_connection_number(&self) -> NonZeroU64 {
+        let before = self.connections_numbered.fetch_add(1, Relaxed);
+        NonZeroU64::MIN.saturating_add(before)
     }
 
     pub(super) fn packet_in(&self) {

@@ -165,6 +165,12 @@ impl Guard {
         }
     }
 
+    /// Whether an answer of so many bytes reaches the client with all its user properties.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.detail && self.peer_bytes_max >= bytes
+    }
+
     /// The bytes of an answer.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ impl EventCore {
                 continue;
             }
             if let Some(message) = self.receipt_in_bulk(instance, *player, *verdict, true) {
-                self.outputs.push_back(Output::Inbox { player: *player, message });
+                self.outputs.push_back(Output::Inbox { player: *player, message, ticket: None });
             }
         }
     }

@@ -5,7 +5,7 @@
 //! which ends its connection; the player comes back to a fresh projection.
 
 use crate::service::view::InboxMessage;
-use crate::service::{Frame, Inbox, inbox_topic};
+use crate::service::{ConnectionId, Frame, Inbox, inbox_topic};
 use bytes::Bytes;
 use crdt_state::{EventId, PlayerId};
 use futures_channel::mpsc;
@@ -39,15 +39,29 @@ const SHOWS_MAX: usize = 8;
 /// The open inboxes of one player.
 #[derive(Debug, Default)]
 struct Open {
-    queues: Vec<mpsc::Sender<Arc<Frame>>>,
+    queues: Vec<Queue>,
     /// In which the player is: few, so that a list is enough, and no room is kept for more.
     shows: Vec<EventId>,
+}
+
+/// One open inbox.
+#[derive(Debug)]
+struct Queue {
+    sender: mpsc::Sender<Arc<Frame>>,
+    /// The connection that reads it, if it need not be told what its acknowledgements say.
+    own: Option<ConnectionId>,
+}
+
+impl Queue {
+    fn is_own(&self, connection: Option<ConnectionId>) -> bool {
+        connection.is_some() && self.own == connection
+    }
 }
 
 impl Open {
     /// Whether somebody still listens.
     fn prune(&mut self) -> bool {
-        self.queues.retain(|queue| !queue.is_closed());
+        self.queues.retain(|queue| !queue.sender.is_closed());
         !self.queues.is_empty()
     }
 }
@@ -77,8 +91,8 @@ impl Default for Inboxes {
 }
 
 impl Inboxes {
-    /// Opens an inbox.
-    pub fn open(&self, player: PlayerId) -> Inbox {
+    /// Opens an inbox; for its `own` connection one that is [spared](Self::deliver_beside) what that one says itself.
+    pub fn open(&self, player: PlayerId, own: Option<ConnectionId>) -> Inbox {
         let (sender, receiver) = mpsc::channel(QUEUE - 1);
         let mut queues = self.shard(player);
         // Whoever opens one after the other and hears of nothing leaves queues behind that nobody reads.
@@ -91,7 +105,7 @@ impl Inboxes {
             open.queues.remove(0);
         }
         open.queues.reserve_exact(1);
-        open.queues.push(sender);
+        open.queues.push(Queue { sender, own });
         receiver
     }
 
@@ -132,12 +146,27 @@ impl Inboxes {
     /// Puts a message into every open inbox of a player, and into the outlet. Returns whether there
     /// was one that took it.
     pub fn deliver(&self, player: PlayerId, message: &InboxMessage) -> bool {
+        self.deliver_beside(player, message, None)
+    }
+
+    /// The same for what a connection's acknowledgement says: an inbox of its own is left out.
+    pub fn deliver_beside(
+        &self,
+        player: PlayerId,
+        message: &InboxMessage,
+        connection: Option<ConnectionId>,
+    ) -> bool {
         let sent = self.outlet.get().is_some_and(|outlet| outlet.send(player, &encode(message)));
         let mut queues = self.shard(player);
         let Some(open) = queues.get_mut(&player) else { return sent };
+        if open.queues.iter().all(|queue| queue.is_own(connection)) {
+            return true;
+        }
         let payload = encode(message);
         let frame = Arc::new(Frame::new(inbox_topic(player), payload, false));
-        open.queues.retain_mut(|queue| queue.try_send(Arc::clone(&frame)).is_ok());
+        open.queues.retain_mut(|queue| {
+            queue.is_own(connection) || queue.sender.try_send(Arc::clone(&frame)).is_ok()
+        });
         if open.queues.is_empty() {
             queues.remove(&player);
             return sent;
@@ -189,6 +218,10 @@ fn lock(shard: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
 mod tests {
     use super::*;
 
+    fn connection(number: u64) -> ConnectionId {
+        ConnectionId(number.try_into().unwrap())
+    }
+
     fn refused(code: &str) -> InboxMessage {
         let (topic, message) = ("answer/00".to_owned(), "no".to_owned());
         InboxMessage::Refused { topic, code: code.to_owned(), message, hint: None }
@@ -197,8 +230,8 @@ mod tests {
     #[test]
     fn a_message_reaches_every_open_inbox_of_its_player_only() {
         let inboxes = Inboxes::default();
-        let (mut one, mut two) = (inboxes.open(PlayerId(1)), inboxes.open(PlayerId(1)));
-        let mut other = inboxes.open(PlayerId(2));
+        let (mut one, mut two) = (inboxes.open(PlayerId(1), None), inboxes.open(PlayerId(1), None));
+        let mut other = inboxes.open(PlayerId(2), None);
         assert!(inboxes.deliver(PlayerId(1), &refused("late")));
         assert_eq!(one.try_recv().unwrap().topic, inbox_topic(PlayerId(1)));
         assert!(two.try_recv().is_ok());
@@ -207,13 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn what_an_acknowledgement_says_is_told_the_other_inboxes_only() {
+        let (inboxes, player) = (Inboxes::default(), PlayerId(1));
+        let mut phone = inboxes.open(player, Some(connection(1)));
+        assert!(inboxes.deliver_beside(player, &refused("late"), Some(connection(1))));
+        assert!(phone.try_recv().is_err(), "it has no other inbox to tell");
+        let mut laptop = inboxes.open(player, Some(connection(2)));
+        let mut plain = inboxes.open(player, None);
+        assert!(inboxes.deliver_beside(player, &refused("late"), Some(connection(1))));
+        assert!(phone.try_recv().is_err());
+        assert!(laptop.try_recv().is_ok() && plain.try_recv().is_ok());
+        // What no acknowledgement says is for all.
+        assert!(inboxes.deliver_beside(player, &refused("late"), None));
+        assert!(phone.try_recv().is_ok() && laptop.try_recv().is_ok() && plain.try_recv().is_ok());
+    }
+
+    #[test]
     fn a_player_is_there_while_an_inbox_is_open() {
         let inboxes = Inboxes::default();
-        let phone = inboxes.open(PlayerId(1));
+        let phone = inboxes.open(PlayerId(1), None);
         inboxes.attend(PlayerId(1), EventId(7));
         inboxes.attend(PlayerId(2), EventId(7));
         assert_eq!(inboxes.present(), BTreeMap::from([(EventId(7), 1)]), "nobody counts unseen");
-        let laptop = inboxes.open(PlayerId(1));
+        let laptop = inboxes.open(PlayerId(1), None);
         drop(phone);
         assert_eq!(inboxes.present(), BTreeMap::from([(EventId(7), 1)]));
         drop(laptop);
@@ -223,7 +272,7 @@ mod tests {
     #[test]
     fn a_full_inbox_is_closed_and_not_waited_for() {
         let inboxes = Inboxes::default();
-        let mut inbox = inboxes.open(PlayerId(1));
+        let mut inbox = inboxes.open(PlayerId(1), None);
         for _ in 0..QUEUE {
             assert!(inboxes.deliver(PlayerId(1), &refused("late")));
         }
@@ -238,9 +287,9 @@ mod tests {
     #[test]
     fn inboxes_that_nobody_reads_any_more_do_not_pile_up() {
         let inboxes = Inboxes::default();
-        let kept = inboxes.open(PlayerId(u128::MAX));
+        let kept = inboxes.open(PlayerId(u128::MAX), None);
         for player in 0..100_000 {
-            drop(inboxes.open(PlayerId(player)));
+            drop(inboxes.open(PlayerId(player), None));
         }
         let held: usize = inboxes.shards.iter().map(|shard| lock(shard).len()).sum();
         assert!(held <= SHARDS * SWEPT_ABOVE, "{held} are held");

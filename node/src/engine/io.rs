@@ -273,6 +273,8 @@ pub enum Output {
         player: PlayerId,
         /// What.
         message: InboxMessage,
+        /// Whose reply, which follows at once, says the same.
+        ticket: Option<u64>,
     },
     /// Answers that others brought have been applied; told only while somebody follows them, see
     /// [`EventCore::follow`](super::EventCore::follow).

@@ -48,7 +48,7 @@ impl EventCore {
         for (player, message) in &now {
             if before.get(player) != Some(message) {
                 let (player, message) = (*player, message.clone());
-                self.outputs.push_back(Output::Inbox { player, message });
+                self.outputs.push_back(Output::Inbox { player, message, ticket: None });
             }
         }
         self.told_marks = now;

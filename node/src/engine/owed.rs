@@ -211,7 +211,8 @@ impl EventCore {
             let told = self.as_it_stands(instance, player, ("duplicate", cell), firm);
             let (status, cell, firm) = told;
             let message = self.receipt(instance, player, (status, firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+            let told = Output::Inbox { player, message: message.clone(), ticket: Some(ticket) };
+            self.outputs.push_back(told);
             self.reply(ticket, Reply::Answered(message));
         }
     }
@@ -254,7 +255,8 @@ impl EventCore {
                     self.promise(instance, player, cell);
                 }
                 let message = self.receipt(instance, player, (status, firm), cell);
-                self.outputs.push_back(Output::Inbox { player, message: message.clone() });
+                let ticket = first.then_some(ticket);
+                self.outputs.push_back(Output::Inbox { player, message: message.clone(), ticket });
                 Some(message)
             }
             _ => None,
@@ -384,7 +386,7 @@ impl EventCore {
                 self.promise(instance, player, cell);
             }
             let message = self.receipt(instance, player, ("superseded", firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message });
+            self.outputs.push_back(Output::Inbox { player, message, ticket: None });
         }
     }
 

@@ -15,7 +15,7 @@ use super::core::EventCore;
 use super::envelope::Way;
 use super::io::{Input, Output, Reply};
 use super::publisher::Publisher;
-use super::shards::Slip;
+use super::shards::{Asker, Slip};
 use crate::service::view::AppliedView;
 use crate::store::{Kept, Trouble};
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
@@ -89,7 +89,7 @@ pub struct Task {
     is_unsettled: bool,
     /// Whose question is being taken in.
     taking: Option<u64>,
-    replies: BTreeMap<u64, oneshot::Sender<Reply>>,
+    replies: BTreeMap<u64, Asker>,
     /// The answers of each batch that is not replied to yet.
     folds: BTreeMap<u64, Vec<Slip>>,
     tickets: u64,
@@ -243,10 +243,10 @@ impl Task {
         let now = self.ports.now();
         self.is_unsettled |= !matches!(mail, Mail::Read(_));
         match mail {
-            Mail::Ask(input, reply) => self.ask(now, reply, input),
-            Mail::Answer(Slip { claim, instance, given, reply, .. }) => {
+            Mail::Ask(input, reply) => self.ask(now, reply.into(), input),
+            Mail::Answer(Slip { claim, instance, given, asker, .. }) => {
                 let input = |ticket| Input::Answer { ticket, claim, instance, given };
-                self.ask(now, reply, input);
+                self.ask(now, asker, input);
             }
             Mail::Answers(slips) => self.take_answers(now, slips),
             Mail::Tell(input) => {
@@ -279,9 +279,9 @@ impl Task {
         }
     }
 
-    fn ask(&mut self, now: Mono, reply: oneshot::Sender<Reply>, input: impl FnOnce(u64) -> Input) {
+    fn ask(&mut self, now: Mono, asker: Asker, input: impl FnOnce(u64) -> Input) {
         self.tickets += 1;
-        self.replies.insert(self.tickets, reply);
+        self.replies.insert(self.tickets, asker);
         self.taking = Some(self.tickets);
         self.core.handle_input(now, input(self.tickets));
         self.taking = None;
@@ -366,11 +366,13 @@ impl Task {
                     self.tell_all(slips, &reply);
                 } else if let Some(to) = self.replies.remove(&ticket) {
                     // Whoever asked may have gone; the answer is held all the same.
-                    let _ = to.send(reply);
+                    let _ = to.reply.send(reply);
                 }
             }
-            Output::Inbox { player, message } => {
-                self.ports.inboxes.deliver(player, &message);
+            Output::Inbox { player, message, ticket } => {
+                let asker = ticket.and_then(|ticket| self.replies.get(&ticket));
+                let own = asker.and_then(|asker| asker.own);
+                self.ports.inboxes.deliver_beside(player, &message, own);
             }
             Output::Applied { rows } => self.show_applied(rows),
             other => unreachable!("the ports carry {other:?} out"),
@@ -391,9 +393,10 @@ impl Task {
             let verdict = verdicts.next().copied().unwrap_or(BulkVerdict::Unknown);
             match self.core.receipt_in_bulk(instance, player, verdict, firm) {
                 Some(message) => {
-                    self.ports.inboxes.deliver(player, &message);
+                    let Asker { reply, own } = slip.asker;
+                    self.ports.inboxes.deliver_beside(player, &message, own);
                     // Whoever asked may have gone; the answer is held all the same.
-                    let _ = slip.reply.send(Reply::Answered(message));
+                    let _ = reply.send(Reply::Answered(message));
                 }
                 None => self.turn.push_back(Mail::Answer(slip)),
             }

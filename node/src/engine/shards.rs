@@ -18,6 +18,7 @@ use super::io::Reply;
 use super::names::look_at_words;
 use super::owner::Mail;
 use super::publisher::Asked;
+use crate::service::ConnectionId;
 use crdt_state::engagement::{Given, Invalid, Taken, Task};
 use crdt_state::{Cell, PlayerId};
 use std::collections::VecDeque;
@@ -46,7 +47,21 @@ pub(super) struct Slip {
     /// What the open question's kind makes of it, if its value says it whole.
     pub(super) packed: Option<Packed>,
     /// Whoever waits for what becomes of it.
+    pub(super) asker: Asker,
+}
+
+/// Who waits for a reply.
+#[derive(Debug)]
+pub(super) struct Asker {
     pub(super) reply: oneshot::Sender<Reply>,
+    /// The player's connection, if the reply tells it all that an inbox of its own would.
+    pub(super) own: Option<ConnectionId>,
+}
+
+impl From<oneshot::Sender<Reply>> for Asker {
+    fn from(reply: oneshot::Sender<Reply>) -> Self {
+        Asker { reply, own: None }
+    }
 }
 
 /// What comes to a shard.
@@ -91,10 +106,11 @@ impl Doors {
         claim: Claim,
         instance: u32,
         given: Given,
+        own: Option<ConnectionId>,
     ) -> impl Future<Output = Option<Reply>> + Send + use<> {
         let (reply, replied) = oneshot::channel();
         let door = self.of(claim.player);
-        let slip = Slip { claim, instance, given, packed: None, reply };
+        let slip = Slip { claim, instance, given, packed: None, asker: Asker { reply, own } };
         let waits = match door.try_send(Slipped::Answer(slip)) {
             Err(TrySendError::Full(slip)) => {
                 let door = door.clone();

@@ -6,7 +6,9 @@ use super::{Hub, stopping};
 use crate::engine::{Claim, Input, Owner, Reply, level, look_at_name};
 use crate::identity::{Bearer, IdentityError};
 use crate::service::view::{CommandReply, CommandRequest, InboxMessage, ReceiptView, Refusal};
-use crate::service::{Feed, Players, Reason, Verdict, inbox_topic, live_topic};
+use crate::service::{
+    ConnectionId, Feed, Players, Publishing, Reason, Verdict, inbox_topic, live_topic,
+};
 use crate::token::PlayerClaim;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,13 +72,7 @@ impl Players for Hub {
         self.is_taken_back(by)
     }
 
-    async fn publish(
-        &self,
-        line: Duration,
-        by: Option<&Arc<Bearer>>,
-        topic: &str,
-        payload: Bytes,
-    ) -> Verdict {
+    async fn publish(&self, from: Publishing<'_>, topic: &str, payload: Bytes) -> Verdict {
         if let ("react", slot) = parts(topic) {
             return match self.react_by_topic("mqtt", slot, &payload).await {
                 Ok(()) => counted(),
@@ -84,7 +80,7 @@ impl Players for Hub {
                 Err(refusal) => verdict_of(refusal).told(),
             };
         }
-        match self.publish_from(("mqtt", line), by, topic, &payload).await {
+        match self.publish_from("mqtt", from, topic, &payload).await {
             (_, Ok(said)) => accepted(said),
             (Some(_), Err(refusal)) => verdict_of(refusal).told(),
             (None, Err(refusal)) => verdict_of(refusal),
@@ -118,10 +114,15 @@ impl Players for Hub {
         topics
     }
 
-    async fn subscribe(&self, by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal> {
+    async fn subscribe(
+        &self,
+        by: Option<&Bearer>,
+        filter: &str,
+        own: Option<ConnectionId>,
+    ) -> Result<Feed, Refusal> {
         let feed = match filter.split_once('/') {
             Some(("live", pin)) => self.watch(by, pin).await,
-            Some(("inbox", player)) => self.open_inbox(by, player).await,
+            Some(("inbox", player)) => self.open_inbox(by, player, own).await,
             _ => Err(topic_unknown(filter)),
         };
         feed.inspect_err(|refusal| self.count_refusal("mqtt", refusal))
@@ -137,7 +138,7 @@ impl Hub {
             let refusal = self.react_by_topic(BROKER, slot, payload).await.err()?;
             return Some(refused(topic, &refusal));
         }
-        let (_, said) = self.publish_from((BROKER, Duration::ZERO), None, topic, payload).await;
+        let (_, said) = self.publish_from(BROKER, Publishing::default(), topic, payload).await;
         Some(match said {
             Ok(Said::Message(message) | Said::Proven(message, _)) => message,
             Ok(Said::Nothing) => return None,
@@ -149,15 +150,16 @@ impl Hub {
     /// If it is clear who published it, a refusal has been told their inbox.
     async fn publish_from(
         &self,
-        (edge, line): (&'static str, Duration),
-        by: Option<&Arc<Bearer>>,
+        edge: &'static str,
+        from: Publishing<'_>,
         topic: &str,
         payload: &Bytes,
     ) -> Outcome {
+        let by = from.by;
         let (player, said) = match parts(topic) {
             // Boxed, so that an answer under way does not carry the room for what is rare.
             ("connect", slot) => Box::pin(self.connect((edge, by), slot, payload)).await,
-            ("answer", slot) => self.answer(line, slot, payload).await,
+            ("answer", slot) => self.answer(&from, slot, payload).await,
             ("command", event) => (None, Box::pin(self.drive(by, event, payload)).await),
             _ => (None, Err(topic_unknown(topic))),
         };
@@ -406,11 +408,12 @@ impl Hub {
         })
     }
 
-    async fn answer(&self, line: Duration, slot: &str, payload: &[u8]) -> Outcome {
-        match self.proven_answer(line, payload) {
+    async fn answer(&self, from: &Publishing<'_>, slot: &str, payload: &[u8]) -> Outcome {
+        match self.proven_answer(from.line, payload) {
             Err(refusal) => (None, Err(refusal)),
             Ok((claim, instance, given)) => {
-                (Some(claim.player), self.take_answer(slot, claim, instance, given).await)
+                let player = claim.player;
+                (Some(player), self.take_answer(from.own, slot, claim, instance, given).await)
             }
         }
     }
@@ -428,6 +431,7 @@ impl Hub {
 
     async fn take_answer(
         &self,
+        own: Option<ConnectionId>,
         slot: &str,
         claim: PlayerClaim,
         instance: u32,
@@ -439,7 +443,7 @@ impl Hub {
         let mut answer = Some((engine_claim(claim), given));
         let mut hand_in = |owner: &Owner| {
             let (claim, given) = answer.take().expect("an answer is handed in once");
-            owner.answer(claim, instance, given)
+            owner.answer(claim, instance, given, own)
         };
         let asked = match self.with_owner_at_hand(event, &mut hand_in) {
             Some(asked) => asked,
@@ -476,7 +480,12 @@ impl Hub {
         Ok(Feed::Live { first: Some(first), changes })
     }
 
-    async fn open_inbox(&self, by: Option<&Bearer>, player: &str) -> Result<Feed, Refusal> {
+    async fn open_inbox(
+        &self,
+        by: Option<&Bearer>,
+        player: &str,
+        own: Option<ConnectionId>,
+    ) -> Result<Feed, Refusal> {
         let player: PlayerId = player.parse().map_err(|error| {
             Refusal::new("topic_unknown", format!("{error}"))
                 .hint("subscribe to inbox/ followed by your own player id in lower case")
@@ -485,7 +494,7 @@ impl Hub {
             return Err(identity_needed());
         }
         self.check_standing(player)?;
-        let inbox = self.inboxes.open(player);
+        let inbox = self.inboxes.open(player, own);
         // Side by side: where no peer confirms anything each of them takes its whole patience.
         let known = join_all(self.owners.all().into_iter().map(|owner| known(owner, player))).await;
         let mut known: Vec<Known> = known.into_iter().flatten().collect();
@@ -627,13 +636,7 @@ mod tests {
     #[test]
     fn an_answer_under_way_is_small() {
         fn bytes<'a, F: Future + 'a>(
-            _: impl FnOnce(
-                &'a Hub,
-                (&'static str, Duration),
-                Option<&'a Arc<Bearer>>,
-                &'a str,
-                &'a Bytes,
-            ) -> F,
+            _: impl FnOnce(&'a Hub, &'static str, Publishing<'a>, &'a str, &'a Bytes) -> F,
         ) -> usize {
             size_of::<F>()
         }

@@ -22,6 +22,7 @@ use explain::ExplainView;
 use futures_channel::mpsc;
 use futures_util::future::BoxFuture;
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -100,6 +101,23 @@ pub struct Image {
     pub bytes: Bytes,
 }
 
+/// A client's connection, among all that a node has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionId(pub NonZeroU64);
+
+/// How somebody publishes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Publishing<'a> {
+    /// Who the connection has proven to be.
+    pub by: Option<&'a Arc<Bearer>>,
+    /// How long the connection takes to and fro, as the node has measured it: an answer's time is the player's, not the
+    /// line's.
+    pub line: Duration,
+    /// The connection, where its acknowledgement will carry the whole receipt: an inbox that this connection has opened as
+    /// [one of its own](Players::subscribe) need not say it again.
+    pub own: Option<ConnectionId>,
+}
+
 /// What a subscription delivers.
 #[derive(Debug)]
 pub enum Feed {
@@ -133,17 +151,9 @@ pub trait Players: Send + Sync + 'static {
         false
     }
 
-    /// Takes what a player published on a connection that has proven to be `by`. Returns when the
-    /// receipt has its level or has waited long enough; never fails, a refusal is a verdict. `line` is how
-    /// long the connection takes to and fro, as the node has measured it: an answer's time is the player's,
-    /// not the line's.
-    async fn publish(
-        &self,
-        line: Duration,
-        by: Option<&Arc<Bearer>>,
-        topic: &str,
-        payload: Bytes,
-    ) -> Verdict;
+    /// Takes what a player published. Returns when the receipt has its level or has waited long enough; never fails, a
+    /// refusal is a verdict.
+    async fn publish(&self, from: Publishing<'_>, topic: &str, payload: Bytes) -> Verdict;
 
     /// Tells a player's inbox that what was published to `topic` is not taken, where the acknowledgement cannot
     /// say so: the inbox of whoever the payload proves to have published it, or else `inbox`, which the
@@ -155,11 +165,17 @@ pub trait Players: Send + Sync + 'static {
     async fn session(&self, client_id: &str) -> Vec<String>;
 
     /// Opens the feed behind a topic filter for a connection that has proven to be `by`. Filters are
-    /// exact topics, no wildcards.
+    /// exact topics, no wildcards. An inbox that is opened for its `own` connection is not told what that one's
+    /// acknowledgements say.
     ///
     /// # Errors
     /// A refusal when there is nothing behind that filter, or nothing for them.
-    async fn subscribe(&self, by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal>;
+    async fn subscribe(
+        &self,
+        by: Option<&Bearer>,
+        filter: &str,
+        own: Option<ConnectionId>,
+    ) -> Result<Feed, Refusal>;
 }
 
 /// The node as its hosts, screens and operators see it. Who may ask is checked before the call.

@@ -329,6 +329,41 @@ async fn who_wants_the_retain_flag_as_published_has_it_on_what_comes_later() {
     }
 }
 
+/// Of what it publishes itself the acknowledgement tells it: where that cannot say all, the inbox does.
+#[tokio::test(start_paused = true)]
+async fn who_wants_nothing_of_its_own_has_its_receipts_once() {
+    // Properties of the CONNECT: none; no problem information; packets of 255 bytes at most.
+    let few = [0x17, 0];
+    let short = [0x27, 0, 0, 0, 0xff];
+    let cases: [(u8, &[u8], u8, bool); 6] = [
+        (5, &[], 1, true),
+        (5, &[], 2, true),
+        (5, &[], 0, false),
+        (5, &few, 1, false),
+        (5, &short, 1, false),
+        (4, &[], 1, false),
+    ];
+    for (version, properties, qos, is_own) in cases {
+        let players = FakePlayers::new();
+        let (mut client, _closed) = welcomed(&players, version, properties).await;
+        let mut wish = subscribe(version, 7, &["live/482913", "inbox/ada"]);
+        *wish.last_mut().unwrap() = if version == 5 { 0x04 } else { 0 };
+        client.send(&wish).await;
+        assert_eq!(client.read().await.unwrap().first, 0x90);
+        client.send(&publish(version, qos, 9, "answer/2a", b"x")).await;
+        client.send(&PINGREQ).await;
+        while client.read().await.unwrap().first != 0xd0 {}
+        let (owns, opened) = (players.owns.lock().unwrap(), players.opened.lock().unwrap());
+        assert_eq!(
+            (opened[0], opened[1].is_some()),
+            (None, version == 5),
+            "only where it is asked for"
+        );
+        assert_eq!(owns[0].is_some(), is_own, "MQTT {version}, {properties:x?}, QoS {qos}");
+        assert!(!is_own || owns[0] == opened[1], "they are one connection's");
+    }
+}
+
 /// What a node sends has the shortest lengths. That a client's are longer than need be harms nobody.
 #[tokio::test(start_paused = true)]
 async fn lengths_in_more_bytes_than_needed_are_read_all_the_same() {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_channel::mpsc;
 use node::identity::Bearer;
 use node::service::view::Refusal;
-use node::service::{Feed, Frame, Players, Reason, Verdict};
+use node::service::{ConnectionId, Feed, Frame, Players, Publishing, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,10 @@ pub struct FakePlayers {
     pub sessions_asked: AtomicUsize,
     /// How long the line of each publish takes.
     pub lines: Mutex<Vec<Duration>>,
+    /// Whose acknowledgement of each publish is the whole receipt.
+    pub owns: Mutex<Vec<Option<ConnectionId>>>,
+    /// For whose own connection each feed was opened.
+    pub opened: Mutex<Vec<Option<ConnectionId>>>,
 }
 
 impl FakePlayers {
@@ -45,6 +49,8 @@ impl FakePlayers {
             waiting: watch::Sender::new(0),
             sessions_asked: AtomicUsize::new(0),
             lines: Mutex::default(),
+            owns: Mutex::default(),
+            opened: Mutex::default(),
         })
     }
 
@@ -67,14 +73,9 @@ impl FakePlayers {
 
 #[async_trait]
 impl Players for FakePlayers {
-    async fn publish(
-        &self,
-        line: Duration,
-        _by: Option<&Arc<Bearer>>,
-        topic: &str,
-        payload: Bytes,
-    ) -> Verdict {
-        self.lines.lock().unwrap().push(line);
+    async fn publish(&self, from: Publishing<'_>, topic: &str, payload: Bytes) -> Verdict {
+        self.lines.lock().unwrap().push(from.line);
+        self.owns.lock().unwrap().push(from.own);
         if &payload[..] == b"wait" {
             self.waiting.send_modify(|waiting| *waiting += 1);
             self.gate.acquire().await.unwrap().forget();
@@ -104,7 +105,13 @@ impl Players for FakePlayers {
         self.session.lock().unwrap().clone()
     }
 
-    async fn subscribe(&self, _by: Option<&Bearer>, filter: &str) -> Result<Feed, Refusal> {
+    async fn subscribe(
+        &self,
+        _by: Option<&Bearer>,
+        filter: &str,
+        own: Option<ConnectionId>,
+    ) -> Result<Feed, Refusal> {
+        self.opened.lock().unwrap().push(own);
         match filter {
             "live/482913" => {
                 let mut changes = self.live.subscribe();

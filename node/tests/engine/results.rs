@@ -27,7 +27,7 @@ impl Shown {
         let (core, now) = (world.core(0), world.mono(0));
         let (publisher, views) = Publisher::new(core, now, "123456".to_owned(), present);
         let inboxes = Inboxes::default();
-        let queue = inboxes.open(player);
+        let queue = inboxes.open(player, None);
         Shown { world, publisher, views, inboxes, queue }
     }
 

@@ -78,7 +78,7 @@ impl Run {
         };
         let shown: Vec<_> = (0..NODES).map(show).collect();
         let open = |(at, player): (usize, u128)| {
-            let queue = shown[at].3.open(PlayerId(player));
+            let queue = shown[at].3.open(PlayerId(player), None);
             (format!("inbox of {player} at node {at}"), queue)
         };
         let all = (0..NODES).flat_map(|at| (1..=PLAYERS).map(move |player| (at, player)));

@@ -448,7 +448,7 @@ impl World {
             Output::Flush => self.nodes[at].disk.flush(),
             Output::Superseded => self.superseded += 1,
             Output::Late { node, entries } => self.late.push((at, node, entries)),
-            Output::Inbox { player, message } => self.inbox.push((at, player, message)),
+            Output::Inbox { player, message, .. } => self.inbox.push((at, player, message)),
             Output::Applied { rows } => self.applied += rows.len() as u64,
             Output::Alarm(alarm) => self.alarms.push(alarm),
         }

@@ -361,7 +361,7 @@ impl World {
             Output::PersistQuarantine { id } => {
                 self.node(number).disk.write(now, Write::Quarantine(id));
             }
-            Output::Inbox { player, message } => self.on_inbox(number, player, message),
+            Output::Inbox { player, message, .. } => self.on_inbox(number, player, message),
             Output::Flush => {
                 let Node { life, disk, .. } = self.node(number);
                 let flushed = disk.flush(now);

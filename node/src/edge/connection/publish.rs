@@ -5,7 +5,7 @@ use super::{Closed, Connection, Done, Work};
 use crate::edge::acl::{Access, Denied};
 use crate::edge::packet::{Acknowledge, Outbound, Protocol, Publish, Request, response};
 use crate::service::view::Refusal;
-use crate::service::{Reason, Verdict, inbox_topic};
+use crate::service::{Publishing, Reason, Verdict, inbox_topic};
 use std::future::ready;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,10 +49,17 @@ where
             })));
         }
         let (players, line) = (self.edge.players(), self.line.round_trip());
+        let own = self.says_receipts(acknowledge).then_some(self.id);
         Box::pin(async move {
-            let verdict = players.publish(line, by.as_ref(), &topic, payload).await;
+            let from = Publishing { by: by.as_ref(), line, own };
+            let verdict = players.publish(from, &topic, payload).await;
             Done::Published(Judged { topic, acknowledge, request, verdict })
         })
+    }
+
+    /// Whether an acknowledgement carries the whole receipt.
+    fn says_receipts(&self, acknowledge: Acknowledge) -> bool {
+        acknowledge != Acknowledge::Not && self.guard.has_room_for(RECEIPT_BYTES_MAX)
     }
 
     pub(super) fn on_published(&mut self, judged: Judged) -> Result<(), Closed> {
@@ -104,6 +111,9 @@ where
         }
     }
 }
+
+/// No acknowledgement of an answer is longer: the longest in words has 200 bytes, which JSON makes 1,200 at most.
+const RECEIPT_BYTES_MAX: usize = 4096;
 
 pub(super) fn not_permitted(denied: Denied) -> Verdict {
     Verdict::refused(Reason::NotAuthorized, Refusal::new("not_permitted", denied.to_string()))

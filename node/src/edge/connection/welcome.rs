@@ -159,7 +159,7 @@ impl Newcomer {
         let topics = if clean { Vec::new() } else { players.session(&client_id).await };
         for topic in topics {
             // What is no longer there is no part of the session.
-            if let Ok(feed) = players.subscribe(bearer.as_deref(), &topic).await {
+            if let Ok(feed) = players.subscribe(bearer.as_deref(), &topic, None).await {
                 session.push((topic, feed));
             }
         }

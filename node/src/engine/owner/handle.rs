@@ -7,7 +7,7 @@ use crate::engine::intake::Claim;
 use crate::engine::io::{Input, Reply};
 use crate::engine::publisher::{Publisher, Views};
 use crate::engine::shards::{Doors, Shard};
-use crate::service::Frame;
+use crate::service::{ConnectionId, Frame};
 use crdt_state::engagement::Given;
 use crdt_state::{Mono, NodeId, PlayerId};
 use gossip::replication::{self, Stats};
@@ -164,14 +164,15 @@ impl Owner {
     }
 
     /// Hands in a player's answer, by way of the shard of the player's slot, and waits for the reply;
-    /// `None` if the owner is gone.
+    /// `None` if the owner is gone. Inboxes of its `own` connection are not told the receipt, which the reply is.
     pub fn answer(
         &self,
         claim: Claim,
         instance: u32,
         given: Given,
+        own: Option<ConnectionId>,
     ) -> impl Future<Output = Option<Reply>> + Send + use<> {
-        self.doors.answer(claim, instance, given)
+        self.doors.answer(claim, instance, given, own)
     }
 
     /// Has the shard of a player's slot do something in its own task, between two answers; `None` if it died of

@@ -55,7 +55,7 @@ fn slip(number: u32, instance: u32, choice: u8) -> (Slipped, oneshot::Receiver<R
     let claim = Claim { player: PlayerId(number.into()), row, name: String::new() };
     let given = Given { choices: vec![choice], ..Given::default() };
     let (reply, replied) = oneshot::channel();
-    (Slipped::Answer(Slip { claim, instance, given, packed: None, reply }), replied)
+    (Slipped::Answer(Slip { claim, instance, given, packed: None, asker: reply.into() }), replied)
 }
 
 #[tokio::test]

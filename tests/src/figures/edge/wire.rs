@@ -126,7 +126,8 @@ pub(in crate::figures) fn subscribe(filters: &[String]) -> Vec<u8> {
     let mut body = vec![0, 9, 0];
     for filter in filters {
         body.extend(text(filter));
-        body.push(0);
+        // As a page does it: with no local its acknowledgements are its receipts.
+        body.push(if filter.starts_with("inbox/") { 0x04 } else { 0 });
     }
     packet(0x82, &body)
 }
