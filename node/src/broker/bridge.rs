@@ -13,9 +13,10 @@ use super::session::{
     Context, Happened, IN_FLIGHT_MAX, KEEP_ALIVE, Letter, Session, next_outgoing,
 };
 use super::settings::{BrokerConfig, BrokerUrl};
-use super::slots::{Members, Slots, owner};
+use super::slots::{Members, owner};
 use super::state::BrokerState;
 use super::wire::{Introduction, Outgoing, Protocol, Wire};
+use crate::engine::Slots;
 use crate::supervise::Supervisor;
 use crdt_state::NodeId;
 use gossip::network::{Member, Network, Spawn, Standing};

@@ -34,7 +34,7 @@ pub use settings::{
 };
 pub use state::BrokerState;
 
-use crate::engine::Outlet;
+use crate::engine::{Outlet, Slots};
 use crate::env::Env;
 use crate::hub::{Hub, Owners};
 use crate::supervise::Supervisor;
@@ -47,7 +47,6 @@ use dial::{AuthorityError, Dialler};
 use gossip::network::Network;
 use live::{Lives, Shelf};
 use session::Letter;
-use slots::Slots;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -166,6 +165,6 @@ impl Outlet for Outbox {
     }
 
     fn serves(&self, player: PlayerId) -> bool {
-        u8::try_from(player.slot()).is_ok_and(|slot| self.held.borrow().has(slot))
+        self.held.borrow().has_player(player)
     }
 }

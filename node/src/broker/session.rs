@@ -14,10 +14,11 @@
 use super::desk::{Desk, Handled};
 use super::ended::Ended;
 use super::live::Shelf;
-use super::slots::{self, Members, Slots};
+use super::slots::{self, Members};
 use super::state::BrokerState;
 use super::wire::{Heard, Objection, Outgoing, Protocol, Welcome, Wire};
 use crate::edge::Stream;
+use crate::engine::Slots;
 use bytes::{Bytes, BytesMut};
 use crdt_state::NodeId;
 use futures_util::StreamExt as _;

@@ -1,8 +1,8 @@
 //! How a node stands with its broker, for `status` and `/metrics`.
 
-use super::slots::Slots;
 use super::wire::Protocol;
 use crate::api::metrics::{Sample, Source};
+use crate::engine::Slots;
 use crate::service::view::BrokerView;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
