@@ -1,6 +1,6 @@
 //! Shows behind brokers that somebody else wrote: Mosquitto, and RabbitMQ's MQTT plugin.
 //!
-//! In each show a node is killed and the broker is restarted, in order and without a word, while a
+//! In each show nodes come, one is killed, and the broker is restarted, in order and without a word, while a
 //! question is open. The judges are the clients: what a firm receipt promised must be in the exports
 //! of the nodes that are left, once.
 
@@ -34,11 +34,20 @@ enum Fault {
     Nothing,
     BrokerEnds,
     BrokerKilled,
+    NodeComes,
+    /// As late as it is revealed, so that slots move while results are said.
+    NodeComesLate,
     NodeKilled,
 }
 
-const FAULTS: [Fault; 4] =
-    [Fault::Nothing, Fault::BrokerEnds, Fault::BrokerKilled, Fault::NodeKilled];
+const FAULTS: [Fault; 6] = [
+    Fault::Nothing,
+    Fault::BrokerEnds,
+    Fault::BrokerKilled,
+    Fault::NodeComes,
+    Fault::NodeComesLate,
+    Fault::NodeKilled,
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_show_behind_mosquitto_outlives_broker_and_node() {
@@ -136,9 +145,16 @@ async fn question(
     let (early, late) = players.split_at(players.len() / 2);
     early.iter().for_each(|player| player.answer(instance, choice(player.id)));
     match fault {
-        Fault::Nothing => {}
+        Fault::Nothing | Fault::NodeComesLate => {}
         Fault::BrokerEnds => broker.restart(libc::SIGTERM),
         Fault::BrokerKilled => broker.restart(libc::SIGKILL),
+        Fault::NodeComes => {
+            come(nodes, broker);
+            // Half of the rest answer while slots move to it, half once it has them.
+            let (meanwhile, _) = late.split_at(late.len() / 2);
+            meanwhile.iter().for_each(|player| player.answer(instance, choice(player.id)));
+            wait_shared(nodes);
+        }
         Fault::NodeKilled => drop(nodes.pop()),
     }
     late.iter().for_each(|player| player.answer(instance, choice(player.id)));
@@ -150,17 +166,27 @@ async fn question(
     // The state is renewed each second while a question is open, whatever has happened.
     let opens = players[0].told().opens[&instance];
     players[0].wait("renewed states", |told| told.opens[&instance] >= opens + 3).await;
-    close(nodes, show, players, instance).await;
-}
-
-async fn close(nodes: &[Single], show: &SingleShow, players: &[BrokerPlayer], instance: u32) {
-    for command in [Command::Close, Command::Tallies, Command::Reveal] {
+    for command in [Command::Close, Command::Tallies] {
         nodes[0].step(show, command);
     }
+    if let Fault::NodeComesLate = fault {
+        come(nodes, broker);
+    }
+    nodes[0].step(show, Command::Reveal);
     for player in players {
         player.wait("the result", |told| told.results.contains_key(&instance)).await;
     }
     nodes[0].step(show, Command::Leaderboard);
+    if let Fault::NodeComesLate = fault {
+        wait_shared(nodes);
+    }
+}
+
+/// One more node; slots go to it from now on.
+fn come(nodes: &mut Vec<Single>, broker: &Broker) {
+    let flags = broker.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    nodes.insert(1, nodes[0].start_beside(&flags));
 }
 
 /// Any choice, as long as it never changes.

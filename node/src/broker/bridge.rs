@@ -270,9 +270,10 @@ impl Bridge {
     /// Tells everybody which slots this node holds.
     fn tell(&mut self, session: &Session) {
         let held = session.held();
+        // First: once others hear of a slot they let it go.
+        self.slots.send_replace(held);
         self.announce(SLOTS_KEY, &held.to_string());
         self.state.holds(&held);
-        self.slots.send_replace(held);
         let speaks = held.has(0).then_some(self.connections);
         self.speaking.send_if_modified(|speaking| {
             let is_new = *speaking != speaks;

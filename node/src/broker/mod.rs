@@ -34,7 +34,7 @@ pub use settings::{
 };
 pub use state::BrokerState;
 
-use crate::engine::{Outlet, Slots};
+use crate::engine::Outlet;
 use crate::env::Env;
 use crate::hub::{Hub, Owners};
 use crate::supervise::Supervisor;
@@ -107,9 +107,8 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
     let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
     let pages = config.pages.clone();
     let (letter, letters) = mpsc::channel(LETTERS_MAX);
-    let (slots, held) = watch::channel(Slots::NONE);
     let (speaking, listening) = watch::channel(None);
-    hub.open_outlet(Arc::new(Outbox { letter, held, tokens, state: Arc::clone(&state) }));
+    let slots = hub.open_outlet(Arc::new(Outbox { letter, tokens, state: Arc::clone(&state) }));
     let shelf = Arc::new(Shelf::default());
     let bridge = Bridge {
         config,
@@ -143,7 +142,6 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
 /// Where the engine's messages for players leave to the broker.
 struct Outbox {
     letter: mpsc::Sender<Letter>,
-    held: watch::Receiver<Slots>,
     tokens: TokenKeys,
     state: Arc<BrokerState>,
 }
@@ -162,9 +160,5 @@ impl Outlet for Outbox {
             self.state.counts.dropped.fetch_add(1, Relaxed);
         }
         sent
-    }
-
-    fn serves(&self, player: PlayerId) -> bool {
-        self.held.borrow().has_player(player)
     }
 }

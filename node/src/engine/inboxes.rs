@@ -4,6 +4,7 @@
 //! any node. Here are only the queues of those that are open. When a queue is full it is dropped,
 //! which ends its connection; the player comes back to a fresh projection.
 
+use super::slots::Slots;
 use crate::service::view::InboxMessage;
 use crate::service::{ConnectionId, Frame, Inbox, inbox_topic};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::watch;
 
 /// Messages that wait for one connection: a receipt, a result and a few more.
 const QUEUE: usize = 64;
@@ -28,9 +30,6 @@ const DRAFT_BYTES_MAX: usize = 4_096;
 pub trait Outlet: Send + Sync + 'static {
     /// Sends a message, encoded; tells whether there was room for it.
     fn send(&self, player: PlayerId, payload: &Bytes) -> bool;
-
-    /// Whether this node is the one that sends a player its results.
-    fn serves(&self, player: PlayerId) -> bool;
 }
 
 /// The shows of one player that are counted: more are nobody's evening.
@@ -75,6 +74,8 @@ const SHARDS: usize = 64;
 pub struct Inboxes {
     shards: Vec<Mutex<Queues>>,
     outlet: OnceLock<Arc<dyn Outlet>>,
+    /// The slots whose players get their results by the outlet, from this node.
+    served: watch::Sender<Slots>,
 }
 
 impl fmt::Debug for Inboxes {
@@ -86,7 +87,7 @@ impl fmt::Debug for Inboxes {
 impl Default for Inboxes {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Inboxes { shards, outlet: OnceLock::new() }
+        Inboxes { shards, outlet: OnceLock::new(), served: watch::Sender::new(Slots::NONE) }
     }
 }
 
@@ -133,14 +134,21 @@ impl Inboxes {
         present
     }
 
-    /// Has every message leave by `outlet` too, from now on. There is one for a node's life.
-    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) {
+    /// Has every message leave by `outlet` too, from now on. There is one for a node's life. Whoever opens it says which
+    /// slots are this node's: it sends their players their results.
+    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) -> watch::Sender<Slots> {
         assert!(self.outlet.set(outlet).is_ok(), "a node has one outlet");
+        self.served.clone()
     }
 
-    /// Where messages leave beside the open inboxes, if anywhere.
-    pub fn outlet(&self) -> Option<&Arc<dyn Outlet>> {
-        self.outlet.get()
+    /// The slots whose players are sent their results by the outlet, and whenever these are others.
+    pub fn served(&self) -> watch::Receiver<Slots> {
+        self.served.subscribe()
+    }
+
+    /// Which slots these are now.
+    pub fn serves(&self) -> Slots {
+        *self.served.borrow()
     }
 
     /// Puts a message into every open inbox of a player, and into the outlet. Returns whether there

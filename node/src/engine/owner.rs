@@ -130,6 +130,7 @@ impl Task {
         if self.is_torn {
             self.read_back().await;
         }
+        let mut served = self.ports.inboxes.served();
         let mut fresh = Vec::with_capacity(TURN);
         let mut alarm = pin!(sleep_until(Instant::now()));
         loop {
@@ -160,8 +161,9 @@ impl Task {
             tokio::select! {
                 biased;
                 count = self.mail.recv_many(&mut fresh, TURN) => if count == 0 { return },
-                // The publisher looks at it.
+                // The publisher looks at both.
                 Ok(()) = self.ports.present.changed() => {}
+                Ok(()) = served.changed() => {}
                 // The store fails, or does no longer: what waited for that is done at the next turn.
                 Ok(()) = self.trouble.changed() => {}
                 () = kept(&mut self.promised) => {}
@@ -229,7 +231,7 @@ impl Task {
 
     /// When the core or the publisher wants to be woken; far away if neither does.
     fn due(&self) -> Instant {
-        let due = [self.core.poll_timeout(), self.publisher.due(&self.core)];
+        let due = [self.core.poll_timeout(), self.publisher.due(&self.core, &self.ports.inboxes)];
         let due = due.into_iter().flatten().min();
         due.map_or_else(|| Instant::now() + FAR, |mono| self.ports.started + mono)
     }

@@ -3,16 +3,18 @@
 //! A change of stage is shown at once; counts are coalesced, since they are absolute values and only the
 //! newest matters. Players are not sent a new state because somebody joined more than once a second, and then
 //! lane by lane. Results are looked at only when something that scores has changed: that costs a walk over
-//! all players.
+//! all players. Behind a broker a slot may come to this node while results are shown: who served it before may have let
+//! it go too early to tell its players, so that they are told from here, twice rather than not at all.
 
 use super::core::EventCore;
 use super::inboxes::Inboxes;
 use super::lanes::{Lanes, LiveEnds};
+use super::slots::Slots;
 use crate::service::view::{HostView, InboxMessage, LiveView, PhaseView, StageView};
 use crate::service::{Frame, live_topic};
 use crdt_state::engagement::Task;
 use crdt_state::{EventId, Mono, Phase, PlayerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,6 +26,10 @@ const VIEW_GAP: Duration = Duration::from_millis(100);
 const COUNT_GAP: Duration = Duration::from_secs(1);
 /// Between two walks over all players' results at one stage: 1 s, since each walk is one over a crowd.
 const RESULTS_GAP: Duration = Duration::from_secs(1);
+
+/// For how long after a stage came the players of a slot that comes here are told its results: 30 s, well above what it
+/// takes to notice that a node is dead and to take over its slots. What was shown before they ask for.
+const OWED_FOR: Duration = Duration::from_secs(30);
 
 /// How many players have an open inbox, on all nodes, by event.
 pub type Present = BTreeMap<EventId, u64>;
@@ -80,7 +86,11 @@ struct Results {
 struct Walked {
     scored: u64,
     stage: StageView,
+    /// When that stage came; `None` if it was there at the first look.
+    since: Option<Mono>,
     at: Mono,
+    /// Which slots were this node's when they were last looked at.
+    served: Slots,
 }
 
 #[derive(Debug)]
@@ -133,11 +143,10 @@ impl Publisher {
 
     /// Shows what has changed, if it is time to.
     pub fn publish(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
-        if self.news_due(core).is_some_and(|due| due <= now) {
+        self.results.let_go(inboxes.serves());
+        if self.news_due(core, inboxes).is_some_and(|due| due <= now) {
             self.show(core, now);
-            if self.results.due(core).is_some_and(|due| due <= now) {
-                self.results.send(core, now, inboxes);
-            }
+            self.results.look(core, now, inboxes);
         }
         let Publisher { live, screen, pin, .. } = self;
         live.take_turn(now, || {
@@ -148,8 +157,8 @@ impl Publisher {
     }
 
     /// When there will be something to show; `None` while all is shown.
-    pub fn due(&self, core: &EventCore) -> Option<Mono> {
-        [self.news_due(core), self.live.due()].into_iter().flatten().min()
+    pub fn due(&self, core: &EventCore, inboxes: &Inboxes) -> Option<Mono> {
+        [self.news_due(core, inboxes), self.live.due()].into_iter().flatten().min()
     }
 
     /// Whether anybody watches the event, beside the way to its owner: that has a receiver of each view.
@@ -159,7 +168,7 @@ impl Publisher {
     }
 
     /// When there will be something that nobody has been shown.
-    fn news_due(&self, core: &EventCore) -> Option<Mono> {
+    fn news_due(&self, core: &EventCore, inboxes: &Inboxes) -> Option<Mono> {
         let Some(shown) = &self.shown else { return Some(Mono::ZERO) };
         if shown.stage != super::stage_view(core.state().stage()) {
             return Some(Mono::ZERO);
@@ -167,7 +176,8 @@ impl Publisher {
         let is_behind = shown.revision != core.revision() || shown.present != self.present(core);
         let views = is_behind.then(|| shown.views_at + VIEW_GAP);
         let counts = shown.sent.behind.then(|| shown.sent.at + COUNT_GAP);
-        let results = self.results.due(core).map(|due| due.max(shown.views_at + VIEW_GAP));
+        let results = self.results.due(core, inboxes.serves());
+        let results = results.map(|due| due.max(shown.views_at + VIEW_GAP));
         [views, counts, results].into_iter().flatten().min()
     }
 
@@ -230,8 +240,14 @@ impl Publisher {
 }
 
 impl Results {
-    /// When all players' results are to be looked at again; `None` while nothing that scores has changed.
-    fn due(&self, core: &EventCore) -> Option<Mono> {
+    /// When results are to be looked at again; `None` while nothing that scores has changed and no slot has come.
+    fn due(&self, core: &EventCore, served: Slots) -> Option<Mono> {
+        let come = !self.come(core, served).is_empty();
+        [self.walk_due(core), come.then_some(Mono::ZERO)].into_iter().flatten().min()
+    }
+
+    /// When those of all players are.
+    fn walk_due(&self, core: &EventCore) -> Option<Mono> {
         let Some(walked) = &self.walked else { return Some(Mono::ZERO) };
         let has_moved = || walked.stage != super::stage_view(core.state().stage());
         match walked.scored != core.scored_revision() {
@@ -242,18 +258,65 @@ impl Results {
         }
     }
 
-    /// Sends every player here the result of the newest revealed question, and of the prediction that was resolved
-    /// last, and again when they change.
-    fn send(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
-        let is_open = core.state().stage().phase == Phase::Open;
-        let mut players = inboxes.players();
-        // A crowd's results do not change while it answers the next question.
-        if let Some(outlet) = inboxes.outlet().filter(|_| !is_open || self.owing) {
-            players.extend(core.state().players.ids().filter(|player| outlet.serves(*player)));
+    /// Slots that have gone count as new if they come back.
+    fn let_go(&mut self, served: Slots) {
+        if let Some(walked) = &mut self.walked {
+            walked.served = walked.served.among(&served);
         }
-        let stage = super::stage_view(core.state().stage());
-        self.walked = Some(Walked { scored: core.scored_revision(), stage, at: now });
-        self.owing = false;
+    }
+
+    /// The slots that have come since they were last looked at, while the show is where players hear what a question gave
+    /// them. What comes earlier is part of the walk at the reveal.
+    fn come(&self, core: &EventCore, served: Slots) -> Slots {
+        let (state, stage) = (core.state(), core.state().stage());
+        let tells = !stage.is_over() && state.has_revealed(stage.instance);
+        match &self.walked {
+            Some(walked) if tells => served.without(&walked.served),
+            _ => Slots::NONE,
+        }
+    }
+
+    /// Sends players here the result of the newest revealed question, and of the prediction that was resolved last, and
+    /// again when they change: all of them if it is time to, and those whose slots have just come.
+    fn look(&mut self, core: &EventCore, now: Mono, inboxes: &Inboxes) {
+        let served = inboxes.serves();
+        let is_walk = self.walk_due(core).is_some_and(|due| due <= now);
+        let mut players = self.owed(core, now, served);
+        if is_walk {
+            let is_open = core.state().stage().phase == Phase::Open;
+            players.extend(inboxes.players());
+            // A crowd's results do not change while it answers the next question.
+            if !is_open || self.owing {
+                let ids = core.state().players.ids();
+                players.extend(ids.filter(|player| served.has_player(*player)));
+            }
+            let (scored, stage) = (core.scored_revision(), super::stage_view(core.state().stage()));
+            let since = match &self.walked {
+                Some(walked) if walked.stage == stage => walked.since,
+                walked => walked.as_ref().map(|_| now),
+            };
+            self.walked = Some(Walked { scored, stage, since, at: now, served });
+            self.owing = false;
+        }
+        self.send(core, inboxes, players);
+    }
+
+    /// The players of the slots that have come, if the stage is young. What was said to them from here before may have
+    /// been lost together with the slot.
+    fn owed(&mut self, core: &EventCore, now: Mono, served: Slots) -> BTreeSet<PlayerId> {
+        let come = self.come(core, served);
+        let Some(walked) = self.walked.as_mut().filter(|_| !come.is_empty()) else {
+            return BTreeSet::new();
+        };
+        walked.served = served;
+        if walked.since.is_none_or(|since| now >= since + OWED_FOR) {
+            return BTreeSet::new();
+        }
+        self.sent.retain(|player, _| !come.has_player(*player));
+        core.state().players.ids().filter(|player| come.has_player(*player)).collect()
+    }
+
+    fn send(&mut self, core: &EventCore, inboxes: &Inboxes, players: BTreeSet<PlayerId>) {
         for player in players {
             // What was resolved before what is on: a page shows what comes last.
             let results = [core.resolved_for(player), core.result_of(player)];
@@ -265,7 +328,7 @@ impl Results {
                 }
                 if inboxes.deliver(player, result) {
                     self.sent.entry(player).or_default()[at] = print;
-                } else if inboxes.outlet().is_some_and(|outlet| outlet.serves(player)) {
+                } else if inboxes.serves().has_player(player) {
                     self.owing = true;
                     return;
                 }

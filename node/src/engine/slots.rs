@@ -57,6 +57,12 @@ impl Slots {
         (0..=u8::MAX).filter(move |slot| slots.has(*slot))
     }
 
+    /// Those that are among `others`.
+    #[must_use]
+    pub fn among(&self, others: &Slots) -> Slots {
+        Slots(std::array::from_fn(|word| self.0[word] & others.0[word]))
+    }
+
     /// Those that are not among `others`.
     #[must_use]
     pub fn without(&self, others: &Slots) -> Slots {

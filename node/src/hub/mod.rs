@@ -26,7 +26,7 @@ pub use switchboard::{LettingGo, Switchboard, replay};
 use crate::api::metrics::{Sample, Source};
 use crate::broker::BrokerState;
 use crate::edge::{Elsewhere, Meters, Rate};
-use crate::engine::{Outlet, Owner};
+use crate::engine::{Outlet, Owner, Slots};
 use crate::env::{Blocking, Env};
 use crate::identity::Identities;
 use crate::run::MemberEvents;
@@ -244,9 +244,10 @@ impl Hub {
         }
     }
 
-    /// Has everything that players are told leave by `outlet` too.
-    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) {
-        self.inboxes.open_outlet(outlet);
+    /// Has everything that players are told leave by `outlet` too, and results for the slots that are said to be this
+    /// node's.
+    pub fn open_outlet(&self, outlet: Arc<dyn Outlet>) -> watch::Sender<Slots> {
+        self.inboxes.open_outlet(outlet)
     }
 
     /// Says that this node stands behind a broker.

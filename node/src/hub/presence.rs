@@ -57,9 +57,8 @@ impl Presence {
 
     fn look(&mut self) {
         let mut all = self.inboxes.present();
-        let outlet = self.inboxes.outlet();
-        let is_own = |player| outlet.is_some_and(|outlet| outlet.serves(player));
-        self.attendance.count(is_own, &mut all);
+        let served = self.inboxes.serves();
+        self.attendance.count(|player| served.has_player(player), &mut all);
         self.tell(&all);
         let members = self.network.members();
         let members = members.borrow();

@@ -21,6 +21,7 @@ mod kinds;
 mod leaving;
 mod model;
 mod naive;
+mod outlets;
 mod partitions;
 mod pauses;
 mod receipts;
