@@ -37,6 +37,7 @@ pub mod name;
 pub mod named;
 pub mod planted;
 pub mod players;
+pub mod queues;
 pub mod stage;
 pub mod version;
 

@@ -65,11 +65,15 @@ pub enum Bug {
     PromiseForgotten,
     /// Who was told provisionally because somebody did not stand behind an answer is told nothing more.
     UpgradeForgotten,
+    /// An answer that is repeated waits once more, however often it waits already.
+    RepeatsUnbounded,
+    /// The players' edge looks at what a client sends next, however much it has asked already.
+    QuestionsUnbounded,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: [Bug; 31] = [
         Bug::AckPastGap,
         Bug::EarlyReceipt,
         Bug::ReceiptOfEntryBefore,
@@ -99,7 +103,15 @@ impl Bug {
         Bug::GraceForgotten,
         Bug::PromiseForgotten,
         Bug::UpgradeForgotten,
+        Bug::RepeatsUnbounded,
+        Bug::QuestionsUnbounded,
     ];
+
+    /// Whether it is in a part of a node that only whole nodes have, and not its cores.
+    #[must_use]
+    pub const fn is_of_whole_nodes(self) -> bool {
+        matches!(self, Bug::QuestionsUnbounded)
+    }
 }
 
 #[cfg(feature = "planted")]
@@ -119,6 +131,13 @@ macro_rules! planted {
 #[cfg(feature = "planted")]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
+}
+
+/// The bug that this thread runs with.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn planted() -> Option<Bug> {
+    PLANTED.get()
 }
 
 /// Whether this thread runs with that bug.

@@ -1,17 +1,20 @@
 //! Which marks of the production code a sweep reached.
 //!
 //! A mark that no seed reaches says that the draw is too kind, or that the code is dead: in both
-//! cases the seeds that passed prove less than they seem to.
+//! cases the seeds that passed prove less than they seem to. The same of queues: one that nothing was put into was
+//! not seen to keep its bound.
 
 use std::fmt;
 
 use crdt_state::marks::{Counts, Kind, Mark};
+use crdt_state::queues::{Fill, Fullest, Queue};
 
 /// How often marks were reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     times: Counts,
     runs: Counts,
+    fullest: Fullest,
 }
 
 /// A mark and how often it was reached.
@@ -32,6 +35,21 @@ impl Coverage {
             self.times[mark] += count;
             self.runs[mark] += u64::from(*count > 0);
         }
+    }
+
+    /// Adds how full queues were in a run.
+    pub fn fill(&mut self, fullest: &Fullest) {
+        for (known, fill) in self.fullest.iter_mut().zip(fullest) {
+            let is_fuller = |known: &Fill| fill.is_some_and(|fill| fill.is_fuller_than(*known));
+            if known.as_ref().is_none_or(is_fuller) {
+                *known = *fill;
+            }
+        }
+    }
+
+    /// Every queue, and how full it was when it was fullest, if anything was put into it.
+    pub fn queues(&self) -> impl Iterator<Item = (Queue, Option<Fill>)> {
+        Queue::ALL.into_iter().zip(self.fullest)
     }
 
     /// Every mark.
@@ -69,6 +87,14 @@ impl fmt::Display for Coverage {
                 write!(f, "  NEVER REACHED")?;
             }
         }
+        let filled = self.queues().filter(|(_, fill)| fill.is_some()).count();
+        write!(f, "\nqueues: {filled} of {} filled", Queue::ALL.len())?;
+        for (queue, fill) in self.queues() {
+            match fill {
+                Some(Fill { held, most }) => write!(f, "\n  {held:>8} of {most:>10}  {queue}")?,
+                None => write!(f, "\n         - of          -  {queue}")?,
+            }
+        }
         Ok(())
     }
 }
@@ -95,5 +121,20 @@ mod tests {
                 || text.ends_with("2 times in      2 runs"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn of_all_runs_that_counts_in_which_a_queue_was_fullest() {
+        let mut coverage = Coverage::default();
+        for held in [2, 3, 1] {
+            let mut fullest = Fullest::default();
+            fullest[Queue::Pulls as usize] = Some(Fill { held, most: 4 });
+            coverage.fill(&fullest);
+            coverage.fill(&Fullest::default());
+        }
+        let text = coverage.to_string();
+        assert!(text.contains("queues: 1 of "), "{text}");
+        assert!(text.contains("       3 of          4  pulls under way"), "{text}");
+        assert!(text.contains("         - of          -  cuts"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a node may hold at most, whatever its peers and players do; the same limits in both fidelities.
 
+use crdt_state::queues::take_overgrown;
 use gossip::network::NetworkStats;
 use gossip::replication::{Config, Replica};
 
@@ -30,9 +31,19 @@ pub(crate) fn of_network(stats: &NetworkStats, plan: &Schedule) -> Vec<String> {
     ])
 }
 
+/// What queues have held beyond their bounds since this was last asked, in words: of whichever nodes ran meanwhile.
+pub(crate) fn of_queues() -> impl Iterator<Item = String> {
+    let overgrown = take_overgrown().into_iter();
+    overgrown.map(|(queue, fill)| in_words(queue.holds(), fill.held, fill.most))
+}
+
+fn in_words(what: &str, held: u64, most: u64) -> String {
+    format!("{held} {what}, and {most} at most")
+}
+
 fn beyond(held: &[(&str, u64, u64)]) -> Vec<String> {
     let beyond = held.iter().filter(|(_, held, most)| held > most);
-    beyond.map(|(what, held, most)| format!("{held} {what}, and {most} at most")).collect()
+    beyond.map(|(what, held, most)| in_words(what, *held, *most)).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crdt_state::marks::{Counts, take_reached};
+use crdt_state::queues::{Fullest, take_fullest};
 use thiserror::Error;
 use tokio::runtime::{Builder, RngSeed, Runtime};
 
@@ -82,6 +83,8 @@ pub struct Outcome<T> {
     pub strays: Strays,
     /// How often each mark of the production code was reached.
     pub reached: Counts,
+    /// How full each queue of the production code was when it was fullest.
+    pub fullest: Fullest,
     /// What the scenario returned.
     pub value: T,
 }
@@ -93,7 +96,7 @@ impl<T, E> Outcome<Result<T, E>> {
     /// The scenario's own.
     pub fn transpose(self) -> Result<Outcome<T>, E> {
         let Self { seed, trace_hash, trace_lines, virtual_time, real_time, .. } = self;
-        let Self { net, entropy_reads, strays, reached, value, .. } = self;
+        let Self { net, entropy_reads, strays, reached, fullest, value, .. } = self;
         let value = value?;
         Ok(Outcome {
             seed,
@@ -105,6 +108,7 @@ impl<T, E> Outcome<Result<T, E>> {
             entropy_reads,
             strays,
             reached,
+            fullest,
             value,
         })
     }
@@ -178,8 +182,12 @@ where
     let real_limit = options.real_limit;
     let watchdog = Arc::new(AtomicBool::new(false));
     let (done, outcome) = sync_channel(1);
+    #[cfg(feature = "planted")]
+    let planted = crdt_state::planted::planted();
     let watched = watchdog.clone();
     let simulation = move || {
+        #[cfg(feature = "planted")]
+        crdt_state::planted::plant(planted);
         // The receiver is gone only if the watchdog gave this run up.
         let _ = done.send(execute(seed, options, scenario, watched));
     };
@@ -246,7 +254,10 @@ where
     }
     closed.map_err(io_error)?;
     match (simulated, dropped) {
-        (Ok(Ok(outcome)), Ok(())) => Ok(Outcome { strays, reached: take_reached(), ..outcome }),
+        (Ok(Ok(outcome)), Ok(())) => {
+            let (reached, fullest) = (take_reached(), take_fullest());
+            Ok(Outcome { strays, reached, fullest, ..outcome })
+        }
         (Ok(Err(stop)), _) => Err(failure(seed, stop, limits)),
         _ => Err(failure(seed, Stop::Panicked, limits)),
     }
@@ -295,6 +306,7 @@ where
         entropy_reads: entropy::reads(),
         strays: Strays::new(),
         reached: Counts::default(),
+        fullest: Fullest::default(),
         value,
     })
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crdt_state::queues::Queue;
 use sim::coverage::Coverage;
 use sim::run::{Options, RunError};
 use sim::schedule::{Kind, Schedule, Wanted};
@@ -15,16 +16,31 @@ use sim::verdict::{Fidelity, Unjudged, Verdict, WIRE_PLAYERS_MAX, judge_in};
 
 const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None });
 
+/// What the cores hold; all other queues are of whole nodes.
+const OF_CORES: [Queue; 11] = [
+    Queue::Pushed,
+    Queue::Lanes,
+    Queue::PeerLanes,
+    Queue::Pulls,
+    Queue::AgePulls,
+    Queue::Cuts,
+    Queue::Staged,
+    Queue::Deadlines,
+    Queue::Repeats,
+    Queue::TurnedAway,
+    Queue::LookedAt,
+];
+
 fn good(fidelity: Fidelity, schedule: Schedule) -> Verdict {
     let verdict = judge_in(fidelity, schedule, Options::default()).unwrap();
     assert!(verdict.is_good(), "{verdict}");
     verdict
 }
 
-/// Nodes, players and faults as the seeds draw them. A mark that none of them reaches would mean
-/// that the draw is too kind.
+/// Nodes, players and faults as the seeds draw them. A mark that none of them reaches, and a queue that nothing is put into,
+/// would mean that the draw is too kind.
 #[test]
-fn seeds_pass_and_differ_and_reach_every_mark() {
+fn seeds_pass_and_differ_and_reach_every_mark_and_queue_of_the_cores() {
     let mut coverage = Coverage::default();
     let mut hashes = BTreeSet::new();
     let mut lawful = 0;
@@ -33,11 +49,14 @@ fn seeds_pass_and_differ_and_reach_every_mark() {
         lawful += u32::from(verdict.laws_tried > 0);
         let outcome = verdict.outcome;
         coverage.add(&outcome.reached);
+        coverage.fill(&outcome.fullest);
         hashes.insert(outcome.trace_hash);
     }
     assert_eq!(hashes.len(), 120);
     assert!(lawful > 60, "the merge laws were tried in {lawful} of 120 runs");
     assert!(coverage.missed().is_empty(), "{coverage}");
+    let filled = coverage.queues().filter(|(_, fill)| fill.is_some()).map(|(queue, _)| queue);
+    assert_eq!(filled.collect::<Vec<_>>(), OF_CORES, "{coverage}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ const DRAW: Draws = Draws::Swarm(Wanted { nodes: None, players: None, ack: None 
 const SEEDS_MAX: u64 = 100;
 
 /// Every bug, and the checker that finds it.
-const FOUND_BY: [(Bug, &str); 29] = [
+const FOUND_BY: [(Bug, &str); 31] = [
     (Bug::AckPastGap, "holders"),
     (Bug::EarlyReceipt, "holders"),
     (Bug::ReceiptOfEntryBefore, "holders"),
@@ -45,6 +45,8 @@ const FOUND_BY: [(Bug, &str); 29] = [
     (Bug::GraceForgotten, "closing"),
     (Bug::PromiseForgotten, "receipts"),
     (Bug::UpgradeForgotten, "progress"),
+    (Bug::RepeatsUnbounded, "bounds"),
+    (Bug::QuestionsUnbounded, "bounds"),
 ];
 
 fn hunt_for(bug: Option<Bug>) -> Option<Found> {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use crdt_state::queues::Queue;
 use sim::quiz::evidence::Evidence;
 use sim::run::{Options, Outcome};
 use sim::schedule::NODES;
@@ -51,6 +52,34 @@ fn a_run_is_as_eventful_as_it_says() {
     assert_eq!(lives.map(|seen| seen.life).collect::<BTreeSet<_>>().len(), 2, "no second life");
     assert_eq!(evidence.ends.keys().copied().collect::<Vec<_>>(), NODES);
     assert!(outcome.net.datagrams_dropped > 20, "no faults happened: {:?}", outcome.net);
+}
+
+/// What whole nodes hold and their cores know nothing of; events that are left take a schedule in which that is done.
+const OF_WHOLE_NODES: [Queue; 15] = [
+    Queue::LaneFrames,
+    Queue::LaneBytes,
+    Queue::Addresses,
+    Queue::Dials,
+    Queue::Members,
+    Queue::MemberKeys,
+    Queue::Slips,
+    Queue::Inboxes,
+    Queue::Metered,
+    Queue::Connections,
+    Queue::InFlight,
+    Queue::Subscriptions,
+    Queue::Unread,
+    Queue::Answers,
+    Queue::Feeds,
+];
+
+/// A bound is only seen to be kept by a queue that something is put into.
+#[test]
+fn whole_nodes_fill_their_queues() {
+    let fullest = good(2).fullest;
+    let is_empty = |queue: &Queue| fullest[*queue as usize].is_none();
+    let empty: Vec<_> = OF_WHOLE_NODES.into_iter().filter(is_empty).collect();
+    assert_eq!(empty, []);
 }
 
 #[test]

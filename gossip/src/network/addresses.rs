@@ -191,6 +191,7 @@ impl AddressBook {
             self.addresses.entry(address).and_modify(|entry| entry.dialling = Some(turn));
             due.push(address);
         }
+        crdt_state::bounded!(Dials, self.dialling(), DIALS_MAX);
         due
     }
 
@@ -290,6 +291,7 @@ impl AddressBook {
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
             self.make_room(now)?;
         }
+        crdt_state::bounded!(Addresses, self.addresses.len(), ADDRESSES_MAX);
         let wait = self.wait_min;
         let entry = self.addresses.entry(address).or_insert_with(|| Address {
             seed: false,

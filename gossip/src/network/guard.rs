@@ -85,6 +85,7 @@ impl Crowd {
         for id in new {
             self.0.insert(id.clone(), BTreeSet::new());
         }
+        crdt_state::bounded!(Members, self.0.len(), max);
         Ok(())
     }
 
@@ -107,6 +108,7 @@ impl Crowd {
         if fits && new > 0 {
             known.extend(part.keys.iter().cloned());
         }
+        crdt_state::bounded!(MemberKeys, known.len(), KEYS_MAX);
         fits
     }
 }

@@ -47,6 +47,8 @@ impl LaneQueue {
         }
         waiting.bytes += frame.len();
         waiting.frames.push_back(frame);
+        crdt_state::bounded!(LaneFrames, waiting.frames.len(), self.frames_max);
+        crdt_state::bounded!(LaneBytes, waiting.bytes, self.bytes_max);
         drop(waiting);
         self.filled.notify_one();
         Ok(())

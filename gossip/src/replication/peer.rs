@@ -67,6 +67,7 @@ impl Peer {
     pub(super) fn learn_head(&mut self, id: LaneId, head: u64) {
         if self.heads.dots.len() < LANES_MAX || self.heads.get(&id) > 0 {
             self.heads.apply(Dot::new(id, head));
+            crdt_state::bounded!(PeerLanes, self.heads.dots.len(), LANES_MAX);
         }
     }
 
@@ -171,6 +172,11 @@ impl Push {
             self.waiting_since = Some(now);
             self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         }
+    }
+
+    /// What is on its way and not acknowledged.
+    pub(super) fn flight_bytes(&self) -> usize {
+        self.flight_bytes
     }
 
     /// When the next batch should leave; `None` while nothing waits or the window is full.

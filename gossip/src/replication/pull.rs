@@ -203,6 +203,7 @@ impl Replica {
         let avoid = self.repair.wants.get(&id).and_then(|want| want.avoid);
         let Some(peer) = self.source(id, from, avoid) else { return };
         self.repair.pulls.insert(id, Pull { peer, from, sent_at: now });
+        crdt_state::bounded!(Pulls, self.repair.in_flight(id.lane), self.config.pulls_max);
         self.send_pull(peer, id, from);
     }
 

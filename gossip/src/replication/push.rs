@@ -3,6 +3,7 @@
 //! Only own lanes are pushed. Others' entries are never relayed unasked; who lacks them learns so
 //! from heads and pulls.
 
+use super::config::Config;
 use super::message::Message;
 use super::peer::Claim;
 use super::replica::{Output, Replica};
@@ -43,6 +44,7 @@ impl Replica {
                     let (last, bytes, message) =
                         entries(id, tail, push.sent, self.config.flush_bytes, now, rtt);
                     push.on_sent(now, last, bytes, tail.head());
+                    crdt_state::bounded!(Pushed, push.flight_bytes(), pushed_max(&self.config));
                     self.outputs.push_back(Output::Send { to, lane, message });
                 }
             }
@@ -72,6 +74,11 @@ impl Replica {
         // What may leave now leaves at the end of the turn, with whatever else came in it.
         self.settle_receipts();
     }
+}
+
+/// What may be on its way to a peer on one lane: a batch leaves whole, as long as the window is not full.
+fn pushed_max(config: &Config) -> usize {
+    config.window_bytes + config.flush_bytes.max(super::ENTRY_BYTES_MAX)
 }
 
 /// The entries after `seq` as a message, with the number of its last entry and its size.

@@ -52,6 +52,7 @@ impl Receipts {
             let added = self.waiting.entry((level, lane)).or_default().insert((seq, ticket));
             self.count += usize::from(added);
             self.deadlines.push_back(deadline);
+            crdt_state::bounded!(Deadlines, self.deadlines.len(), config.receipts_max);
         }
         !full
     }

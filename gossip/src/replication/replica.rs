@@ -337,6 +337,7 @@ impl Replica {
     pub(super) fn append(&mut self, id: LaneId, kept: Kept) -> u64 {
         let seq = self.tails.append(id, kept);
         self.heads.apply(Dot::new(id, seq));
+        crdt_state::bounded!(Lanes, self.tails.len(), LANES_MAX);
         self.audit.forget_digest();
         seq
     }

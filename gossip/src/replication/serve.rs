@@ -114,6 +114,7 @@ impl Replica {
         });
         held.used_at = now;
         let head = held.head();
+        crdt_state::bounded!(Cuts, self.serving.len(), self.config.snapshots_served_max);
         self.send(from, Lane::Control, head);
     }
 

@@ -221,6 +221,7 @@ impl Replica {
             return self.give_up(now);
         }
         fetch.parts.push(bytes);
+        crdt_state::bounded!(Staged, fetch.bytes, SNAPSHOT_BYTES_MAX);
         fetch.cut = Born::ago_ms(now, age_ms);
         let whole = fetch.parts.len() == total as usize;
         self.ask_next(now); // of a whole snapshot it says so, and the source lets go

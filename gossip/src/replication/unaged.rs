@@ -169,6 +169,7 @@ impl Replica {
                 lane.asking = Some((peer, now));
                 pulls.push((peer, *id, lane.next));
                 asking += 1;
+                crdt_state::bounded!(AgePulls, asking, self.config.pulls_max);
             }
         }
         for (peer, id, from) in pulls {

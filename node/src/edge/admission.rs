@@ -122,6 +122,8 @@ impl Edge {
             self.counters.connection_refused();
             return None;
         }
+        let (taken, most) = (taken as usize, self.limits.connections_max as usize);
+        crdt_state::bounded!(Connections, taken, most);
         Some(admission)
     }
 

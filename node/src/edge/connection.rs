@@ -29,7 +29,7 @@ use super::guard::{Fault, Guard, pubrel};
 use super::output::Output;
 use super::packet::{Has, HasStep, Inbound, Outbound, Protocol, Publish, Refused, Wish};
 use super::sessions::Order;
-use super::{Edge, Line, Remote};
+use super::{Edge, Limits, Line, Remote};
 use crate::identity::Bearer;
 use crate::service::{ConnectionId, Feed, Form};
 use deadline::Alarm;
@@ -230,6 +230,7 @@ where
     }
 
     fn deliver(&mut self, sending: &Sending) {
+        crdt_state::bounded!(Feeds, self.output.bytes(), FEEDS_MARK_BYTES);
         let Sending { frame, qos, retain, alias } = sending;
         let v5 = self.guard.protocol() == Some(Protocol::V5);
         let form = Form { v5, retain: *retain, alias: *alias };
@@ -267,6 +268,9 @@ where
             }
             Poll::Ready(Ok(())) => {
                 self.guard.feed(buffer.filled());
+                let limits = self.edge.limits();
+                crdt_state::bounded!(Unread, self.guard.buffered(), unread_max(limits));
+                crdt_state::bounded!(Answers, self.output.bytes(), limits.output_bytes_max);
                 Ok(true)
             }
             Poll::Ready(Err(error)) => Err(Closed::Transport(error.kind())),
@@ -287,7 +291,8 @@ where
 
     /// Whether the client's next packet has to wait for the node.
     fn is_held(&self) -> bool {
-        self.settling || self.work.len() >= usize::from(self.edge.limits().in_flight_max.get())
+        let most = usize::from(self.edge.limits().in_flight_max.get());
+        self.settling || self.work.len() >= most && !crdt_state::planted!(QuestionsUnbounded)
     }
 
     fn may_read(&self) -> bool {
@@ -305,6 +310,8 @@ where
                 Some(broker) => self.on_open_packet(broker, packet)?,
                 None => self.on_packet(packet)?,
             }
+            let most = usize::from(self.edge.limits().in_flight_max.get());
+            crdt_state::bounded!(InFlight, self.work.len(), most);
             moved = true;
         }
         Ok(moved)
@@ -451,6 +458,8 @@ where
             granted.push(match outcome {
                 Ok(feed) => {
                     self.feeds.add(wish, feed, self.takes_alias);
+                    let most = self.edge.limits().subscriptions_max;
+                    crdt_state::bounded!(Subscriptions, self.feeds.len(), most);
                     Ok(qos)
                 }
                 Err(refused) => Err(refused.of(&wish.filter, one_of_many)),
@@ -464,6 +473,11 @@ where
         self.output.push(bytes, self.edge.counters());
         Ok(())
     }
+}
+
+/// What of a client may wait to be looked at: one packet, or what is read ahead, and one read.
+fn unread_max(limits: &Limits) -> usize {
+    READ_BYTES.max(limits.packet_bytes_max.get() as usize) + READ_BYTES
 }
 
 fn check_wish(wish: &Wish, has_room: bool) -> Result<(), Refused> {

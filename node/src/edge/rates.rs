@@ -127,6 +127,7 @@ impl<K: Ord + Hash> Meters<K> {
             return Err(FULL_WAIT);
         }
         shard.paid_at.insert(whose, rate.take(0, now)?);
+        crdt_state::bounded!(Metered, shard.paid_at.len(), SHARD_MAX);
         Ok(())
     }
 }

@@ -51,6 +51,7 @@ impl TurnedAway {
         if self.0.len() > TURNED_AWAY_MAX {
             self.0.pop_first();
         }
+        crdt_state::bounded!(TurnedAway, self.0.len(), TURNED_AWAY_MAX);
     }
 }
 

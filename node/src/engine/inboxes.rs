@@ -107,6 +107,7 @@ impl Inboxes {
         }
         open.queues.reserve_exact(1);
         open.queues.push(Queue { sender, own });
+        crdt_state::bounded!(Inboxes, open.queues.len(), PER_PLAYER);
         receiver
     }
 

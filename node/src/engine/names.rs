@@ -112,6 +112,7 @@ impl LookedAt {
         }
         let found = is_profane(text);
         self.0.insert(text.to_owned(), found);
+        crdt_state::bounded!(LookedAt, self.0.len(), LOOKED_AT_MAX);
         found
     }
 }

@@ -48,6 +48,11 @@ impl Waiting {
         }
     }
 
+    /// Whether as many wait as the player likes to ask, and not as often as the answer changes.
+    fn is_of_repeated(&self) -> bool {
+        matches!(self, Waiting::Join { .. } | Waiting::Answer { status: "duplicate", .. })
+    }
+
     /// The run of what others may have taken in this node's place: of an answer, a choice, or [`NO_RUN`].
     pub(super) fn of_run(&self) -> Option<u32> {
         match self {
@@ -114,7 +119,11 @@ impl Held {
     /// A request waits for its receipt.
     pub fn wait(&mut self, ticket: u64, waiting: Waiting) {
         if let Some(of) = waiting.of_one() {
-            *self.unfirm.entry(of).or_default() += 1;
+            let count = self.unfirm.entry(of).or_default();
+            *count += 1;
+            if waiting.is_of_repeated() {
+                crdt_state::bounded!(Repeats, *count, EACH_MAX);
+            }
         }
         if let Waiting::Bulk { players, instance, .. } = &waiting {
             self.unfirm_bulk.insert(ticket, (*instance, Arc::clone(players)));
@@ -131,7 +140,8 @@ impl Held {
 
     /// Whether so many receipts for this wait already that their player hears from them when it is firm.
     pub fn has_enough(&self, instance: u32, player: PlayerId) -> bool {
-        self.unfirm.get(&(instance, player)).is_some_and(|count| *count >= EACH_MAX)
+        let count = self.unfirm.get(&(instance, player)).copied().unwrap_or(0);
+        count >= EACH_MAX && !crdt_state::planted!(RepeatsUnbounded)
     }
 
     /// Somebody has repeated what is promised, or what enough receipts wait for.

@@ -211,6 +211,7 @@ impl Shard {
         {
             self.fresh.push_back(slip);
         }
+        crdt_state::bounded!(Slips, self.fresh.len(), BATCH);
         true
     }
 

@@ -31,6 +31,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crdt_state::marks::take_reached;
+use crdt_state::queues::take_fullest;
 
 use crate::clock;
 use crate::ownership::Strays;
@@ -86,7 +87,7 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
     #[cfg(feature = "planted")]
     crate::planting::begin();
     // Of this run, and not of what else this thread has done.
-    let _ = take_reached();
+    let _ = (take_reached(), take_fullest());
     let simulated = catch_unwind(AssertUnwindSafe(|| {
         clock::drive(Some(0));
         let mut world = World::new(Arc::new(schedule), trace.clone());
@@ -118,6 +119,7 @@ pub fn run(schedule: Schedule, options: Options) -> Result<Outcome<Evidence>, Ru
         entropy_reads: 0,
         strays: Strays::new(),
         reached: take_reached(),
+        fullest: take_fullest(),
         value,
     })
 }

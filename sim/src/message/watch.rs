@@ -112,6 +112,14 @@ impl World {
         }
     }
 
+    /// Notices what a node's queues have held beyond their bounds, even for a moment.
+    pub(super) fn watch_queues(&mut self, number: u8) {
+        for what in limits::of_queues() {
+            let grown = format!("node {number} has held {what} by {:?}", self.at());
+            self.evidence.overgrown.push(grown);
+        }
+    }
+
     /// Notes how complete a node calls the newest result, when that changes or is not true any more.
     fn watch_result(&mut self, number: u8) {
         let (now, at) = (self.now, self.at());

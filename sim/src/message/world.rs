@@ -254,7 +254,8 @@ impl World {
             life.wanted_at = now;
         }
         if !comes || life.is_open() {
-            return life.core.handle_input(life.mono(now), input);
+            life.core.handle_input(life.mono(now), input);
+            return self.watch_queues(number);
         }
         life.door.push((now, input));
         self.heed(number, Heed::Wanted { event: EVENT });
@@ -300,6 +301,7 @@ impl World {
             self.carry_out(number, origin, output);
         }
         self.outputs = outputs;
+        self.watch_queues(number);
         self.show(number);
         if let Some(nodes) = awaited {
             self.heed(number, Heed::Awaited { event: EVENT, nodes });

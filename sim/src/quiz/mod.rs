@@ -129,6 +129,7 @@ pub async fn quiz(
     if until.is_some() {
         quiz.write_states().await;
     }
+    watch::note_queues(&quiz.notebook);
     Ok(quiz.notebook.read())
 }
 

@@ -279,6 +279,14 @@ fn note_limits(number: u8, mut beyond: Vec<String>, network: &Network, notebook:
         let grown = beyond.into_iter().map(|what| format!("node {number} holds {what} at {at:?}"));
         evidence.overgrown.extend(grown);
     });
+    note_queues(notebook);
+}
+
+/// Notes what queues have held beyond their bounds. All nodes share a thread: which one it was the story tells.
+pub(super) fn note_queues(notebook: &Notebook) {
+    let at = now();
+    let grown = limits::of_queues().map(|what| format!("a node has held {what} by {at:?}"));
+    notebook.write(|evidence| evidence.overgrown.extend(grown));
 }
 
 /// The digest of a node's state; nothing if its owner is gone.

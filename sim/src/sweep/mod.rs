@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crdt_state::marks::Counts;
+use crdt_state::queues::Fullest;
 
 use crate::coverage::Coverage;
 use crate::failure::Failure;
@@ -101,10 +102,13 @@ impl Sweep {
                 if !self.seeds.contains(&seed) {
                     return;
                 }
-                let (end, reached) = self.one(seed);
+                let (end, covered) = self.one(seed);
                 tell(&end);
                 let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-                gathered.1.add(&reached);
+                if let Some((reached, fullest)) = covered {
+                    gathered.1.add(&reached);
+                    gathered.1.fill(&fullest);
+                }
                 gathered.0.insert(seed, end);
                 drop(gathered);
                 // Each job runs one seed at least: a sweep of none would pass.
@@ -129,7 +133,7 @@ impl Sweep {
         self.check > 0.0 && (seed == *self.seeds.start() || dice.unit(0) < self.check)
     }
 
-    fn one(&self, seed: u64) -> (End, Counts) {
+    fn one(&self, seed: u64) -> (End, Option<(Counts, Fullest)>) {
         let checked = self.is_checked(seed);
         let (judged, difference) = match checked {
             true => self.judge_twice(seed),
@@ -146,7 +150,7 @@ impl Sweep {
             checked,
             difference,
         };
-        (end, outcome.map(|outcome| outcome.reached).unwrap_or_default())
+        (end, outcome.map(|outcome| (outcome.reached, outcome.fullest)))
     }
 
     fn judge(&self, seed: u64, options: Options) -> Result<Verdict, Unjudged> {

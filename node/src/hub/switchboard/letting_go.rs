@@ -127,6 +127,7 @@ impl Switchboard {
         info!(%event, "letting go of an event that nobody here wants");
         let (period, going) = (self.interest.period(event), self.going());
         self.letting_go.owners.insert(event, owner.clone());
+        crdt_state::bounded!(Goodbyes, self.letting_go.owners.len(), AT_ONCE);
         let say = self.letting_go.say.clone();
         let goodbye = async move {
             let said = timeout(GOODBYE_PATIENCE, owner.retire(CARRIERS, going)).await;
