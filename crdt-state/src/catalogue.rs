@@ -7,6 +7,7 @@
 use crate::caps;
 use crate::delta::DecodeError;
 use crate::engagement::script::Entry;
+use crate::event::Beyond;
 use crate::id::{EventId, Lamport, NodeId, Origin, PlayerId, TokenId};
 use crate::lattice::{Max, Pointwise};
 use crate::named::{Bounded, LastWrite, Register};
@@ -291,6 +292,12 @@ impl Catalogue {
     pub fn given_up(&self) -> impl Iterator<Item = NodeId> {
         let is_gone = |(_, fate): &(&NodeId, &LastWrite<Fate>)| fate.get() == Some(&Fate::Gone);
         self.fates.iter().filter(is_gone).map(|(node, _)| *node)
+    }
+
+    /// What was not kept for want of room, in the order of [`BEYOND`](crate::event::BEYOND).
+    #[must_use]
+    pub fn beyond(&self) -> Beyond {
+        [0, 0, 0, 0, 0, self.bans.beyond(), self.fates.beyond()]
     }
 
     /// Whether no other node can be given up.

@@ -20,6 +20,7 @@ mod votes;
 
 pub use fences::Fences;
 pub use forgotten::{Forgotten, ForgottenOrigins};
+pub use room::{BEYOND, Beyond};
 pub use rounds::{Round, Rounds, Sealed};
 pub use ruling::{Fate, Last, Rule, Ruling, Rulings};
 pub use sides::{Post, Sides, TextSheet};

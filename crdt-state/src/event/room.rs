@@ -41,6 +41,13 @@ use crate::id::Origin;
 use crate::named::Change;
 use postcard::ser_flavors::Size;
 
+/// What stays within its cap by keeping the smallest: of events posts, votes, names, marks of players and notes of the
+/// trail; of the catalogue bans and nodes that are given up.
+pub const BEYOND: [&str; 7] = ["posts", "votes", "names", "marks", "notes", "bans", "given_up"];
+
+/// How much of each was not kept.
+pub type Beyond = [u64; BEYOND.len()];
+
 /// What is held at most, and as much as may be before it is counted. Of what two states differ in it says nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
@@ -189,6 +196,14 @@ impl EventState {
     #[must_use]
     pub fn is_full_of_answers(&self) -> bool {
         self.players.row_blocks_held() * BLOCK * self.sheets.0.len() >= caps::CELLS_MAX / 2
+    }
+
+    /// What was not kept for want of room, in the order of [`BEYOND`], each as often as it came.
+    #[must_use]
+    pub fn beyond(&self) -> Beyond {
+        let [posts, votes] = self.sides.beyond();
+        let [names, marks, notes] = self.named.beyond();
+        [posts, votes, names, marks, notes, 0, 0]
     }
 
     /// As [`EventState::is_full_of_answers`], of players.
@@ -490,7 +505,10 @@ mod tests {
         assert!(ours == theirs && ours.digest() == theirs.digest());
         let held = |instance| ours.sides.posts(instance).count();
         assert_eq!((held(1), held(2)), (600_000, caps::POSTS_MAX - 600_000), "the smallest stay");
+        let beyond = 1_200_000 - caps::POSTS_MAX as u64;
+        assert_eq!(ours.beyond()[..2], [beyond, 0], "what is not kept is counted");
         assert!(ours.apply(ME, &encode(&[posts(3, 0)])).is_ok(), "the lane goes on");
+        assert_eq!(ours.beyond()[..2], [beyond + 4_000, 0]);
         assert!(ours == theirs, "without what there is no room for");
     }
 }

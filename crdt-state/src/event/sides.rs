@@ -207,6 +207,11 @@ impl Sides {
         self.votes.is_full()
     }
 
+    /// How many posts were not kept for want of room, and how many votes.
+    pub(super) fn beyond(&self) -> [u64; 2] {
+        [self.posts.beyond(), self.votes.beyond()]
+    }
+
     /// How many texts were typed.
     pub(super) fn typed(&self) -> usize {
         self.texts.0.values().map(|sheet| sheet.0.len()).sum()

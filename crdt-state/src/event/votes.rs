@@ -6,6 +6,7 @@
 
 use crate::engagement::PostId;
 use crate::id::Row;
+use crate::named::bounded::Beyond;
 use crdts::CvRDT;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -21,11 +22,12 @@ const POST_WEIGHT: usize = 8;
 pub(super) struct Votes<const N: usize> {
     by_post: BTreeMap<Of, BTreeSet<Row>>,
     weight: usize,
+    beyond: Beyond,
 }
 
 impl<const N: usize> Default for Votes<N> {
     fn default() -> Self {
-        Votes { by_post: BTreeMap::new(), weight: 0 }
+        Votes { by_post: BTreeMap::new(), weight: 0, beyond: Beyond::default() }
     }
 }
 
@@ -68,10 +70,16 @@ impl<const N: usize> Votes<N> {
         self.weight >= N / 2
     }
 
+    /// How many were not kept for want of room.
+    pub(super) fn beyond(&self) -> u64 {
+        self.beyond.0
+    }
+
     fn trim(&mut self) {
         while self.weight > N {
             let mut last = self.by_post.last_entry().expect("what weighs something is there");
             last.get_mut().pop_last();
+            self.beyond.0 += 1;
             self.weight -= 1;
             if last.get().is_empty() {
                 last.remove();

@@ -3,7 +3,8 @@
 //! Both keep the smallest keys that were ever written, at most `N`. That is a join like any other: a key
 //! that is among the `N` smallest of all is among the `N` smallest of every part that has it, so no
 //! replica ever drops it, whatever the order. What is beyond is dropped by everybody. Commands are refused
-//! long before ([`Bounded::is_full`]); the bound itself only stops a peer that does not ask.
+//! long before ([`Bounded::is_full`]); the bound itself only stops a peer that does not ask, and what it stops is counted
+//! ([`Bounded::beyond`]), beside the content and no part of it.
 
 use crdts::{CmRDT, CvRDT};
 use serde::de::Error;
@@ -11,16 +12,38 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::hash::{Hash, Hasher};
 use std::ops::RangeBounds;
 
 /// Lattices by key, joined pointwise; at most `N`, the smallest keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Bounded<K, V, const N: usize>(BTreeMap<K, V>);
+pub struct Bounded<K, V, const N: usize> {
+    map: BTreeMap<K, V>,
+    #[serde(skip)]
+    beyond: Beyond,
+}
+
+/// How much was not kept for want of room. Nodes that hold the same may have met different amounts of it: it is equal
+/// to any other.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beyond(pub(crate) u64);
+
+impl PartialEq for Beyond {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Beyond {}
+
+impl Hash for Beyond {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
 
 impl<K, V, const N: usize> Default for Bounded<K, V, N> {
     fn default() -> Self {
-        Bounded(BTreeMap::new())
+        Bounded { map: BTreeMap::new(), beyond: Beyond::default() }
     }
 }
 
@@ -30,21 +53,28 @@ impl<K: Ord, V: Default, const N: usize> Bounded<K, V, N> {
         if !self.makes_room(&key) {
             return None;
         }
-        Some(self.0.entry(key).or_default())
+        Some(self.map.entry(key).or_default())
     }
 }
 
 impl<K: Ord, V, const N: usize> Bounded<K, V, N> {
     /// Whether `key` belongs here; if it is new and the map is full, the largest key makes room.
     fn makes_room(&mut self, key: &K) -> bool {
-        if self.0.len() < N || self.0.contains_key(key) {
+        if self.map.len() < N || self.map.contains_key(key) {
             return true;
         }
-        let belongs = self.0.last_key_value().is_some_and(|(last, _)| key < last);
+        let belongs = self.map.last_key_value().is_some_and(|(last, _)| key < last);
         if belongs {
-            self.0.pop_last();
+            self.map.pop_last();
         }
+        self.beyond.0 += 1;
         belongs
+    }
+
+    /// How many keys were met for which there was no room, or that made room: each as often as it came.
+    #[must_use]
+    pub fn beyond(&self) -> u64 {
+        self.beyond.0
     }
 
     /// The value under a key.
@@ -53,36 +83,36 @@ impl<K: Ord, V, const N: usize> Bounded<K, V, N> {
     where
         K: std::borrow::Borrow<Q>,
     {
-        self.0.get(key)
+        self.map.get(key)
     }
 
     /// Everything in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.0.iter()
+        self.map.iter()
     }
 
     /// What is there between two keys, in their order.
     pub fn range(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
-        self.0.range(keys)
+        self.map.range(keys)
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.map.len()
     }
 
     /// Whether nothing was ever written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.map.is_empty()
     }
 
     /// Whether honest writers stop adding keys: at half of the bound, so that several who do not know
     /// of each other yet do not meet it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.0.len() >= N.div_ceil(2)
+        self.map.len() >= N.div_ceil(2)
     }
 }
 
@@ -94,11 +124,14 @@ impl<K: Ord, V: CvRDT, const N: usize> CvRDT for Bounded<K, V, N> {
     }
 
     fn merge(&mut self, other: Self) {
-        for (key, value) in other.0 {
+        let mut left = other.map.len() as u64;
+        for (key, value) in other.map {
+            left -= 1;
             if !self.makes_room(&key) {
+                self.beyond.0 += left;
                 return;
             }
-            match self.0.entry(key) {
+            match self.map.entry(key) {
                 Entry::Vacant(place) => {
                     place.insert(value);
                 }
@@ -117,7 +150,7 @@ where
         let map = BTreeMap::deserialize(from)?;
         match map.len() {
             len if len > N => Err(Error::custom(format_args!("{len} keys, at most {N} can be"))),
-            _ => Ok(Bounded(map)),
+            _ => Ok(Bounded { map, beyond: Beyond::default() }),
         }
     }
 }

@@ -24,7 +24,7 @@
 //! kernel of ours, [`Causal`], which says why. Operations are applied only in strict lane order: on a gap
 //! `crdts` silently loses the skipped operation.
 
-mod bounded;
+pub(crate) mod bounded;
 mod causal;
 mod change;
 mod flags;
@@ -166,6 +166,25 @@ impl Named {
             Change::Player(change) => self.people.take(origin, change),
             Change::Note(note) => self.trail.take(origin, note),
         }
+    }
+
+    /// How many names, marks of players and notes were not kept for want of room.
+    pub(crate) fn beyond(&self) -> [u64; 3] {
+        let named = [
+            self.flags.beyond(),
+            self.permits.beyond(),
+            self.toggles.beyond(),
+            self.totals.beyond(),
+            self.counts.beyond(),
+            self.awards.beyond(),
+            self.sets.beyond(),
+            self.settings.beyond(),
+            self.firsts.beyond(),
+            self.multis.beyond(),
+            self.most.beyond(),
+            self.least.beyond(),
+        ];
+        [named.iter().sum(), self.people.beyond(), self.trail.beyond()]
     }
 
     /// Whether a flag is on that is off at first.

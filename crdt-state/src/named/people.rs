@@ -82,6 +82,12 @@ impl People {
         }
     }
 
+    /// How many marks were not kept for want of room.
+    pub(super) fn beyond(&self) -> u64 {
+        let [kicked, muted] = [self.kicked.beyond(), self.muted.beyond()];
+        kicked + muted + self.extra_ms.beyond() + self.names.beyond()
+    }
+
     /// Whether a player is out.
     #[must_use]
     pub fn is_kicked(&self, player: PlayerId) -> bool {

@@ -68,6 +68,11 @@ impl Trail {
         self.0.is_empty()
     }
 
+    /// How many notes were not kept for want of room.
+    pub(super) fn beyond(&self) -> u64 {
+        self.0.beyond()
+    }
+
     /// Whether hosts do nothing more.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Facts of replication that operators have to know, and what it did, counted by kind for `/metrics`.
 
 use crate::api::metrics::{Sample, Source};
+use crdt_state::event::{BEYOND, Beyond};
 use gossip::replication::Stats;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +14,8 @@ pub struct Alarms {
     superseded: AtomicU64,
     /// In the order of [`Stats::named`].
     done: [AtomicU64; Stats::NAMED],
+    /// In the order of [`BEYOND`].
+    beyond: [AtomicU64; BEYOND.len()],
 }
 
 /// The kind under which entries of answers are counted that came after a result was shown without them.
@@ -51,6 +54,26 @@ impl Alarms {
         *counted = *now;
     }
 
+    /// What a state has not kept for want of room since `counted`, which becomes what it has not kept by now.
+    pub fn count_beyond(&self, counted: &mut Beyond, now: Beyond) {
+        if *counted == now {
+            return;
+        }
+        for (sum, (before, now)) in self.beyond.iter().zip(counted.iter().zip(now)) {
+            sum.fetch_add(now.saturating_sub(*before), Relaxed);
+        }
+        *counted = now;
+    }
+
+    fn beyond(&self) -> impl Iterator<Item = Sample> {
+        let help =
+            "What peers sent of shows and the catalogue beyond their caps, and was not kept.";
+        BEYOND.into_iter().zip(&self.beyond).map(move |(what, sum)| {
+            let name = "starling_beyond_cap_total";
+            Sample::new(name, help, sum.load(Relaxed) as f64).label("what", what)
+        })
+    }
+
     fn done(&self) -> impl Iterator<Item = Sample> {
         let help = "What replication did, over all shows and the catalogue, by kind.";
         let kinds = Stats::default().named().into_iter().map(|(kind, _)| kind);
@@ -73,13 +96,34 @@ impl Source for Alarms {
             Sample::new("starling_replication_alarms_total", help, *count as f64)
                 .label("kind", *kind)
         };
-        counts.iter().map(sample).chain([superseded]).chain(self.done()).collect()
+        counts
+            .iter()
+            .map(sample)
+            .chain([superseded])
+            .chain(self.done())
+            .chain(self.beyond())
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_room_is_summed_over_all_shows() {
+        let alarms = Alarms::default();
+        let (mut one, mut other) = (Beyond::default(), Beyond::default());
+        alarms.count_beyond(&mut one, [3, 0, 0, 0, 0, 0, 0]);
+        alarms.count_beyond(&mut one, [5, 1, 0, 0, 0, 0, 0]);
+        alarms.count_beyond(&mut other, [2, 0, 0, 0, 0, 0, 0]);
+        alarms.count_beyond(&mut other, Beyond::default());
+        let of = |what: &str| {
+            let is_of = |sample: &Sample| sample.labels.contains(&("what", what.to_owned()));
+            alarms.samples().into_iter().find(is_of).expect("it is told from the start").value
+        };
+        assert_eq!((of("posts"), of("votes"), of("bans")), (7.0, 1.0, 0.0));
+    }
 
     fn barred(alarms: &Alarms) -> f64 {
         let is_barred =

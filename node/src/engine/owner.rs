@@ -18,6 +18,7 @@ use super::publisher::Publisher;
 use super::shards::{Asker, Slip};
 use crate::service::view::AppliedView;
 use crate::store::{Kept, Trouble};
+use crdt_state::event::Beyond;
 use crdt_state::{EventId, LaneId, Mono, NodeId, Origin, PlayerId};
 use gossip::replication::{self, Message, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -111,6 +112,8 @@ pub struct Task {
     peers: BTreeMap<Origin, (Way, replication::Input)>,
     /// What replication had done when it was last counted.
     counted: Stats,
+    /// What it had not kept for want of room.
+    beyond: Beyond,
     /// Whoever wants this task to end.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -144,6 +147,7 @@ impl Task {
             self.carry_out().await;
             self.is_torn = false;
             self.ports.alarms.count_done(&mut self.counted, self.core.replica().stats());
+            self.ports.alarms.count_beyond(&mut self.beyond, self.core.state().beyond());
             self.say_how_far();
             self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
             if let Some(stopped) = self.stopping.take() {
@@ -222,6 +226,7 @@ impl Task {
         warn!(event = %self.event, "an event is read back from the store");
         self.core = (self.revive)(kept);
         (self.awaits_at, self.counted) = (None, Stats::default());
+        self.beyond = Beyond::default();
         self.core.follow(self.applied.is_some());
         for (_, up) in self.peers.values() {
             self.core.handle_input(self.ports.now(), Input::Replication(up.clone()));

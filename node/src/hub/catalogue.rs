@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crdt_state::EventId;
 use crdt_state::catalogue::{CATALOGUE, Catalogue, Class, Notice, Suspect};
 use crdt_state::engagement::script::Entry;
+use crdt_state::event::Beyond;
 use gossip::replication;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -201,6 +202,8 @@ pub struct ListingTask {
     tickets: u64,
     /// What replication had done when it was last counted.
     counted: replication::Stats,
+    /// What it had not kept for want of room.
+    beyond: Beyond,
     mail: mpsc::Receiver<Mail>,
 }
 
@@ -216,7 +219,17 @@ impl ListingTask {
         let listings =
             Listings { mail, known: watched, banned: Arc::clone(&banned), ready: Arc::default() };
         let mail = received;
-        let task = ListingTask { core, ports, known, banned, waiting, tickets, counted, mail };
+        let task = ListingTask {
+            core,
+            ports,
+            known,
+            banned,
+            waiting,
+            tickets,
+            counted,
+            beyond: Beyond::default(),
+            mail,
+        };
         (listings, task)
     }
 
@@ -237,6 +250,7 @@ impl ListingTask {
             self.core.replicate(self.ports.now(), replication::Input::Timeout);
             self.carry_out().await;
             self.ports.alarms.count_done(&mut self.counted, self.core.stats());
+            self.ports.alarms.count_beyond(&mut self.beyond, self.core.catalogue().beyond());
         }
     }
 

@@ -9,6 +9,7 @@ use crate::engine::publisher::{Publisher, Views};
 use crate::engine::shards::{Doors, Shard};
 use crate::service::{ConnectionId, Frame};
 use crdt_state::engagement::Given;
+use crdt_state::event::Beyond;
 use crdt_state::{Mono, NodeId, PlayerId};
 use gossip::replication::{self, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -107,6 +108,7 @@ impl Owner {
             awaits_at: None,
             peers: BTreeMap::new(),
             counted: Stats::default(),
+            beyond: Beyond::default(),
             stopping: None,
         };
         let wanted_at = AtomicU64::new(millis(task.ports.now()));
