@@ -348,6 +348,7 @@ impl EventCore {
         if !self.has_caught_up && self.has_all_of_another() {
             self.has_caught_up = true;
             self.revision += 1;
+            self.tell_enrolled();
         }
     }
 
@@ -512,7 +513,7 @@ impl EventCore {
     }
 
     /// Tells replication whose word counts. The creator and a node in place of its own former origin
-    /// are known already; anybody else must first be known to a majority.
+    /// are known already; anybody else must first be known to a majority, and know whose.
     pub(super) fn tell_enrolled(&mut self) {
         let mut nodes: BTreeMap<NodeId, BTreeSet<Origin>> = BTreeMap::new();
         for (origin, node, _) in self.carried.state.enrolled() {
@@ -526,6 +527,8 @@ impl EventCore {
         let state = match self.enrolled_at {
             None => EnrolmentState::Missing,
             Some(seq) if self.is_exempt() => EnrolmentState::Exempt { seq },
+            // Of those whom it knows a majority may be this node alone: its own lane came first.
+            Some(_) if !self.has_caught_up => EnrolmentState::Missing,
             Some(seq) => EnrolmentState::Needs { seq },
         };
         let elders = self.elders(&nodes);
