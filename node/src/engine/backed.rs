@@ -1,8 +1,8 @@
 //! Who stands behind answers that this life of the node did not take, and the receipts that wait for it.
 //!
 //! How far its own lane is held each peer acknowledges. Of an answer in another lane a node knows that whoever took
-//! it had it, and that it has it itself: enough where two copies are promised, unless a former life of its own took
-//! it, or it has fenced the taker off. Else it takes the word of others: their heads, together with all that they
+//! it had it, and that it has it itself: enough where two copies are promised, unless the taker is a former life of its
+//! own, is out of reach, stands behind nothing yet, or was fenced off. Else it takes the word of others: their heads, together with all that they
 //! had said by then, so that a fence of theirs is known here.
 //!
 //! What is not firm when a player is told of it becomes firm later, and the player is told then.
@@ -96,8 +96,8 @@ impl EventCore {
         if self.copies_now() > 2 {
             return self.is_backed(true, instance, &self.heads_of(Lane::Bulk));
         }
-        self.formers_of(instance, player).into_iter().all(|former| {
-            let lane = LaneId::bulk(former);
+        self.takers_in_doubt(instance, player).into_iter().all(|taker| {
+            let lane = LaneId::bulk(taker);
             self.is_backed(true, instance, &Heads::from(Dot::new(lane, self.heads().get(&lane))))
         })
     }
@@ -137,17 +137,24 @@ impl EventCore {
         }
     }
 
-    /// The former lives of this node, one of which may have taken what is held of a player.
-    fn formers_of(&self, instance: u32, player: PlayerId) -> Vec<Origin> {
-        if self.formers.is_empty() {
-            return Vec::new();
-        }
+    /// Who may have taken what is held of a player and is no second node that holds it for certain: a former life of this
+    /// node, one that does not stand behind answers yet, so that others need not know of it, and one that cannot be asked:
+    /// it may have gone down and forgotten it.
+    fn takers_in_doubt(&self, instance: u32, player: PlayerId) -> Vec<Origin> {
         let state = self.state();
         let Some((_, cell)) = state.held(instance, state.players.rows_of(player)) else {
             return Vec::new();
         };
+        let me = self.identity.origin;
+        let is_second = |origin: Origin| {
+            state.is_vouching(origin)
+                && self.connected.get(&origin).is_some_and(|node| *node != self.identity.node)
+        };
         let tag = |origin: Origin| Cell::new(0, origin, 0).tag();
-        self.formers.iter().copied().filter(|former| tag(*former) == cell.tag()).collect()
+        let takers =
+            state.enrolled().map(|(origin, ..)| origin).chain(self.formers.iter().copied());
+        let takers = takers.filter(|origin| *origin != me && tag(*origin) == cell.tag());
+        takers.filter(|origin| !is_second(*origin)).collect()
     }
 
     /// Whether enough nodes stand behind all this in a round, this one counted if it does, or every node has it.
