@@ -127,7 +127,7 @@ impl Simulation {
         if self.schedule.is_some() {
             return;
         }
-        let (fidelity, lacking) = (self.fidelity, self.kinds.lacking(self.fidelity));
+        let (fidelity, lacking) = (self.fidelity, self.kinds.lacking(self.fidelity.lacks()));
         assert!(lacking == Kinds::NONE, "{fidelity} fidelity has no part for {lacking}");
         let Some(nodes) = self.wanted.nodes else { return };
         let beyond = self.kinds.beyond(nodes);

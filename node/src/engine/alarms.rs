@@ -45,12 +45,8 @@ impl Alarms {
         if *counted == *now {
             return;
         }
-        let both = counted.named().into_iter().zip(now.named());
-        for (sum, ((_, before), (_, now))) in self.done.iter().zip(both) {
-            if now > before {
-                sum.fetch_add(now - before, Relaxed);
-            }
-        }
+        let values = |stats: &Stats| stats.named().into_iter().map(|(_, value)| value);
+        add_since(&self.done, values(counted), values(now));
         *counted = *now;
     }
 
@@ -59,9 +55,7 @@ impl Alarms {
         if *counted == now {
             return;
         }
-        for (sum, (before, now)) in self.beyond.iter().zip(counted.iter().zip(now)) {
-            sum.fetch_add(now.saturating_sub(*before), Relaxed);
-        }
+        add_since(&self.beyond, counted.iter().copied(), now.into_iter());
         *counted = now;
     }
 
@@ -81,6 +75,17 @@ impl Alarms {
             let name = "starling_replication_done_total";
             Sample::new(name, help, sum.load(Relaxed) as f64).label("kind", kind)
         })
+    }
+}
+
+/// Adds by how much each count has grown; one that began anew adds nothing.
+fn add_since(
+    sums: &[AtomicU64],
+    before: impl Iterator<Item = u64>,
+    now: impl Iterator<Item = u64>,
+) {
+    for (sum, (before, now)) in sums.iter().zip(before.zip(now)) {
+        sum.fetch_add(now.saturating_sub(before), Relaxed);
     }
 }
 

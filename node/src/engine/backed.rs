@@ -2,8 +2,8 @@
 //!
 //! How far its own lane is held each peer acknowledges. Of an answer in another lane a node knows that whoever took
 //! it had it, and that it has it itself: enough where two copies are promised, unless the taker is a former life of its
-//! own, is out of reach, stands behind nothing yet, or was fenced off. Else it takes the word of others: their heads, together with all that they
-//! had said by then, so that a fence of theirs is known here.
+//! own, is out of reach, stands behind nothing yet, or was fenced off. Else it takes the word of others: their heads,
+//! together with all that they had said by then, so that a fence of theirs is known here.
 //!
 //! What is not firm when a player is told of it becomes firm later, and the player is told then.
 
@@ -151,9 +151,8 @@ impl EventCore {
                 && self.connected.get(&origin).is_some_and(|node| *node != self.identity.node)
         };
         let tag = |origin: Origin| Cell::new(0, origin, 0).tag();
-        let takers =
-            state.enrolled().map(|(origin, ..)| origin).chain(self.formers.iter().copied());
-        let takers = takers.filter(|origin| *origin != me && tag(*origin) == cell.tag());
+        let others = state.enrolled().map(|(origin, ..)| origin).filter(|origin| *origin != me);
+        let takers = others.filter(|origin| tag(*origin) == cell.tag());
         takers.filter(|origin| !is_second(*origin)).collect()
     }
 

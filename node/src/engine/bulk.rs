@@ -9,7 +9,7 @@
 
 use super::core::EventCore;
 use super::intake::{Answer, Claim};
-use super::io::{Output, Reply};
+use super::io::Reply;
 use super::owed::Waiting;
 use super::publisher::Asked;
 use crate::service::view::InboxMessage;
@@ -198,7 +198,7 @@ impl EventCore {
                 continue;
             }
             if let Some(message) = self.receipt_in_bulk(instance, *player, *verdict, true) {
-                self.outputs.push_back(Output::Inbox { player: *player, message, ticket: None });
+                self.tell_inbox(*player, message);
             }
         }
     }

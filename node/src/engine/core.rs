@@ -551,6 +551,11 @@ impl EventCore {
         self.outputs.push_back(Output::Reply { ticket, reply });
     }
 
+    /// Tells a player something that no reply says as well.
+    pub(super) fn tell_inbox(&mut self, player: PlayerId, message: InboxMessage) {
+        self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+    }
+
     pub(super) fn refuse(&mut self, ticket: u64, refusal: Refusal) {
         self.reply(ticket, Reply::Refused(refusal));
     }

@@ -1,7 +1,6 @@
 //! What hosts said of players, as this node acts on it: who is refused, who has longer, who is told.
 
 use super::core::EventCore;
-use super::io::Output;
 use crate::service::view::{InboxMessage, Refusal};
 use crdt_state::PlayerId;
 use std::collections::BTreeMap;
@@ -48,7 +47,7 @@ impl EventCore {
         for (player, message) in &now {
             if before.get(player) != Some(message) {
                 let (player, message) = (*player, message.clone());
-                self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+                self.tell_inbox(player, message);
             }
         }
         self.told_marks = now;

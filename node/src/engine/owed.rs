@@ -396,7 +396,7 @@ impl EventCore {
                 self.promise(instance, player, cell);
             }
             let message = self.receipt(instance, player, ("superseded", firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+            self.tell_inbox(player, message);
         }
     }
 

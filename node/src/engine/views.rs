@@ -4,7 +4,6 @@
 //! the correct answer before the reveal.
 
 use super::core::EventCore;
-use super::io::Output;
 use crate::service::view::{
     BoardLine, EventSummary, InboxMessage, LiveView, PhaseView, QuestionView, ResultView,
     RevealView, StageView, TeamLine,
@@ -284,12 +283,12 @@ impl EventCore {
         }
         if state.named.people.is_marked(player) {
             let message = self.marked(player);
-            self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+            self.tell_inbox(player, message);
         }
         if let Some(cell) = held_choice(self.state(), player) {
             let firm = !self.held.is_unfirm(TEAM_INSTANCE, player) && !self.rests_here_alone();
             let message = self.receipt(TEAM_INSTANCE, player, ("accepted", firm), cell);
-            self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+            self.tell_inbox(player, message);
         }
         let (state, heads) = (self.state(), self.heads());
         let newest = state.instances().map(|(instance, _)| instance).next_back();
@@ -306,7 +305,7 @@ impl EventCore {
             return;
         }
         for message in [self.resolved_for(player), self.result_of(player)].into_iter().flatten() {
-            self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+            self.tell_inbox(player, message);
         }
     }
 
@@ -317,7 +316,7 @@ impl EventCore {
         let firm = self.has_promised(instance, player, cell)
             || !waits && self.is_within_or_will_be((instance, player), "accepted", cell);
         let message = self.receipt(instance, player, ("accepted", firm), cell);
-        self.outputs.push_back(Output::Inbox { player, message, ticket: None });
+        self.tell_inbox(player, message);
         self.note_told(instance, player, cell);
         if firm {
             self.promise(instance, player, cell);

@@ -31,8 +31,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
-    let named = arguments.faults.named();
-    let lacking: Kinds = LACKS.into_iter().filter(|kind| named.contains(*kind)).collect();
+    let lacking = arguments.faults.lacking(&LACKS);
     if lacking != Kinds::NONE {
         let what = format!("the workloads have no part for --faults {lacking}: leave that out");
         return Err(Failed::Usage(what));

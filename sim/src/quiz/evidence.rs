@@ -23,7 +23,7 @@ use crate::state::NodeState;
 const WRITTEN: Duration = Duration::from_secs(1);
 /// How long before a receipt came its holder may have crashed: the longest that the receipt's own
 /// packets were repeated.
-pub(crate) const CRASH_BEFORE: Duration = Duration::from_secs(2);
+const CRASH_BEFORE: Duration = Duration::from_secs(2);
 /// A node that is back has what others hold after this: a redial, and some rounds of repair.
 const REPAIR: Duration = Duration::from_millis(2_500);
 

@@ -145,11 +145,11 @@ fn set_weather(world: &World, plan: &Schedule) {
 /// Copies are made of every disk of which an old one may come back; in another future that may be any.
 fn copy_disks(world: &World, plan: &Schedule, fork: Option<Fork>) {
     let copy = |number: u8| world.node(number).copy_disk(STORE);
-    let mut old = plan.faults.iter().flat_map(|planned| planned.fault.old_disks());
+    let old = plan.faults.iter().flat_map(|planned| planned.fault.old_disks());
     if fork.is_some() || old.clone().any(|victim| *victim == Victim::HostsNode) {
         return (1..=plan.nodes_ever()).for_each(copy);
     }
-    old.by_ref().filter_map(Victim::number).for_each(copy);
+    old.filter_map(Victim::number).for_each(copy);
 }
 
 /// Starts the nodes and waits until each is linked with all others.

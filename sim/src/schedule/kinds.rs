@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Fault, Habits, Schedule, Wanted, Weather};
-use crate::verdict::Fidelity;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,9 +135,9 @@ impl Kinds {
         self.named().kinds().filter(|kind| kind.nodes_min() > nodes).collect()
     }
 
-    /// Those of them, by name, that a fidelity has no part for.
-    pub(crate) fn lacking(self, fidelity: Fidelity) -> Self {
-        self.named().kinds().filter(|kind| fidelity.lacks().contains(kind)).collect()
+    /// Those of them, by name, that whoever lacks these has no part for.
+    pub(crate) fn lacking(self, lacks: &[Kind]) -> Self {
+        self.named().kinds().filter(|kind| lacks.contains(kind)).collect()
     }
 
     /// How many nodes the last of them takes.
