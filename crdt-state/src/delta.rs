@@ -523,7 +523,7 @@ fn is_possible_rule(rule: &Rule) -> bool {
         Rule::Key(Key::Choices(choices) | Key::Order(choices)) => {
             choices.len() <= 24 && choices.iter().all(|choice| *choice < 24)
         }
-        Rule::Pause(epoch) => *epoch <= caps::INSTANCES_MAX,
+        Rule::Pause { epoch, .. } => *epoch <= caps::INSTANCES_MAX,
         _ => true,
     }
 }

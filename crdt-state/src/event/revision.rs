@@ -103,7 +103,7 @@ mod tests {
             state.take(AUTHOR, delta);
             (state.revision_of(1), state.board_revision())
         };
-        assert_eq!(revise(ruling(3, Rule::Pause(1))), (0, 0));
+        assert_eq!(revise(ruling(3, Rule::Pause { epoch: 1, held_ms: 0 })), (0, 0));
         assert_eq!(revise(ruling(4, Rule::Void(true))), (1, 1));
         assert_eq!(revise(ruling(5, Rule::Void(false))), (2, 2));
         assert_eq!(revise(ruling(5, Rule::Void(false))), (2, 2), "it is the same ruling");

@@ -30,8 +30,13 @@ pub enum Rule {
     Accept(String),
     /// What becomes of a post.
     Post(PostId, Fate),
-    /// The number of pauses and resumptions: while it is odd the run's time stands still.
-    Pause(u32),
+    /// The run's time stands still from now on, or goes on.
+    Pause {
+        /// The number of pauses and resumptions: while it is odd time stands still.
+        epoch: u32,
+        /// For how long it has stood still by then, in milliseconds, as far as who rules knows.
+        held_ms: u32,
+    },
 }
 
 /// What becomes of a post.
@@ -90,6 +95,7 @@ pub struct Ruling {
     accepted: BTreeSet<String>,
     posts: Pointwise<PostId, Last<Fate>>,
     pauses: Max<u32>,
+    held_ms: Max<u32>,
     /// Every ruling on what the run gives.
     marks: BTreeSet<(Lamport, Origin)>,
 }
@@ -143,6 +149,13 @@ impl Ruling {
         self.pauses.0
     }
 
+    /// For how long its time has stood still in pauses that are over, in milliseconds, by the longest account
+    /// of those who ended one. A node that heard of a pause too late knows by it what it missed.
+    #[must_use]
+    pub fn held_ms(&self) -> u32 {
+        self.held_ms.0
+    }
+
     /// How often hosts have ruled on what the run gives: void or not, another key, one more accepted text.
     #[must_use]
     pub fn marks(&self) -> u64 {
@@ -161,7 +174,10 @@ impl Ruling {
             Rule::Post(post, fate) => {
                 self.posts.at(post).observe(Some((lamport, origin, fate)));
             }
-            Rule::Pause(epoch) => drop(self.pauses.observe(epoch)),
+            Rule::Pause { epoch, held_ms } => {
+                self.pauses.observe(epoch);
+                self.held_ms.observe(held_ms);
+            }
         }
     }
 }
@@ -180,6 +196,7 @@ impl CvRDT for Ruling {
         self.accepted.extend(other.accepted);
         self.posts.merge(other.posts);
         self.pauses.merge(other.pauses);
+        self.held_ms.merge(other.held_ms);
         self.marks.extend(other.marks);
     }
 }
@@ -219,7 +236,8 @@ impl Rulings {
 
 impl std::hash::Hash for Ruling {
     fn hash<H: std::hash::Hasher>(&self, hash: &mut H) {
-        (self.skipped.0, self.voided.0, &self.key.0, &self.accepted, self.pauses.0).hash(hash);
+        (self.skipped.0, self.voided.0, &self.key.0, &self.accepted).hash(hash);
+        (self.pauses.0, self.held_ms.0).hash(hash);
         self.marks.hash(hash);
         for (post, fate) in &self.posts.0 {
             (post, fate.0).hash(hash);

@@ -3,8 +3,9 @@
 //! An entry read from a store has no age: nobody knows how long the node was away. For control
 //! entries that matters (an open round counts from its age), so they are pulled once more from a
 //! peer that was there; the bytes are known already, the age is what is wanted. A peer that does
-//! not know either is not asked again. What a store kept as a snapshot is not there entry by entry;
-//! then the state says that it lacks ages, and peers tell what their clocks know as a whole.
+//! not know either is not asked for them again. What a store kept as a snapshot is not there entry by entry;
+//! then the state says that it lacks ages, and peers tell what their clocks know as a whole. So it does of a
+//! moment whose age may have been told too small.
 
 use super::config::Config;
 use super::message::Message;
@@ -117,6 +118,10 @@ impl Replica {
     pub(super) fn ask_ages(&mut self, now: Mono, state: &impl Replicated) {
         self.unaged.whole.lacking = state.lacks_ages();
         let whole = &mut self.unaged.whole;
+        if !whole.lacking {
+            // Who did not know of this may know of what is lacking next.
+            whole.asked.clear();
+        }
         if !whole.lacking || whole.asking.is_some() {
             return;
         }

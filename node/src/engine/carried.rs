@@ -30,6 +30,8 @@ pub struct Carried {
     zeros: BTreeMap<u32, Zero>,
     /// When a run was paused (odd) and resumed (even), by run and number.
     pauses: BTreeMap<(u32, u32), Zero>,
+    /// The newest pause whose beginning only the entry that brought it has told.
+    hearsay: Option<(u32, u32)>,
     /// What happened nobody has told when yet, by the entry that brought it.
     unaged: BTreeMap<(LaneId, u64), Moment>,
     /// Rows whose held answers others may have replaced, since they were last asked for.
@@ -176,6 +178,14 @@ impl Carried {
         self.course(instance).map_or(0, |course| course.held_ms)
     }
 
+    /// For how long `instance` has stood still since it opened, in milliseconds, a pause that goes on included, as
+    /// far as this node knows.
+    pub fn stood_still_ms(&self, now: Mono, instance: u32) -> u32 {
+        let Some(Course { held_ms, since, .. }) = self.course(instance) else { return 0 };
+        let going_on = since.map_or(0, |since| (millis(now) - since).max(0));
+        u32::try_from(held_ms + going_on).unwrap_or(u32::MAX)
+    }
+
     /// For how long a run (0 for the lobby) has stood still since a moment, in pauses that are over. Of a pause
     /// whose beginning this node does not know it counts what it saw.
     pub fn held_since(&self, instance: u32, since: Mono) -> Duration {
@@ -192,20 +202,25 @@ impl Carried {
     /// What every answer asks: one walk over the pauses of a run, and nothing of it where there are none.
     fn course(&self, instance: u32) -> Option<Course> {
         let zero = self.zeros.get(&instance).copied()?;
-        let mut course = Course { zero, held_ms: 0, since: None };
-        let epochs = self.state.rulings.of(instance).map_or(0, Ruling::pauses);
-        if epochs == 0 {
-            return Some(course);
-        }
-        let mut told = 0;
-        for at in self.pauses.range((instance, 1)..=(instance, epochs)).map(|(_, at)| *at) {
-            told += 1;
-            match course.since.take() {
-                None => course.since = Some(at.max(zero)),
-                Some(since) => course.held_ms += (at - since).max(0),
+        let Some(ruling) = self.state.rulings.of(instance).filter(|ruling| ruling.pauses() > 0)
+        else {
+            return Some(Course { zero, held_ms: 0, since: None });
+        };
+        let newest = ruling.pauses();
+        let (mut seen_ms, mut since) = (0, None::<(u32, Zero)>);
+        for ((_, epoch), at) in self.pauses.range((instance, 1)..=(instance, newest)) {
+            if let Some((_, from)) = since.take_if(|(paused, _)| *paused + 1 == *epoch) {
+                seen_ms += (at - from).max(0);
+            }
+            if epoch % 2 == 1 {
+                since = Some((*epoch, (*at).max(zero)));
             }
         }
-        (told == epochs).then_some(course)
+        // Whoever ended a pause may have known its beginning better: the word of it may not be here yet, or it
+        // waited in a queue and its age was told too small.
+        let held_ms = i64::max(seen_ms, ruling.held_ms().into());
+        let since = since.filter(|(epoch, _)| *epoch == newest).map(|(_, from)| from);
+        (since.is_some() || newest % 2 == 0).then_some(Course { zero, held_ms, since })
     }
 
     /// Learns when something happened.
@@ -213,6 +228,16 @@ impl Carried {
         match moment {
             Moment::Opened(instance) => self.set_zero(now, age, instance),
             Moment::Paused(key) => self.set_pause(now, age, key),
+        }
+    }
+
+    /// Remembers of which pause an entry alone has told when it began. An entry's age counts no time in queues
+    /// between two nodes; of what opens or ends that makes a node late, of a pause's beginning early.
+    fn hear(&mut self, moment: Moment) {
+        if let Moment::Paused(key) = moment
+            && key.1 % 2 == 1
+        {
+            self.hearsay = self.hearsay.max(Some(key));
         }
     }
 
@@ -353,7 +378,10 @@ impl Carried {
                     Some(moment) if age >= AGE_UNKNOWN => {
                         self.unaged.insert((from, seq), moment);
                     }
-                    Some(moment) => self.set_moment(now, age, moment),
+                    Some(moment) => {
+                        self.set_moment(now, age, moment);
+                        self.hear(moment);
+                    }
                     None => {}
                 }
             }
@@ -396,7 +424,7 @@ fn opened_by(delta: &Delta) -> Option<u32> {
 fn paused_by(delta: &Delta) -> Option<(u32, u32)> {
     match delta {
         Delta::Ruling(change) => match change.rule {
-            Rule::Pause(epoch) => Some((change.instance, epoch)),
+            Rule::Pause { epoch, .. } => Some((change.instance, epoch)),
             _ => None,
         },
         _ => None,
@@ -481,7 +509,10 @@ impl Replicated for Carried {
     /// The open round counts from its opening; of all others the length does not matter any more.
     fn lacks_ages(&self) -> bool {
         let stage = self.state.stage();
-        stage.phase == Phase::Open && self.zero(stage.instance).is_none()
+        let newest = self.state.rulings.of(stage.instance).map_or(0, Ruling::pauses);
+        stage.phase == Phase::Open
+            && (self.zero(stage.instance).is_none()
+                || self.hearsay == Some((stage.instance, newest)))
     }
 
     fn ages(&self, now: Mono) -> Bytes {
@@ -500,6 +531,9 @@ impl Replicated for Carried {
             .map_err(|error| ApplyError::Malformed { reason: format!("ages: {error}") })?;
         if self.state.is_open(instance) {
             self.set_zero(now, age + Duration::from_millis(open), instance);
+            self.hearsay.take_if(|(run, epoch)| {
+                *run == instance && pauses.iter().any(|(told, _)| told == epoch)
+            });
             for (epoch, since) in pauses.into_iter().take(caps::INSTANCES_MAX as usize) {
                 self.set_pause(now, age + Duration::from_millis(since), (instance, epoch));
             }

@@ -141,7 +141,8 @@ impl EventCore {
             return self.told_already(now, ticket, stage);
         }
         let epochs = self.carried.state.rulings.of(instance).map_or(0, Ruling::pauses);
-        let ruling = self.ruling(instance, Rule::Pause(epochs + 1));
+        let held_ms = self.carried.stood_still_ms(now, instance);
+        let ruling = self.ruling(instance, Rule::Pause { epoch: epochs + 1, held_ms });
         let told = (self.round_in_words(instance), stage);
         self.write_noted(now, ticket, request, told, vec![ruling]);
     }

@@ -102,3 +102,61 @@ fn a_core_that_lost_its_store_knows_what_stood_still() {
     world.run_ms(3_000);
     all_count(&world, 8_000);
 }
+
+/// Of a round of 20 s that is paused 3 s after its opening, while the process of core 2 stands still.
+fn paused_unheard() -> World {
+    let mut world = World::lobby(SEED + 3, 3, 20_000);
+    world.open(0);
+    world.run_ms(3_000);
+    world.stop(2);
+    world.press(0, Command::Pause);
+    world.run_ms(2_700);
+    world
+}
+
+/// All have counted 4 s, and close the round when it is over.
+fn plays_on(world: &mut World) {
+    all_count(world, 4_000);
+    world.run_ms(15_900);
+    assert!(world.is_at(Stage::new(1, Phase::Open)), "the round has its whole length");
+    world.run_ms(1_000);
+    assert!(world.is_at(Stage::new(1, Phase::Closed)));
+}
+
+#[test]
+fn a_core_that_hears_of_a_pause_once_it_is_over_does_not_cut_the_round_short() {
+    for first in [0, 1] {
+        let mut world = paused_unheard();
+        world.press(1, Command::Resume);
+        world.run_ms(10);
+        world.go_on(2, first);
+        world.run_ms(990);
+        plays_on(&mut world);
+    }
+}
+
+#[test]
+fn a_core_that_hears_late_of_a_pause_ends_it_with_its_whole_length() {
+    let mut world = paused_unheard();
+    world.go_on(2, 0);
+    world.run_ms(100);
+    world.press(2, Command::Resume);
+    world.run_ms(1_000);
+    plays_on(&mut world);
+}
+
+#[test]
+fn a_core_that_hears_late_of_many_pauses_asks_about_each() {
+    let mut world = World::lobby(SEED + 4, 3, 20_000);
+    world.open(0);
+    for _ in 0..4 {
+        world.run_ms(1_000);
+        world.stop(2);
+        world.press(0, Command::Pause);
+        world.run_ms(500);
+        world.press(1, Command::Resume);
+        world.run_ms(10);
+        world.go_on(2, 1);
+    }
+    plays_on(&mut world);
+}

@@ -88,6 +88,8 @@ pub struct World {
     pub withheld: BTreeSet<LaneId>,
     now: Mono,
     nodes: Vec<Node>,
+    /// Nodes whose process stands still, with what arrived for them meanwhile.
+    stopped: BTreeMap<usize, Vec<(Origin, Origin, Message)>>,
     cuts: BTreeSet<(usize, usize)>,
     links: BTreeSet<(usize, usize)>,
     wire: BTreeMap<(Mono, u64), (Origin, Origin, Message)>,
@@ -112,6 +114,7 @@ impl World {
             withheld: BTreeSet::new(),
             now: Duration::from_secs(1_000),
             nodes: (0..nodes).map(|_| Node::default()).collect(),
+            stopped: BTreeMap::new(),
             cuts: BTreeSet::new(),
             links: BTreeSet::new(),
             wire: BTreeMap::new(),
@@ -207,6 +210,21 @@ impl World {
     pub fn wipe(&mut self, at: usize) {
         assert!(self.nodes[at].life.is_none(), "a living node holds its store");
         self.nodes[at].disk = Disk::default();
+    }
+
+    /// Has a node's process stand still: what arrives for it waits.
+    pub fn stop(&mut self, at: usize) {
+        self.stopped.entry(at).or_default();
+    }
+
+    /// Has a node's process go on. It reads what waited for it from one peer before all else.
+    pub fn go_on(&mut self, at: usize, first: usize) {
+        let first = self.origin(first);
+        let mut waited = self.stopped.remove(&at).unwrap_or_default();
+        waited.sort_by_key(|(from, ..)| Some(*from) != first);
+        for (from, to, message) in waited {
+            self.deliver(from, to, message);
+        }
     }
 
     /// Keeps two nodes apart until [`World::heal`].
@@ -342,8 +360,13 @@ impl World {
 
     fn next_at(&self) -> Option<Mono> {
         let letter = self.wire.keys().next().map(|(at, _)| *at);
-        let wakes = self.nodes.iter().filter_map(|node| node.life.as_ref()).filter_map(due_at);
+        let wakes = (0..self.nodes.len()).filter_map(|at| self.wakes_at(at));
         wakes.chain(letter).min()
+    }
+
+    fn wakes_at(&self, at: usize) -> Option<Mono> {
+        let is_stopped = self.stopped.contains_key(&at);
+        self.nodes[at].life.as_ref().filter(|_| !is_stopped).and_then(due_at)
     }
 
     /// Delivers one letter or wakes one node.
@@ -354,10 +377,7 @@ impl World {
             let (from, to, message) = entry.remove();
             return self.deliver(from, to, message);
         }
-        let due = |at: &usize| {
-            let life = self.nodes[*at].life.as_ref();
-            life.and_then(due_at).is_some_and(|due| due <= self.now)
-        };
+        let due = |at: &usize| self.wakes_at(*at).is_some_and(|due| due <= self.now);
         if let Some(at) = (0..self.nodes.len()).find(due) {
             self.input(at, Input::Timeout);
         }
@@ -365,6 +385,9 @@ impl World {
 
     fn deliver(&mut self, from: Origin, to: Origin, message: Message) {
         let (Some(a), Some(b)) = (self.find(from), self.find(to)) else { return };
+        if let Some(waiting) = self.stopped.get_mut(&b) {
+            return waiting.push((from, to, message));
+        }
         if self.links.contains(&pair(a, b)) {
             self.input(b, Input::message(from, message));
         }
