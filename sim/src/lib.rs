@@ -44,6 +44,7 @@ mod gate;
 pub mod hooks;
 pub mod kept;
 mod kernel;
+mod lasting;
 mod limits;
 pub mod link;
 pub mod machine;

@@ -127,8 +127,13 @@ fn what_was_named_and_does_not_happen_is_said() {
     assert!(text(&printed.stderr).contains(clock));
     let run = "run --faults crash,leave --fidelity message --players 5";
     assert!(text(&good(&format!("{run} {seed}")).stderr).contains(unmet), "so does a run");
-    let swept = good("sweep --faults clock,leave --fidelity message --seeds 12 --players 5");
-    let told = text(&swept.stdout);
+    let sweep = "sweep --faults clock,leave --fidelity message --seeds 12 --players 5 --json -";
+    let swept = good(sweep);
+    let told = text(&swept.stderr);
     assert!(told.contains(&format!("in 12 of 12 seeds there is {clock}")), "{told}");
     assert!(told.contains(&format!(" of 12 seeds there is {unmet}")), "{told}");
+    let json: Value = serde_json::from_slice(&swept.stdout).unwrap();
+    let of = |kind: &str| json["unmet"].as_array().unwrap().iter().find(|it| it["kind"] == kind);
+    assert_eq!(of("clock").unwrap()["seeds"], 12);
+    assert_eq!(of("leave").unwrap()["said"], unmet);
 }

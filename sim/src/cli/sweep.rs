@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::given::{Given, duration, seeds};
 use super::live::Bar;
 use super::{Failed, say, signals, write_out};
@@ -130,7 +132,13 @@ fn tell(arguments: &Arguments, swept: &Swept) {
 fn write(arguments: &Arguments, swept: &Swept) -> Result<(), Failed> {
     let again = |seed| reproduce(arguments, seed);
     if let Some(path) = &arguments.json {
-        write_out(path, &format!("{:#}", swept.to_json(again)))?;
+        let mut json = swept.to_json(again);
+        let unmet = arguments.given.unmet(swept.ends.keys().copied());
+        let unmet = unmet.iter().map(|(unmet, seeds)| {
+            json!({ "kind": unmet.kind.name(), "said": unmet.to_string(), "seeds": seeds })
+        });
+        json["unmet"] = unmet.collect();
+        write_out(path, &format!("{json:#}"))?;
     }
     if let Some(path) = &arguments.junit {
         let suite = format!("starling-sim sweep{}", arguments.given.again());

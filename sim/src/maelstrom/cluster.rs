@@ -16,6 +16,7 @@ use super::Workload;
 use super::content::{Content, Op};
 use super::history::{Ended, History, Operation, Read};
 use crate::cuts::Cuts;
+use crate::lasting::Lasting;
 use crate::message::disk::{Disk, Write};
 use crate::mix::{Draw, fold};
 use crate::schedule::Schedule;
@@ -74,6 +75,7 @@ pub(super) struct Cluster<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) cuts: Cuts<u8>,
     pub(super) storms: Storms,
+    pub(super) lasting: Lasting,
     pub(super) links: BTreeMap<(u8, u8), u64>,
     pub(super) operations: Vec<Operation>,
     tickets: BTreeMap<(Origin, u64), usize>,
@@ -97,6 +99,7 @@ impl<'a> Cluster<'a> {
             nodes: (0..places).map(|_| Node::default()).collect(),
             cuts: Cuts::default(),
             storms: Storms::default(),
+            lasting: Lasting::default(),
             links: BTreeMap::new(),
             operations: Vec::new(),
             tickets: BTreeMap::new(),

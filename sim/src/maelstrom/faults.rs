@@ -48,14 +48,15 @@ impl Cluster<'_> {
                     }
                 }
             }
-            Fault::Pause { node } => self.stop(*node),
+            Fault::Pause { node } => {
+                self.lasting.set(fault, true);
+                self.stop(*node);
+            }
             Fault::Cut { shape } => self.separate(shape, true),
             Fault::Storm { one, other, weather } => {
                 self.storms.set((*one, *other), *weather, true);
             }
-            Fault::Disk { node, trouble } => {
-                self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, true);
-            }
+            Fault::Disk { node, .. } => self.spoil_disk(*node, fault, true),
             // No replica reads a wall clock, and its content has one version only.
             Fault::Clock { .. } | Fault::Drift { .. } | Fault::Upgrade { .. } => {}
             Fault::Join { node } => {
@@ -83,14 +84,17 @@ impl Cluster<'_> {
                 self.down = others;
                 mine.into_iter().for_each(|(_, number)| self.come_back(number));
             }
-            Fault::Pause { node } => self.go_on(*node),
+            Fault::Pause { node } => {
+                self.lasting.set(fault, false);
+                if !self.lasting.stops(*node) {
+                    self.go_on(*node);
+                }
+            }
             Fault::Cut { shape } => self.separate(shape, false),
             Fault::Storm { one, other, weather } => {
                 self.storms.set((*one, *other), *weather, false);
             }
-            Fault::Disk { node, trouble } => {
-                self.nodes[usize::from(*node)].disk.trouble(self.now, *trouble, false);
-            }
+            Fault::Disk { node, .. } => self.spoil_disk(*node, fault, false),
             Fault::Clock { .. }
             | Fault::Drift { .. }
             | Fault::Join { .. }
@@ -134,6 +138,13 @@ impl Cluster<'_> {
             self.boot(number);
             self.stir(number, RETURN_MS);
         }
+    }
+
+    fn spoil_disk(&mut self, number: u8, fault: &Fault, begins: bool) {
+        self.lasting.set(fault, begins);
+        let (node, troubles) =
+            (&mut self.nodes[usize::from(number)], self.lasting.troubles(number));
+        node.disk.set_troubles(self.now, troubles);
     }
 
     fn stop(&mut self, number: u8) {

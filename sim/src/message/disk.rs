@@ -57,16 +57,17 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A trouble begins, or is over.
-    pub(crate) fn trouble(&mut self, now: Tick, trouble: Trouble, begins: bool) {
+    /// From now on it has these troubles, and no others.
+    pub(crate) fn set_troubles(&mut self, now: Tick, troubles: impl Iterator<Item = Trouble>) {
         self.try_again(now);
-        match trouble {
-            Trouble::Full | Trouble::Failing => self.is_full = begins,
-            Trouble::Slow => {
-                self.is_slow = begins;
-                self.was_slow |= begins;
+        (self.is_full, self.is_slow) = (false, false);
+        for trouble in troubles {
+            match trouble {
+                Trouble::Full | Trouble::Failing => self.is_full = true,
+                Trouble::Slow => self.is_slow = true,
             }
         }
+        self.was_slow |= self.is_slow;
         if self.is_full {
             // What is not there yet will not be.
             let there = self.writes.partition_point(|(at, _)| *at <= now);
@@ -219,11 +220,11 @@ mod tests {
         let mut disk = Disk::default();
         disk.write(0, entry(1));
         disk.write(90, entry(2));
-        disk.trouble(100, Trouble::Full, true);
+        disk.set_troubles(100, [Trouble::Full].into_iter());
         disk.write(200, entry(3));
         assert!(!disk.flush(300), "nothing is told to be there that is not");
         assert_eq!(held(&disk), 1);
-        disk.trouble(2_000, Trouble::Full, false);
+        disk.set_troubles(2_000, [].into_iter());
         assert!(disk.is_failing(3_099), "it is tried again after pauses that grow");
         assert!(disk.flush(3_100));
         assert_eq!(held(&disk), 3);
@@ -232,10 +233,10 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_slow_disk_and_what_must_be_there_first_is_not_said_before() {
         let mut disk = Disk::default();
-        disk.trouble(0, Trouble::Slow, true);
+        disk.set_troubles(0, [Trouble::Slow].into_iter());
         disk.write(100, entry(1));
         assert!(!disk.flush(100));
-        disk.trouble(1_000, Trouble::Slow, false);
+        disk.set_troubles(1_000, [].into_iter());
         assert!(disk.is_failing(2_099), "what is under way takes its time");
         assert!(!disk.is_failing(2_100) && disk.flush(2_100));
     }
@@ -256,10 +257,10 @@ mod tests {
     #[test]
     fn what_is_owed_dies_with_the_process() {
         let mut disk = Disk::default();
-        disk.trouble(0, Trouble::Full, true);
+        disk.set_troubles(0, [Trouble::Full].into_iter());
         disk.write(10, entry(1));
         disk.lose_process(500);
-        disk.trouble(600, Trouble::Full, false);
+        disk.set_troubles(600, [].into_iter());
         assert!(!disk.is_failing(5_000));
         assert_eq!(held(&disk), 0);
     }

@@ -11,7 +11,7 @@ use super::queue::Event;
 use super::world::World;
 use crate::mix::Draw;
 use crate::quiz::evidence::Outage;
-use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Trouble, Victim};
+use crate::schedule::{Blow, CutShape, DiskFate, Fault, Planned, Victim};
 
 /// How long a peer that says nothing is believed there: the idle time-out of a connection.
 const SILENT_PEER_MS: u64 = 3_500;
@@ -84,7 +84,10 @@ impl World {
                     self.spoil(number, *disk);
                 }
             }
-            Fault::Pause { node } => self.stop(*node),
+            Fault::Pause { node } => {
+                self.lasting.set(&planned.fault, true);
+                self.stop(*node);
+            }
             Fault::Cut { shape } => self.separate(shape, true),
             Fault::Storm { one, other, weather } => {
                 self.storms.set((*one, *other), *weather, true);
@@ -92,7 +95,7 @@ impl World {
             // No core reads a wall clock: a fault of wire fidelity, kept for its time.
             Fault::Clock { .. } | Fault::Drift { .. } => {}
             Fault::Upgrade { .. } => unreachable!("an upgrade has steps of its own"),
-            Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, true),
+            Fault::Disk { node, .. } => self.spoil_disk(*node, &planned.fault, true),
             Fault::Join { node } => {
                 self.boot(*node);
                 self.stir(*node, RETURN_MS);
@@ -116,12 +119,17 @@ impl World {
                     self.come_back(number);
                 }
             }
-            Fault::Pause { node } => self.go_on(*node),
+            Fault::Pause { node } => {
+                self.lasting.set(&planned.fault, false);
+                if !self.lasting.stops(*node) {
+                    self.go_on(*node);
+                }
+            }
             Fault::Cut { shape } => self.separate(shape, false),
             Fault::Storm { one, other, weather } => {
                 self.storms.set((*one, *other), *weather, false);
             }
-            Fault::Disk { node, trouble } => self.spoil_disk(*node, *trouble, false),
+            Fault::Disk { node, .. } => self.spoil_disk(*node, &planned.fault, false),
             Fault::Leave { node } => {
                 if self.nodes[usize::from(*node)].life.is_some() {
                     self.crash(*node, Blow::Killed);
@@ -238,9 +246,11 @@ impl World {
         }
     }
 
-    fn spoil_disk(&mut self, number: u8, trouble: Trouble, begins: bool) {
-        let now = self.now;
-        self.node(number).disk.trouble(now, trouble, begins);
+    fn spoil_disk(&mut self, number: u8, fault: &Fault, begins: bool) {
+        self.lasting.set(fault, begins);
+        let (node, troubles) =
+            (&mut self.nodes[usize::from(number)], self.lasting.troubles(number));
+        node.disk.set_troubles(self.now, troubles);
         self.touch(number);
     }
 
@@ -259,7 +269,10 @@ impl World {
 
     fn stop(&mut self, number: u8) {
         let Some(life) = &mut self.node(number).life else { return };
-        life.stopped.get_or_insert_default();
+        if life.stopped.is_some() {
+            return;
+        }
+        life.stopped = Some(Vec::new());
         self.evidence.outages.push(Outage {
             node: number,
             from: self.at(),

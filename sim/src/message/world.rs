@@ -22,6 +22,7 @@ use crate::clock;
 use crate::cluster::{PEER_PORT, address};
 use crate::cuts::Cuts;
 use crate::fork::Fork;
+use crate::lasting::Lasting;
 use crate::net::NetStats;
 use crate::quiz::evidence::{Evidence, PlayerEvidence};
 use crate::recording::Recorder;
@@ -48,6 +49,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) cuts: Cuts<u8>,
     pub(super) storms: Storms,
+    pub(super) lasting: Lasting,
     pub(super) links: BTreeMap<(u8, u8), Link>,
     pub(super) players: Vec<Player>,
     pub(super) seen: Vec<PlayerEvidence>,
@@ -91,6 +93,7 @@ impl World {
             nodes: (0..=count).map(|_| Node { program, ack, ..Node::default() }).collect(),
             cuts: Cuts::default(),
             storms: Storms::default(),
+            lasting: Lasting::default(),
             links: BTreeMap::new(),
             players: Vec::new(),
             seen: vec![PlayerEvidence::default(); schedule.players as usize],

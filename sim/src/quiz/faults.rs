@@ -20,6 +20,7 @@ use crate::chance;
 use crate::cluster::{BootError, Cluster, Running, STORE, Start, boot};
 use crate::disk::DiskTrouble;
 use crate::fork::{Fork, Other};
+use crate::lasting::Lasting;
 use crate::machine::Crash;
 use crate::schedule::{
     Blow, CutShape, DiskFate, Fault, Planned, Schedule, Trouble, Victim, Weather,
@@ -50,6 +51,7 @@ pub(crate) struct Faults {
     /// The faults of the schedule that have begun, by their places.
     pub(crate) begun: RefCell<BTreeSet<usize>>,
     pub(crate) storms: RefCell<Storms>,
+    pub(crate) lasting: RefCell<Lasting>,
     /// What nodes run that start now.
     pub(crate) program: Cell<Versions>,
 }
@@ -134,40 +136,19 @@ impl Faults {
     /// Faults that begin and end without a node's life ending.
     async fn disturb(&self, fault: &Fault, lasts: Duration) {
         match fault {
-            Fault::Pause { node } => {
-                // A life is frozen, and whoever lives there at the end is thawed.
-                self.world.node(*node).freeze();
-                self.note_outage(*node);
-                self.world.sleep(lasts).await;
-                self.world.node(*node).thaw();
-                self.note_return(*node);
-            }
             Fault::Cut { shape } => self.cut(shape, lasts).await,
             Fault::Storm { one, other, weather } => {
                 self.set_storm((*one, *other), *weather, true);
                 self.world.sleep(lasts).await;
                 self.set_storm((*one, *other), *weather, false);
             }
-            Fault::Clock { node, jump_ms } => {
-                self.world.node(*node).set_skew_ns(jump_ms * 1_000_000);
+            Fault::Pause { node }
+            | Fault::Clock { node, .. }
+            | Fault::Drift { node, .. }
+            | Fault::Disk { node, .. } => {
+                self.set_lasting(*node, fault, true);
                 self.world.sleep(lasts).await;
-                self.set_clock_right(*node);
-            }
-            Fault::Drift { node, ppm } => {
-                self.world.node(*node).set_drift_ppm(*ppm);
-                self.world.sleep(lasts).await;
-                self.world.node(*node).set_drift_ppm(0);
-                self.set_clock_right(*node);
-            }
-            Fault::Disk { node, trouble } => {
-                let disk = match trouble {
-                    Trouble::Full => DiskTrouble::Full,
-                    Trouble::Failing => DiskTrouble::Failing,
-                    Trouble::Slow => DiskTrouble::Slow,
-                };
-                self.world.node(*node).set_disk_trouble(STORE, disk);
-                self.world.sleep(lasts).await;
-                self.world.node(*node).set_disk_trouble(STORE, DiskTrouble::None);
+                self.set_lasting(*node, fault, false);
             }
             Fault::Crash { .. }
             | Fault::Join { .. }
@@ -176,10 +157,42 @@ impl Faults {
         }
     }
 
-    /// As right as it was in the beginning.
-    fn set_clock_right(&self, node: u8) {
-        let skew_ms = self.schedule.skews_ms.get(usize::from(node) - 1).copied();
-        self.world.node(node).set_skew_ns(skew_ms.unwrap_or_default() * 1_000_000);
+    /// A fault of one node begins, or is over.
+    fn set_lasting(&self, number: u8, fault: &Fault, goes_on: bool) {
+        let was_stopped = self.lasting.borrow().stops(number);
+        self.lasting.borrow_mut().set(fault, goes_on);
+        let (lasting, machine) = (self.lasting.borrow(), self.world.node(number));
+        match fault {
+            // A life is frozen, and whoever lives there at the end is thawed.
+            Fault::Pause { .. } => match (was_stopped, lasting.stops(number)) {
+                (false, true) => {
+                    machine.freeze();
+                    self.note_outage(number);
+                }
+                (true, false) => {
+                    machine.thaw();
+                    self.note_return(number);
+                }
+                _ => {}
+            },
+            Fault::Disk { .. } => {
+                let wrong = |trouble| match trouble {
+                    Trouble::Full => DiskTrouble::Full,
+                    Trouble::Failing => DiskTrouble::Failing,
+                    Trouble::Slow => DiskTrouble::Slow,
+                };
+                let newest = lasting.troubles(number).last();
+                machine.set_disk_trouble(STORE, newest.map_or(DiskTrouble::None, wrong));
+            }
+            Fault::Clock { .. } | Fault::Drift { .. } => {
+                // As right as it was in the beginning, but for what goes on.
+                let skew_ms = self.schedule.skews_ms.get(usize::from(number) - 1).copied();
+                let skew_ms = skew_ms.unwrap_or_default() + lasting.jumped_ms(number);
+                machine.set_drift_ppm(lasting.drift_ppm(number));
+                machine.set_skew_ns(skew_ms * 1_000_000);
+            }
+            _ => {}
+        }
     }
 
     fn set_storm(&self, (one, other): (u8, u8), storm: Weather, blows: bool) {
@@ -392,6 +405,7 @@ mod tests {
             watcher: Watcher { event, notebook: notebook.clone(), lets_go: false, dropped },
             place: watch::channel(Place { node: 1, stage }).1,
             storms: RefCell::default(),
+            lasting: RefCell::default(),
             program: Cell::new(Versions::THIS),
             world,
             notebook,

@@ -290,6 +290,7 @@ impl Quiz {
             watcher: self.watcher.clone(),
             place: places,
             storms: RefCell::default(),
+            lasting: RefCell::default(),
             program: Cell::new(self.plan.programs().0),
             schedule: self.plan.clone(),
             fork: self.fork,
