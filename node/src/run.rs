@@ -8,7 +8,7 @@ use crate::broker::dial::AuthorityError;
 use crate::broker::{self, Behind};
 use crate::config::{Bound, MqttProfile, NodeConfig};
 use crate::edge::{Accept, Edge, Elsewhere, Limits, OpenLimits, Transport, accept_from};
-use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules};
+use crate::engine::{Alarms, Inboxes, Interest, Listed, ListingCore, Ports, Rules, Traffic};
 use crate::env::Env;
 use crate::hub::{
     Attendance, Facts, Hub, LettingGo, ListingTask, Listings, Owners, Parts, Presence, Switchboard,
@@ -370,6 +370,7 @@ fn assemble(
     let replication = Config { receipt_patience: config.cluster.receipt_wait, ..Config::default() };
     let inboxes = Arc::new(Inboxes::default());
     let alarms = Arc::new(Alarms::default());
+    let traffic = Arc::new(Traffic::default());
     let attendance = Arc::new(Attendance::default());
     let here = (Arc::clone(&inboxes), Arc::clone(&attendance));
     let (presence, present) = Presence::new(facts.node, here, network.clone());
@@ -379,6 +380,7 @@ fn assemble(
         store: store.clone(),
         inboxes: Arc::clone(&inboxes),
         alarms: Arc::clone(&alarms),
+        traffic: Arc::clone(&traffic),
         awaiting: Arc::default(),
         started: facts.started,
     };
@@ -462,6 +464,7 @@ fn assemble(
     metrics.register(Arc::clone(&hub) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&member_events) as Arc<dyn metrics::Source>);
     metrics.register(Arc::clone(&alarms) as Arc<dyn metrics::Source>);
+    metrics.register(traffic as Arc<dyn metrics::Source>);
     if let Some(identities) = identities {
         metrics.register(Arc::clone(&identities) as Arc<dyn metrics::Source>);
         supervisor.keep("identities", "identities", move || Arc::clone(&identities).run());

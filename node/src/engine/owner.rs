@@ -150,6 +150,7 @@ impl Task {
             self.ports.alarms.count_beyond(&mut self.beyond, self.core.state().beyond());
             self.say_how_far();
             self.publisher.publish(&self.core, self.ports.now(), &self.ports.inboxes);
+            self.ports.traffic.count_live_states(self.publisher.take_encoded());
             if let Some(stopped) = self.stopping.take() {
                 // Whoever asked may have gone.
                 let _ = stopped.send(());

@@ -16,6 +16,7 @@ use crdt_state::engagement::Task;
 use crdt_state::{EventId, Mono, Phase, PlayerId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -69,6 +70,8 @@ pub struct Publisher {
     present: watch::Receiver<Arc<Present>>,
     shown: Option<Shown>,
     results: Results,
+    /// How many live states were encoded for players since that was last asked.
+    encoded: AtomicU64,
 }
 
 /// What players were told that they have.
@@ -124,8 +127,9 @@ impl Publisher {
         let (host, host_end) = watch::channel(Arc::new(core.host_view(view.clone())));
         let (screen, screen_end) = watch::channel(Arc::new(view));
         let (asked, asked_end) = watch::channel(None);
-        let (shown, results) = (None, Results::default());
-        let publisher = Publisher { pin, live, host, screen, asked, present, shown, results };
+        let (shown, results, encoded) = (None, Results::default(), AtomicU64::new(0));
+        let publisher =
+            Publisher { pin, live, host, screen, asked, present, shown, results, encoded };
         let views = Views { live: live_end, host: host_end, screen: screen_end, asked: asked_end };
         (publisher, views)
     }
@@ -148,12 +152,18 @@ impl Publisher {
             self.show(core, now);
             self.results.look(core, now, inboxes);
         }
-        let Publisher { live, screen, pin, .. } = self;
+        let Publisher { live, screen, pin, encoded, .. } = self;
         live.take_turn(now, || {
             // To derive it anew for each lane would be work of the owner, thirty times a second.
             let shown = core.aged(now, LiveView::clone(&screen.borrow()));
-            Arc::new(frame(pin, &core.player_view(shown)))
+            Arc::new(frame((pin, encoded), &core.player_view(shown)))
         });
+    }
+
+    /// How many live states were encoded since this was last asked: one for all who watch, or for a lane of them, and one
+    /// for each who begins to.
+    pub fn take_encoded(&mut self) -> u64 {
+        std::mem::take(self.encoded.get_mut())
     }
 
     /// When there will be something to show; `None` while all is shown.
@@ -183,7 +193,8 @@ impl Publisher {
 
     /// The live state as it is now, for somebody who has just subscribed.
     pub fn live_frame(&self, core: &EventCore, now: Mono) -> Arc<Frame> {
-        Arc::new(frame(&self.pin, &core.player_view(core.screen_view(now, &self.pin))))
+        let view = core.player_view(core.screen_view(now, &self.pin));
+        Arc::new(frame((&self.pin, &self.encoded), &view))
     }
 
     /// Shows hosts and screens the present state again, so that somebody who has just come gets an age
@@ -226,7 +237,7 @@ impl Publisher {
     /// Sends players the live state if it says something new, counts not more often than they may.
     fn send_live(&mut self, live: LiveView, sent: Option<Sent>, now: Mono) -> Sent {
         match sent.filter(|sent| same_but_for_counts(&sent.view, &live)) {
-            None => self.live.send(&Arc::new(frame(&self.pin, &live))),
+            None => self.live.send(&Arc::new(frame((&self.pin, &self.encoded), &live))),
             Some(held) => {
                 let counted = counts(&held.view) != counts(&live);
                 if !counted || now < held.at + COUNT_GAP {
@@ -347,7 +358,8 @@ fn fingerprint(result: &InboxMessage) -> u64 {
     xxh3_64(&serde_json::to_vec(&news).expect("our own messages encode into memory"))
 }
 
-fn frame(pin: &str, view: &LiveView) -> Frame {
+fn frame((pin, encoded): (&str, &AtomicU64), view: &LiveView) -> Frame {
+    encoded.fetch_add(1, Relaxed);
     let payload = serde_json::to_vec(view).expect("our own views encode into memory");
     Frame::new(live_topic(pin), payload, true)
 }

@@ -5,8 +5,8 @@
 
 use super::{Facts, Listings, Owners, Wish, archived, stopping};
 use crate::engine::{
-    CARRIED_MAX, Carried, EventCore, Heed, Identity, Input, Interest, Owner, Ports, Rules, Turn,
-    Way, WhyNot, Word, open_envelope, open_periods,
+    CARRIED_MAX, Carried, EventCore, Heed, Identity, Input, Interest, Kind, Owner, Ports, Rules,
+    Turn, Way, WhyNot, Word, open_envelope, open_periods,
 };
 use crate::env::Env;
 use crate::service::view::Refusal;
@@ -177,13 +177,16 @@ impl Switchboard {
     }
 
     async fn on_frame(&mut self, from: Origin, bytes: &Bytes) {
+        let length = bytes.len();
         let Some((event, bytes)) = open_envelope(bytes) else { return self.on_malformed(from) };
         if event == CARRIERS {
             let Some(word) = Word::decode(&bytes) else { return self.on_malformed(from) };
+            self.ports.traffic.count_received(Kind::Carriers, length);
             return self.heed(Heed::Word { from, word }, None).await;
         }
         if event == CATALOGUE {
             let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
+            self.ports.traffic.count_received(Kind::Catalogue, length);
             let input = replication::Input::Message { from, message };
             return self.listings.replicate(input).await;
         }
@@ -191,6 +194,7 @@ impl Switchboard {
             return self.on_malformed(from);
         };
         let Ok(message) = Message::decode(&bytes) else { return self.on_malformed(from) };
+        self.ports.traffic.count_received(Kind::of(&message), length);
         // What this node does not carry, or not in that period, or the peer not: the list of either will say so.
         let Some(way) =
             self.way(event, from).filter(|way| (way.theirs, way.ours) == (theirs, ours))

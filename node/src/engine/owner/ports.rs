@@ -7,6 +7,7 @@ use crate::engine::inboxes::Inboxes;
 use crate::engine::interest::Word;
 use crate::engine::io::Output;
 use crate::engine::publisher::Present;
+use crate::engine::traffic::{Kind, Traffic};
 use crate::store::{StoreHandle, StoreOp};
 use bytes::Bytes;
 use crdt_state::catalogue::CARRIERS;
@@ -29,6 +30,8 @@ pub struct Ports {
     pub inboxes: Arc<Inboxes>,
     /// Where alarms are counted.
     pub alarms: Arc<Alarms>,
+    /// Where it is counted what changes cost.
+    pub traffic: Arc<Traffic>,
     /// How many players are there, by event.
     pub present: watch::Receiver<Arc<Present>>,
     /// Where it is told for which nodes events wait.
@@ -49,7 +52,8 @@ impl Ports {
     pub async fn carry_out(&self, event: EventId, output: Output) -> Option<Output> {
         match output {
             Output::Send { to, lane, message } => {
-                self.send_frame(event, to, lane, plain_envelope(event, &message.encode()));
+                let frame = plain_envelope(event, &message.encode());
+                self.send_frame(event, to, lane, (Kind::Catalogue, frame));
             }
             Output::Persist { id, seq, entry } => {
                 self.store.put(StoreOp::Entry { event, id, seq, entry }).await;
@@ -80,19 +84,29 @@ impl Ports {
     /// Tells a peer what this node carries. A full queue drops it: it is told again until it is heard.
     pub fn tell_word(&self, to: Origin, word: &Word) {
         let frame = plain_envelope(CARRIERS, &word.encode());
-        if let Err(error) = self.network.send(to, crdt_state::Lane::Control, frame) {
-            trace!(%error, "a peer is not told what is carried here");
+        let bytes = frame.len();
+        match self.network.send(to, crdt_state::Lane::Control, frame) {
+            Ok(()) => self.traffic.count_sent(Kind::Carriers, bytes),
+            Err(error) => trace!(%error, "a peer is not told what is carried here"),
         }
     }
 
     /// Sends a replication message of `event`. A full queue drops it: the peer will pull.
     pub fn send(&self, event: EventId, way: &Way, lane: crdt_state::Lane, message: &Message) {
-        self.send_frame(event, way.link, lane, envelope(event, way, message));
+        let frame = envelope(event, way, message);
+        self.send_frame(event, way.link, lane, (Kind::of(message), frame));
     }
 
-    fn send_frame(&self, event: EventId, to: Origin, lane: crdt_state::Lane, frame: Bytes) {
+    fn send_frame(
+        &self,
+        event: EventId,
+        to: Origin,
+        lane: crdt_state::Lane,
+        (kind, frame): (Kind, Bytes),
+    ) {
+        let bytes = frame.len();
         match self.network.send(to, lane, frame) {
-            Ok(()) => {}
+            Ok(()) => self.traffic.count_sent(kind, bytes),
             Err(SendError::TooBig { bytes }) => {
                 error!(%event, bytes, "a message is beyond the cap");
             }
