@@ -1,8 +1,10 @@
 //! TLS 1.3 under MQTT and under HTTP: who a node is to its clients, and streams that shake hands.
 //!
 //! A handshake happens in the task of its own connection, when the first byte is asked for, so that
-//! a client that stalls in it holds up nobody who comes after. Only TLS 1.3 is spoken. What a
-//! client proves about itself is not TLS's business here: each payload does that.
+//! a client that stalls in it holds up nobody who comes after. What a handshake computes takes longer than
+//! anything a player asks for, so that in a storm handshakes take turns: between two of them on a core it is the turn of
+//! those who are in. Only TLS 1.3 is spoken. What a client proves about itself is not TLS's business here: each payload
+//! does that.
 
 use super::Transport;
 use super::listener::{Accept, Accepted, Stream};
@@ -12,19 +14,28 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::Acceptor;
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, server};
+use tokio_rustls::{LazyConfigAcceptor, server};
 
 /// A certificate chain with its key, ready to shake hands. Clones share it.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    /// Of those whose greeting is there and waits to be answered: one a core.
+    turns: Arc<Semaphore>,
+}
 
 /// Why a node cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
@@ -94,20 +105,32 @@ impl Tls {
         // One is enough: a player's connection is long, and each ticket costs a write.
         config.send_tls13_tickets = 1;
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;
-        Ok(Tls(TlsAcceptor::from(Arc::new(config))))
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        Ok(Tls { config: Arc::new(config), turns: Arc::new(Semaphore::new(cores)) })
     }
 
     /// A stream that shakes hands before its first byte.
     pub fn over<IO: Stream + 'static>(&self, io: IO) -> TlsStream<IO> {
-        let shaking = self.0.accept_with(io, |session| {
-            session.set_buffer_limit(Some(BUFFER_BYTES_MAX));
-        });
+        let shaking = self.clone().shake(io);
         let shaking = async {
             timeout(HANDSHAKE_MAX, shaking)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         };
         TlsStream(State::Shaking(Box::pin(shaking)))
+    }
+
+    async fn shake<IO: Stream>(self, io: IO) -> io::Result<server::TlsStream<IO>> {
+        let greeted = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        // Who says nothing, or half of it, holds no turn.
+        let turn = self.turns.acquire().await.expect("nobody closes it");
+        // Whoever else has something to do comes before each of them.
+        yield_now().await;
+        let answered = greeted.into_stream_with(self.config, |session| {
+            session.set_buffer_limit(Some(BUFFER_BYTES_MAX));
+        });
+        drop(turn);
+        answered.await
     }
 }
 

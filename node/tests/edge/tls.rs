@@ -10,11 +10,20 @@ use rcgen::generate_simple_self_signed;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::thread::available_parallelism;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -61,10 +70,7 @@ fn listen(identity: &Identity, players: &Arc<FakePlayers>) -> (SocketAddr, Edge)
     (address, edge)
 }
 
-async fn dial(
-    address: SocketAddr,
-    config: &Arc<ClientConfig>,
-) -> std::io::Result<TlsStream<TcpStream>> {
+async fn dial(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::clone(config)).connect(name, stream).await
@@ -103,6 +109,89 @@ async fn a_client_that_stalls_in_the_handshake_holds_up_nobody() {
     let stream = dial(address, &identity.trusting).await.unwrap();
     Client::connect(stream, 5).await;
     assert_eq!(edge.counters().sessions_active(), 1);
+}
+
+/// An end of a pipe that counts itself as soon as something is written to it: the answer to a greeting.
+struct Answered {
+    pipe: DuplexStream,
+    answers: Arc<AtomicUsize>,
+    has_answered: bool,
+}
+
+impl AsyncRead for Answered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for Answered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !std::mem::replace(&mut self.has_answered, true) {
+            self.answers.fetch_add(1, Relaxed);
+        }
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+/// Five hundred greetings are there at once. On one thread everybody who has something to do has a turn, and then the
+/// next one: between two turns of somebody who is in, as many handshakes as there are cores.
+#[tokio::test]
+async fn in_a_storm_of_handshakes_it_is_the_turn_of_those_who_are_in_too() {
+    const STORM: usize = 500;
+    let identity = Identity::new();
+    let tls = Tls::from_files(&identity.chain, &identity.key).unwrap();
+    let answers = Arc::new(AtomicUsize::new(0));
+    for _ in 0..STORM {
+        let (client, pipe) = duplex(16 * 1024);
+        let connector = TlsConnector::from(Arc::clone(&identity.trusting));
+        let name = ServerName::try_from("localhost").unwrap();
+        tokio::spawn(async move { connector.connect(name, client).await });
+        let answered = Answered { pipe, answers: Arc::clone(&answers), has_answered: false };
+        let mut served = tls.over(answered);
+        tokio::spawn(async move { served.read_u8().await });
+    }
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let player = async move {
+        let (mut before, mut turns) = (0, 0);
+        while before < STORM {
+            next_turn().await;
+            let now = answers.load(Relaxed);
+            assert!(now - before <= cores, "{} handshakes between two turns", now - before);
+            (before, turns) = (now, turns + 1);
+        }
+        turns
+    };
+    let turns = tokio::spawn(player).await.unwrap();
+    assert!(turns >= STORM / cores, "{turns} turns");
+}
+
+/// Goes to the end of the queue of those who have something to do.
+async fn next_turn() {
+    let mut had_one = false;
+    poll_fn(|cx| match std::mem::replace(&mut had_one, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
