@@ -286,6 +286,20 @@ fn two_behind(broker: &Broker) -> (Single, Single, SingleShow) {
     (first, second, show)
 }
 
+/// Who comes is heard of before it is heard: nobody takes its session for that of a node that has died.
+#[test]
+fn a_node_that_comes_is_left_its_session() {
+    let Some(broker) = Broker::start(Kind::Mosquitto) else { return };
+    let _turn = heavy();
+    let (first, second, _) = two_behind(&broker);
+    for node in [&first, &second] {
+        let metrics = node.get("/metrics").body;
+        let losses = metrics.lines().find(|line| line.starts_with("starling_broker_losses_total "));
+        let losses = losses.and_then(|line| line.rsplit(' ').next());
+        assert_eq!(losses, Some("0.0"), "{metrics}");
+    }
+}
+
 /// Where the player of this number joins, and what it says.
 fn join(show: &SingleShow, number: usize) -> (String, serde_json::Value) {
     let (player, name) = (format!("{:032x}", number + 1), format!("Wren {number}"));

@@ -8,6 +8,7 @@ use super::desk::Desk;
 use super::dial::Dialler;
 use super::ended::Ended;
 use super::estate::Estate;
+use super::gone::{Life, Watch};
 use super::live::Shelf;
 use super::session::{
     Context, Happened, IN_FLIGHT_MAX, KEEP_ALIVE, Letter, Session, next_outgoing,
@@ -19,10 +20,10 @@ use super::wire::{Introduction, Outgoing, Protocol, Wire};
 use crate::engine::Slots;
 use crate::supervise::Supervisor;
 use crdt_state::NodeId;
-use gossip::network::{Member, Network, Spawn, Standing};
+use gossip::network::{Network, Spawn, Standing};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,8 +85,10 @@ pub struct Bridge {
     pub spawn: Arc<dyn Spawn>,
     /// Where their panics end.
     pub supervisor: Supervisor,
+    /// Who is gone.
+    pub watch: Watch,
     /// The lives that are gone and whose sessions were looked after.
-    pub settled: BTreeSet<(NodeId, u64)>,
+    pub settled: BTreeSet<Life>,
 }
 
 impl Bridge {
@@ -229,11 +232,8 @@ impl Bridge {
     fn look_after_the_gone(&mut self, session: &Session, there: &Members) {
         let members = self.network.members();
         let members = members.borrow();
-        let gone: BTreeMap<(NodeId, u64), &Member> = members
-            .iter()
-            .filter(|member| !member.live && member.node != self.node)
-            .map(|member| ((member.node, member.generation), member))
-            .collect();
+        let others = members.iter().filter(|member| member.node != self.node);
+        let gone = self.watch.gone(others, Instant::now());
         self.settled.retain(|life| gone.contains_key(life));
         for (life, member) in gone {
             let of = life.0;

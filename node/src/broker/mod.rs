@@ -14,6 +14,7 @@
 //! | [`bridge`] | connections one after another, members, goodbye |
 //! | [`desk`] | one message of a player, to the hub and back |
 //! | [`live`] | the retained live states |
+//! | [`gone`] | which nodes are gone; pure |
 //! | [`estate`] | what nodes that are gone leave behind |
 //! | [`ended`] | why a connection ended, and what to do about it |
 
@@ -22,6 +23,7 @@ pub mod desk;
 pub mod dial;
 pub mod ended;
 pub mod estate;
+pub mod gone;
 pub mod live;
 pub mod session;
 pub mod settings;
@@ -130,6 +132,7 @@ pub fn start(config: BrokerConfig, parts: Parts, env: &Env) -> Result<Behind, Au
         stopped: stopped.clone().drop_guard(),
         spawn: Arc::clone(&env.spawn),
         supervisor: supervisor.clone(),
+        watch: gone::Watch::default(),
         settled: BTreeSet::new(),
     };
     supervisor.keep_with("broker", "bridge", bridge, |bridge| Box::pin(bridge.run()));
