@@ -50,6 +50,8 @@ pub enum ConnectResult {
 pub struct Reading {
     /// The series, with unit and `_total` as exporters expect them.
     pub name: &'static str,
+    /// What it means, the same wherever the name is used.
+    pub help: &'static str,
     /// What distinguishes it among those of its name.
     pub labels: Vec<(&'static str, &'static str)>,
     /// Its value.
@@ -216,7 +218,40 @@ fn reading(
     labels: &[(&'static str, &'static str)],
     value: &AtomicU64,
 ) -> Reading {
-    Reading { name, labels: labels.to_vec(), value: value.load(Relaxed) }
+    Reading { name, help: help(name), labels: labels.to_vec(), value: value.load(Relaxed) }
+}
+
+fn help(name: &str) -> &'static str {
+    match name {
+        "starling_mqtt_connections_open" => {
+            "Connections over TCP, TLS and WebSocket, with or without a CONNECT yet."
+        }
+        "starling_mqtt_connections_refused_total" => "Connections for which there was no place.",
+        "starling_mqtt_accepts_failed_total" => {
+            "Connections that could not be accepted, as for want of files."
+        }
+        "starling_mqtt_sessions_active" => "Clients that were let in and are there.",
+        "starling_mqtt_packets_total" => "MQTT packets read and written.",
+        "starling_mqtt_frames_too_large_total" => {
+            "Messages not sent because they are beyond what the client takes."
+        }
+        "starling_mqtt_connects_deferred_total" => {
+            "Clients told to come later, as too many came at once."
+        }
+        "starling_mqtt_publishes_flooded_total" => "Publishes refused as beyond the node's rate.",
+        "starling_mqtt_denied_total" => "What an access rule did not allow.",
+        "starling_mqtt_open_dropped_total" => {
+            "Messages for which the broker of the open profile had no room."
+        }
+        "starling_mqtt_connects_total" => {
+            "Attempts to connect by the client's version of MQTT, and how they ended."
+        }
+        "starling_mqtt_faults_total" => {
+            "Connections that ended because the client broke the protocol, by how."
+        }
+        "starling_mqtt_closed_total" => "Connections that ended, by why.",
+        other => unreachable!("{other} has a help"),
+    }
 }
 
 /// `unknown` first, then in the order of [`Protocol`].
@@ -233,6 +268,19 @@ mod tests {
         let distinct: BTreeSet<_> =
             readings.iter().map(|reading| (reading.name, reading.labels.clone())).collect();
         assert_eq!(distinct.len(), readings.len());
+    }
+
+    #[test]
+    fn every_series_says_what_it_means_and_stands_in_the_documentation() {
+        let page = include_str!("../../docs/mqtt.md");
+        for reading in Counters::default().readings() {
+            assert!(!reading.help.is_empty() && reading.help.ends_with('.'), "{reading:?}");
+            assert!(
+                page.contains(&format!("`{}", reading.name)),
+                "{} is not in mqtt.md",
+                reading.name
+            );
+        }
     }
 
     #[test]

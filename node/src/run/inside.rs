@@ -31,14 +31,16 @@ impl Source for Inside {
 impl Inside {
     fn edge_samples(&self) -> Vec<Sample> {
         let sample = |reading: crate::edge::Reading| {
-            let help = "The players' edge; see its documentation.";
-            let sample = Sample::new(reading.name, help, reading.value as f64);
+            let sample = Sample::new(reading.name, reading.help, reading.value as f64);
             reading
                 .labels
                 .into_iter()
                 .fold(sample, |sample, (name, value)| sample.label(name, value))
         };
-        self.edge.counters().readings().into_iter().map(sample).collect()
+        let help = "The most connections that may be open.";
+        let most = self.edge.limits().connections_max as f64;
+        let most = Sample::new("starling_mqtt_connections_max", help, most);
+        self.edge.counters().readings().into_iter().map(sample).chain([most]).collect()
     }
 
     fn network_samples(&self) -> Vec<Sample> {
