@@ -118,6 +118,8 @@ pub struct NodeConfig {
     pub rates: RateConfig,
     /// The longest keep-alive that a client of MQTT 5 gets, in seconds.
     pub keep_alive_max_s: Option<NonZeroU16>,
+    /// Clients connected at once, over all listeners.
+    pub connections_max: u64,
     /// Who may use which topic at the players' edge.
     pub acl: Acl,
     /// Whom its MQTT listeners serve.
@@ -198,6 +200,7 @@ impl NodeConfig {
             identity: None,
             rates: RateConfig::default(),
             keep_alive_max_s: None,
+            connections_max: Limits::default().connections_max,
             acl: Acl::default(),
             mqtt_profile: MqttProfile::Players,
             broker: None,

@@ -495,7 +495,8 @@ fn assemble(
 
 /// What players connect to; in the open profile anybody.
 fn players_edge(config: &NodeConfig, env: &Env, hub: &Arc<Hub>, supervisor: &Supervisor) -> Edge {
-    let limits = Limits { keep_alive_max_s: config.keep_alive_max_s, ..config.rates.limits() };
+    let NodeConfig { keep_alive_max_s, connections_max, .. } = *config;
+    let limits = Limits { keep_alive_max_s, connections_max, ..config.rates.limits() };
     let edge = Edge::new(Arc::clone(hub) as Arc<dyn Players>, limits);
     let edge = edge.with_acl(config.acl.clone()).with_nonce(env.random_u64("client names"));
     let edge = edge.supervised(supervisor.branch("players", WhenExhausted::GiveUp));

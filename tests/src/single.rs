@@ -2,7 +2,7 @@
 //!
 //! It does not outlive its holder.
 
-use crate::binary::starling;
+use crate::binary::{starling, starling_path};
 use crate::cluster::{Http, Reply};
 use crate::lab::eventually;
 use node::config::Bound;
@@ -40,7 +40,19 @@ impl Single {
     #[must_use]
     pub fn start(args: &[&str]) -> Self {
         let key = output(&["key"], None);
-        Single::start_with(key, args)
+        Single::start_with(starling(), key, args)
+    }
+
+    /// Starts a node of a new cluster in a shell that may open so many files, and lets what it starts ask for so many.
+    ///
+    /// # Panics
+    /// If it is not ready in time.
+    #[must_use]
+    pub fn start_with_files(files: u64, most: u64, args: &[&str]) -> Self {
+        let mut shell = std::process::Command::new("sh");
+        let script = format!(r#"ulimit -Sn {files} && ulimit -Hn {most} && exec "$0" "$@""#);
+        shell.args(["-c", &script]).arg(starling_path());
+        Single::start_with(shell, output(&["key"], None), args)
     }
 
     /// Starts another node of the same cluster.
@@ -50,15 +62,14 @@ impl Single {
     #[must_use]
     pub fn start_beside(&self, args: &[&str]) -> Self {
         let join = self.bound.peer.to_string();
-        Single::start_with(self.key.clone(), &[&["--join", &join], args].concat())
+        Single::start_with(starling(), self.key.clone(), &[&["--join", &join], args].concat())
     }
 
-    fn start_with(key: String, args: &[&str]) -> Self {
+    fn start_with(mut command: std::process::Command, key: String, args: &[&str]) -> Self {
         let ops_token = output(&["token", "ops"], Some(&key));
         let folder = tempfile::Builder::new().prefix("starling-single-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let ready = folder.path().join("ready.json");
-        let mut command = starling();
         command.args(["serve", "--name", "single", "--peer", "127.0.0.1:0"]);
         command.args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--ready-file"]);
         command.arg(&ready).args(args).env("STARLING_KEY", &key).env("STARLING_LOG", "warn");

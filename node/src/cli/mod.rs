@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod export;
 mod file;
+pub(crate) mod files;
 mod host;
 mod key;
 mod look;

@@ -2,12 +2,12 @@
 
 use super::broker::BrokerArgs;
 use super::key::KeySource;
-use super::{Exit, Failure, parts};
+use super::{Exit, Failure, files, parts};
 use crate::config::{
     Ack, Bound, CLUSTER_NAME, ClusterConfig, LET_GO_AFTER, MqttProfile, NodeConfig, RateConfig,
     TlsConfig, TlsIdentity,
 };
-use crate::edge::Acl;
+use crate::edge::{Acl, Limits};
 use crate::identity::IdentityConfig;
 use clap::{Args, ValueEnum};
 use gossip::discovery::Strategy;
@@ -18,6 +18,7 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
+use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Args)]
@@ -174,11 +175,12 @@ enum LogFormat {
 
 /// Runs a node until it is told to stop.
 pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
-    let config = args.config()?;
+    let mut config = args.config()?;
     if let Some(folder) = &config.data {
         check_data(folder)?;
     }
     start_log(args.log_format);
+    bound_by_files(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -191,6 +193,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         .block_on(parts::run_node(config, listening))
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// Lets as many connect as there are files for.
+fn bound_by_files(config: &mut NodeConfig) {
+    let files = files::raise();
+    let players = files::for_players(files);
+    if players < config.connections_max {
+        info!(players, files, "fewer may connect than usual: raise the limit of open files");
+        config.connections_max = players;
+    }
 }
 
 impl ServeArgs {
@@ -218,6 +230,7 @@ impl ServeArgs {
                 player_publishes_per_s: self.player_publishes_per_s,
             },
             keep_alive_max_s: NonZeroU16::new(self.keep_alive_max_s),
+            connections_max: Limits::default().connections_max,
             acl: self.acl()?,
             mqtt_profile: self.mqtt_profile,
             broker: match self.edge {

@@ -196,6 +196,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::join_all;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_a_way_out() {
@@ -205,6 +208,19 @@ mod tests {
         assert!(matches!(error, BindError::InUse { .. }));
         let text = error.to_string();
         assert!(text.contains(&address.to_string()) && text.contains("choose another port"));
+    }
+
+    /// Whom the backlog has no room for tries again after a second, and then after three.
+    #[tokio::test]
+    async fn two_thousand_may_come_before_the_first_is_let_in() {
+        let files = crate::cli::files::raise() as usize;
+        let count = 2_000.min(files / 2);
+        let accept = TcpAccept::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = accept.local_address().unwrap();
+        let come = join_all((0..count).map(|_| TcpStream::connect(address)));
+        let come = timeout(Duration::from_secs(60), come).await;
+        let come = come.expect("nobody waits for one who was let in, as nobody is");
+        assert_eq!(come.into_iter().filter(Result::is_ok).count(), count);
     }
 
     #[tokio::test]

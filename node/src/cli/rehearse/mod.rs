@@ -15,7 +15,7 @@ use super::out::{say, say_json};
 use super::parts::describe_problems;
 use super::progress::Progress;
 use super::show::{FileArgs, read, tell_converted};
-use super::{Exit, Failure};
+use super::{Exit, Failure, files};
 use crate::service::view::{
     Autopilot, Command, CommandReply, CommandRequest, HostView, Imported, PhaseView, PinView,
 };
@@ -84,6 +84,8 @@ struct Stage {
 
 /// Plays, and says how it went.
 pub(super) fn run(args: &RehearseArgs) -> Result<Exit, Failure> {
+    // A player is one.
+    files::raise();
     let Some(mut stage) = Stage::set(args)? else { return Ok(Exit::Invalid) };
     let pin: PinView = stage.client.get(&format!("/api/v1/pins/{}", stage.view.live.pin))?;
     if pin.nodes.is_empty() {
