@@ -5,6 +5,8 @@ use super::*;
 use proptest::prelude::*;
 use std::fmt::Write;
 
+mod dialogues;
+
 const MS: Duration = Duration::from_millis(1);
 const SHOW: EventId = EventId(0xe);
 
@@ -881,19 +883,34 @@ fn whoever_comes_and_goes_all_know_in_the_end_who_carries_the_event_in_which_per
     }
 }
 
+/// What is read is heeded, and told back as it was.
+fn read(bytes: &[u8]) {
+    let Some(word) = Word::decode(bytes) else { return };
+    assert_eq!(Word::decode(&word.encode()).as_ref(), Some(&word));
+    let mut net = Net::new(3);
+    net.list(SHOW);
+    net.heed(1, Heed::Word { from: Origin(2), word });
+    net.settle();
+}
+
 proptest! {
     #[test]
-    fn arbitrary_bytes_are_a_word_or_not_and_never_a_panic(
-        is_ours: bool,
+    fn a_damaged_or_arbitrary_word_never_panics(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
     ) {
-        let mut bytes = bytes;
-        if is_ours {
-            let word = Word { revision: 1, heard: 0, news: None };
-            bytes.splice(..0, word.encode().into_iter().take(1));
+        read(&bytes);
+        read(&[&[word::PROTOCOL], &bytes[..]].concat());
+        let again = vec![(EventId(5), 1)];
+        let (ended, awaited) = (vec![EventId(4)], vec![SHOW]);
+        let news = News { since: 1, begun: vec![SHOW], again, ended, awaited, few: true };
+        let mut wire = Word { revision: 300, heard: 2, news: Some(news) }.encode();
+        read(&wire[..cut.index(wire.len())]);
+        for (at, with) in damage {
+            let at = at.index(wire.len());
+            wire[at] = with;
         }
-        if let Some(word) = Word::decode(&bytes) {
-            prop_assert_eq!(Word::decode(&word.encode()), Some(word));
-        }
+        read(&wire);
     }
 }
