@@ -315,7 +315,7 @@ impl Catalogue {
     /// An order hint larger than everything seen.
     #[must_use]
     pub fn next_lamport(&self) -> Lamport {
-        (self.lamport.0 + 1).min(caps::LAMPORT_MAX)
+        self.lamport.0.saturating_add(1).min(caps::LAMPORT_MAX)
     }
 
     /// The event behind a PIN: of several that bear it, the one with the lower id.
@@ -503,6 +503,46 @@ mod tests {
                 catalogue.merge(read);
                 catalogue.iter().for_each(drop);
                 prop_assert!(catalogue.next_lamport() <= caps::LAMPORT_MAX);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_entry_or_catalogue_never_panics(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
+        ) {
+            let damaged = |mut bytes: Vec<u8>| {
+                for (at, with) in &damage {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *with;
+                }
+                bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len() + 1)));
+                bytes
+            };
+            let fate = GiveUp { lamport: 4, node: NodeId(3), fate: Fate::Gone };
+            let words = [
+                list(7, "111111", 2),
+                ban(Suspect::Player(PlayerId(1)), 3, Ban::Holds),
+                ban(Suspect::Token(TokenId(1)), 3, Ban::Lifted),
+                Notice::GiveUp(fate),
+            ];
+            let mut whole = Catalogue::default();
+            for word in words {
+                let entry = encode(&word);
+                whole.apply(Origin(1), &entry).unwrap();
+                let mut other = whole.clone();
+                if other.apply(Origin(2), &damaged(entry)).is_err() {
+                    prop_assert_eq!(other.digest(), whole.digest());
+                }
+                prop_assert!(other.next_lamport() <= caps::LAMPORT_MAX);
+            }
+            if let Ok(read) = postcard::from_bytes::<Catalogue>(&damaged(postcard::to_stdvec(&whole).unwrap())) {
+                whole.merge(read);
+                let _ = (whole.digest(), whole.banned().count(), whole.given_up().count());
+                let _ = whole.find("111111");
+                prop_assert!(whole.next_lamport() <= caps::LAMPORT_MAX);
             }
         }
     }

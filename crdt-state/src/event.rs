@@ -301,7 +301,7 @@ impl EventState {
     /// An order hint larger than everything seen.
     #[must_use]
     pub fn next_lamport(&self) -> Lamport {
-        (self.lamport.0 + 1).min(crate::caps::LAMPORT_MAX)
+        self.lamport.0.saturating_add(1).min(crate::caps::LAMPORT_MAX)
     }
 
     /// What is known of an instance.

@@ -196,6 +196,42 @@ fn variant(kind: &str) -> String {
     kind.split('_').map(word).collect()
 }
 
+/// The table of what reads others' bytes names every source that does, and tests that there are.
+#[test]
+fn whatever_reads_the_bytes_of_others_is_in_the_table_with_what_feeds_it() {
+    let library = fs::read_to_string(root().join("node/src/lib.rs")).expect("it can be read");
+    let rows = library.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows = rows.filter(|row| row.contains(".rs` | ")).map(|row| row.split(" | "));
+    let mut readers = BTreeSet::new();
+    for row in rows {
+        let [_, reader, fed]: [&str; 3] =
+            row.collect::<Vec<_>>().try_into().expect("three columns");
+        let reader = reader.trim_matches('`');
+        readers.insert(reader.to_owned());
+        let named: Vec<&str> = fed.split('`').skip(1).step_by(2).collect();
+        let (file, tests) = match named.split_first() {
+            Some((file, tests)) if file.ends_with(".rs") => (*file, tests),
+            _ => (reader, &named[..]),
+        };
+        let text = fs::read_to_string(root().join(file)).expect("the file of the tests is there");
+        for test in tests {
+            assert!(text.contains(&format!("fn {test}(")), "{file} has no test {test}");
+        }
+        assert!(!tests.is_empty() || fed.starts_with("the above"), "nothing feeds {reader}");
+    }
+    for (path, text) in everywhere(&["rs"]) {
+        let production = text.split("mod tests {").next().unwrap_or_default();
+        let reads = ["postcard::from_bytes", "postcard::take_from_bytes"];
+        let is_ours = ["crdt-state/src", "gossip/src", "node/src"];
+        let is_ours = is_ours.iter().any(|folder| path.starts_with(folder));
+        let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
+        if is_ours && !is_test && reads.iter().any(|read| production.contains(read)) {
+            assert!(readers.contains(&path), "{path} reads bytes and is not in the table");
+        }
+    }
+    assert!(readers.len() > 20, "{readers:?}");
+}
+
 #[test]
 fn no_source_is_left_unfinished_and_no_test_is_switched_off() {
     let sources = everywhere(&["rs", "js", "html", "css", "toml"]);

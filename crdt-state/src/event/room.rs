@@ -11,7 +11,7 @@
 //! | votes | [`VOTES_MAX`](caps::VOTES_MAX) | 30 B each, of a lone one 250 B: 1 GiB | the smallest stay |
 //! | the script | [`CREATE_BYTES_MAX`](caps::CREATE_BYTES_MAX) | some times 32 MiB | no node reads it |
 //! | parts of creations | [`DRAFTS_BYTES_MAX`](caps::DRAFTS_BYTES_MAX) | 64 MiB | the entry is refused |
-//! | what hosts, nodes and operators say: rounds, seals, fences, who takes part, is known, vouches or was forgotten, rulings, names, marks of players, the trail | [`SAID_BYTES_MAX`](caps::SAID_BYTES_MAX) in a snapshot | 64 MiB as it is written, in memory mostly five times that; up to eighty times where all is fences or seals of one each | the entry is refused |
+//! | what hosts, nodes and operators say: rounds, seals, fences, who takes part, is known, vouches or was forgotten, rulings, names, marks of players, the trail | [`SAID_BYTES_MAX`](caps::SAID_BYTES_MAX) in a snapshot | 64 MiB as it is written, in memory mostly five times that; up to eighty times, 5 GiB, where all is fences or seals of one each | the entry is refused |
 //!
 //! Many of the last have caps of their own, lower and by number: see [`caps`]. The catalogue's bans and fates have
 //! ([`REVOKED_MAX`](caps::REVOKED_MAX), [`GIVEN_UP_MAX`](caps::GIVEN_UP_MAX)); of its events none is ever dropped,

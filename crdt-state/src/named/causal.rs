@@ -59,7 +59,7 @@ impl<V> Causal<V> {
     /// How many writes are seen, those included that were overwritten.
     #[must_use]
     pub fn writes(&self) -> u64 {
-        self.seen.dots.values().sum()
+        self.seen.dots.values().fold(0, |sum, writes| sum.saturating_add(*writes))
     }
 
     /// Whether nothing is written, or all of it was erased.

@@ -25,7 +25,9 @@ impl EnableWins {
     /// How often it was switched, as far as that can be told: on and off at once may count as one.
     #[must_use]
     pub fn changes(&self) -> u64 {
-        (2 * self.0.writes()).saturating_sub(u64::from(self.is_on()))
+        // Nobody switches it more often: what a peer claims beyond that is not counted, and sums of many stay numbers.
+        let writes = self.0.writes().min(u64::from(u32::MAX));
+        (2 * writes).saturating_sub(u64::from(self.is_on()))
     }
 
     /// The change that makes it so, as written by `origin`; nothing if it is so.

@@ -142,6 +142,26 @@ mod tests {
         }
 
         #[test]
+        fn damaged_frames_never_panic(
+            frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 1..10),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut wire = encode(&frames);
+            for (at, with) in damage {
+                let at = at.index(wire.len());
+                wire[at] = with;
+            }
+            let mut decoder = FrameDecoder::default();
+            decoder.push(&wire);
+            let mut decoded = 0;
+            while let Ok(Some(frame)) = decoder.next_frame() {
+                decoded += HEADER_BYTES + frame.len();
+            }
+            prop_assert!(decoded <= wire.len());
+            let _ = decoder.finish();
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
             let mut decoder = FrameDecoder::default();
             decoder.push(&bytes);

@@ -308,16 +308,33 @@ mod tests {
         );
     }
 
+    /// What is read is judged, and within the bounds of a greeting.
+    fn read(bytes: &[u8]) {
+        if let Ok(theirs) = Hello::decode(bytes, Versions::THIS) {
+            let _ = hello().check(&theirs);
+            assert!(theirs.name.len() <= super::super::config::NAME_BYTES_MAX);
+            assert!(theirs.advertise.port() != 0);
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_cut_or_arbitrary_greeting_is_an_error_and_never_a_panic(
+        fn a_damaged_or_arbitrary_greeting_never_panics(
             cut in any::<prop::sample::Index>(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             noise in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let wire = hello().encode();
-            let kept = cut.index(wire.len() - 2);
-            prop_assert!(Hello::decode(&wire[2..2 + kept], Versions::THIS).is_err());
-            let _ = Hello::decode(&noise, Versions::THIS);
+            let mut wire = hello().encode().split_off(LENGTH_BYTES);
+            let kept = cut.index(wire.len());
+            prop_assert!(Hello::decode(&wire[..kept], Versions::THIS).is_err());
+            read(&noise);
+            // The versions, or what follows them would hardly ever be looked at.
+            read(&[&wire[..2 * VERSION_BYTES], &noise].concat());
+            for (at, with) in damage {
+                let at = at.index(wire.len());
+                wire[at] = with;
+            }
+            read(&wire);
         }
     }
 }

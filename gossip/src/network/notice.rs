@@ -143,6 +143,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::identity::ClusterKey;
     use crate::network::standing::Standing;
     use proptest::prelude::*;
 
@@ -160,18 +161,46 @@ mod tests {
         assert_eq!(Notice::decode(&wire), Err(Reason::MalformedNotice));
     }
 
+    fn keys() -> Notice {
+        let key = |byte| ClusterKey::from_bytes([byte; 32]);
+        let mut ring = KeyRing::new(&key(1));
+        ring.install(&key(2)).unwrap();
+        Notice::Keys(ring)
+    }
+
+    /// What is read is taken in as a link does.
+    fn read(bytes: &[u8]) {
+        let Ok(Notice::Keys(theirs)) = Notice::decode(bytes) else { return };
+        if theirs.is_sound() {
+            let mut own = KeyRing::new(&ClusterKey::from_bytes([1; 32]));
+            own.merge(&theirs);
+            assert!(!own.keys().is_empty());
+            let key = ClusterKey::from_bytes([3; 32]);
+            if own.install(&key).is_ok() {
+                own.use_key(&key.fingerprint()).unwrap();
+            }
+            let _ = own.remove(&ClusterKey::from_bytes([2; 32]).fingerprint());
+            assert!(!own.keys().is_empty());
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_mutated_notice_is_an_error_or_another_notice_and_never_a_panic(
-            at in any::<prop::sample::Index>(),
-            byte: u8,
+        fn a_damaged_or_arbitrary_notice_never_panics(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),
+            noise in prop::collection::vec(any::<u8>(), 0..300),
         ) {
-            let mut wire = notice().encode();
-            let at = at.index(wire.len());
-            wire[at] = byte;
-            let _ = Notice::decode(&wire);
-            let _ = Notice::decode(&wire[..cut.index(wire.len())]);
+            for notice in [notice(), keys()] {
+                let mut wire = notice.encode();
+                for (at, byte) in &damage {
+                    let at = at.index(wire.len());
+                    wire[at] = *byte;
+                }
+                read(&wire);
+                read(&wire[..cut.index(wire.len())]);
+            }
+            read(&[&[VERSION], &noise[..]].concat());
         }
     }
 }

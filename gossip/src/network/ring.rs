@@ -107,7 +107,7 @@ impl KeyRing {
         if self.keys().len() >= KEYS_MAX {
             return Err(RingError::Full);
         }
-        let version = self.entries.get(&id).map_or(0, |entry| entry.version + 1);
+        let version = self.entries.get(&id).map_or(0, |entry| entry.version.saturating_add(1));
         let secret = Some(Secret(key.bytes()));
         self.entries.insert(id, Entry { version, removed: false, secret });
         self.forget_oldest();
@@ -121,7 +121,7 @@ impl KeyRing {
     pub fn use_key(&mut self, fingerprint: &str) -> Result<(), RingError> {
         let id = self.find(fingerprint)?;
         if self.in_use.1 != id {
-            self.in_use = (self.in_use.0 + 1, id);
+            self.in_use = (self.in_use.0.saturating_add(1), id);
             self.drop_secrets();
         }
         Ok(())
@@ -137,7 +137,7 @@ impl KeyRing {
             return Err(RingError::InUse { fingerprint: fingerprint.to_owned() });
         }
         if let Some(entry) = self.entries.get_mut(&id) {
-            (entry.version, entry.removed) = (entry.version + 1, true);
+            (entry.version, entry.removed) = (entry.version.saturating_add(1), true);
         }
         self.drop_secrets();
         Ok(())

@@ -74,6 +74,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What is in it is the end of it, whichever way it is opened.
+    fn read(bytes: &Bytes) {
+        if let Some((event, content)) = open_envelope(bytes) {
+            assert_eq!(plain_envelope(event, &content), bytes);
+            if let Some((_, _, message)) = open_periods(&content) {
+                assert!(content.ends_with(&message));
+                let _ = Message::decode(&message);
+            }
+        }
+        if let Some((_, _, message)) = open_periods(bytes) {
+            assert!(bytes.ends_with(&message));
+        }
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_are_an_envelope_or_not_and_never_a_panic(
@@ -84,13 +98,21 @@ mod tests {
             if let Some(first) = bytes.first_mut().filter(|_| is_ours) {
                 *first = VERSION;
             }
-            let bytes = Bytes::from(bytes);
-            if let Some((event, content)) = open_envelope(&bytes) {
-                prop_assert_eq!(plain_envelope(event, &content), &bytes);
+            read(&bytes.into());
+        }
+
+        #[test]
+        fn a_damaged_envelope_never_panics(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut sent = envelope(EventId(0xe), &WAY, &Message::AgesRequest).to_vec();
+            read(&sent[..cut.index(sent.len())].to_vec().into());
+            for (at, with) in damage {
+                let at = at.index(sent.len());
+                sent[at] = with;
             }
-            if let Some((_, _, message)) = open_periods(&bytes) {
-                prop_assert!(bytes.ends_with(&message));
-            }
+            read(&sent.into());
         }
     }
 

@@ -118,6 +118,20 @@ mod tests {
             prop_assert_eq!(set.to_string().parse(), Ok(set));
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), slots.into_iter().collect::<Vec<_>>());
         }
+
+        #[test]
+        fn a_damaged_or_arbitrary_text_never_panics(
+            text in "\\PC*",
+            at in 0..SLOTS / 4,
+            with in "\\PC{0,2}",
+        ) {
+            let whole = Slots::NONE.to_string();
+            for text in [text, format!("{}{with}{}", &whole[..at], &whole[at + 1..])] {
+                if let Ok(set) = text.parse::<Slots>() {
+                    prop_assert_eq!(set.to_string(), text.to_lowercase());
+                }
+            }
+        }
     }
 
     #[test]

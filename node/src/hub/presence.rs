@@ -106,6 +106,24 @@ fn read(said: &str) -> impl Iterator<Item = (EventId, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_damaged_or_arbitrary_word_never_panics(
+            any_text in "\\PC*",
+            at in any::<prop::sample::Index>(),
+            with in "\\PC{0,3}",
+        ) {
+            let whole = text(&Present::from([(EventId(1), 20), (EventId(2), 300)]));
+            let at = at.index(whole.len());
+            for said in [any_text, format!("{}{with}{}", &whole[..at], &whole[at + 1..])] {
+                let heard: Vec<_> = read(&said).collect();
+                prop_assert!(heard.len() <= SHOWS_TOLD);
+                prop_assert!(heard.iter().all(|(_, count)| *count <= COUNT_MAX));
+            }
+        }
+    }
 
     #[test]
     fn what_is_told_is_read_and_the_largest_come_first() {

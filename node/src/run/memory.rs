@@ -80,6 +80,33 @@ async fn remember(store: &StoreHandle, name: &'static str, value: Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn damaged_or_arbitrary_memories_never_panic(
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let key = |byte| ClusterKey::from_bytes([byte; 32]);
+            let mut ours = KeyRing::new(&key(1));
+            ours.install(&key(2)).unwrap();
+            let known: Vec<SocketAddr> = vec!["127.0.0.1:7946".parse().unwrap()];
+            let mut kept = [postcard::to_stdvec(&ours).unwrap(), postcard::to_stdvec(&known).unwrap()];
+            for bytes in &mut kept {
+                for (at, with) in &damage {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *with;
+                }
+            }
+            for bytes in kept.into_iter().chain([noise]) {
+                let memory = [RING, ADDRESSES].map(|name| (name.to_owned(), bytes.clone()));
+                let memory = BTreeMap::from(memory);
+                prop_assert!(ring(&memory, &key(3)).keys().contains(&key(3)));
+                let _ = addresses(&memory);
+            }
+        }
+    }
 
     #[test]
     fn addresses_come_back_and_garbage_is_none() {

@@ -272,6 +272,7 @@ fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crdts::CmRDT;
     use proptest::prelude::*;
 
     proptest! {
@@ -283,6 +284,23 @@ mod tests {
                 Ok((heads, _)) => prop_assert!(heads.dots.len() <= bytes.len()),
                 Err(error) => prop_assert!(matches!(error, redb::Error::Corrupted(_))),
             }
+        }
+
+        #[test]
+        fn a_damaged_cut_never_panics(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            end in any::<prop::sample::Index>(),
+        ) {
+            let mut heads = Heads::new();
+            heads.apply(heads.inc(LaneId::bulk(Origin(7))));
+            let parts = vec![Bytes::from_static(b"front"), Bytes::from_static(b"a slice")];
+            let mut cut = postcard::to_stdvec(&(heads, parts)).unwrap();
+            prop_assert!(read_cut(&cut[..end.index(cut.len())]).is_err());
+            for (at, with) in damage {
+                let at = at.index(cut.len());
+                cut[at] = with;
+            }
+            let _ = read_cut(&cut);
         }
     }
 }

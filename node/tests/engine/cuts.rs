@@ -2,12 +2,15 @@
 
 use crate::world::World;
 use bytes::Bytes;
+use crdt_state::catalogue::{self, Class, List};
 use crdt_state::delta::{Advance, Answers, Delta, Join, Texts, encode};
-use crdt_state::{EventState, Heads, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
+use crdt_state::engagement::script::Entry;
+use crdt_state::{EventId, EventState, Heads, LaneId, Mono, Origin, Phase, PlayerId, Row, Stage};
 use crdts::CmRDT;
 use gossip::replication::{AGE_UNKNOWN, ApplyError, Replicated};
-use node::engine::{Carried, EventCore};
+use node::engine::{Carried, EventCore, Listed};
 use proptest::prelude::*;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 const ME: Origin = Origin(7);
@@ -30,6 +33,31 @@ fn carried() -> Carried {
         carried.apply(LaneId::bulk(ME), seq, Duration::ZERO, Mono::ZERO, &entry).unwrap();
     }
     carried
+}
+
+/// The state that goes with the results of a show, as they are handed out.
+fn state_of_a_proof() -> Vec<u8> {
+    let mut world = World::lobby(960, 1, 60_000);
+    let claim = world.join(0, 1);
+    let instance = world.open(0);
+    world.answer(0, &claim, instance, 0).unwrap();
+    world.finish_round(0);
+    world.core(0).proof(world.mono(0), "123456").unwrap().state
+}
+
+/// A catalogue of one show.
+fn catalogue() -> Listed {
+    let list = List {
+        lamport: 1,
+        event: EventId(7),
+        pin: "111111".into(),
+        title: "Show".into(),
+        class: Class::Live,
+        entry: Entry::Open,
+    };
+    let (entry, mut listed) = (catalogue::encode(&list.into()), Listed::default());
+    listed.apply(LaneId::control(ME), 1, Duration::ZERO, Mono::ZERO, &entry).unwrap();
+    listed
 }
 
 /// What a node with nothing makes of it.
@@ -139,19 +167,78 @@ proptest! {
     #[test]
     fn damaged_parts_are_refused_or_read_and_never_a_panic(
         part in 0usize..2,
-        at in any::<prop::sample::Index>(),
-        byte: u8,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
         let mut parts = carried().cut(Mono::ZERO).whole();
         let mut bytes = parts[part].to_vec();
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
         parts[part] = bytes.clone().into();
         let _ = restore(None, &parts);
         bytes.truncate(cut.index(bytes.len()));
         parts[part] = bytes.into();
         let _ = restore(None, &parts);
         let _ = restore(None, &parts[..part]);
+    }
+
+    #[test]
+    fn noise_is_no_snapshot_and_no_part_of_one(
+        parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4),
+        count in 0u32..4,
+    ) {
+        let mut parts: Vec<Bytes> = parts.into_iter().map(Bytes::from).collect();
+        let _ = restore(None, &parts);
+        if let Some(first) = parts.first_mut() {
+            *first = [&count.to_le_bytes()[..], first].concat().into();
+        }
+        let _ = restore(None, &parts);
+        let front = carried().cut(Mono::ZERO).whole().swap_remove(0);
+        let _ = restore(None, &[&[front], &parts[..]].concat());
+    }
+
+    /// What a proof is checked with comes out of a file.
+    #[test]
+    fn a_damaged_or_arbitrary_proof_never_panics(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        static STATE: OnceLock<Vec<u8>> = OnceLock::new();
+        let mut state = STATE.get_or_init(state_of_a_proof).clone();
+        let _ = (EventCore::from_state(&noise), EventCore::from_state(&state[..cut.index(state.len())]));
+        for (at, byte) in damage {
+            let at = at.index(state.len());
+            state[at] = byte;
+        }
+        if let Ok((core, pin)) = EventCore::from_state(&state) {
+            let _ = core.export(&pin);
+        }
+    }
+
+    /// The catalogue's snapshots are read likewise.
+    #[test]
+    fn a_damaged_catalogue_is_refused_or_read_and_never_a_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut bytes = catalogue().cut(Mono::ZERO).whole().concat();
+        let read = |bytes: &[u8]| {
+            let (mut listed, parts) = (catalogue(), [Bytes::copy_from_slice(bytes)]);
+            let before = (listed.digest(), listed.content());
+            if listed.restore(Mono::ZERO, AGE_UNKNOWN, None, &parts).is_err() {
+                assert_eq!((listed.digest(), listed.content()), before);
+            }
+        };
+        read(&noise);
+        read(&bytes[..cut.index(bytes.len())]);
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        read(&bytes);
     }
 }
