@@ -31,6 +31,7 @@ mod queue;
 mod reason;
 mod ring;
 mod silence;
+mod slander;
 mod standing;
 mod stats;
 mod supervise;
@@ -39,6 +40,7 @@ mod tests;
 mod told;
 mod twins;
 mod unlinked;
+mod view;
 
 pub use changes::{MemberChange, MemberEvent};
 pub use config::{

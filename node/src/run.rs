@@ -295,7 +295,7 @@ async fn remember(
         Some(u64::from_be_bytes(bytes))
     };
     let node = number("node").unwrap_or_else(|| env.random_u64("node"));
-    let generation = (number(memory::GENERATION).unwrap_or(0) + 1).max((env.wall)());
+    let generation = number(memory::GENERATION).unwrap_or(0).saturating_add(1).max((env.wall)());
     for (name, value) in [("node", node), (memory::GENERATION, generation)] {
         let value = value.to_be_bytes().to_vec();
         store.put(StoreOp::Remember { name, value }).await;

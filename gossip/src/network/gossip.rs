@@ -14,7 +14,8 @@ use super::told::{Part, Told};
 use super::{Shared, lock};
 use bytes::Bytes;
 use chitchat::transport::{Socket, Transport};
-use chitchat::{ChitchatMessage, Deserializable, Serializable};
+use chitchat::{ChitchatId, ChitchatMessage, Deserializable, Serializable};
+use crdt_state::NodeId;
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -70,6 +71,9 @@ impl Shared {
 
     fn judge_gossip(&self, link: &Link, message: &[u8]) -> Result<ChitchatMessage, Reason> {
         let told = Told::read(message)?;
+        if let Some(numbers) = told.numbers_of(|id| self.is_own_life(id)) {
+            self.membership.slander.note(numbers);
+        }
         let mut crowd = lock(&self.crowd);
         crowd.admit(&told.named, self.config.tuning.named_max())?;
         let mut kept: Vec<&Part> = Vec::new();
@@ -79,7 +83,7 @@ impl Shared {
                     return Err(Reason::Overgrown);
                 }
                 node if node == link.peer.node => kept.push(part),
-                _ if self.is_own_life(part) || !crowd.hear_hearsay(part) => {}
+                _ if self.is_own_life(&part.id) || !crowd.hear_hearsay(part) => {}
                 _ => kept.push(part),
             }
         }
@@ -95,9 +99,10 @@ impl Shared {
         message.map_err(|_| Reason::MalformedFrame)
     }
 
-    /// Whether somebody else tells of this very incarnation: nobody can know better than itself.
-    fn is_own_life(&self, part: &Part) -> bool {
-        part.node == self.config.node && part.id.generation_id == self.membership.generation()
+    /// Whether it is this very life that others tell of: nobody can know better than itself.
+    fn is_own_life(&self, id: &ChitchatId) -> bool {
+        let is_own = |node: NodeId| node == self.config.node;
+        id.generation_id == self.membership.generation() && id.node_id.parse().is_ok_and(is_own)
     }
 
     fn note_hearsay(&self, link: &Link, refused: u64) {

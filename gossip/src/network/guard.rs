@@ -8,6 +8,25 @@
 //! than hearsay:** hearsay may fill half the keys that a node may have, and the other half is its own, so that nobody
 //! can make another node's word too much. Hearsay beyond that is not taken in and does the node that it is about no
 //! harm; a node that itself says more has its link ended.
+//!
+//! # What a peer can do that holds the key and lies
+//!
+//! It may say of itself whatever it likes. Of a third node:
+//!
+//! | it tells | what comes of it | until |
+//! |---|---|---|
+//! | more keys, or longer ones, than a node has | nothing: it is not taken in, and counted as `hearsay` | |
+//! | what a message cannot be, or of more nodes than there may be | nothing: the message is dropped and counted | |
+//! | that it leaves, drains or is ready | nothing where it is linked: its word on its own link counts; elsewhere it is believed | it is linked, or its gossip begins anew |
+//! | heartbeats, versions or collected versions beyond its own | its own are not believed: it may seem dead, and what it announces is not heard | it sees itself named so, within a round of gossip or two, and [begins anew](super::slander) |
+//! | a next life, or the same life at another place | that is shown, and dialled in vain | the node hears of it, and rises above that generation; of generations from the middle on hearsay is not taken in, so that there is always one above |
+//! | other values for its keys, under numbers that it has itself, before it is heard itself | they are shown as its announcements | it announces that key again, or begins anew |
+//! | heartbeats of a node that is dead | it is shown as living, and as without a link | the liar is silent for as long as a death takes |
+//! | of nodes that there are not | they are shown, and dialled a few at a time; from the cap on strangers are refused, and there is an alarm | a grace after the liar is silent |
+//!
+//! Links and what goes over them, replication and receipts among it, take no part in this: they end by their own
+//! silence, and origins are proven by their links. Whoever lies on and on makes a node's gossip begin anew every second,
+//! then every 30 s at most, each counted (`gossip_slandered`). The way out is that of any leaked key: another one.
 
 use super::reason::Reason;
 use super::told::Part;
@@ -33,6 +52,10 @@ const HEARSAY_KEYS_MAX: usize = 64;
 
 /// Keys that a member may have by its own word.
 const KEYS_MAX: usize = 2 * HEARSAY_KEYS_MAX;
+
+/// The highest generation that hearsay may give a node: half of all. A node that somebody else says to be of a higher
+/// one than its own rises above that, and must always have room to.
+const HEARSAY_GENERATION_MAX: u64 = u64::MAX / 2;
 
 /// A key with its value: nearly twice what a node of ours can announce.
 const ENTRY_BYTES_MAX: usize = 512;
@@ -96,7 +119,7 @@ impl Crowd {
 
     /// Whether a member may have what another says of it.
     pub(super) fn hear_hearsay(&mut self, part: &Part) -> bool {
-        self.hear(part, HEARSAY_KEYS_MAX)
+        part.id.generation_id <= HEARSAY_GENERATION_MAX && self.hear(part, HEARSAY_KEYS_MAX)
     }
 
     fn hear(&mut self, part: &Part, keys_max: usize) -> bool {

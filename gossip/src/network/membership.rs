@@ -10,13 +10,12 @@ use super::changes::{MemberEvent, MemberWatch};
 use super::config::{ConfigError, KEYS, check_announcement};
 use super::gossip::LinkTransport;
 use super::reason::Reason;
+use super::slander::Slander;
 use super::standing::{Said, Standing};
 use super::unlinked::{LinkWatch, Unlinked};
+use super::view::View;
 use super::{Shared, lock};
-use chitchat::{
-    Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState,
-    spawn_chitchat,
-};
+use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
 use crdt_state::{NodeId, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,6 +28,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 /// First wait before chitchat is started again, and how far it doubles.
 const RESTART_WAIT_MIN: Duration = Duration::from_secs(1);
 const RESTART_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a next life of gossip may take to meet whoever is linked: 2 s, eight rounds.
+const MEETING_MAX: Duration = Duration::from_secs(2);
 
 /// chitchat's own name for the cluster. The same everywhere: clusters are told apart before, by
 /// their keys, and a name derived from the key would change with it.
@@ -71,7 +73,11 @@ pub(super) struct Membership {
     watch: Mutex<MemberWatch>,
     links: Mutex<LinkWatch>,
     changed: Notify,
+    /// What others believe of this life that it never said.
+    pub(super) slander: Slander,
     generation: AtomicU64,
+    /// Until when a next life of gossip may meet the others, while what was known before stands.
+    meeting_until: Mutex<Option<Instant>>,
     /// How many chitchat holds.
     incarnations: AtomicUsize,
 }
@@ -86,7 +92,9 @@ impl Membership {
             watch: Mutex::default(),
             links: Mutex::default(),
             changed: Notify::new(),
+            slander: Slander::default(),
             generation: AtomicU64::new(generation),
+            meeting_until: Mutex::default(),
             incarnations: AtomicUsize::new(1),
         }
     }
@@ -165,8 +173,10 @@ enum End {
     Closing,
     /// Its loop ended.
     Died(String),
-    /// This node's id is known with a higher generation.
+    /// This node's id is known with this generation, which is not below its own.
     Outbid(u64),
+    /// This life is known by more than it ever said.
+    Slandered,
 }
 
 /// Keeps chitchat running and the list of members current, until the node leaves.
@@ -190,15 +200,22 @@ pub(super) async fn keep_membership(shared: Arc<Shared>) {
                 tracing::warn!(observed, "this node is known with a higher generation");
                 observed.saturating_add(1)
             }
+            End::Slandered => {
+                tracing::warn!(
+                    "others were told of this node what it never said: gossip begins anew"
+                );
+                shared.counters.gossip_slandered.count();
+                shared.membership.generation().saturating_add(1)
+            }
         };
-        shared.membership.retire_handle();
-        shared.membership.generation.store(generation, Relaxed);
+        shared.membership.begin_anew(generation);
         shared.counters.gossip_restarts.count();
         if started.elapsed() > RESTART_WAIT_MAX {
             wait = RESTART_WAIT_MIN;
         }
         sleep(wait).await;
         wait = (wait * 2).min(RESTART_WAIT_MAX);
+        *lock(&shared.membership.meeting_until) = Some(Instant::now() + MEETING_MAX);
     }
 }
 
@@ -262,18 +279,29 @@ fn describe_end(end: anyhow::Result<()>) -> String {
 }
 
 impl Membership {
+    /// Has gossip begin another life.
+    fn begin_anew(&self, generation: u64) {
+        self.retire_handle();
+        self.generation.store(generation, Relaxed);
+        self.slander.forget();
+    }
+
     fn retire_handle(&self) {
         if let Some(handle) = lock(&self.handle).take() {
             handle.abort();
         }
     }
 
-    /// Puts what was heard on links beside what gossip brought, and forgets whom both forgot.
+    /// Puts what was heard on links beside what gossip brought, and forgets whom both forgot. What a node said on a
+    /// link that stands is worth more than what gossip, which others pass on, brings of it.
     fn apply_heard(&self, view: &mut View, linked: impl Fn(Origin) -> bool) {
         let mut heard = lock(&self.heard);
         heard.retain(|origin, _| view.said.contains_key(origin) || linked(*origin));
         for member in &mut view.members {
-            let said = view.said.get(&member.origin).max(heard.get(&member.origin));
+            let on_link = heard.get(&member.origin);
+            let gossiped = view.said.get(&member.origin);
+            let gossiped = gossiped.filter(|_| on_link.is_none() || !linked(member.origin));
+            let said = gossiped.max(on_link);
             member.standing = said.map_or(Standing::Starting, |said| said.standing);
             member.left = member.standing == Standing::Left;
             member.live &= !member.left;
@@ -316,7 +344,7 @@ impl Shared {
                 for (key, value) in &keys {
                     chitchat.self_node_state().set(key, value);
                 }
-                View::of(chitchat)
+                View::of(chitchat, self.config.node, &self.membership.slander)
             })
             .await;
         if let Some(end) = self.check_view(&view) {
@@ -324,6 +352,10 @@ impl Shared {
         }
         self.give_up_silent_links();
         self.count_incarnations(&mut view);
+        if self.is_meeting(&view.members) {
+            self.gossip_with_unseen(handle, &view.members);
+            return None;
+        }
         let linked = self.linked_origins(Duration::MAX);
         self.membership.apply_heard(&mut view, |origin| linked.contains(&origin));
         self.learn_addresses(&view.members);
@@ -351,8 +383,18 @@ impl Shared {
     }
 
     fn check_view(&self, view: &View) -> Option<End> {
-        let newest = view.generations.get(&self.config.node).copied();
-        newest.filter(|newest| *newest > self.membership.generation()).map(End::Outbid)
+        let own = self.membership.generation();
+        let outbid = view.rival.filter(|rival| *rival >= own).map(End::Outbid);
+        outbid.or_else(|| view.slandered.then_some(End::Slandered))
+    }
+
+    /// Whether gossip has just begun anew and does not yet know whoever is linked to be alive.
+    fn is_meeting(&self, members: &[Member]) -> bool {
+        let mut until = lock(&self.membership.meeting_until);
+        let lives = |node| members.iter().any(|member| member.node == node && member.live);
+        let has_met_all = || lock(&self.links).iter().all(|link| lives(link.peer.node));
+        *until = until.filter(|until| Instant::now() < *until && !has_met_all());
+        until.is_some()
     }
 
     /// Raises the alarm when there are nearly as many incarnations as there may be.
@@ -429,56 +471,4 @@ impl Shared {
             let _ = handle.gossip(link.peer.advertise);
         }
     }
-}
-
-/// All that chitchat knows at one moment.
-struct View {
-    /// The newest incarnation of each node, in the order of node ids.
-    members: Vec<Member>,
-    /// What each of them says of itself.
-    said: BTreeMap<Origin, Said>,
-    /// The highest generation under which each node id is known.
-    generations: BTreeMap<NodeId, u64>,
-    /// Every incarnation, and all keys that it has, deleted ones included.
-    known: BTreeMap<ChitchatId, BTreeSet<String>>,
-}
-
-impl View {
-    fn of(chitchat: &Chitchat) -> Self {
-        let live: BTreeSet<&ChitchatId> = chitchat.live_nodes().collect();
-        let (mut members, mut generations) = (BTreeMap::new(), BTreeMap::new());
-        let mut said = BTreeMap::new();
-        // Within a node the ids are in the order of generations: the newest comes last and stays.
-        for (id, state) in chitchat.node_states() {
-            let Ok(node) = id.node_id.parse::<NodeId>() else { continue };
-            generations.insert(node, id.generation_id);
-            if let Some(member) = describe_member(node, id, state, live.contains(id)) {
-                said.insert(member.origin, state.get("state").map_or(Said::FIRST, Said::read));
-                members.insert(node, member);
-            }
-        }
-        let keys = |state: &NodeState| {
-            state.key_values_including_deleted().map(|(key, _)| key.to_owned()).collect()
-        };
-        let known = chitchat.node_states().iter().map(|(id, state)| (id.clone(), keys(state)));
-        let known = known.collect();
-        View { members: members.into_values().collect(), said, generations, known }
-    }
-}
-
-/// A member, once its keys have arrived.
-fn describe_member(node: NodeId, id: &ChitchatId, state: &NodeState, live: bool) -> Option<Member> {
-    let hidden = |key: &str| key != KEYS && super::config::RESERVED_KEYS.contains(&key);
-    let kvs = state.key_values().filter(|(key, _)| !hidden(key));
-    Some(Member {
-        node,
-        origin: state.get("origin")?.parse().ok()?,
-        name: state.get("name")?.to_owned(),
-        addr: id.gossip_advertise_addr,
-        generation: id.generation_id,
-        live,
-        left: false,
-        standing: Standing::Starting,
-        kvs: kvs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-    })
 }

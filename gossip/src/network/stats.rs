@@ -115,6 +115,8 @@ counters! {
     gossip_inbox_overflow,
     /// Times that chitchat's loop ended and was started again.
     gossip_restarts,
+    /// Of those, how often because others knew this node by more than it had ever said.
+    gossip_slandered,
     /// Gossip messages dropped, coming in: their peer sent more than anybody needs to.
     gossip_flooded,
     /// Gossip messages dropped, coming in: they name more members than there may be.

@@ -39,11 +39,39 @@ const NEWEST_VERSION: u8 = 2;
 /// The ways of a value: set, deleted, deleted after a while.
 const STATUSES: u8 = 3;
 
+/// The numbers under which a digest names an incarnation; each of them only grows, and only the node itself counts up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) heartbeat: u64,
+    /// The version up to which deleted keys were collected.
+    pub(super) collected: u64,
+    /// The newest version of its keys.
+    pub(super) newest: u64,
+}
+
+impl Numbers {
+    /// The higher of each.
+    pub(super) fn max(self, other: Numbers) -> Numbers {
+        Numbers {
+            heartbeat: self.heartbeat.max(other.heartbeat),
+            collected: self.collected.max(other.collected),
+            newest: self.newest.max(other.newest),
+        }
+    }
+
+    /// Whether any of them is higher than the other's.
+    pub(super) fn is_beyond(self, other: Numbers) -> bool {
+        self.max(other) != other
+    }
+}
+
 /// What a message names and tells.
 #[derive(Debug)]
 pub(super) struct Told {
     /// Whom its digest names.
     pub(super) named: Vec<ChitchatId>,
+    /// Under which numbers, in the same order.
+    pub(super) numbers: Vec<Numbers>,
     /// What its delta tells of each incarnation.
     pub(super) parts: Vec<Part>,
     /// Where its delta begins.
@@ -75,9 +103,9 @@ impl Told {
     pub(super) fn read(message: &[u8]) -> Result<Told, Reason> {
         let kind = message.get(HEADER_BYTES - 1).copied();
         let mut rest = message.get(HEADER_BYTES..).ok_or(Reason::MalformedFrame)?;
-        let named = match kind {
+        let (named, numbers) = match kind {
             Some(SYN | SYN_ACK) => read_digest(&mut rest).ok_or(Reason::MalformedFrame)?,
-            _ => Vec::new(),
+            _ => (Vec::new(), Vec::new()),
         };
         let delta_at = message.len() - rest.len();
         let unpacked = match kind {
@@ -85,7 +113,13 @@ impl Told {
             _ => Vec::new(),
         };
         let parts = read_parts(&unpacked).ok_or(Reason::MalformedFrame)?;
-        Ok(Told { named, parts, delta_at, unpacked })
+        Ok(Told { named, numbers, parts, delta_at, unpacked })
+    }
+
+    /// The highest numbers under which its digest names an incarnation, if it does.
+    pub(super) fn numbers_of(&self, is_it: impl Fn(&ChitchatId) -> bool) -> Option<Numbers> {
+        let all = self.named.iter().zip(&self.numbers);
+        all.filter(|(id, _)| is_it(id)).map(|(_, numbers)| *numbers).reduce(Numbers::max)
     }
 
     /// `message` with only those parts of its delta that are in `kept`.
@@ -103,17 +137,15 @@ impl Told {
     }
 }
 
-fn read_digest(rest: &mut &[u8]) -> Option<Vec<ChitchatId>> {
+fn read_digest(rest: &mut &[u8]) -> Option<(Vec<ChitchatId>, Vec<Numbers>)> {
     let count = u16::deserialize(rest).ok()?;
-    let mut named = Vec::new();
+    let (mut named, mut numbers) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let (id, _) = read_id(rest)?;
-        for _ in ["heartbeat", "collected version", "newest version"] {
-            u64::deserialize(rest).ok()?;
-        }
-        named.push(id);
+        named.push(read_id(rest)?.0);
+        let mut number = || u64::deserialize(rest).ok();
+        numbers.push(Numbers { heartbeat: number()?, collected: number()?, newest: number()? });
     }
-    Some(named)
+    Some((named, numbers))
 }
 
 /// An incarnation with a node id of our making.
@@ -284,6 +316,18 @@ mod tests {
         assert_eq!(Told::read(&message).unwrap_err(), Reason::Overgrown);
     }
 
+    /// A message of `kind` that names three nodes, and what follows.
+    fn naming(kind: u8, rest: &[u8]) -> Vec<u8> {
+        let mut message = vec![0x53, 0xb0, 0, kind];
+        3_u16.serialize(&mut message);
+        for node in 2..5 {
+            id(node).serialize(&mut message);
+            [9_u64, 0, 1].iter().for_each(|number| number.serialize(&mut message));
+        }
+        message.extend(rest);
+        message
+    }
+
     proptest! {
         #[test]
         fn whatever_is_read_chitchat_reads_too_and_nothing_panics(
@@ -293,10 +337,19 @@ mod tests {
             kind in 0u8..5,
         ) {
             let arbitrary = [&[0x53, 0xb0, 0, kind], &tail[..]].concat();
-            let mut packed = part(2, 1, &[("name", "two"), ("a", "b")]);
-            let at = at.index(packed.len());
-            packed[at] = byte;
-            for message in [arbitrary, ack(&packed)] {
+            let mut cluster = Vec::new();
+            "starling".to_owned().serialize(&mut cluster);
+            let delta = part(2, 1, &[("name", "two"), ("a", "b")]);
+            let mut packed = delta.clone();
+            let at_packed = at.index(packed.len());
+            packed[at_packed] = byte;
+            let whole = [naming(SYN, &cluster), naming(SYN_ACK, &ack(&delta)[HEADER_BYTES..]), ack(&delta)];
+            let damaged = whole.map(|mut message| {
+                let at = HEADER_BYTES + at.index(message.len() - HEADER_BYTES);
+                message[at] = byte;
+                message
+            });
+            for message in damaged.into_iter().chain([arbitrary, ack(&packed)]) {
                 let Ok(told) = Told::read(&message) else { continue };
                 let kept: Vec<_> = told.parts.iter().collect();
                 let delta = matches!(message[3], SYN_ACK | ACK);

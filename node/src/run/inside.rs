@@ -123,6 +123,8 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
     });
     let incarnations = "Incarnations of nodes in gossip, dead ones until their grace is over";
     let most = "The most of them that there may be; strangers are refused then";
+    let slandered =
+        "Of these, how often because others knew this node by more than it had ever said";
     let restarts = "Tasks of the peer plane that panicked and were started again";
     let replaced = "Nodes heard of a moment ago whose newer life took their place";
     let more = [
@@ -130,6 +132,7 @@ fn gossip_samples(stats: &NetworkStats) -> Vec<Sample> {
         sample("starling_gossip_incarnations", incarnations, stats.incarnations),
         sample("starling_gossip_incarnations_max", most, stats.incarnations_max),
         sample("starling_gossip_restarts_total", "Times gossip began anew", stats.gossip_restarts),
+        sample("starling_gossip_slandered_total", slandered, stats.gossip_slandered),
         sample("starling_peer_task_restarts_total", restarts, stats.task_restarts),
         sample("starling_peer_addresses", "Addresses that nodes might be at", stats.addresses),
         sample("starling_peer_connections", "QUIC connections, dials included", stats.connections),

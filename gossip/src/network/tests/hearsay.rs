@@ -195,9 +195,112 @@ async fn nobody_tells_a_node_of_itself() {
     let mut keys: Vec<_> = filler(0, 5).collect();
     keys.push(("state".into(), format!("{} left", u64::MAX)));
     let _gossip = rogue.gossip_as(&victim, id_of(1, victim.addr), keys).await;
-    until(|| victim.network.stats().gossip_hearsay >= 3).await;
+    until(|| victim.network.stats().gossip_hearsay > 0).await;
     assert!(!keys_of(&victim, 1).await.iter().any(|key| key.starts_with("filler")));
-    assert_eq!(victim.network.members().borrow()[0].standing, Standing::Starting);
+    // What others may have believed of it meanwhile is of a life that is over.
+    let mut members = victim.network.members();
+    let anew = members.wait_for(|members| members[0].generation == 2);
+    let own = timeout(LIMIT, anew).await.expect("it begins anew").unwrap()[0].clone();
+    assert_eq!((own.origin, own.standing), (Origin(1), Standing::Starting));
+    assert!(!own.kvs.keys().any(|key| key.starts_with("filler")));
+    let stats = victim.network.stats();
+    assert_eq!((stats.gossip_slandered, stats.links), (1, 1), "{stats:?}");
+}
+
+/// Keys of node 2 as it has them itself, but for a goodbye, and so many more that no word of its own is as new.
+fn lies_of_node_2() -> Vec<(String, String)> {
+    let mut keys = vec![("name".into(), "node-2".into()), ("origin".into(), Origin(2).to_string())];
+    keys.extend(filler(0, 40));
+    keys.push(("state".into(), format!("{} left", u64::MAX)));
+    keys
+}
+
+/// Waits until the victim sees node 2 as it is, and hears what it says now.
+async fn assert_heard(victim: &Victim, honest: &Network) {
+    honest.announce("load", "17").unwrap();
+    let mut members = victim.network.members();
+    let heard = members.wait_for(|members| {
+        members.iter().any(|it| {
+            it.node.0 == 2
+                && (it.origin, it.addr) == (Origin(2), honest.advertise())
+                && (it.live, it.left) == (true, false)
+                && it.kvs.get("load").is_some_and(|load| load == "17")
+        })
+    });
+    timeout(LIMIT, heard).await.expect("its own word is heard").unwrap();
+}
+
+fn changes(events: &mut broadcast::Receiver<MemberEvent>) -> Vec<MemberChange> {
+    std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.change).collect()
+}
+
+#[tokio::test]
+async fn a_node_of_which_lies_are_believed_begins_anew_above_them() {
+    let mut victim = Victim::start().await;
+    let (honest, addr) = honest_node(&mut victim, 2).await;
+    assert_heard(&victim, &honest).await;
+    let mut stories = [&victim.network, &honest].map(Network::member_events);
+    let rogue = Rogue::connect_as(&victim, 3, 1).await.unwrap().believed_by(&mut victim).await;
+    let _gossip = rogue.gossip_as(&victim, id_of(2, addr), lies_of_node_2()).await;
+    until(|| honest.stats().gossip_slandered > 0).await;
+    until(|| honest.generation() > 1).await;
+    honest.announce("load", "18").unwrap();
+    assert_heard(&victim, &honest).await;
+    assert!(is_linked(&victim, 2));
+    for story in &mut stories {
+        let told = changes(story);
+        assert!(
+            !told.contains(&MemberChange::Left) && !told.contains(&MemberChange::Died),
+            "{told:?}"
+        );
+    }
+    assert_unharmed(&victim);
+}
+
+/// What makes a node dead to all is that they are told of heartbeats which it has not had.
+#[tokio::test]
+async fn a_node_whose_heartbeats_were_run_ahead_of_begins_anew() {
+    let mut victim = Victim::start().await;
+    let (honest, addr) = honest_node(&mut victim, 2).await;
+    let rogue = Rogue::connect_as(&victim, 3, 1).await.unwrap().believed_by(&mut victim).await;
+    let mut message = vec![0, 0x53, 0xb0, 0, 0];
+    1_u16.serialize(&mut message);
+    id_of(2, addr).serialize(&mut message);
+    [u64::MAX, 0, 1].iter().for_each(|number| number.serialize(&mut message));
+    "starling".to_owned().serialize(&mut message);
+    rogue.send_stream(&message).await.finish().unwrap();
+    until(|| honest.stats().gossip_slandered > 0).await;
+    assert_heard(&victim, &honest).await;
+    assert_unharmed(&victim);
+}
+
+#[tokio::test]
+async fn a_next_life_or_another_place_that_is_made_up_is_outbid_by_the_node_itself() {
+    for (generation, elsewhere) in [(9, false), (1, true)] {
+        let mut victim = Victim::start().await;
+        let (honest, addr) = honest_node(&mut victim, 2).await;
+        let rogue = Rogue::connect_as(&victim, 3, 1).await.unwrap().believed_by(&mut victim).await;
+        let addr = if elsewhere { "127.0.0.99:9".parse().unwrap() } else { addr };
+        let id = ChitchatId::new(NodeId(2).to_string(), generation, addr);
+        let keys = [("name", "node-2"), ("origin", "00000000000000ff")];
+        let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let _gossip = rogue.gossip_as(&victim, id, keys).await;
+        until(|| honest.generation() > generation).await;
+        assert_heard(&victim, &honest).await;
+        assert!(is_linked(&victim, 2) && is_linked(&victim, 3));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_made_to_use_all_generations_up() {
+    let mut victim = Victim::start().await;
+    let (honest, addr) = honest_node(&mut victim, 2).await;
+    let rogue = Rogue::connect_as(&victim, 3, 1).await.unwrap().believed_by(&mut victim).await;
+    let id = ChitchatId::new(NodeId(2).to_string(), u64::MAX, addr);
+    let _gossip = rogue.gossip_as(&victim, id, lies_of_node_2()).await;
+    until(|| victim.network.stats().gossip_hearsay >= 3).await;
+    assert_heard(&victim, &honest).await;
+    assert_eq!(honest.generation(), 1);
     assert_unharmed(&victim);
 }
 
