@@ -14,6 +14,7 @@ use super::carried::Carried;
 use super::director::Director;
 use super::explain::TurnedAway;
 use super::forget::Lateness;
+use super::gone::Gone;
 use super::hosted::HostScript;
 use super::inputs::Paces;
 use super::io::{Identity, Input, Output, Reply, Rules};
@@ -56,7 +57,7 @@ pub struct EventCore {
     /// The nodes of the peers that are connected.
     pub(super) connected: BTreeMap<Origin, NodeId>,
     /// Since when peers that were connected once are not.
-    pub(super) gone_since: BTreeMap<Origin, Mono>,
+    pub(super) gone: Gone,
     /// Former incarnations of this node, from its store or, where that was lost, from its peers.
     pub(super) formers: BTreeSet<Origin>,
     /// Whether its store knew one when it started that had not left in order.
@@ -188,7 +189,7 @@ impl EventCore {
             late: Lateness::default(),
             standing: Standing::default(),
             connected: BTreeMap::new(),
-            gone_since: BTreeMap::new(),
+            gone: Gone::default(),
             formers,
             outputs: VecDeque::new(),
             keeps_promises: true,
@@ -408,13 +409,14 @@ impl EventCore {
                 if self.connected.insert(*peer, *node).is_none() {
                     self.director.peers_since = now;
                 }
-                self.gone_since.remove(peer);
+                self.gone.note_back(*peer);
             }
             replication::Input::PeerDown { peer } => {
                 if !crdt_state::planted!(PeerNeverGone) && self.connected.remove(peer).is_some() {
                     self.director.peers_since = now;
                 }
-                self.gone_since.insert(*peer, now);
+                let state = &self.carried.state;
+                self.gone.note(now, *peer, |peer| state.is_retired(peer));
             }
             _ => {}
         }

@@ -215,8 +215,7 @@ impl EventCore {
         if self.is_reachable(origin) {
             return 0;
         }
-        let since = self.gone_since.get(&origin).copied().unwrap_or_default();
-        now.saturating_sub(since).as_millis() as u64
+        now.saturating_sub(self.gone.since(origin)).as_millis() as u64
     }
 
     fn forgotten_nodes(&self, instance: u32) -> Vec<ForgottenNode> {

@@ -19,6 +19,7 @@ mod export;
 mod facts;
 mod forget;
 mod friends;
+mod gone;
 mod hosted;
 mod inboxes;
 mod inputs;
