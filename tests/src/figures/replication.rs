@@ -10,11 +10,16 @@
 //! - *replication's share of a core*: the process with three linked nodes, less the same answers on three
 //!   nodes alone, each of which has as many players: what it costs to show a crowd to hosts is no replication;
 //! - *copies*: UDP payload that a receiver took over the bytes of the batches that it lacked.
+//!
+//! Beside it stands what can be run here: the `crdts` crate and a bare hash map for the state, Redis for counters and a
+//! sorted set, raw streams of quinn for the network. What cannot be installed is quoted.
 
+mod bare;
 mod churn;
 pub(super) mod cpu;
 mod crowd;
 mod nodes;
+mod redis;
 mod socket;
 pub(super) mod state;
 mod table;
@@ -76,6 +81,10 @@ fn run(scale: &Scale) -> Result<Report, String> {
     say("state: players, answers, joins");
     let script = node::show::parse(&sums(questions, OPEN_MS)).map_err(|p| format!("{p:?}"))?;
     measured.state = state::measure(size.players, &script)?;
+    say("redis, and raw streams");
+    measured.redis = redis::measure(size.players)?;
+    measured.raw_per_s = runtime.block_on(bare::measure(size.players))?;
+    runtime.block_on(measured.arrival())?;
     runtime.block_on(measured.cluster())?;
     runtime.block_on(measured.lossy())?;
     runtime.block_on(measured.alone())?;
@@ -86,6 +95,8 @@ fn run(scale: &Scale) -> Result<Report, String> {
 struct Measured {
     size: Size,
     state: state::State,
+    redis: Option<redis::Redis>,
+    raw_per_s: f64,
     bursts: Vec<Burst>,
     lossy: Option<Burst>,
     slow: [Timings; 2],
@@ -94,6 +105,7 @@ struct Measured {
     alone_share: f64,
     joiner: Duration,
     joiner_receipts: Timings,
+    seen: Duration,
     death: Duration,
     churn: f64,
 }
@@ -104,6 +116,8 @@ impl Measured {
         Measured {
             size,
             state: state::State::default(),
+            redis: None,
+            raw_per_s: 0.0,
             bursts: Vec::new(),
             lossy: None,
             slow: pair(),
@@ -112,9 +126,26 @@ impl Measured {
             alone_share: 0.0,
             joiner: Duration::ZERO,
             joiner_receipts: Timings::new(),
+            seen: Duration::ZERO,
             death: Duration::ZERO,
             churn: 0.0,
         }
+    }
+
+    /// A node that starts beside three others, from its start until all of them see it alive.
+    async fn arrival(&mut self) -> Result<(), String> {
+        say("small cluster: a start");
+        let setup = Setup { nodes: NODES, loss_permille: 0, ack: Ack::Peer };
+        let mut cluster = Cluster::start(setup, &sums(1, OPEN_MS)).await?;
+        let began = Instant::now();
+        let at = cluster.add()?;
+        let newcomer = cluster.peers[at].node.facts.node;
+        until("the start to be seen", || async {
+            cluster.peers[..at].iter().all(|peer| peer.sees_alive(newcomer)).then_some(())
+        })
+        .await?;
+        self.seen = began.elapsed();
+        Ok(())
     }
 
     /// Three nodes: bursts, a pace, a newcomer, a death.
@@ -172,11 +203,7 @@ impl Measured {
         let began = Instant::now();
         cluster.peers[NODES - 1].kill();
         until("the death to be noticed", || async {
-            let knows = |at: usize| {
-                let members = cluster.peers[at].node.network.members().borrow().clone();
-                members.iter().any(|member| member.node == victim && !member.live)
-            };
-            (0..NODES - 1).all(knows).then_some(())
+            (0..NODES - 1).all(|at| !cluster.peers[at].sees_alive(victim)).then_some(())
         })
         .await?;
         self.death = began.elapsed();
@@ -229,6 +256,9 @@ impl Measured {
             ("bytes_per_player", json!(hundredths(state.bytes_per_player))),
             ("bytes_per_answer", json!(hundredths(state.bytes_per_answer))),
             ("join_ms_1m", json!(state.join_ms)),
+            ("redis_counters_per_s", json!(self.redis.map(|redis| redis.counters_per_s.round()))),
+            ("redis_sorted_set_per_s", json!(self.redis.map(|it| it.sorted_set_per_s.round()))),
+            ("raw_quic_per_s", json!(self.raw_per_s.round())),
             ("converged_per_s_3_nodes", json!(burst.per_second().round())),
             ("visible_ms_p50", json!(self.slow[0].quantile_ms(0.5))),
             ("visible_ms_p99", json!(self.slow[0].quantile_ms(0.99))),
@@ -240,6 +270,7 @@ impl Measured {
             ("copies_no_loss", json!(hundredths(burst.copies()))),
             ("copies_5pct_loss", json!(self.lossy.map(|burst| hundredths(burst.copies())))),
             ("joiner_s_1m", json!(hundredths(self.joiner.as_secs_f64()))),
+            ("seen_s", json!(hundredths(self.seen.as_secs_f64()))),
             ("death_s", json!(hundredths(self.death.as_secs_f64()))),
             ("churn_rss_ratio", json!(hundredths(self.churn))),
         ];

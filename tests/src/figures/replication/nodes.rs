@@ -1,7 +1,7 @@
 //! Whole nodes in this process, each on threads of its own, over real QUIC on loopback.
 
 use super::socket::{Counted, Counts};
-use crdt_state::{EventId, Heads, Stage};
+use crdt_state::{EventId, Heads, NodeId, Stage};
 use node::config::{Ack, NodeConfig, Secret};
 use node::engine::{EventCore, Owner, stage_of};
 use node::env::Env;
@@ -78,6 +78,13 @@ impl Peer {
         };
         let node = start(&config, &env, ground).await.map_err(|error| error.to_string())?;
         Ok((node, addr))
+    }
+
+    /// Whether it takes a node for alive.
+    pub(super) fn sees_alive(&self, node: NodeId) -> bool {
+        let members = self.node.network.members();
+        let members = members.borrow();
+        members.iter().any(|member| member.node == node && member.live)
     }
 
     /// Ends it without a word, as `kill -9` does.
