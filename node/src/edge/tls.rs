@@ -2,8 +2,8 @@
 //!
 //! A handshake happens in the task of its own connection, when the first byte is asked for, so that
 //! a client that stalls in it holds up nobody who comes after. What a handshake computes takes longer than
-//! anything a player asks for, so that in a storm handshakes take turns: between two of them on a core it is the turn of
-//! those who are in. Only TLS 1.3 is spoken. What a client proves about itself is not TLS's business here: each payload
+//! anything a player asks for, so that in a storm handshakes take turns: between a few of them on a core it is the turn
+//! of those who are in. Only TLS 1.3 is spoken. What a client proves about itself is not TLS's business here: each payload
 //! does that.
 
 use super::Transport;
@@ -33,7 +33,7 @@ use tokio_rustls::{LazyConfigAcceptor, server};
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
-    /// Of those whose greeting is there and waits to be answered: one a core.
+    /// Of those whose greeting is there and waits to be answered.
     turns: Arc<Semaphore>,
 }
 
@@ -106,7 +106,8 @@ impl Tls {
         config.send_tls13_tickets = 1;
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;
         let cores = available_parallelism().map_or(1, NonZero::get);
-        Ok(Tls { config: Arc::new(config), turns: Arc::new(Semaphore::new(cores)) })
+        let turns = Arc::new(Semaphore::new(cores * HANDSHAKES_PER_CORE));
+        Ok(Tls { config: Arc::new(config), turns })
     }
 
     /// A stream that shakes hands before its first byte.
@@ -254,6 +255,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
     }
 }
 
+/// Handshakes on a core between two turns of somebody who is in: about a millisecond. With fewer of them those who come
+/// would wait long while a state goes out to a crowd, which is a turn of everybody.
+pub const HANDSHAKES_PER_CORE: usize = 4;
 /// As for a CONNECT: several round trips of the worst mobile network.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// What one connection may hold encrypted or not yet encrypted; the library's default is 64 KiB.
