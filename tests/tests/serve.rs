@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use node::config::Bound;
+use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -98,5 +100,35 @@ fn a_node_of_the_open_profile_is_in_no_cluster() {
     for node in [&open, &joiner] {
         let members: serde_json::Value = node.get("/api/v1/members").json();
         assert_eq!(members.as_array().unwrap().len(), 1, "each is alone: {members}");
+    }
+}
+
+/// Who looks for what a node listens on finds all of it in one line of its log.
+#[test]
+fn a_node_says_where_it_listens_under_tls_too() {
+    let _turn = heavy();
+    let folder = tempfile::tempdir().unwrap();
+    let (ready, log) = (folder.path().join("ready.json"), folder.path().join("log"));
+    let key = output(starling().arg("key"));
+    let mut command = starling();
+    command
+        .args(["serve", "--tls-self-signed", "--peer", "127.0.0.1:0", "--ready-file"])
+        .arg(&ready);
+    for listener in ["--mqtt", "--mqtts", "--http", "--https"] {
+        command.args([listener, "127.0.0.1:0"]);
+    }
+    let errors = File::create(&log).unwrap();
+    let child =
+        command.env("STARLING_KEY", &key).stdin(Stdio::null()).stderr(errors).spawn().unwrap();
+    let _node = Node { child, http: String::new() };
+    let bound: Bound = eventually("the node listening", WAIT_MAX, || {
+        serde_json::from_slice(&fs::read(&ready).ok()?).ok()
+    });
+    let said = eventually("the word in the log", WAIT_MAX, || {
+        let said = fs::read_to_string(&log).ok()?;
+        said.lines().find(|line| line.contains("\"listening\"")).map(str::to_owned)
+    });
+    for address in [Some(bound.http), bound.https, Some(bound.mqtt), bound.mqtts] {
+        assert!(said.contains(&address.unwrap().to_string()), "{address:?} in {said}");
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 use tracing::{info, warn};
 
 /// How long open requests may hold up the end: 2 s, longer than any of them takes.
@@ -112,7 +113,9 @@ pub async fn serve(
     });
     let serving: Vec<_> = serving.collect();
     listening(&bound)?;
-    info!(name = %config.name, http = %bound.http, mqtt = %bound.mqtt, peer = %bound.peer, "listening");
+    let (https, mqtts) = (bound.https.map(display), bound.mqtts.map(display));
+    let Bound { http, mqtt, peer, .. } = &bound;
+    info!(name = %config.name, %http, https, %mqtt, mqtts, %peer, "listening");
     if let Some(certificate) = &certificate {
         let certificate = certificate.path().display();
         info!(%certificate, "made a certificate for itself: clients trust it by this file (--cafile)");
