@@ -22,6 +22,8 @@ const OPEN_MS_MAX: u32 = 3_600_000;
 const AHEAD_PATIENCE: Duration = Duration::from_secs(1);
 /// Commands that wait so; one more is refused at once.
 const AHEAD_MAX: usize = 64;
+/// Commands that wait for the seals before a run's tallies; one more is refused at once.
+const TALLIES_MAX: usize = 64;
 
 impl EventCore {
     pub(super) fn command(&mut self, now: Mono, ticket: u64, request: &CommandRequest) {
@@ -174,10 +176,19 @@ impl EventCore {
         self.await_receipt(now, ticket, Lane::Control, seq);
     }
 
+    /// Has a host wait for a step that nobody has made yet: until it is, there is nothing to promise.
     fn want_tallies(&mut self, now: Mono, ticket: u64, instance: u32) {
-        if let Some((earlier, _)) = self.director.wanted_tallies.replace((ticket, instance)) {
-            self.told_already(now, earlier, Stage::new(instance, Phase::Tallies));
+        // Whoever still waits for another run's waits in vain.
+        self.tallies_when_due(now);
+        let waiting = self.director.wanted_tallies.take();
+        let mut tickets = waiting.map_or_else(Vec::new, |(_, tickets)| tickets);
+        if tickets.len() < TALLIES_MAX {
+            tickets.push(ticket);
+        } else {
+            let refusal = Refusal::new("overloaded", "many hosts wait for these tallies already");
+            self.refuse(ticket, refusal.hint("look at the stage and decide again"));
         }
+        self.director.wanted_tallies = Some((instance, tickets));
         self.tallies_when_due(now);
     }
 

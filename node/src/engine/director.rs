@@ -24,8 +24,8 @@ pub struct Director {
     /// no better than that the stage began when it came.
     seen: Stage,
     since: Option<Mono>,
-    /// A host's wish for tallies that waits for seals.
-    pub(super) wanted_tallies: Option<(u64, u32)>,
+    /// Hosts' wishes for a run's tallies that wait for seals.
+    pub(super) wanted_tallies: Option<(u32, Vec<u64>)>,
     /// The host who makes the step that is under way; nobody if it is the director itself.
     pub(super) by: Option<String>,
     /// Commands given at a stage that another node has already shown and this one has not reached.
@@ -54,9 +54,13 @@ impl Director {
 
     /// Gives up all that waits, whose tickets are returned.
     pub(super) fn give_up(&mut self) -> Vec<u64> {
-        let tallies = self.wanted_tallies.take().map(|(ticket, _)| ticket);
+        let tallies = self.wanted_tallies.take().map(|(_, tickets)| tickets);
         let ahead = std::mem::take(&mut self.ahead);
-        tallies.into_iter().chain(ahead.into_iter().map(|(_, ticket, _)| ticket)).collect()
+        tallies
+            .into_iter()
+            .flatten()
+            .chain(ahead.into_iter().map(|(_, ticket, _)| ticket))
+            .collect()
     }
 }
 
@@ -208,21 +212,23 @@ impl EventCore {
 
     /// When tallies may be shown at the latest.
     fn tallies_due(&self) -> Option<Mono> {
-        self.director.wanted_tallies.map(|_| self.director.since() + self.rules.seal_wait)
+        self.director.wanted_tallies.as_ref().map(|_| self.director.since() + self.rules.seal_wait)
     }
 
     pub(super) fn tallies_when_due(&mut self, now: Mono) {
-        let Some((ticket, instance)) = self.director.wanted_tallies else { return };
-        let closed = Stage::new(instance, Phase::Closed);
+        let Some((instance, tickets)) = self.director.wanted_tallies.take() else { return };
         let to = Stage::new(instance, Phase::Tallies);
-        if self.stage() != closed {
-            self.director.wanted_tallies = None;
-            return self.told_already(now, ticket, to);
+        let stands = self.stage() == Stage::new(instance, Phase::Closed);
+        let is_due = now >= self.director.since() + self.rules.seal_wait;
+        if stands && !is_due && self.reachable_unsealed(instance) {
+            self.director.wanted_tallies = Some((instance, tickets));
+            return;
         }
-        if !self.reachable_unsealed(instance) || Some(now) >= self.tallies_due() {
-            self.director.wanted_tallies = None;
-            self.step(now, ticket, to);
+        let mut tickets = tickets.into_iter();
+        if stands && let Some(first) = tickets.next() {
+            self.step(now, first, to);
         }
+        tickets.for_each(|ticket| self.told_already(now, ticket, to));
     }
 
     /// For how long the lobby of a show that starts by itself still waits, in milliseconds.

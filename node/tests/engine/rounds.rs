@@ -5,7 +5,7 @@ use crate::world::{Weather, World};
 use crdt_state::engagement::Given;
 use crdt_state::{Phase, PlayerId, Stage};
 use node::engine::{Input, Reply, stage_view};
-use node::service::view::{Command, CommandRequest};
+use node::service::view::{Command, CommandRequest, PhaseView};
 
 #[test]
 fn a_whole_show_runs_on_three_cores() {
@@ -181,6 +181,27 @@ fn tallies_wait_for_the_seals_of_reachable_cores() {
     world.reply(ticket);
     assert_eq!(world.status(0), "final");
     assert_eq!(world.core(0).state().tally(instance), [0, 1, 0, 0]);
+}
+
+/// A host who is told of a step that nobody has made yet, and makes none after it, waits for it in vain.
+#[test]
+fn hosts_who_wait_for_the_same_seals_are_told_of_the_step_once_it_is_made() {
+    let mut world = World::lobby(10, 3, 5_000);
+    world.open(0);
+    world.stop(2);
+    world.press(0, Command::Close);
+    let tickets = [0; 3].map(|at| world.ask_command(at, Command::Tallies, None));
+    world.run_ms(300);
+    assert_eq!(world.core(0).state().stage(), Stage::new(1, Phase::Closed), "it waits for a seal");
+    assert!(tickets.iter().all(|ticket| world.take_reply(*ticket).is_none()));
+    world.go_on(2, 0);
+    let told = tickets.map(|ticket| match world.reply(ticket) {
+        Reply::Commanded(told) => (told.outcome, told.stage.phase, told.level),
+        other => panic!("{other:?}"),
+    });
+    let told = told.each_ref().map(|(outcome, phase, level)| (&**outcome, *phase, &**level));
+    let tallies = |outcome| (outcome, PhaseView::Tallies, "firm");
+    assert_eq!(told, [tallies("applied"), tallies("already"), tallies("already")]);
 }
 
 /// Eight hundred questions of a kilobyte each do not fit one entry.
