@@ -8,7 +8,7 @@ use super::cut::{Envelope, EventCut, age_ms, read_cut};
 use bytes::Bytes;
 use crdt_state::delta::{DecodeError, Delta, Frame, Seal, frames, newer_than};
 use crdt_state::engagement::counter_run;
-use crdt_state::event::{Rule, Ruling, Rulings, Taken};
+use crdt_state::event::{Round, Rule, Ruling, Rulings, Taken};
 use crdt_state::named::{Change, NumberChange};
 use crdt_state::{
     Cell, EventState, Heads, Lane, LaneId, Mono, Origin, Phase, PlayerId, Row, Versions, caps,
@@ -36,6 +36,10 @@ pub struct Carried {
     unaged: BTreeMap<(LaneId, u64), Moment>,
     /// Rows whose held answers others may have replaced, since they were last asked for.
     contested: Vec<(u32, Row)>,
+    /// Which question each run asked when that was last looked at, and the runs that ask another one since they
+    /// were last asked for.
+    asked: BTreeMap<u32, u16>,
+    asking_another: Vec<u32>,
     /// Players of whom others brought a further row, since they were last asked for.
     joined: Joined,
     /// The answers that others brought since they were last asked for, while somebody follows them.
@@ -122,6 +126,7 @@ impl Carried {
         self.note(&delta);
         let step = stepped(&delta);
         self.state.take(me, delta);
+        self.note_asked(step);
         self.score_step(step);
         self.changed = true;
     }
@@ -262,6 +267,21 @@ impl Carried {
         std::mem::take(&mut self.contested)
     }
 
+    /// The runs that ask another question than before since the last call: of a player who has answered both, another
+    /// answer is held by that.
+    pub fn take_asking_another(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.asking_another)
+    }
+
+    /// Looks which question a run asks that a step has moved.
+    fn note_asked(&mut self, step: Option<u32>) {
+        let Some(instance) = step else { return };
+        let Some(question) = self.state.round(instance).and_then(Round::question) else { return };
+        if self.asked.insert(instance, question).is_some_and(|before| before != question) {
+            self.asking_another.push(instance);
+        }
+    }
+
     /// Whether it remembers whose answers others bring.
     pub fn is_followed(&self) -> bool {
         self.followed.is_some()
@@ -373,6 +393,7 @@ impl Carried {
             }
             Taken::Other(delta) => {
                 self.note(&delta);
+                self.note_asked(stepped(&delta));
                 self.score_step(stepped(&delta));
                 match Moment::of(&delta) {
                     Some(moment) if age >= AGE_UNKNOWN => {
@@ -486,6 +507,8 @@ impl Replicated for Carried {
         }
         self.state.merge(state);
         self.content.merge(heads);
+        let instances: Vec<u32> = self.state.instances().map(|(instance, _)| instance).collect();
+        instances.into_iter().for_each(|instance| self.note_asked(Some(instance)));
         self.scored_revision += 1;
         self.parties_revision += 1;
         self.joined = Joined::Anybody;

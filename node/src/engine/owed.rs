@@ -351,11 +351,19 @@ impl EventCore {
             if self.has_promised(*instance, *player, *cell))
     }
 
-    /// Tells players whose receipted answer was overruled by an earlier one from elsewhere: by one to the
-    /// same row, or to another row of theirs that has only now come.
+    /// Tells players whose receipted answer was overruled by another one from elsewhere: by an earlier one to the
+    /// same row, by one to another row of theirs that has only now come, or by one to the question that the run turns
+    /// out to ask.
     pub(super) fn check_superseded(&mut self, now: Mono) {
         for (instance, row) in self.carried.take_contested() {
             if let Some(player) = self.carried.state.players.get(row).map(|player| player.id) {
+                self.check_receipt(now, instance, player);
+            }
+        }
+        for instance in self.carried.take_asking_another() {
+            let rows = self.held.receipts.rows().filter(|(of, _)| *of == instance);
+            let player = |(_, row): (u32, Row)| Some(self.state().players.get(row)?.id);
+            for player in rows.filter_map(player).collect::<Vec<_>>() {
                 self.check_receipt(now, instance, player);
             }
         }

@@ -3,7 +3,7 @@
 use crate::world::{Weather, World};
 use crdt_state::engagement::tug::Tug;
 use crdt_state::engagement::{Given, Question, Script, Task, standings};
-use crdt_state::{Phase, PlayerId, Stage};
+use crdt_state::{LaneId, Phase, PlayerId, Stage};
 use gossip::replication::Config;
 use node::engine::{Input, Reply};
 use node::service::view::Command;
@@ -429,4 +429,36 @@ fn a_newcomer_that_has_named_itself_is_waited_for_by_those_who_have_not_heard_of
     }
     assert!(matches!(world.take_reply(ticket), Some(Reply::Commanded(_))));
     assert_eq!(world.status(2), "final");
+}
+
+/// On one side of a cut the hosts go on to another question than on the other, and a player answers both. Whichever
+/// word comes first once the cut heals, of the answer or of the question, each node says in the end what is held.
+#[test]
+fn who_answered_what_a_run_turns_out_not_to_ask_is_told_what_counts() {
+    for late in [0, 2] {
+        let mut world = World::lobby(60, 3, 20_000);
+        let claim = world.join(0, 7);
+        world.open(0);
+        world.finish_round(0);
+        let (_, late) = world.lives[late];
+        world.isolate(2);
+        world.press(2, Command::Back);
+        world.press(2, Command::Open);
+        world.press(0, Command::Open);
+        for (at, choice) in [(0, 1), (2, 3)] {
+            assert_eq!(world.answer(at, &claim, 2, choice).unwrap().status, "accepted");
+        }
+        world.withheld.insert(LaneId::control(late));
+        world.heal();
+        world.run_ms(400);
+        world.withheld.clear();
+        world.run_ms(2_000);
+        let held = world.held(0, PlayerId(7), 2).unwrap();
+        for at in [0, 2] {
+            assert_eq!(world.held(at, PlayerId(7), 2), Some(held));
+            let told = world.receipts(PlayerId(7), 2);
+            let (_, last) = told.into_iter().rfind(|(by, _)| *by == at).unwrap();
+            assert_eq!((last.choice, last.firm), (held, true), "node {at}: {last:?}");
+        }
+    }
 }
