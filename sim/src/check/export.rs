@@ -57,6 +57,8 @@ pub(super) struct AnswerLine {
     pub(super) correct: bool,
     pub(super) points: i64,
     #[serde(default)]
+    pub(super) stake: Option<u32>,
+    #[serde(default)]
     text: Option<String>,
     /// The question that it was given to, where another one is shown.
     #[serde(default)]

@@ -26,7 +26,11 @@ pub(super) fn check(evidence: &Evidence, exports: &Exports) -> Vec<String> {
         let is_right: Vec<bool> =
             answers.iter().map(|answer| export.is_right(&evidence.plan, answer)).collect();
         let dues = match form {
-            Some(Form::Prediction) => won(&answers, &is_right, &totals),
+            Some(Form::Prediction) => {
+                let unstaked = answers.iter().filter(|answer| !is_staked(answer));
+                found.extend(unstaked.map(|answer| format!("{answer:?} was never staked")));
+                won(&answers, &is_right, &totals)
+            }
             _ => {
                 let due = |(answer, is_right): (&&AnswerLine, &bool)| match is_right {
                     true => points(export, answer) as i64,
@@ -61,13 +65,20 @@ fn by_question(export: &Export) -> BTreeMap<(u32, Option<u32>), Vec<&AnswerLine>
     all
 }
 
+/// Whether a player staked that on this option. Who saw the same run ask for an option only, on the other side of a
+/// cut, said no stake, and has the credit on it.
+fn is_staked(answer: &AnswerLine) -> bool {
+    let choice = answer.choices.first().copied().unwrap_or_default();
+    let may = [stake(answer.player, answer.instance, choice), CREDIT];
+    answer.stake.is_some_and(|stake| may.contains(&stake))
+}
+
 /// What a prediction gives: whoever is right takes what the others staked by the share of the own stake among
 /// those who are. Nobody stakes more than earlier runs gave, or the credit.
 fn won(answers: &[&AnswerLine], is_right: &[bool], totals: &Totals) -> Vec<i64> {
     let staked = |answer: &&AnswerLine| {
-        let choice = answer.choices.first().copied().unwrap_or_default();
         let has = totals.get(&answer.player).map_or(0, |total| total.0);
-        i64::from(stake(answer.player, answer.instance, choice)).min(has.max(CREDIT.into()))
+        i64::from(answer.stake.unwrap_or_default()).min(has.max(CREDIT.into()))
     };
     let stakes: Vec<i64> = answers.iter().map(staked).collect();
     let sum = |of: bool| -> i64 {

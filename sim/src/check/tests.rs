@@ -395,9 +395,9 @@ fn an_answer_heard_before_the_reveal_is_a_leak() {
     assert_eq!(found(shown), ["secrecy"]);
 }
 
-/// A prediction on whose first option one player stakes and on whose second another, in which the first came
-/// true; the first player wins so many points.
-fn predicted(won: impl Fn(i64) -> i64) -> Vec<String> {
+/// A prediction on whose first option one player stakes and on whose second another, so many points more than they do,
+/// in which the first came true; the first player wins so many points.
+fn predicted(more: u32, won: impl Fn(i64) -> i64) -> Vec<String> {
     let players = [PlayerId(7), PlayerId(8)];
     let mut plan = Schedule::classic(1);
     plan.questions[0].form = Form::Prediction;
@@ -419,10 +419,10 @@ fn predicted(won: impl Fn(i64) -> i64) -> Vec<String> {
         );
     }
     for (place, player) in players.iter().enumerate() {
-        let points = points[place];
+        let (points, stake) = (points[place], stake(*player, 1, place as u8) + more);
         text += &format!(
             "{{\"type\":\"answer\",\"instance\":1,\"player\":\"{player}\",\"choices\":[{place}],\
-             \"elapsed_ms\":900,\"correct\":{},\"points\":{points}}}\n",
+             \"stake\":{stake},\"elapsed_ms\":900,\"correct\":{},\"points\":{points}}}\n",
             place == 0
         );
     }
@@ -432,8 +432,9 @@ fn predicted(won: impl Fn(i64) -> i64) -> Vec<String> {
 
 #[test]
 fn stakes_are_paid_once_and_from_what_there_was() {
-    assert_eq!(predicted(|staked| staked), [] as [&str; 0]);
-    assert_eq!(predicted(|staked| 2 * staked).len(), 2, "the answer and the total");
+    assert_eq!(predicted(0, |staked| staked), [] as [&str; 0]);
+    assert_eq!(predicted(0, |staked| 2 * staked).len(), 2, "the answer and the total");
+    assert_eq!(predicted(1, |staked| staked).len(), 2, "what nobody staked");
 }
 
 #[test]

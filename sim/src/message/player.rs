@@ -438,10 +438,10 @@ impl World {
         }
     }
 
-    /// A refusal that says "never" settles the answer; any other says "not now".
+    /// A refusal that says "never" settles the answer; any other says "not now": a choice that is none there, too,
+    /// where hosts on two sides of a cut went on to different questions and the other one is asked.
     fn on_refused(&mut self, number: u32, about: About, refusal: Refusal) {
         let over = matches!(refusal.code.as_str(), "late" | "ended");
-        let lied = refusal.code == "choice_invalid";
         *self.seen[number as usize - 1].refused.entry(refusal.code).or_default() += 1;
         let now = self.now;
         let player = self.player(number);
@@ -452,7 +452,7 @@ impl World {
                 player.step = Step::Settled;
                 self.seen[number as usize - 1].owed.remove(&instance);
             }
-            _ if !lied && player.step == Step::Sent && player.again_at <= now => {
+            _ if player.step == Step::Sent && player.again_at <= now => {
                 player.again_at = now + RETRY_AFTER;
                 self.after(number, RETRY_AFTER, Act::Answer { instance, choice: OWN });
             }

@@ -1,7 +1,7 @@
 //! Watching nodes: the stages they show, what their players are shown with it, what they say of
 //! results, what they keep; and at the end whether all agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::node::engine::CARRIERS;
@@ -207,11 +207,19 @@ impl World {
         enough
             && carriers.iter().all(|number| {
                 let Some(life) = &self.nodes[usize::from(*number)].life else { return false };
-                let heads = life.core.heads();
-                let same = *first.get_or_insert(heads) == heads;
+                // A node that has come back may hold the same before it knows that a majority reckons with it.
+                let held = (life.core.heads(), self.coverage(*number));
+                let same = *first.get_or_insert_with(|| held.clone()) == held;
                 let over = life.shown.is_some_and(is_over);
                 same && over && self.is_complete(*number) && self.ghosts(*number).is_empty()
             })
+    }
+
+    /// How complete a node calls its result, and for whom it waits.
+    fn coverage(&self, number: u8) -> Option<(String, BTreeSet<String>)> {
+        let life = self.nodes[usize::from(number)].life.as_ref()?;
+        let result = life.core.shown_result(life.mono(self.now))?;
+        Some((result.status, result.missing.into_iter().map(|missing| missing.node).collect()))
     }
 
     /// A result is final, or as good as it gets once a node has left for good without a goodbye.
