@@ -87,10 +87,12 @@ fn is_overruled(
             && other.elapsed_ms == receipt.elapsed_ms
     };
     let shown = seen.results.get(&receipt.instance);
-    // The node that said it went down since, and whoever has the player now cannot know what was said.
+    // The node that said it went down since, or the player has gone elsewhere, and whoever has the player now cannot
+    // know what was said.
     let forgotten = || {
         let outages = &mut evidence.outages.iter();
         outages.any(|outage| outage.node == receipt.node && outage.from >= receipt.at)
+            || seen.connected.is_none_or(|since| since > receipt.at)
     };
     held.elapsed_ms == receipt.elapsed_ms
         && (receipt.status != "duplicate" || seen.receipts.iter().any(taken))

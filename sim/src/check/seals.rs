@@ -41,7 +41,9 @@ fn changed(evidence: &Evidence, exports: &Exports) -> Vec<String> {
     for answer in &export.answers {
         *answered.entry(answer.instance).or_default() += 1;
     }
-    for seen in evidence.results.iter().filter(|seen| seen.status == "final") {
+    let finals = evidence.results.iter().filter(|seen| seen.status == "final");
+    // What rests on words that nobody else has heard goes with them.
+    for seen in finals.filter(|seen| !evidence.took_along(seen.node, seen.at)) {
         let last = answered.get(&seen.instance).copied().unwrap_or_default();
         let end = evidence.ends.values().next().and_then(|end| end.held.get(&seen.instance));
         if last != seen.answered {

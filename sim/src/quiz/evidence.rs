@@ -512,6 +512,16 @@ impl Evidence {
         self.are_as_many_at_once(gone)
     }
 
+    /// Whether a node went down right after it had said something, and has forgotten it: nobody else may have heard it,
+    /// nor what it rested on.
+    pub fn took_along(&self, node: u8, said: Duration) -> bool {
+        let of_node = self.outages.iter().filter(|outage| outage.node == node);
+        let mut after = of_node.filter(|outage| outage.from >= said);
+        after.any(|outage| {
+            outage.from <= said + CRASH_BEFORE && outage.forgets.is_some_and(|from| from <= said)
+        })
+    }
+
     /// Whether a node was down at this moment or in the time before it.
     pub fn had_outage(&self, at: Duration, within: Duration) -> bool {
         let since = at.saturating_sub(within);

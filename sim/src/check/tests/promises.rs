@@ -101,6 +101,34 @@ fn what_is_called_final_keeps_every_answer() {
     assert_eq!(finals([Some(77), Some(78)]), ["seals"]);
     assert_eq!(finals([None, Some(77)]), [] as [&str; 0], "of a crowd nobody knows");
     assert_eq!(found(|evidence| evidence.results.push(seen(1, 2, Some(77)))), ["seals"]);
+    let dies = |from_ms, forgets_ms| {
+        let [from, forgets] = [from_ms, forgets_ms].map(Duration::from_millis);
+        let outage = Outage { node: 1, from, to: None, forgets: Some(forgets) };
+        let rules = found(|evidence| {
+            evidence.results.push(seen(1, 2, Some(77)));
+            evidence.outages.push(outage.clone());
+        });
+        rules.contains(&"seals")
+    };
+    assert!(!dies(15_001, 12_000), "nobody else has heard what it rests on");
+    assert!(dies(15_001, 15_001), "it has forgotten nothing of it");
+    assert!(dies(19_000, 12_000), "all have heard it");
+}
+
+#[test]
+fn of_two_choices_of_one_millisecond_a_player_who_stayed_is_told() {
+    let told = |since_ms: u64| {
+        let rules = found(|evidence| {
+            let seen = evidence.players.get_mut(&PLAYER).unwrap();
+            seen.connected = Some(Duration::from_millis(since_ms));
+            seen.receipts[0].choices = vec![2];
+            *seen.answered.get_mut(&1).unwrap() |= 1 << 2;
+            seen.results.clear();
+        });
+        rules.contains(&"receipts")
+    };
+    assert!(told(9_000), "the node that said it knows the player still");
+    assert!(!told(60_000), "the player is elsewhere, where nobody knows what was said");
 }
 
 #[test]
