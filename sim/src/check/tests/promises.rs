@@ -106,7 +106,7 @@ fn what_is_called_final_keeps_every_answer() {
         let outage = Outage { node: 1, from, to: None, forgets: Some(forgets) };
         let rules = found(|evidence| {
             evidence.results.push(seen(1, 2, Some(77)));
-            evidence.outages.push(outage.clone());
+            evidence.outages.push(outage);
         });
         rules.contains(&"seals")
     };
