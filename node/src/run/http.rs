@@ -5,6 +5,7 @@
 //! place back when it begins; from then on it counts at the players' edge.
 
 use crate::edge::{Accept, Accepted};
+use crate::supervise::Supervisor;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
@@ -14,10 +15,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 use tracing::warn;
 
@@ -39,41 +40,76 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves until `stop`, and then until what has begun is done.
-pub(super) async fn serve(
-    mut accept: Box<dyn Accept>,
+/// A listener for pages, and what it has begun to serve. It outlives a panic of its task.
+pub(super) struct Pages {
+    accept: Box<dyn Accept>,
     router: Router,
-    limits: HttpLimits,
+    builder: Builder,
+    places: Arc<Semaphore>,
+    begun: JoinSet<()>,
     stop: CancellationToken,
-) {
-    let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.head);
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let mut begun = JoinSet::new();
-    while let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&places).acquire_owned()).await
-    {
-        let Some((stream, remote)) = stop.run_until_cancelled(next(&mut *accept)).await else {
-            break;
-        };
-        let router = router.clone();
+    /// Where panics of requests end.
+    supervisor: Supervisor,
+    /// Tells that it is over, however it ends.
+    _over: DropGuard,
+}
+
+impl Pages {
+    /// Pages for whoever comes by `accept`, until `stop`. The token is cancelled once all that was begun is done.
+    pub(super) fn new(
+        accept: Box<dyn Accept>,
+        router: Router,
+        limits: HttpLimits,
+        stop: CancellationToken,
+        supervisor: Supervisor,
+    ) -> (Self, CancellationToken) {
+        let mut builder = Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(limits.head);
+        let places = Arc::new(Semaphore::new(limits.connections));
+        let (begun, over) = (JoinSet::new(), CancellationToken::new());
+        let _over = over.clone().drop_guard();
+        let pages = Pages { accept, router, builder, places, begun, stop, supervisor, _over };
+        (pages, over)
+    }
+
+    /// Serves until it is to stop, and then until what has begun is done.
+    pub(super) async fn run(&mut self) {
+        let stop = self.stop.clone();
+        while let Some(Ok(place)) =
+            stop.run_until_cancelled(Arc::clone(&self.places).acquire_owned()).await
+        {
+            let Some(accepted) = stop.run_until_cancelled(next(&mut *self.accept)).await else {
+                break;
+            };
+            self.begin(accepted, place);
+            while self.begun.try_join_next().is_some() {}
+        }
+        while self.begun.join_next().await.is_some() {}
+    }
+
+    fn begin(&mut self, (stream, remote): Accepted, place: OwnedSemaphorePermit) {
+        let router = self.router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(remote));
             router.clone().oneshot(request.map(Body::new))
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let stop = stop.clone();
-        begun.spawn(async move {
-            let (_place, mut connection) = (place, Box::pin(connection));
-            // That a client goes, or is too slow, is no news.
-            tokio::select! {
-                _ = &mut connection => return,
-                () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
+        let stream = TokioIo::new(stream);
+        let connection = self.builder.serve_connection(stream, service).with_upgrades();
+        let (stop, supervisor) = (self.stop.clone(), self.supervisor.clone());
+        self.begun.spawn(async move {
+            let _place = place;
+            let serving = async {
+                let mut connection = Box::pin(connection);
+                // That a client goes, or is too slow, is no news.
+                tokio::select! {
+                    _ = &mut connection => return,
+                    () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            };
+            supervisor.contain(serving).await;
         });
-        while begun.try_join_next().is_some() {}
     }
-    while begun.join_next().await.is_some() {}
 }
 
 async fn next(accept: &mut dyn Accept) -> Accepted {
@@ -92,7 +128,10 @@ async fn next(accept: &mut dyn Accept) -> Accepted {
 mod tests {
     use super::*;
     use crate::edge::{Remote, TcpAccept};
-    use axum::routing::get;
+    use async_trait::async_trait;
+    use axum::routing::get as get_method;
+    use gossip::network::TokioSpawn;
+    use std::io;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -102,10 +141,12 @@ mod tests {
         let accept = TcpAccept::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = accept.local_address().unwrap();
         let here = |info: ConnectInfo<Remote>| async move { info.0.address.ip().to_string() };
-        let router = Router::new().route("/", get(here));
+        let router = Router::new().route("/", get_method(here));
         let limits = HttpLimits { connections: 2, head: Duration::from_millis(300) };
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(Box::new(accept), router, limits, stop.clone()));
+        let tree = Supervisor::root(Arc::new(TokioSpawn));
+        let (mut pages, over) = Pages::new(Box::new(accept), router, limits, stop.clone(), tree);
+        tokio::spawn(async move { pages.run().await });
         let mut silent = TcpStream::connect(address).await.unwrap();
         let mut slow = TcpStream::connect(address).await.unwrap();
         slow.write_all(b"GET / HTT").await.unwrap();
@@ -123,6 +164,51 @@ mod tests {
             idle.read_to_end(&mut rest).await.unwrap();
         }
         stop.cancel();
-        served.await.unwrap();
+        over.cancelled().await;
+    }
+
+    /// Panics instead of its first connection.
+    struct Broken(TcpAccept, bool);
+
+    #[async_trait]
+    impl Accept for Broken {
+        async fn accept(&mut self) -> io::Result<Accepted> {
+            assert!(std::mem::replace(&mut self.1, true), "the listener panics");
+            self.0.accept().await
+        }
+    }
+
+    async fn broken() -> &'static str {
+        panic!("the page panics")
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_listener_and_a_page_may_panic_and_pages_are_served() {
+        let accept = TcpAccept::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = accept.local_address().unwrap();
+        let router = Router::new().route("/", get_method(|| async { "well" }));
+        let router = router.route("/broken", get_method(broken));
+        let stop = CancellationToken::new();
+        let tree = Supervisor::root(Arc::new(TokioSpawn));
+        let accept = Box::new(Broken(accept, false));
+        let limits = HttpLimits::default();
+        let (pages, over) = Pages::new(accept, router, limits, stop.clone(), tree.clone());
+        tree.keep_with("pages", "http", pages, |pages| Box::pin(pages.run()));
+        assert!(get(address, "/").await.ends_with("well"));
+        assert_eq!(get(address, "/broken").await, "");
+        assert!(get(address, "/").await.ends_with("well"));
+        let view = tree.view();
+        assert_eq!((view.panics, view.children[0].restarts), (1, 1), "{view:?}");
+        stop.cancel();
+        over.cancelled().await;
     }
 }

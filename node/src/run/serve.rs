@@ -3,7 +3,7 @@
 use super::certificate::CertificateFile;
 use super::discover::start_discovery;
 use super::hook::Hook;
-use super::http::{self, HttpLimits};
+use super::http::{HttpLimits, Pages};
 use super::{Ground, Node, StartError, links, start};
 use crate::api::metrics::Source;
 use crate::broker::dial::AuthorityError;
@@ -11,6 +11,7 @@ use crate::config::{Bound, NodeConfig, TlsIdentity};
 use crate::edge::{Accept, TcpAccept, Tls, TlsAccept, TlsError};
 use crate::env::Env;
 use crate::store::{OpenError, open_file};
+use crate::supervise::WhenExhausted;
 use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
@@ -107,11 +108,7 @@ pub async fn serve(
     start_hook(&config, &node);
     start_discovery(&config, &node);
     let served = CancellationToken::new();
-    let serving = pages.into_iter().map(|page| {
-        let router = node.router(served.clone());
-        tokio::spawn(http::serve(page, router, HttpLimits::default(), served.clone()))
-    });
-    let serving: Vec<_> = serving.collect();
+    let serving = serve_pages(&node, pages, &served);
     listening(&bound)?;
     let (https, mqtts) = (bound.https.map(display), bound.mqtts.map(display));
     let Bound { http, mqtt, peer, .. } = &bound;
@@ -130,10 +127,27 @@ pub async fn serve(
     info!("stopping");
     served.cancel();
     node.stop().await;
-    if timeout(STOP_PATIENCE, join_all(serving)).await.is_err() {
+    let all_over = join_all(serving.iter().map(CancellationToken::cancelled));
+    if timeout(STOP_PATIENCE, all_over).await.is_err() {
         warn!("open requests were cut off");
     }
     if fallen { Err(RunError::Fallen) } else { Ok(()) }
+}
+
+/// Keeps up the listeners for pages until `stop`; gives what tells of each that it is over.
+fn serve_pages(
+    node: &Node,
+    listeners: Vec<Box<dyn Accept>>,
+    stop: &CancellationToken,
+) -> Vec<CancellationToken> {
+    let branch = node.supervisor.branch("pages", WhenExhausted::Escalate);
+    let serve = |(number, accept)| {
+        let (router, limits) = (node.router(stop.clone()), HttpLimits::default());
+        let (pages, over) = Pages::new(accept, router, limits, stop.clone(), branch.clone());
+        branch.keep_with("pages", &format!("http {number}"), pages, |pages| Box::pin(pages.run()));
+        over
+    };
+    listeners.into_iter().enumerate().map(serve).collect()
 }
 
 /// Has the operator's command hear of members, if there is one.
