@@ -6,8 +6,8 @@ pub const ROWS_MAX: u32 = 4 << 20;
 /// Answers that the columns of one event have room for, eight bytes each: a million players can answer a thousand
 /// questions.
 pub const CELLS_MAX: usize = 1 << 30;
-/// Blocks of 4,096 rows in one event.
-pub const ROW_BLOCKS_MAX: usize = 1 << 12;
+/// Blocks of 4,096 rows in one event: players are let in up to half of it, 16 million of them.
+pub const ROW_BLOCKS_MAX: usize = 1 << 13;
 /// Blocks in which the rows of one entry lie: as many as one origin can number, so 32 MiB of cells.
 pub const ENTRY_BLOCKS_MAX: usize = ROWS_MAX as usize / 4_096;
 /// Typed answers of one event: a million players can type 64 each.

@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | blocks that one entry makes | [`ENTRY_BLOCKS_MAX`](caps::ENTRY_BLOCKS_MAX), 1,024 | 40 MiB of cells, or 80 MiB of rows | no node reads the entry |
 //! | answers, and where there is room for one | [`CELLS_MAX`](caps::CELLS_MAX) | 8 GiB | the entry is refused |
-//! | players | [`ROW_BLOCKS_MAX`](caps::ROW_BLOCKS_MAX) blocks | 330 MB, and names: 96 B each with their index | the entry is refused |
+//! | players | [`ROW_BLOCKS_MAX`](caps::ROW_BLOCKS_MAX) blocks | 660 MB, and names: 96 B each with their index | the entry is refused |
 //! | typed answers, beside their cells | [`TEXTS_MAX`](caps::TEXTS_MAX) | 60 B each, and the text: 17 GiB | the entry is refused |
 //! | posts | [`POSTS_MAX`](caps::POSTS_MAX) | 130 B each, and the text: 350 MB | the smallest stay |
 //! | votes | [`VOTES_MAX`](caps::VOTES_MAX) | 30 B each, of a lone one 250 B: 1 GiB | the smallest stay |
