@@ -83,7 +83,8 @@ fn check_late(evidence: &Evidence, seen: &Sighting) -> Option<String> {
     let next = evidence.sightings.iter().filter(same).find(|other| other.stage > seen.stage);
     let plan = &evidence.plan;
     let stagger = STAGGER * plan.nodes_ever().into();
-    let due = due(evidence, seen)? + TOLERANCE + stagger + slack(plan);
+    // Who sees the round only after its end closes it then.
+    let due = due(evidence, seen)?.max(seen.at) + TOLERANCE + stagger + slack(plan);
     let was_down = |until: Duration| {
         evidence.outages.iter().any(|outage| {
             outage.node == seen.node
