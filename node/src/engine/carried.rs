@@ -126,8 +126,7 @@ impl Carried {
         self.note(&delta);
         let step = stepped(&delta);
         self.state.take(me, delta);
-        self.note_asked(step);
-        self.score_step(step);
+        self.note_step(step);
         self.changed = true;
     }
 
@@ -273,9 +272,8 @@ impl Carried {
         std::mem::take(&mut self.asking_another)
     }
 
-    /// Looks which question a run asks that a step has moved.
-    fn note_asked(&mut self, step: Option<u32>) {
-        let Some(instance) = step else { return };
+    /// Looks which question a run asks.
+    fn note_asked(&mut self, instance: u32) {
         let Some(question) = self.state.round(instance).and_then(Round::question) else { return };
         if self.asked.insert(instance, question).is_some_and(|before| before != question) {
             self.asking_another.push(instance);
@@ -361,10 +359,16 @@ impl Carried {
         }
     }
 
-    /// A step that was taken changes what is shown of a run that is revealed, or which runs are: to ask the next
-    /// question does not.
-    fn score_step(&mut self, step: Option<u32>) {
-        let Some(instance) = step else { return };
+    /// Looks what a step has changed that was taken.
+    fn note_step(&mut self, step: Option<u32>) {
+        if let Some(instance) = step {
+            self.note_asked(instance);
+            self.score_step(instance);
+        }
+    }
+
+    /// A step changes what is shown of a run that is revealed, or which runs are: to ask the next question does not.
+    fn score_step(&mut self, instance: u32) {
         let state = &self.state;
         let runs = state.instances().map(|(instance, _)| instance);
         let passed = runs.filter(|instance| state.has_told(*instance));
@@ -393,8 +397,7 @@ impl Carried {
             }
             Taken::Other(delta) => {
                 self.note(&delta);
-                self.note_asked(stepped(&delta));
-                self.score_step(stepped(&delta));
+                self.note_step(stepped(&delta));
                 match Moment::of(&delta) {
                     Some(moment) if age >= AGE_UNKNOWN => {
                         self.unaged.insert((from, seq), moment);
@@ -508,7 +511,7 @@ impl Replicated for Carried {
         self.state.merge(state);
         self.content.merge(heads);
         let instances: Vec<u32> = self.state.instances().map(|(instance, _)| instance).collect();
-        instances.into_iter().for_each(|instance| self.note_asked(Some(instance)));
+        instances.into_iter().for_each(|instance| self.note_asked(instance));
         self.scored_revision += 1;
         self.parties_revision += 1;
         self.joined = Joined::Anybody;

@@ -216,10 +216,10 @@ impl EventCore {
     }
 
     pub(super) fn tallies_when_due(&mut self, now: Mono) {
+        let is_due = Some(now) >= self.tallies_due();
         let Some((instance, tickets)) = self.director.wanted_tallies.take() else { return };
         let to = Stage::new(instance, Phase::Tallies);
         let stands = self.stage() == Stage::new(instance, Phase::Closed);
-        let is_due = now >= self.director.since() + self.rules.seal_wait;
         if stands && !is_due && self.reachable_unsealed(instance) {
             self.director.wanted_tallies = Some((instance, tickets));
             return;

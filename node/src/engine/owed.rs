@@ -360,10 +360,11 @@ impl EventCore {
                 self.check_receipt(now, instance, player);
             }
         }
-        for instance in self.carried.take_asking_another() {
-            let rows = self.held.receipts.rows().filter(|(of, _)| *of == instance);
-            let player = |(_, row): (u32, Row)| Some(self.state().players.get(row)?.id);
-            for player in rows.filter_map(player).collect::<Vec<_>>() {
+        let asking_another = self.carried.take_asking_another();
+        if !asking_another.is_empty() {
+            for (instance, player) in
+                self.receipts_of(|instance| asking_another.contains(&instance))
+            {
                 self.check_receipt(now, instance, player);
             }
         }
@@ -372,17 +373,20 @@ impl EventCore {
         }
     }
 
+    /// Who was told a receipt in these runs.
+    fn receipts_of(&self, is_wanted: impl Fn(u32) -> bool) -> Vec<(u32, PlayerId)> {
+        let rows = self.held.receipts.rows().filter(|(instance, _)| is_wanted(*instance));
+        let player = |(instance, row)| Some((instance, self.state().players.get(row)?.id));
+        rows.filter_map(player).collect()
+    }
+
     /// The receipts of players of whom others brought a further row.
     fn receipts_joined(&mut self) -> Vec<(u32, PlayerId)> {
         let receipts = &self.held.receipts;
         let of = |player: PlayerId| receipts.instances().map(move |instance| (instance, player));
         match self.carried.take_joined() {
             Joined::Players(players) => players.into_iter().flat_map(of).collect(),
-            Joined::Anybody => {
-                let players = &self.carried.state.players;
-                let player = |(instance, row)| Some((instance, players.get(row)?.id));
-                receipts.rows().filter_map(player).collect()
-            }
+            Joined::Anybody => self.receipts_of(|_| true),
         }
     }
 

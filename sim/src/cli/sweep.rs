@@ -1,5 +1,6 @@
 //! `starling-sim sweep`.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::given::{Given, duration, seeds};
 use super::live::Bar;
 use super::{Failed, say, signals, write_out};
 use crate::kept::Kept;
+use crate::schedule::Unmet;
 use crate::sweep::{End, Sweep, Swept};
 
 /// The share of seeds that `--check` runs twice, if it does not say.
@@ -53,8 +55,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failed> {
     // What panics is a failure of its seed and is told with it.
     std::panic::set_hook(Box::new(|_| {}));
     let swept = watch(&sweep);
-    tell(arguments, &swept);
-    write(arguments, &swept)?;
+    let unmet = arguments.given.unmet(swept.ends.keys().copied());
+    tell(arguments, &swept, &unmet);
+    write(arguments, &swept, &unmet)?;
     keep(arguments, &sweep, &swept)?;
     judge(arguments, &swept)
 }
@@ -112,10 +115,10 @@ fn reproduce(arguments: &Arguments, seed: u64) -> String {
     format!("starling-sim run --seed {seed}{}", arguments.given.again())
 }
 
-fn tell(arguments: &Arguments, swept: &Swept) {
+fn tell(arguments: &Arguments, swept: &Swept, unmet: &BTreeMap<Unmet, usize>) {
     let mut text = format!("{swept}\n{}", swept.coverage);
     let count = swept.ends.len();
-    for (unmet, seeds) in arguments.given.unmet(swept.ends.keys().copied()) {
+    for (unmet, seeds) in unmet {
         text += &format!("\nin {seeds} of {count} seeds there is {unmet}");
     }
     for group in swept.groups() {
@@ -129,11 +132,14 @@ fn tell(arguments: &Arguments, swept: &Swept) {
     }
 }
 
-fn write(arguments: &Arguments, swept: &Swept) -> Result<(), Failed> {
+fn write(
+    arguments: &Arguments,
+    swept: &Swept,
+    unmet: &BTreeMap<Unmet, usize>,
+) -> Result<(), Failed> {
     let again = |seed| reproduce(arguments, seed);
     if let Some(path) = &arguments.json {
         let mut json = swept.to_json(again);
-        let unmet = arguments.given.unmet(swept.ends.keys().copied());
         let unmet = unmet.iter().map(|(unmet, seeds)| {
             json!({ "kind": unmet.kind.name(), "said": unmet.to_string(), "seeds": seeds })
         });

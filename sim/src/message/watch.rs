@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::node::engine::CARRIERS;
-use ::node::service::view::{LiveView, PhaseView, StageView};
+use ::node::service::view::{LiveView, PhaseView, ResultView, StageView};
 use crdt_state::PlayerId;
 
 use super::queue::{Event, Tick};
@@ -208,24 +208,16 @@ impl World {
             && carriers.iter().all(|number| {
                 let Some(life) = &self.nodes[usize::from(*number)].life else { return false };
                 // A node that has come back may hold the same before it knows that a majority reckons with it.
-                let held = (life.core.heads(), self.coverage(*number));
+                let result = life.core.shown_result(life.mono(self.now));
+                let held = (life.core.heads(), result.as_ref().map(coverage));
                 let same = *first.get_or_insert_with(|| held.clone()) == held;
                 let over = life.shown.is_some_and(is_over);
-                same && over && self.is_complete(*number) && self.ghosts(*number).is_empty()
+                same && over && self.is_complete(result.as_ref()) && self.ghosts(*number).is_empty()
             })
     }
 
-    /// How complete a node calls its result, and for whom it waits.
-    fn coverage(&self, number: u8) -> Option<(String, BTreeSet<String>)> {
-        let life = self.nodes[usize::from(number)].life.as_ref()?;
-        let result = life.core.shown_result(life.mono(self.now))?;
-        Some((result.status, result.missing.into_iter().map(|missing| missing.node).collect()))
-    }
-
     /// A result is final, or as good as it gets once a node has left for good without a goodbye.
-    fn is_complete(&self, number: u8) -> bool {
-        let Some(life) = &self.nodes[usize::from(number)].life else { return false };
-        let result = life.core.shown_result(life.mono(self.now));
+    fn is_complete(&self, result: Option<&ResultView>) -> bool {
         let left = self.nodes.iter().any(|node| node.is_gone && !node.has_retired);
         result.is_none_or(|result| left || result.status == "final")
     }
@@ -305,6 +297,12 @@ impl World {
 
 /// The name of the die that says who exports.
 const EXPORTER: u64 = u64::from_be_bytes(*b"exporter");
+
+/// How complete a result is called, and for whom it waits.
+fn coverage(result: &ResultView) -> (String, BTreeSet<String>) {
+    let missing = result.missing.iter().map(|missing| missing.node.clone());
+    (result.status.clone(), missing.collect())
+}
 
 /// Whatever holds the word that gives an answer away.
 fn note_secrets(seen: &mut PlayerEvidence, live: &LiveView, at: Duration) {
