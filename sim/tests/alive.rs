@@ -24,6 +24,16 @@ async fn start(world: &World, cluster: &mut Cluster, number: u8) {
     cluster.insert(number, boot(world, number, start).await.unwrap());
 }
 
+/// Nodes that see each other.
+async fn linked(world: &World) -> Cluster {
+    let mut cluster = Cluster::new(world.clone());
+    for number in 1..=NODES {
+        start(world, &mut cluster, number).await;
+    }
+    all_see(world, &cluster, usize::from(NODES)).await;
+    cluster
+}
+
 /// Waits until every node sees so many alive.
 async fn all_see(world: &World, cluster: &Cluster, living: usize) {
     let sees_all = || {
@@ -46,11 +56,7 @@ fn died(events: &mut Receiver<MemberEvent>) -> usize {
 #[test]
 fn in_an_hour_of_a_fifth_of_all_packets_lost_nobody_is_taken_for_dead() {
     let scenario = |world: World| async move {
-        let mut cluster = Cluster::new(world.clone());
-        for number in 1..=NODES {
-            start(&world, &mut cluster, number).await;
-        }
-        all_see(&world, &cluster, usize::from(NODES)).await;
+        let cluster = linked(&world).await;
         world.net().set_between_nodes(Link { loss: 0.2, ..Link::DATA_CENTRE });
         let events = |number| cluster.node(number).unwrap().node.network.member_events();
         let mut events: Vec<_> = (1..=NODES).map(events).collect();
@@ -65,11 +71,7 @@ fn in_an_hour_of_a_fifth_of_all_packets_lost_nobody_is_taken_for_dead() {
 #[test]
 fn a_node_that_starts_is_seen_by_all_within_a_second_and_a_half() {
     let scenario = |world: World| async move {
-        let mut cluster = Cluster::new(world.clone());
-        for number in 1..=NODES {
-            start(&world, &mut cluster, number).await;
-        }
-        all_see(&world, &cluster, usize::from(NODES)).await;
+        let mut cluster = linked(&world).await;
         world.sleep(Duration::from_secs(30)).await;
         let started = world.elapsed();
         start(&world, &mut cluster, NODES + 1).await;

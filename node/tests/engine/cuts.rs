@@ -60,6 +60,19 @@ fn catalogue() -> Listed {
     listed
 }
 
+/// Bytes that are others than they were.
+type Damage = Vec<(prop::sample::Index, u8)>;
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+}
+
+fn apply(damage: Damage, bytes: &mut [u8]) {
+    for (at, byte) in damage {
+        bytes[at.index(bytes.len())] = byte;
+    }
+}
+
 /// What a node with nothing makes of it.
 fn restore(claimed: Option<&Heads>, parts: &[Bytes]) -> Result<Carried, ApplyError> {
     let mut carried = Carried::default();
@@ -167,15 +180,12 @@ proptest! {
     #[test]
     fn damaged_parts_are_refused_or_read_and_never_a_panic(
         part in 0usize..2,
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        damage in damage(),
         cut in any::<prop::sample::Index>(),
     ) {
         let mut parts = carried().cut(Mono::ZERO).whole();
         let mut bytes = parts[part].to_vec();
-        for (at, byte) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
+        apply(damage, &mut bytes);
         parts[part] = bytes.clone().into();
         let _ = restore(None, &parts);
         bytes.truncate(cut.index(bytes.len()));
@@ -202,17 +212,14 @@ proptest! {
     /// What a proof is checked with comes out of a file.
     #[test]
     fn a_damaged_or_arbitrary_proof_never_panics(
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        damage in damage(),
         cut in any::<prop::sample::Index>(),
         noise in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         static STATE: OnceLock<Vec<u8>> = OnceLock::new();
         let mut state = STATE.get_or_init(state_of_a_proof).clone();
         let _ = (EventCore::from_state(&noise), EventCore::from_state(&state[..cut.index(state.len())]));
-        for (at, byte) in damage {
-            let at = at.index(state.len());
-            state[at] = byte;
-        }
+        apply(damage, &mut state);
         if let Ok((core, pin)) = EventCore::from_state(&state) {
             let _ = core.export(&pin);
         }
@@ -221,7 +228,7 @@ proptest! {
     /// The catalogue's snapshots are read likewise.
     #[test]
     fn a_damaged_catalogue_is_refused_or_read_and_never_a_panic(
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        damage in damage(),
         cut in any::<prop::sample::Index>(),
         noise in prop::collection::vec(any::<u8>(), 0..200),
     ) {
@@ -235,10 +242,7 @@ proptest! {
         };
         read(&noise);
         read(&bytes[..cut.index(bytes.len())]);
-        for (at, byte) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
+        apply(damage, &mut bytes);
         read(&bytes);
     }
 }

@@ -7,6 +7,7 @@
 //! observed beside it, that every step carries. `UPDATE=1` writes the files anew, to be
 //! read before they are believed.
 
+use crate::golden;
 use crate::world::{Weather, World};
 use crdt_state::delta::{Delta, Fence, Seal};
 use crdt_state::{NodeId, Origin, PlayerId};
@@ -14,8 +15,6 @@ use node::engine::{Claim, Input, Reply};
 use node::service::view::{Command, InboxMessage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
-use std::path::PathBuf;
 
 /// How long a command may echo before the next one, in milliseconds.
 const ECHO_MS: u64 = 20;
@@ -203,35 +202,7 @@ fn number(text: &str) -> usize {
     text.parse().unwrap()
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/engine/dialogues")
-}
-
-fn replay(text: &str) -> String {
-    let mut desk = Desk::new();
-    let mut replayed = String::new();
-    for case in text.split("\n\n").filter(|case| !case.trim().is_empty()) {
-        let commands = case.split("----").next().unwrap_or_default().trim();
-        let lines = commands.lines().filter(|line| !line.starts_with('#'));
-        let caused: String = lines.map(|line| desk.run(line)).collect();
-        writeln!(replayed, "{commands}\n----\n{caused}").unwrap();
-    }
-    replayed.trim_end().to_string() + "\n"
-}
-
 #[test]
 fn every_dialogue_reads_as_before() {
-    let mut names: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path()).collect();
-    names.sort();
-    assert!(!names.is_empty());
-    for path in names {
-        let golden = fs::read_to_string(&path).unwrap();
-        let replayed = replay(&golden);
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&path, replayed).unwrap();
-        } else {
-            assert!(golden == replayed, "{} is now:\n{replayed}", path.display());
-        }
-    }
+    golden::check_all("tests/engine/dialogues", 1, Desk::new, Desk::run);
 }

@@ -16,6 +16,8 @@ mod facts;
 mod forgotten;
 mod friends;
 mod full;
+#[path = "../golden/mod.rs"]
+mod golden;
 mod hosts;
 mod kinds;
 mod leaving;

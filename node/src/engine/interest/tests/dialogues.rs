@@ -5,8 +5,10 @@
 //! in it, and the newest list of the other's that its sender has heard.
 
 use super::*;
-use std::fs;
-use std::path::PathBuf;
+
+// That of the tests beside the library.
+#[path = "../../../../tests/golden/mod.rs"]
+mod golden;
 
 /// What has happened to the members so far.
 #[derive(Default)]
@@ -89,31 +91,7 @@ fn id(word: &str) -> EventId {
     EventId(u64::from_str_radix(word, 16).unwrap())
 }
 
-fn replay(text: &str) -> String {
-    let (mut desk, mut replayed) = (Desk::default(), String::new());
-    for case in text.split("\n\n").filter(|case| !case.trim().is_empty()) {
-        let commands = case.split("----").next().unwrap_or_default().trim();
-        let lines = commands.lines().filter(|line| !line.starts_with('#'));
-        let caused: String = lines.map(|line| desk.run(line)).collect();
-        writeln!(replayed, "{commands}\n----\n{caused}").unwrap();
-    }
-    replayed.trim_end().to_string() + "\n"
-}
-
 #[test]
 fn every_dialogue_reads_as_before() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/engine/interest/dialogues");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() > 5, "they are all there");
-    for file in files {
-        let golden = fs::read_to_string(&file).unwrap();
-        let replayed = replay(&golden);
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&file, replayed).unwrap();
-        } else {
-            assert!(golden == replayed, "{} is now:\n{replayed}", file.display());
-        }
-    }
+    golden::check_all("src/engine/interest/dialogues", 6, Desk::default, Desk::run);
 }
